@@ -1,0 +1,293 @@
+//! The one room that reads clocks.
+//!
+//! Everything inside the pool speaks [`Moment`]: nanoseconds since its clock's own zero, saturating in both
+//! directions, so that no configured duration can overflow a deadline. Rules take `now` as an argument; only this
+//! file asks what time it is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::ops::{Add, Sub};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::sync::Mutex;
+
+/// An instant on a [`Clock`]: nanoseconds since that clock's zero.
+///
+/// Arithmetic saturates: a moment plus [`Duration::MAX`] is [`Moment::FAR`], which is never reached.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The clock's zero.
+    pub const ZERO: Moment = Moment(0);
+    /// The end of time (584 years after zero): a deadline that never comes.
+    pub const FAR: Moment = Moment(u64::MAX);
+
+    /// The moment `nanos` nanoseconds after zero.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Moment(nanos)
+    }
+
+    /// Nanoseconds since zero.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
+    pub const fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Moment;
+
+    fn add(self, span: Duration) -> Moment {
+        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        Moment(self.0.saturating_add(nanos))
+    }
+}
+
+impl Sub<Duration> for Moment {
+    type Output = Moment;
+
+    fn sub(self, span: Duration) -> Moment {
+        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        Moment(self.0.saturating_sub(nanos))
+    }
+}
+
+impl fmt::Debug for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Moment::FAR => f.write_str("+far"),
+            Moment(nanos) => write!(f, "+{:?}", Duration::from_nanos(nanos)),
+        }
+    }
+}
+
+/// A sleep on a [`Clock`].
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where a pool gets its time from.
+///
+/// The default is [`SystemClock`]. [`ManualClock`] serves tests of idle and lifetime limits without waiting.
+pub trait Clock: Send + Sync + 'static {
+    /// The time now, exact.
+    fn now(&self) -> Moment;
+
+    /// The time now, allowed to lag by a few milliseconds in return for being cheap. The hot path uses this one.
+    fn now_coarse(&self) -> Moment {
+        self.now()
+    }
+
+    /// The time now on a clock that goes on while the machine is suspended.
+    fn boot(&self) -> Moment {
+        self.now()
+    }
+
+    /// Sleeps until `deadline`. Polled inside the pool's runtime.
+    fn sleep_until(&self, deadline: Moment) -> Sleep;
+}
+
+/// The operating system's monotonic clock; its zero is the moment it was made.
+#[derive(Debug, Clone)]
+pub struct SystemClock {
+    zero: std::time::Instant,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    coarse_zero: u64,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    boot_zero: u64,
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn read(id: rustix::time::ClockId) -> u64 {
+    let time = rustix::time::clock_gettime(id);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
+impl SystemClock {
+    /// A clock whose zero is now.
+    #[expect(clippy::disallowed_methods, reason = "this is the room that reads clocks")]
+    pub fn new() -> Self {
+        SystemClock {
+            zero: std::time::Instant::now(),
+            // Zero of the coarse reading is the *exact* clock's: both count the same time, one ticks less often.
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            coarse_zero: read(rustix::time::ClockId::Monotonic),
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            boot_zero: read(rustix::time::ClockId::Boottime),
+        }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        SystemClock::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Moment {
+        Moment::ZERO + self.zero.elapsed()
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn now_coarse(&self) -> Moment {
+        Moment(read(rustix::time::ClockId::MonotonicCoarse).saturating_sub(self.coarse_zero))
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn boot(&self) -> Moment {
+        Moment(read(rustix::time::ClockId::Boottime).saturating_sub(self.boot_zero))
+    }
+
+    fn sleep_until(&self, deadline: Moment) -> Sleep {
+        // An `Instant` cannot hold every moment; a year is as good as for ever here, since sleepers look again.
+        const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+        let ahead = deadline.since(self.now()).min(LONGEST);
+        Box::pin(
+            #[expect(clippy::disallowed_methods, reason = "this is the room that reads clocks")]
+            tokio::time::sleep(ahead),
+        )
+    }
+}
+
+/// A clock that moves only when told to.
+///
+/// Clones share one time. Sleepers wake inside [`advance`](ManualClock::advance).
+#[derive(Clone, Default)]
+pub struct ManualClock(Arc<Mutex<Manual>>);
+
+#[derive(Default)]
+struct Manual {
+    now: Moment,
+    next_id: u64,
+    sleepers: BTreeMap<(Moment, u64), Waker>,
+}
+
+impl ManualClock {
+    /// A clock that stands at [`Moment::ZERO`].
+    pub fn new() -> Self {
+        ManualClock::default()
+    }
+
+    /// Moves the time on by `span` and wakes every sleeper whose deadline has come.
+    pub fn advance(&self, span: Duration) {
+        let due = {
+            let mut manual = self.0.lock();
+            let now = manual.now + span;
+            manual.now = now;
+            let later = manual.sleepers.split_off(&(now, u64::MAX));
+            std::mem::replace(&mut manual.sleepers, later)
+        };
+        for waker in due.into_values() {
+            waker.wake();
+        }
+    }
+
+    /// How many sleeps are under way: lets a test wait until a task has gone to sleep.
+    pub fn sleepers(&self) -> usize {
+        self.0.lock().sleepers.len()
+    }
+}
+
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ManualClock").field(&self.now()).finish()
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Moment {
+        self.0.lock().now
+    }
+
+    fn sleep_until(&self, deadline: Moment) -> Sleep {
+        let mut manual = self.0.lock();
+        let id = manual.next_id;
+        manual.next_id += 1;
+        drop(manual);
+        Box::pin(ManualSleep { clock: self.clone(), key: (deadline, id) })
+    }
+}
+
+struct ManualSleep {
+    clock: ManualClock,
+    key: (Moment, u64),
+}
+
+impl Future for ManualSleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut manual = self.clock.0.lock();
+        if manual.now >= self.key.0 {
+            return Poll::Ready(());
+        }
+        manual.sleepers.insert(self.key, cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for ManualSleep {
+    fn drop(&mut self) {
+        self.clock.0.lock().sleepers.remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_saturate_at_both_ends() {
+        let moment = Moment::from_nanos(5);
+        assert_eq!(moment + Duration::MAX, Moment::FAR);
+        assert_eq!(moment - Duration::from_nanos(6), Moment::ZERO);
+        assert_eq!(Moment::ZERO.since(moment), Duration::ZERO);
+        assert_eq!((moment + Duration::from_nanos(7)).since(moment), Duration::from_nanos(7));
+    }
+
+    #[test]
+    fn the_coarse_clock_never_runs_ahead_and_lags_little() {
+        let clock = SystemClock::new();
+        for _ in 0..1000 {
+            let coarse = clock.now_coarse();
+            let exact = clock.now();
+            assert!(coarse <= exact, "{coarse:?} is ahead of {exact:?}");
+            assert!(exact.since(coarse) < Duration::from_millis(500), "{coarse:?} lags behind {exact:?}");
+        }
+        assert!(clock.boot() + Duration::from_millis(500) >= clock.now());
+    }
+
+    #[test]
+    fn a_manual_sleep_ends_at_its_deadline_and_not_before() {
+        let clock = ManualClock::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut sleep = clock.sleep_until(Moment::from_nanos(100));
+        assert!(sleep.as_mut().poll(&mut cx).is_pending());
+        clock.advance(Duration::from_nanos(99));
+        assert!(sleep.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(clock.sleepers(), 1);
+        clock.advance(Duration::from_nanos(1));
+        assert_eq!(clock.sleepers(), 0);
+        assert!(sleep.as_mut().poll(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn a_dropped_manual_sleep_leaves_nothing() {
+        let clock = ManualClock::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut sleep = clock.sleep_until(Moment::FAR);
+        assert!(sleep.as_mut().poll(&mut cx).is_pending());
+        drop(sleep);
+        assert_eq!(clock.sleepers(), 0);
+    }
+}

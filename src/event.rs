@@ -1,0 +1,93 @@
+//! What happened to a connection, in words that statistics, logs and callers share.
+
+use std::fmt;
+
+/// The protocol a connection speaks, settled by ALPN in its handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// HTTP/1.1: one exchange at a time. Also what a peer that answered no ALPN is taken to speak.
+    Http1,
+    /// HTTP/2: many streams at once.
+    Http2,
+}
+
+impl Protocol {
+    /// The ALPN name: `http/1.1` or `h2`.
+    pub const fn alpn(self) -> &'static str {
+        match self {
+            Protocol::Http1 => "http/1.1",
+            Protocol::Http2 => "h2",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.alpn())
+    }
+}
+
+macro_rules! close_reasons {
+    ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
+        /// Why a connection was closed. Every connection that closes has exactly one reason.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum CloseReason {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl CloseReason {
+            /// Every reason, in the order of their declaration.
+            pub const ALL: &'static [CloseReason] = &[$(CloseReason::$variant,)*];
+
+            /// The reason as logs and statistics name it, in `snake_case`.
+            pub const fn name(self) -> &'static str {
+                match self { $(CloseReason::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+close_reasons! {
+    /// Idle for longer than `idle_timeout`.
+    IdleTimeout => "idle_timeout",
+    /// Older than its lifetime, which was fixed at birth.
+    Lifetime => "lifetime",
+    /// Came home to a host that already had `max_idle_per_host` idle connections.
+    IdleCap => "idle_cap",
+    /// Idle, and closed to make room for a connection that somebody waits for.
+    Evicted => "evicted",
+    /// The peer closed it.
+    PeerClosed => "peer_closed",
+    /// The peer sent application bytes while it was idle.
+    StrayBytes => "stray_bytes",
+    /// Came back in the middle of an exchange, or without a word on whether it is clean.
+    NotClean => "not_clean",
+    /// The caller said it must not be used again.
+    Discarded => "discarded",
+    /// Reading or writing failed.
+    Failed => "failed",
+    /// The peer sent GOAWAY.
+    GoAway => "go_away",
+    /// The peer did not answer a PING, or showed no life when it had to.
+    Unresponsive => "unresponsive",
+    /// The pool was closed.
+    PoolClosed => "pool_closed",
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What became of a connection that was put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Returned {
+    /// It is in the pool and may be handed out again.
+    Kept,
+    /// It was closed, for this reason.
+    Closed(CloseReason),
+}

@@ -1,0 +1,5 @@
+//! hotpool
+pub mod clock;
+mod event;
+mod identity;
+mod sync;
