@@ -1,11 +1,20 @@
 //! hotpool
 pub mod clock;
 mod config;
+mod conn;
+mod dial;
+mod dns;
 mod error;
 mod event;
 mod identity;
 mod rt;
 mod sync;
+mod tls;
+pub use conn::{ConnInfo, H2, H2Response};
+pub use dns::*;
+pub use event::*;
+pub use identity::Require;
+pub use tls::TlsInfo;
 mod target;
 pub use crate::config::*;
 pub use crate::error::{ConfigError, Error, ErrorKind, Phase};
