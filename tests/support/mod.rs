@@ -34,5 +34,7 @@
     reason = "a peer lives outside the pool: its own clock, threads and tasks"
 )]
 
+pub mod black_hole;
 pub mod certs;
+pub mod measure;
 pub mod peer;

@@ -58,6 +58,7 @@ pub(crate) async fn http1(address: SocketAddr) -> Stream {
 }
 
 /// An answer: its head as text (without the status line's CRLF), its body as it came.
+#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
@@ -122,10 +123,6 @@ pub(crate) struct Http2 {
     pub(crate) driver: tokio::task::JoinHandle<Result<(), h2::Error>>,
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a plain client, outside the crate's own runtime"
-)]
 pub(crate) async fn http2(address: SocketAddr) -> Http2 {
     let stream = dial(address, &trusting(&["h2"])).await.expect("a connection");
     let (send, connection) = h2::client::handshake(stream).await.expect("an HTTP/2 connection");

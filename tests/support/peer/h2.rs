@@ -91,12 +91,13 @@ async fn serve(
     }
     let response = full_head(&desk, &answer, nth, received);
     let mut out = respond.send_response(response, bodiless)?;
-    if !bodiless && let Err(error) = send_body(&mut out, &answer, received).await {
-        return if error.is_reset() {
-            note_reset(&desk, Err(error))
-        } else {
-            Err(error)
-        };
+    if !bodiless {
+        match send_body(&mut out, &answer, received).await {
+            Ok(None) => {}
+            Ok(Some(reason)) => return note_reset(&desk, Ok(reason)),
+            Err(error) if error.is_reset() => return note_reset(&desk, Err(error)),
+            Err(error) => return Err(error),
+        }
     }
     if answer.manner == Manner::Early {
         read(&mut body).await?;
@@ -139,22 +140,27 @@ async fn read(body: &mut RecvStream) -> Result<usize, h2::Error> {
     Ok(received)
 }
 
-async fn send_body(out: &mut SendStream<Bytes>, answer: &Answer, received: usize) -> Result<(), h2::Error> {
+/// Sends the body; the answer is the client's reason if it reset a stream whose body never ends.
+async fn send_body(
+    out: &mut SendStream<Bytes>,
+    answer: &Answer,
+    received: usize,
+) -> Result<Option<Reason>, h2::Error> {
     let size = answer.body.size(received);
     let half = answer.framing == Framing::Half;
     for mut piece in answer.body.pieces(if half { size / 2 } else { size }, received) {
         while !piece.is_empty() {
             out.reserve_capacity(piece.len());
             let Some(room) = poll_fn(|cx| out.poll_capacity(cx)).await else {
-                return Ok(());
+                return Ok(None);
             };
             let taken = piece.split_to(room?.min(piece.len()));
             out.send_data(taken, false)?;
         }
     }
     if half {
-        let reason = poll_fn(|cx| out.poll_reset(cx)).await?;
-        return Err(reason.into());
+        return poll_fn(|cx| out.poll_reset(cx)).await.map(Some);
     }
-    out.send_data(Bytes::new(), true)
+    out.send_data(Bytes::new(), true)?;
+    Ok(None)
 }

@@ -6,51 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use socket2::Socket;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::life::{self, Shop};
-
-const BACKLOG: i32 = 1024;
-const ATTEMPTS: usize = 50;
-
-/// Listening sockets for `ips`, all at one port that the kernel chose.
-pub(super) fn bind_all(ips: &[IpAddr]) -> Vec<Socket> {
-    let (first, rest) = ips.split_first().expect("a peer has an address");
-    // The port that is free on the first address may be taken on another: then try with another port.
-    for _ in 0..ATTEMPTS {
-        let socket = bind(*first, 0).expect("a free port");
-        let port = local(&socket).port();
-        let others: io::Result<Vec<Socket>> = rest.iter().map(|ip| bind(*ip, port)).collect();
-        if let Ok(others) = others {
-            let all: Vec<Socket> = std::iter::once(socket).chain(others).collect();
-            if all.iter().all(|socket| socket.listen(BACKLOG).is_ok()) {
-                return all;
-            }
-        }
-    }
-    panic!("no port is free on all of {ips:?}")
-}
-
-/// The address that a socket is bound to.
-pub(super) fn local(socket: &Socket) -> SocketAddr {
-    socket
-        .local_addr()
-        .ok()
-        .and_then(|address| address.as_socket())
-        .expect("a bound socket")
-}
-
-fn bind(ip: IpAddr, port: u16) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(SocketAddr::new(ip, port)), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&SocketAddr::new(ip, port).into())?;
-    Ok(socket)
-}
+use super::sockets;
 
 #[derive(Debug)]
 struct Command {
@@ -166,12 +129,12 @@ impl Door {
 
     fn set(&mut self, open: bool) {
         if open && let Some(socket) = self.idle.take() {
-            socket.listen(BACKLOG).expect("a bound socket listens");
+            socket.listen(sockets::BACKLOG).expect("a bound socket listens");
             self.listener = Some(TcpListener::from_std(socket.into()).expect("a listener"));
         } else if !open && let Some(listener) = self.listener.take() {
             let address = listener.local_addr().expect("a listener's address");
             drop(listener);
-            self.idle = Some(bind(address.ip(), address.port()).expect("the peer's own port"));
+            self.idle = Some(sockets::bind(address.ip(), address.port()).expect("the peer's own port"));
         }
     }
 }

@@ -3,14 +3,17 @@
 //! It lives on a thread and a runtime of its own: a test's runtime counts none of its tasks, a blocked test does not
 //! block it, and starting and dropping it need no runtime. Dropping a [`Peer`] closes every socket it has.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustls::{RootCertStore, SupportedProtocolVersion};
 use tokio::sync::watch;
 
+use super::black_hole::BlackHole;
 use super::certs::{self, Leaf};
 
 mod board;
@@ -20,6 +23,7 @@ mod life;
 mod listen;
 mod routes;
 mod script;
+pub mod sockets;
 mod tap;
 mod tls;
 mod wire;
@@ -117,8 +121,8 @@ impl Builder {
         let script = Arc::new(Script::new(tls::Maker::new(self.tls), &self.leaf));
         let ips: Vec<IpAddr> = (0..self.ips).map(ip).collect();
         let board = Arc::new(Board::new(&ips, self.record));
-        let sockets = listen::bind_all(&ips);
-        let port = listen::local(&sockets[0]).port();
+        let sockets = sockets::listen_all(&ips);
+        let port = sockets::local(&sockets[0]).port();
         let (stop, stopped) = watch::channel(());
         let shop = life::Shop {
             board: board.clone(),
@@ -132,6 +136,7 @@ impl Builder {
             board,
             script,
             doors,
+            holes: Mutex::default(),
             stop,
             thread: Some(thread),
         }
@@ -145,6 +150,7 @@ pub struct Peer {
     board: Arc<Board>,
     script: Arc<Script>,
     doors: Doors,
+    holes: Mutex<BTreeMap<IpAddr, BlackHole>>,
     stop: watch::Sender<()>,
     thread: Option<JoinHandle<()>>,
 }
@@ -251,11 +257,22 @@ impl Peer {
     /// Closes the listener, so that a connect is refused at once; the port stays taken. Live connections live on.
     /// When this returns, it is so.
     pub async fn refuse(&self, to: To) {
+        self.close_holes(to);
         self.doors.set(&self.board.pick_ips(to), false).await;
+    }
+
+    /// Drops every SYN, so that a connect hangs. Live connections live on. When this returns, it is so.
+    pub async fn black_hole(&self, to: To) {
+        self.refuse(to).await;
+        for ip in self.board.pick_ips(to) {
+            let hole = BlackHole::open_at(SocketAddr::new(ip, self.port)).await;
+            self.holes.lock().insert(ip, hole);
+        }
     }
 
     /// Listens again, at the same port. When this returns, it is so.
     pub async fn listen(&self, to: To) {
+        self.close_holes(to);
         self.doors.set(&self.board.pick_ips(to), true).await;
     }
 
@@ -268,6 +285,13 @@ impl Peer {
         let last = self.board.snapshot();
         assert_eq!(last.live, 0, "a connection outlived its peer: {last:?}");
         last
+    }
+
+    fn close_holes(&self, to: To) {
+        let mut holes = self.holes.lock();
+        for ip in self.board.pick_ips(to) {
+            holes.remove(&ip);
+        }
     }
 
     fn join(&mut self) {

@@ -15,6 +15,9 @@ use super::board::Conn;
 /// Bytes kept until the ClientHello is over.
 const HELLO: usize = 64 * 1024;
 
+/// How often a connection that reads nothing looks whether its client has gone.
+const LOOK: Duration = Duration::from_millis(2);
+
 /// A TCP stream that tells its connection's record of a FIN or RST that it meets.
 pub(super) struct Wire {
     tcp: Arc<TcpStream>,
@@ -101,12 +104,9 @@ pub(super) fn reset_when_dropped(tcp: &TcpStream) {
 pub(super) async fn closed(tcp: &TcpStream, conn: &Conn) {
     while !conn.is_gone() {
         match tcp.ready(Interest::READABLE).await {
-            Ok(ready) if !ready.is_read_closed() => {
-                // Bytes arrived that are not to be read: forget them, and wait for the next event.
-                let nothing: io::Result<()> =
-                    tcp.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
-                debug_assert!(nothing.is_err());
-            }
+            // Bytes wait that are not to be read now. Looking again in a while leaves them to be seen by a later read,
+            // which clearing the readiness would not.
+            Ok(ready) if !ready.is_read_closed() => tokio::time::sleep(LOOK).await,
             _ => match tcp.take_error() {
                 Ok(None) => conn.fin(),
                 _ => conn.reset(),
