@@ -214,7 +214,10 @@ impl Clock for ManualClock {
         let id = manual.next_id;
         manual.next_id += 1;
         drop(manual);
-        Box::pin(ManualSleep { clock: self.clone(), key: (deadline, id) })
+        Box::pin(ManualSleep {
+            clock: self.clone(),
+            key: (deadline, id),
+        })
     }
 }
 
@@ -252,7 +255,10 @@ mod tests {
         assert_eq!(moment + Duration::MAX, Moment::FAR);
         assert_eq!(moment - Duration::from_nanos(6), Moment::ZERO);
         assert_eq!(Moment::ZERO.since(moment), Duration::ZERO);
-        assert_eq!((moment + Duration::from_nanos(7)).since(moment), Duration::from_nanos(7));
+        assert_eq!(
+            (moment + Duration::from_nanos(7)).since(moment),
+            Duration::from_nanos(7)
+        );
     }
 
     #[test]
@@ -262,7 +268,10 @@ mod tests {
             let coarse = clock.now_coarse();
             let exact = clock.now();
             assert!(coarse <= exact, "{coarse:?} is ahead of {exact:?}");
-            assert!(exact.since(coarse) < Duration::from_millis(500), "{coarse:?} lags behind {exact:?}");
+            assert!(
+                exact.since(coarse) < Duration::from_millis(500),
+                "{coarse:?} lags behind {exact:?}"
+            );
         }
         assert!(clock.boot() + Duration::from_millis(500) >= clock.now());
     }
