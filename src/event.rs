@@ -54,10 +54,16 @@ close_reasons! {
     IdleTimeout => "idle_timeout",
     /// Older than its lifetime, which was fixed at birth.
     Lifetime => "lifetime",
-    /// Came home to a host that already had `max_idle_per_host` idle connections.
+    /// The longest idle of a host that would have had more than `max_idle_per_host` idle connections.
     IdleCap => "idle_cap",
+    /// The host had more connections than its limits, which had been lowered.
+    OverLimit => "over_limit",
     /// Idle, and closed to make room for a connection that somebody waits for.
     Evicted => "evicted",
+    /// Its address is no longer among those that the host resolves to.
+    AddressGone => "address_gone",
+    /// Its address answered that we are blocked there.
+    Blocked => "blocked",
     /// The peer closed it.
     PeerClosed => "peer_closed",
     /// The peer sent application bytes while it was idle.

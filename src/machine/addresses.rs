@@ -1,0 +1,197 @@
+//! The addresses of one origin: which there are, which come first, which are avoided, which are gone.
+
+use std::net::IpAddr;
+
+use super::limits::Selection;
+use super::words::{Action, Cause, Refusal, Want};
+use super::{Machine, Penalties};
+use crate::clock::Moment;
+use crate::event::CloseReason;
+
+/// Successful resolutions in a row that must leave an address out before it counts as gone: one answer may list only
+/// a part (RFC 1794 describes servers that rotate).
+const MISSES: u8 = 2;
+
+/// One resolved address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) ip: IpAddr,
+    /// Successful resolutions since it was last listed.
+    misses: u8,
+}
+
+impl Machine {
+    /// The resolver's answer, asked for or not. New addresses join; one left out twice in a row is gone: nothing is
+    /// dialled or handed out there, idle connections close and leased ones close when they come home.
+    ///
+    /// An answer without addresses drains nothing.
+    pub fn resolved(&mut self, now: Moment, answer: &[IpAddr]) {
+        let now = self.tick(now);
+        if answer.is_empty() {
+            return self.unresolved(now, Refusal::NoAddress);
+        }
+        self.resolving = false;
+        let missed = |address: &Address| !answer.contains(&address.ip);
+        let old: Vec<Address> = self.addresses.drain(..).filter(missed).collect();
+        for &ip in answer {
+            if !self.addresses.iter().any(|address| address.ip == ip) {
+                self.addresses.push(Address { ip, misses: 0 });
+                self.let_stay(ip, CloseReason::AddressGone);
+            }
+        }
+        for Address { ip, misses } in old {
+            let misses = misses + 1;
+            if misses < MISSES {
+                self.addresses.push(Address { ip, misses });
+            } else {
+                self.let_leave(ip, CloseReason::AddressGone);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The resolver failed. Drains nothing; where no address is known, those who wait for one are told.
+    pub fn resolve_failed(&mut self, now: Moment) {
+        let now = self.tick(now);
+        self.unresolved(now, Refusal::ResolveFailed);
+    }
+
+    fn unresolved(&mut self, now: Moment, why: Refusal) {
+        self.resolving = false;
+        if self.addresses.is_empty() {
+            for queue in self.line.by_arrival() {
+                let want = self.line.queues[queue as usize].want;
+                if want.pin.is_none() {
+                    let hopeless = self.uncovered(queue);
+                    self.refuse(queue, hopeless, why);
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Asks for addresses, unless some are known or the question is out.
+    pub(super) fn ask_resolver(&mut self, want: &Want) {
+        if want.pin.is_none() && self.addresses.is_empty() && !self.resolving {
+            self.resolving = true;
+            self.actions.push_back(Action::Resolve);
+        }
+    }
+
+    /// The addresses known, in the order of the last answer.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().map(|address| address.ip)
+    }
+
+    /// Where a connection for `want` may go.
+    pub(super) fn candidates(&self, want: &Want) -> Vec<IpAddr> {
+        match want.pin {
+            Some(pin) => vec![pin],
+            None => self.addresses().collect(),
+        }
+    }
+
+    /// Orders candidates by selection; where that says nothing, the resolver's order stands.
+    pub(super) fn by_selection(&mut self, candidates: &mut [IpAddr]) {
+        match self.limits.selection {
+            Selection::Spread => candidates.sort_by_cached_key(|&ip| self.load(ip)),
+            Selection::PreferHot => candidates.sort_by_cached_key(|&ip| std::cmp::Reverse(self.load(ip))),
+            Selection::RoundRobin => {
+                self.dial_turn = self.dial_turn.wrapping_add(1);
+                let by = self
+                    .dial_turn
+                    .wrapping_sub(1)
+                    .checked_rem(candidates.len())
+                    .unwrap_or(0);
+                candidates.rotate_left(by);
+            }
+            Selection::Random => {
+                for end in (1..candidates.len()).rev() {
+                    let other = self.rng.below(end as u64 + 1) as usize;
+                    candidates.swap(end, other);
+                }
+            }
+        }
+    }
+
+    /// Connections to `ip`, and dials that go there first.
+    fn load(&self, ip: IpAddr) -> u32 {
+        let conns: u32 = self
+            .lanes
+            .iter()
+            .filter(|lane| lane.ip == ip)
+            .map(|lane| lane.conns)
+            .sum();
+        let dials = self.dials.iter().filter(|(_, dial)| dial.first == ip).count();
+        conns.saturating_add(u32::try_from(dials).unwrap_or(u32::MAX))
+    }
+
+    /// Holds a failure against an address of this origin, and answers until when it is blocked.
+    ///
+    /// A status closes what is idle there, and what is leased when it comes home. TCP is the business of the table that
+    /// all origins share (see [`shun`](Machine::shun)), and a local cause is nobody's: both answer `None`.
+    pub fn penalise(&mut self, now: Moment, ip: IpAddr, cause: Cause) -> Option<Moment> {
+        let now = self.tick(now);
+        let until = self.blame(now, ip, cause);
+        self.settle(now);
+        until
+    }
+
+    pub(super) fn blame(&mut self, now: Moment, ip: IpAddr, cause: Cause) -> Option<Moment> {
+        if cause == Cause::Status {
+            self.let_leave(ip, CloseReason::Blocked);
+        }
+        match cause {
+            Cause::Tcp | Cause::Local => None,
+            Cause::Tls | Cause::Protocol | Cause::Status => self.penalties.strike(now, ip, cause),
+        }
+    }
+
+    /// Avoids `ip` until then, because all origins do.
+    pub fn shun(&mut self, now: Moment, ip: IpAddr, until: Moment) {
+        let now = self.tick(now);
+        self.penalties.shun(now, ip, until);
+    }
+
+    /// Forgets what is held against `ip`: it has proved itself.
+    pub fn absolve(&mut self, now: Moment, ip: IpAddr) {
+        let now = self.tick(now);
+        self.forgive(ip);
+        self.settle(now);
+    }
+
+    pub(super) fn forgive(&mut self, ip: IpAddr) {
+        self.penalties.absolve(ip);
+        self.let_stay(ip, CloseReason::Blocked);
+    }
+
+    /// What this origin holds against addresses.
+    pub fn penalties(&self) -> &Penalties {
+        &self.penalties
+    }
+
+    /// Takes the connections to `ip` out of use.
+    fn let_leave(&mut self, ip: IpAddr, reason: CloseReason) {
+        for index in 0..self.lanes.len() {
+            let lane = &mut self.lanes[index];
+            if lane.ip != ip || lane.conns == 0 {
+                continue;
+            }
+            lane.leaving.get_or_insert(reason);
+            while self.lanes[index].idle.len > 0 {
+                self.end(self.lanes[index].idle.newest, reason);
+            }
+        }
+    }
+
+    /// Takes back what was said about the connections to `ip`.
+    fn let_stay(&mut self, ip: IpAddr, reason: CloseReason) {
+        for lane in self
+            .lanes
+            .iter_mut()
+            .filter(|lane| lane.ip == ip && lane.leaving == Some(reason))
+        {
+            lane.leaving = None;
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Age: lifetimes, idle times, and the next moment at which something is due.
+//!
+//! | timer | when to … |
+//! |---|---|
+//! | idle | close a connection that nobody used for `idle_timeout` |
+//! | lifetime | close a connection at the end of the life it was given at birth, or stop new streams on it |
+//! | grace | cut the streams that outlived their connection's lifetime by `lifetime_grace` |
+//! | retry | dial for those who wait until an address is no longer blocked |
+
+use std::time::Duration;
+
+use super::Machine;
+use super::conns::{NONE, State};
+use crate::clock::Moment;
+use crate::event::{CloseReason, Protocol};
+
+impl Machine {
+    /// The earliest moment at which [`handle_timeout`](Machine::handle_timeout) has something to do.
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        let oldest = self
+            .lanes
+            .iter()
+            .map(|lane| lane.idle.oldest)
+            .filter(|&slot| slot != NONE);
+        let idle = oldest
+            .map(|slot| self.conns[slot].since + self.limits.idle_timeout)
+            .min();
+        let lifetime = self.lifetimes.first().map(|&(at, _)| at);
+        let retry = Some(self.retry_at);
+        [idle, lifetime, retry]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|&at| at != Moment::FAR)
+    }
+
+    /// Does what is due, and answers how many connections it closed. Costs what it closes.
+    pub fn handle_timeout(&mut self, now: Moment) -> u32 {
+        let now = self.tick(now);
+        let before = self.counts.closed;
+        if now >= self.armed {
+            self.armed = Moment::FAR;
+        }
+        for index in 0..self.lanes.len() {
+            while let Some(slot) = self.idled_out(now, index) {
+                self.end(slot, CloseReason::IdleTimeout);
+            }
+        }
+        while let Some(&(at, slot)) = self.lifetimes.first().filter(|&&(at, _)| now >= at) {
+            self.lifetimes.remove(&(at, slot));
+            self.conns[slot].timer = Moment::FAR;
+            self.outlived(now, slot);
+        }
+        if before != self.counts.closed || now >= self.retry_at {
+            self.settle(now);
+        }
+        u32::try_from(self.counts.closed - before).unwrap_or(u32::MAX)
+    }
+
+    /// When the [`Wheel`](super::Wheel) has to hold this origin, if it does not for that moment or an earlier one.
+    ///
+    /// Ask after whatever may bring a deadline nearer: a new connection, new limits, a timeout that was handled, a
+    /// place in line. Not after a connection came home: while one lives the answer is never later than one
+    /// `idle_timeout` from now, and what comes home later is due later.
+    pub fn arm(&mut self, now: Moment) -> Option<Moment> {
+        let now = self.tick(now);
+        let look = (self.alive > 0).then(|| now + self.limits.idle_timeout);
+        let at = self.poll_timeout().into_iter().chain(look).min()?;
+        if at >= self.armed {
+            return None;
+        }
+        self.armed = at;
+        Some(at)
+    }
+
+    /// The longest idle of a lane, if its time is over.
+    fn idled_out(&self, now: Moment, lane: usize) -> Option<u32> {
+        let slot = self.lanes[lane].idle.oldest;
+        let over = |slot: &u32| now.since(self.conns[*slot].since) >= self.limits.idle_timeout;
+        Some(slot).filter(|&slot| slot != NONE).filter(over)
+    }
+
+    /// A lifetime, or the grace after it, ended.
+    fn outlived(&mut self, now: Moment, slot: u32) {
+        let conn = &self.conns[slot];
+        let cut = conn.expires + self.limits.lifetime_grace;
+        match conn.state {
+            // It is out of the machine's hands for a moment; `inspected` looks at its age.
+            State::Inspected => {}
+            _ if conn.leases == 0 => self.end(slot, CloseReason::Lifetime),
+            // In use and for one caller only: it closes when it comes home.
+            _ if conn.protocol == Protocol::Http1 => {}
+            State::Retired(reason) if now >= cut => self.end(slot, reason),
+            _ if now >= cut => self.end(slot, CloseReason::Lifetime),
+            state => {
+                if state.is_sound() || state == State::Suspect {
+                    self.set_state(slot, State::Retired(CloseReason::Lifetime));
+                }
+                self.set_timer(slot, cut);
+            }
+        }
+    }
+
+    /// When a connection born now has to go.
+    pub(super) fn expiry(&mut self, now: Moment) -> Moment {
+        let whole = u64::try_from(self.limits.max_lifetime.as_nanos()).unwrap_or(u64::MAX);
+        let span = whole / 100 * u64::from(self.limits.jitter.min(100));
+        let less = self.rng.below(span.saturating_add(1));
+        now + Duration::from_nanos(whole - less)
+    }
+
+    /// Gives a connection its place in the order of lifetimes.
+    pub(super) fn set_timer(&mut self, slot: u32, at: Moment) {
+        self.clear_timer(slot);
+        if at != Moment::FAR {
+            self.conns[slot].timer = at;
+            self.lifetimes.insert((at, slot));
+        }
+    }
+
+    pub(super) fn clear_timer(&mut self, slot: u32) {
+        let timer = std::mem::replace(&mut self.conns[slot].timer, Moment::FAR);
+        if timer != Moment::FAR {
+            self.lifetimes.remove(&(timer, slot));
+        }
+    }
+}

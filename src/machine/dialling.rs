@@ -1,0 +1,443 @@
+//! Dials: when one is authorised, where it may go, and what its end means for the line.
+
+use std::net::IpAddr;
+
+use super::conns::Conn;
+use super::demand::BEFORE_SETTINGS;
+use super::id::{ConnId, DialId, Key, Ticket};
+use super::lanes::Lane;
+use super::limits::{AllBlocked, Growth};
+use super::penalties::Screen;
+use super::words::{Acquire, Action, Cause, DialOrder, Refusal, Want};
+use super::{Machine, Phase};
+use crate::clock::Moment;
+use crate::event::{CloseReason, Protocol};
+use crate::identity::IdentityId;
+
+/// Identities of which a machine remembers what they speak.
+const MOST_KNOWN: usize = 64;
+
+/// One right to dial.
+#[derive(Debug)]
+pub(super) struct Dial {
+    pub(super) want: Want,
+    pub(super) queue: u32,
+    /// The address it goes to first.
+    pub(super) first: IpAddr,
+    /// Whether the driver said that it dials.
+    pub(super) begun: bool,
+    /// Whether it was asked for by itself, not for somebody in line.
+    pub(super) warm: bool,
+}
+
+/// What the connections of one identity turned out to be.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) identity: IdentityId,
+    pub(super) protocol: Protocol,
+    /// The peer's last word on how many streams it takes.
+    pub(super) streams: Option<u32>,
+}
+
+impl Machine {
+    pub(super) fn known(&self, want: &Want) -> Option<&Known> {
+        self.known.iter().find(|known| known.identity == want.identity)
+    }
+
+    /// Writes down what a connection of `identity` speaks.
+    pub(super) fn learn(&mut self, identity: IdentityId, protocol: Protocol) {
+        match self.known.iter_mut().find(|known| known.identity == identity) {
+            Some(known) => known.protocol = protocol,
+            None => {
+                // What was learned first is forgotten first: the cost of that is a dial too many or too few.
+                if self.known.len() >= MOST_KNOWN {
+                    self.known.remove(0);
+                }
+                self.known.push(Known {
+                    identity,
+                    protocol,
+                    streams: None,
+                });
+            }
+        }
+    }
+
+    /// Connections and dials that hold a place under the host's limit.
+    pub(super) fn live(&self) -> u32 {
+        self.alive
+            .saturating_add(u32::try_from(self.dials.len()).unwrap_or(u32::MAX))
+    }
+
+    /// A miss: a place in line, and a dial where one is due.
+    pub(super) fn join(&mut self, want: Want) -> Acquire {
+        let now = self.latest;
+        if self.phase == Phase::Closed {
+            return Acquire::Closed;
+        }
+        if let Some(until) = self.blocked(now, &want) {
+            return Acquire::Blocked { until };
+        }
+        if self.line.len >= self.limits.max_waiters {
+            return Acquire::Full;
+        }
+        let queue = self.line.queue(&want);
+        let ticket = self.line.join(queue);
+        self.settle(now);
+        Acquire::Wait(Ticket(ticket))
+    }
+
+    /// Until when `want` is blocked: every address is, and nothing is alive or under way that could serve it.
+    fn blocked(&self, now: Moment, want: &Want) -> Option<Moment> {
+        let fails = self.limits.all_blocked == AllBlocked::Fail && !self.penalties.is_empty();
+        if !fails || self.phase == Phase::Paused || self.has_hope(want) {
+            return None;
+        }
+        let candidates = self.candidates(want);
+        let until = candidates
+            .iter()
+            .map(|&ip| self.penalties.blocked(now, ip))
+            .min()?;
+        until
+    }
+
+    /// Whether anything alive or under way may serve `want` yet.
+    fn has_hope(&self, want: &Want) -> bool {
+        self.has_sound(want)
+            || self
+                .line
+                .queues
+                .iter()
+                .any(|queue| queue.want == *want && queue.dials > 0)
+    }
+
+    /// Authorises one more dial for `queue`. False if that is not possible now, or of no use.
+    pub(super) fn authorise(&mut self, now: Moment, queue: u32) -> bool {
+        let want = self.line.queues[queue as usize].want;
+        if !self.may_grow(&want) {
+            return false;
+        }
+        let mut candidates = self.ordered(&want);
+        if candidates.is_empty() {
+            self.ask_resolver(&want);
+            return false;
+        }
+        let probing = self.probe.is_some();
+        if probing
+            && candidates
+                .iter()
+                .all(|&ip| self.penalties.blocked(now, ip).is_some())
+        {
+            // One probe at a time: whoever comes meanwhile waits for its end.
+            return false;
+        }
+        let probe = match self
+            .penalties
+            .screen(now, self.limits.all_blocked, &mut candidates)
+        {
+            Screen::Go => false,
+            Screen::Probe => true,
+            Screen::Blocked { until } => {
+                self.stand_off(queue, &want, until);
+                return false;
+            }
+        };
+        let first = candidates[0];
+        if !self.make_room(&want) {
+            self.penalties.probe_over(first);
+            return false;
+        }
+        let key = self.start(
+            Dial {
+                want,
+                queue,
+                first,
+                begun: false,
+                warm: false,
+            },
+            candidates,
+            probe,
+        );
+        self.unbegun += 1;
+        if probe {
+            self.probe = Some(key);
+        }
+        true
+    }
+
+    fn start(&mut self, dial: Dial, candidates: Vec<IpAddr>, probe: bool) -> Key {
+        let Dial {
+            want: Want {
+                identity, require, ..
+            },
+            queue,
+            ..
+        } = dial;
+        self.line.queues[queue as usize].dials += 1;
+        let key = self.dials.insert(dial);
+        let dial = DialId(key);
+        self.actions.push_back(Action::Dial(DialOrder {
+            dial,
+            identity,
+            require,
+            candidates,
+            probe,
+        }));
+        key
+    }
+
+    /// Every address is blocked: whoever has nothing else to hope for is told so.
+    fn stand_off(&mut self, queue: u32, want: &Want, until: Moment) {
+        if self.has_hope(want) {
+            self.retry_at = self.retry_at.min(until);
+        } else {
+            let all = self.line.queues[queue as usize].len;
+            self.refuse(queue, u64::from(all), Refusal::Blocked { until });
+        }
+    }
+
+    /// A place under the host's limit, if need be that of the longest idle connection that does not suit `want`.
+    fn make_room(&mut self, want: &Want) -> bool {
+        while self.live() >= self.limits.max_per_host {
+            let Some((_, slot)) = self.oldest_idle(|lane| !lane.suits(want)) else {
+                return false;
+            };
+            self.end(slot, CloseReason::Evicted);
+        }
+        true
+    }
+
+    /// Dials without anybody in line: to warm up, to hold a minimum, to probe a blocked address. `want.pin` names the
+    /// address, if one is meant. Its connection goes to whoever waits, or rests.
+    ///
+    /// None if the host is full or closed, or has no address yet. Takes no idle connection's place and heeds no block.
+    pub fn warm(&mut self, now: Moment, want: Want) -> Option<DialId> {
+        self.tick(now);
+        let candidates = self.ordered(&want);
+        if self.phase == Phase::Closed || self.live() >= self.limits.max_per_host {
+            return None;
+        }
+        let first = *candidates.first()?;
+        let queue = self.line.queue(&want);
+        Some(DialId(self.start(
+            Dial {
+                want,
+                queue,
+                first,
+                begun: false,
+                warm: true,
+            },
+            candidates,
+            false,
+        )))
+    }
+
+    /// How many connections are missing to the minimum of idle ones, as far as the limit leaves room.
+    pub fn shortfall(&self) -> u32 {
+        let dialling = u32::try_from(self.dials.len()).unwrap_or(u32::MAX);
+        let there = self
+            .counts
+            .idle
+            .saturating_add(self.counts.held)
+            .saturating_add(dialling);
+        let room = self.limits.max_per_host.saturating_sub(self.live());
+        self.limits
+            .min_idle
+            .min(self.limits.max_idle_per_host)
+            .saturating_sub(there)
+            .min(room)
+    }
+
+    /// Says that the driver has the Ledger's permits and dials now. False if nobody wants the dial any more: the
+    /// permits go back, and the id is void.
+    pub fn begin(&mut self, now: Moment, dial: DialId) -> bool {
+        self.tick(now);
+        let Some(right) = self.dials.get_mut(dial.0) else {
+            return false;
+        };
+        if !right.begun && !right.warm {
+            self.unbegun -= 1;
+        }
+        right.begun = true;
+        true
+    }
+
+    /// A dial brought a connection to `ip`. It serves whoever waits, or rests.
+    ///
+    /// None if the right is void (abandoned, closed): the connection is the driver's to drop.
+    pub fn dialled(&mut self, now: Moment, dial: DialId, ip: IpAddr, protocol: Protocol) -> Option<ConnId> {
+        let now = self.tick(now);
+        let right = self.finish(dial.0)?;
+        self.counts.dialled += 1;
+        self.forgive(ip);
+        let slot = self.birth(now, right.want.identity, ip, protocol);
+        let conn = self.conns.id(slot);
+        let vanished = right.want.pin.is_none() && !self.addresses.iter().any(|address| address.ip == ip);
+        self.settle_in(now, slot, right.warm);
+        if vanished {
+            self.retire(now, conn, CloseReason::AddressGone);
+        }
+        Some(conn)
+    }
+
+    /// Takes in a connection dialled elsewhere, or a race's loser. It serves whoever waits, or rests.
+    ///
+    /// None if the host is full or closed: the connection is the driver's to drop.
+    pub fn adopt(
+        &mut self,
+        now: Moment,
+        identity: IdentityId,
+        ip: IpAddr,
+        protocol: Protocol,
+    ) -> Option<ConnId> {
+        let now = self.tick(now);
+        if self.phase == Phase::Closed || self.live() >= self.limits.max_per_host {
+            return None;
+        }
+        let slot = self.birth(now, identity, ip, protocol);
+        let conn = self.conns.id(slot);
+        self.settle_in(now, slot, true);
+        Some(conn)
+    }
+
+    /// The dial failed. Each `(address, cause)` is an attempt; the error goes to those whom the dial was to serve.
+    pub fn dial_failed(&mut self, now: Moment, dial: DialId, attempts: &[(IpAddr, Cause)]) {
+        let now = self.tick(now);
+        for &(ip, cause) in attempts {
+            self.blame(now, ip, cause);
+        }
+        self.fail(now, dial, false, Refusal::DialFailed(dial));
+    }
+
+    /// What the pool holds against the addresses of `dial` forbids it, until then.
+    pub fn dial_blocked(&mut self, now: Moment, dial: DialId, until: Moment) {
+        let now = self.tick(now);
+        self.fail(now, dial, true, Refusal::Blocked { until });
+    }
+
+    /// Ends a dial and refuses those it leaves without hope: as many as it would have served; all of them if it spoke
+    /// for `all`, as a probe does.
+    fn fail(&mut self, now: Moment, dial: DialId, all: bool, why: Refusal) {
+        let all = all || self.probe == Some(dial.0);
+        let Some(right) = self.finish(dial.0) else { return };
+        self.counts.dial_failures += 1;
+        let served = if all {
+            u64::MAX
+        } else {
+            self.served_by_dial(&right.want)
+        };
+        let answered = self.uncovered(right.queue).min(served);
+        self.refuse(right.queue, answered, why);
+        self.settle(now);
+    }
+
+    /// Takes a right to dial off the books.
+    pub(super) fn finish(&mut self, key: Key) -> Option<Dial> {
+        let dial = self.dials.remove(key)?;
+        self.line.queues[dial.queue as usize].dials -= 1;
+        if !dial.begun && !dial.warm {
+            self.unbegun -= 1;
+        }
+        if self.probe == Some(key) {
+            self.probe = None;
+            self.penalties.probe_over(dial.first);
+        }
+        Some(dial)
+    }
+
+    /// Gives up dials that have not begun and that nobody needs any more, the latest first.
+    pub(super) fn abandon_surplus(&mut self) {
+        let waiting: Vec<Key> = self
+            .dials
+            .iter()
+            .filter(|(_, dial)| !dial.begun && !dial.warm)
+            .map(|(key, _)| key)
+            .collect();
+        for key in waiting.into_iter().rev() {
+            let Some(dial) = self.dials.get(key) else { continue };
+            let queue = &self.line.queues[dial.queue as usize];
+            let without = self.supply(dial.queue) - self.served_by_dial(&dial.want);
+            if u64::from(queue.len) <= without {
+                self.finish(key);
+                self.actions.push_back(Action::Abandon(DialId(key)));
+            }
+        }
+    }
+
+    /// Turns the first `count` of `queue` away.
+    pub(super) fn refuse(&mut self, queue: u32, count: u64, why: Refusal) {
+        for _ in 0..count {
+            let Some(key) = self.line.dismiss(queue) else {
+                break;
+            };
+            self.actions.push_back(Action::Refuse(Ticket(key), why));
+        }
+    }
+
+    fn birth(&mut self, now: Moment, identity: IdentityId, ip: IpAddr, protocol: Protocol) -> u32 {
+        self.learn(identity, protocol);
+        let lane = self.lane(identity, ip, protocol);
+        let told = match protocol {
+            Protocol::Http1 => 1,
+            Protocol::Http2 => BEFORE_SETTINGS,
+        };
+        let expires = self.expiry(now);
+        let slot = self.conns.insert(Conn::new(lane, protocol, told, now, expires));
+        let conn = &mut self.conns[slot];
+        if protocol == Protocol::Http2 {
+            conn.capacity = told.min(self.limits.h2_max_streams);
+        }
+        let settled = conn.settled;
+        self.alive += 1;
+        let lane = &mut self.lanes[lane as usize];
+        lane.conns += 1;
+        lane.sound += 1;
+        lane.pending += u32::from(!settled);
+        self.set_timer(slot, expires);
+        slot
+    }
+
+    /// A new connection's first offer. One that nobody dialled for gives hits from the start.
+    fn settle_in(&mut self, now: Moment, slot: u32, unasked: bool) {
+        self.serve(slot, unasked);
+        self.rest(slot);
+        self.settle(now);
+    }
+
+    /// The lane of what is alike, made if there is none.
+    fn lane(&mut self, identity: IdentityId, ip: IpAddr, protocol: Protocol) -> u32 {
+        let same = |lane: &Lane| {
+            lane.conns > 0 && (lane.identity, lane.ip, lane.protocol) == (identity, ip, protocol)
+        };
+        if let Some(lane) = self.lanes.iter().position(same) {
+            return lane as u32;
+        }
+        let new = Lane::new(identity, ip, protocol);
+        match self.lanes.iter().position(|lane| lane.conns == 0) {
+            Some(vacant) => {
+                self.lanes[vacant] = new;
+                vacant as u32
+            }
+            None => {
+                self.lanes.push(new);
+                self.lanes.len() as u32 - 1
+            }
+        }
+    }
+
+    /// Candidates for a dial for `want`, best first by selection; growth may leave some out.
+    fn ordered(&mut self, want: &Want) -> Vec<IpAddr> {
+        let mut candidates = self.candidates(want);
+        if self.limits.growth == Growth::PerIp && self.protocol_of(want) == Some(Protocol::Http2) {
+            candidates.retain(|&ip| {
+                let pinned = Want {
+                    pin: Some(ip),
+                    ..*want
+                };
+                let bound = |dial: &Dial| dial.first == ip && dial.want.identity == want.identity;
+                !self.has_sound(&pinned) && !self.dials.iter().any(|(_, dial)| bound(dial))
+            });
+        }
+        self.by_selection(&mut candidates);
+        candidates
+    }
+}

@@ -1,0 +1,260 @@
+//! Handing out and taking back: the hot path, and the line behind it.
+
+use super::conns::State;
+use super::id::{ConnId, Ticket};
+use super::lanes::Lane;
+use super::limits::Selection;
+use super::line::GivenUp;
+use super::words::{Acquire, Action, Fate, Lease, Want};
+use super::{Machine, Phase};
+use crate::clock::Moment;
+use crate::event::{CloseReason, Protocol, Returned};
+
+impl Machine {
+    /// A connection for `want`, or a place in line for one.
+    ///
+    /// A hit allocates nothing. A miss stands in line and, where the limits allow it, authorises a dial in the same
+    /// call. No later caller overtakes: where somebody waits for the same, nothing that would serve them is idle.
+    pub fn acquire(&mut self, now: Moment, want: Want) -> Acquire {
+        match self.try_acquire(now, want) {
+            Some(lease) => Acquire::Lease(lease),
+            None => self.join(want),
+        }
+    }
+
+    /// A connection that is ready for `want`, if there is one. Never waits and never dials.
+    pub fn try_acquire(&mut self, now: Moment, want: Want) -> Option<Lease> {
+        let now = self.tick(now);
+        if self.phase != Phase::Open {
+            return None;
+        }
+        while let Some(lane) = self.pick(&want) {
+            let lane = &self.lanes[lane];
+            // One already in use first: the others may then grow old and go.
+            let slot = if lane.open.len > 0 {
+                lane.open.newest
+            } else {
+                lane.idle.newest
+            };
+            match self.overdue(now, slot) {
+                None => return Some(self.lend(slot, true)),
+                Some(reason) => self.wind_up(slot, reason),
+            }
+        }
+        None
+    }
+
+    /// The lease of a granted ticket, once. None if it has not been granted, or is over.
+    pub fn take(&mut self, ticket: Ticket) -> Option<Lease> {
+        self.line.take(ticket.0)
+    }
+
+    /// Gives a ticket up. A lease it had been granted goes to the next in line, or rests.
+    ///
+    /// False if the ticket is over already: taken, refused or given up.
+    pub fn cancel(&mut self, now: Moment, ticket: Ticket) -> bool {
+        let now = self.tick(now);
+        match self.line.give_up(ticket.0) {
+            None => return false,
+            Some(GivenUp::Waiting) => self.settle(now),
+            Some(GivenUp::Granted(lease)) => {
+                self.release(now, lease.conn, Fate::Reusable);
+            }
+        }
+        true
+    }
+
+    /// Takes one lease of `conn` back, and says what became of the connection.
+    ///
+    /// One that is over already, by `died` or a retirement, answers the reason it ended for.
+    pub fn release(&mut self, now: Moment, conn: ConnId, fate: Fate) -> Returned {
+        let now = self.tick(now);
+        let Some(slot) = self.conns.slot(conn).filter(|&slot| self.conns[slot].leases > 0) else {
+            return Returned::Closed(CloseReason::Discarded);
+        };
+        self.unlend(slot);
+        let reason = match (self.conns[slot].state, fate) {
+            (State::Dead(reason), _) => {
+                if self.conns[slot].leases == 0 {
+                    self.conns.vacate(slot);
+                }
+                return Returned::Closed(reason);
+            }
+            (State::Retired(reason), _) | (_, Fate::Close(reason)) => Some(reason),
+            (_, Fate::Reusable) => self.unfit(now, slot),
+        };
+        if let Some(reason) = reason {
+            self.wind_up(slot, reason);
+            self.settle(now);
+            return Returned::Closed(reason);
+        }
+        if self.conns[slot].leases == 0 {
+            self.conns[slot].since = now;
+        }
+        self.offer(now, slot, true);
+        match self.conns.slot(conn) {
+            Some(_) => Returned::Kept,
+            None => Returned::Closed(CloseReason::IdleCap),
+        }
+    }
+
+    /// The lane to serve `want` from, by selection; none if none has anything ready.
+    fn pick(&mut self, want: &Want) -> Option<usize> {
+        let ready = |lane: &Lane| lane.offers() && lane.suits(want);
+        let mut lanes = self
+            .lanes
+            .iter()
+            .enumerate()
+            .filter(|(_, lane)| ready(lane))
+            .map(|(index, _)| index);
+        let first = lanes.next()?;
+        let Some(second) = lanes.next() else {
+            return Some(first);
+        };
+        let all = [first, second].into_iter().chain(lanes);
+        let picked = match self.limits.selection {
+            Selection::Spread => all.min_by_key(|&lane| self.lanes[lane].leases),
+            // Lane 0 comes after the last one that had its turn, whatever that was.
+            Selection::RoundRobin => all.min_by_key(|&lane| (lane <= self.turn, lane)),
+            Selection::PreferHot => all.max_by_key(|&lane| self.last_use(lane)),
+            Selection::Random => {
+                let mut picked = first;
+                for (lane, seen) in all.skip(1).zip(2..) {
+                    if self.rng.below(seen) == 0 {
+                        picked = lane;
+                    }
+                }
+                Some(picked)
+            }
+        };
+        self.turn = picked?;
+        picked
+    }
+
+    /// When what `lane` has ready was last put back: connections in use are hotter than any that rest.
+    fn last_use(&self, lane: usize) -> Moment {
+        let lane = &self.lanes[lane];
+        if lane.open.len > 0 {
+            Moment::FAR
+        } else {
+            self.conns[lane.idle.newest].since
+        }
+    }
+
+    /// Why a connection that is ready must not be handed out any more, by age.
+    fn overdue(&self, now: Moment, slot: u32) -> Option<CloseReason> {
+        let conn = &self.conns[slot];
+        if now >= conn.expires {
+            return Some(CloseReason::Lifetime);
+        }
+        let idle = conn.state == State::Idle && now.since(conn.since) >= self.limits.idle_timeout;
+        idle.then_some(CloseReason::IdleTimeout)
+    }
+
+    /// Why a connection that came home clean must not stay.
+    pub(super) fn unfit(&self, now: Moment, slot: u32) -> Option<CloseReason> {
+        let conn = &self.conns[slot];
+        if now >= conn.expires {
+            return Some(CloseReason::Lifetime);
+        }
+        if let Some(leaving) = self.lanes[conn.lane as usize].leaving {
+            return Some(leaving);
+        }
+        // Only after the limit was lowered.
+        (self.live() > self.limits.max_per_host).then_some(CloseReason::OverLimit)
+    }
+
+    fn lend(&mut self, slot: u32, hit: bool) -> Lease {
+        let conn = &mut self.conns[slot];
+        conn.leases += 1;
+        self.counts.leased += u32::from(conn.leases == 1);
+        self.counts.leases += 1;
+        self.lanes[conn.lane as usize].leases += 1;
+        let counter = if hit {
+            &mut self.counts.hits
+        } else {
+            &mut self.counts.misses
+        };
+        *counter += 1;
+        let state = conn.rest();
+        self.set_state(slot, state);
+        Lease {
+            conn: self.conns.id(slot),
+            hit,
+        }
+    }
+
+    fn unlend(&mut self, slot: u32) {
+        let conn = &mut self.conns[slot];
+        conn.leases -= 1;
+        self.counts.leased -= u32::from(conn.leases == 0);
+        self.counts.leases -= 1;
+        // A dead one left its lane, which may serve others by now.
+        if conn.state.is_live() {
+            self.lanes[conn.lane as usize].leases -= 1;
+        }
+    }
+
+    /// Offers the places of a sound connection to those who wait, then lets it rest. `hit` is how its first lease
+    /// counts.
+    pub(super) fn offer(&mut self, now: Moment, slot: u32, hit: bool) {
+        if self.line.len > 0 {
+            self.serve(slot, hit);
+        }
+        self.rest(slot);
+        if self.line.len > 0 {
+            self.settle(now);
+        }
+    }
+
+    /// Puts a sound connection where it belongs by its leases, and keeps the limit of idle ones.
+    pub(super) fn rest(&mut self, slot: u32) {
+        let conn = &self.conns[slot];
+        if conn.state == State::Suspect {
+            return;
+        }
+        let state = conn.rest();
+        self.set_state(slot, state);
+        while self.counts.idle > self.limits.max_idle_per_host {
+            let Some((_, oldest)) = self.oldest_idle(|_| true) else {
+                break;
+            };
+            self.end(oldest, CloseReason::IdleCap);
+        }
+    }
+
+    /// First come, first served, among those whom this connection suits.
+    pub(super) fn serve(&mut self, slot: u32, mut hit: bool) {
+        while self.phase == Phase::Open && self.line.len > 0 && self.is_ready(slot) {
+            let lane = &self.lanes[self.conns[slot].lane as usize];
+            let Some(queue) = self.line.first(|want| lane.suits(want)) else {
+                break;
+            };
+            let lease = self.lend(slot, hit);
+            hit = true;
+            if let Some(key) = self.line.grant(queue, lease) {
+                self.actions.push_back(Action::Grant(Ticket(key), lease));
+            }
+        }
+    }
+
+    /// Whether it can take one more lease now.
+    fn is_ready(&self, slot: u32) -> bool {
+        let conn = &self.conns[slot];
+        matches!(conn.state, State::Idle | State::Open | State::Full) && conn.room() > 0
+    }
+
+    /// Ends a connection, or lets its last lease end it.
+    pub(super) fn wind_up(&mut self, slot: u32, reason: CloseReason) {
+        match self.conns[slot].state {
+            _ if self.conns[slot].leases == 0 => self.end(slot, reason),
+            State::Retired(_) | State::Dead(_) => {}
+            _ => self.set_state(slot, State::Retired(reason)),
+        }
+    }
+
+    /// Whether one exchange at a time is all a connection for `want` can take.
+    pub(super) fn is_single(&self, want: &Want) -> bool {
+        self.protocol_of(want) == Some(Protocol::Http1)
+    }
+}

@@ -1,0 +1,473 @@
+//! Permits over all origins: the total, those of each remote address, and dials under way.
+//!
+//! The Ledger is told when a connection is dialled and when one closes, never when one is used. Whoever may dial
+//! stands in its line until a total permit, a dial permit and the permit of one of its addresses are free *together*:
+//! nobody holds some while waiting for others. Where idle connections hold what is missing, the Ledger names the origin
+//! that has the one idle longest ([`Step::Evict`]); the driver asks that origin's machine, unlocked from here, and
+//! brings the answer back. Every answer may be stale; none is believed beyond what it says.
+
+mod order;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use self::order::Order;
+use super::id::{DialId, OriginId};
+use super::limits::LedgerLimits;
+use super::words::{Evict, Evicted};
+use crate::clock::Moment;
+
+/// A dial that stands in line for its permits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Whose.
+    pub origin: OriginId,
+    /// Which of its dials.
+    pub dial: DialId,
+    /// Where it may go, best first. Empty: no address permit is needed.
+    pub candidates: Vec<IpAddr>,
+}
+
+/// What the driver does next for the Ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a step that is not done leaves a permit without owner"]
+pub enum Step {
+    /// This dial has a total and a dial permit, and that of the address it starts with. If its machine does not
+    /// confirm it (`begin`), they go back by `attempt_over` and `unconnected`.
+    Grant {
+        /// Whose.
+        origin: OriginId,
+        /// Which of its dials.
+        dial: DialId,
+        /// Where its first attempt goes.
+        ip: Option<IpAddr>,
+    },
+    /// Ask this origin's machine to give up its longest idle connection, and bring back the answer.
+    Evict(Victim),
+}
+
+/// An origin that is asked for an idle connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Victim {
+    /// Who is asked.
+    pub origin: OriginId,
+    /// Only a connection to this address helps.
+    pub ip: Option<IpAddr>,
+    /// Somebody else has one that has been idle since then, perhaps.
+    pub not_after: Moment,
+    /// For whom.
+    number: u64,
+}
+
+impl From<Victim> for Evict {
+    fn from(victim: Victim) -> Evict {
+        Evict {
+            ip: victim.ip,
+            not_after: victim.not_after,
+        }
+    }
+}
+
+/// The permits that all origins share.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    limits: LedgerLimits,
+    /// Total permits out: connections, and dials under way.
+    total: u32,
+    dials: u32,
+    holders: Order,
+    ips: BTreeMap<IpAddr, Ip>,
+    line: BTreeMap<u64, Waiting>,
+    numbers: BTreeMap<(OriginId, DialId), u64>,
+    next_number: u64,
+    /// Those in line that an address is free for, as far as anybody has looked.
+    ready: BTreeSet<u64>,
+    /// Addresses with room that somebody waits for.
+    open: BTreeSet<IpAddr>,
+    /// Addresses without room that somebody waits for, and an origin to ask.
+    hungry: BTreeSet<IpAddr>,
+    /// Addresses with a dry origin.
+    dry: BTreeSet<IpAddr>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Ip {
+    used: u32,
+    holders: Order,
+    /// Who waits for it, having found all its addresses full.
+    waiting: BTreeSet<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    ask: Ask,
+    /// Whether an origin is being asked for it.
+    asking: bool,
+}
+
+/// Counts of a Ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerCounts {
+    /// Connections and dials under way.
+    pub total: u32,
+    /// Dials under way.
+    pub dials: u32,
+    /// Dials in line.
+    pub waiting: usize,
+}
+
+impl Ledger {
+    /// A Ledger with every permit at home.
+    pub const fn new(limits: LedgerLimits) -> Self {
+        Ledger {
+            limits,
+            total: 0,
+            dials: 0,
+            holders: Order::new(),
+            ips: BTreeMap::new(),
+            line: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            next_number: 0,
+            ready: BTreeSet::new(),
+            open: BTreeSet::new(),
+            hungry: BTreeSet::new(),
+            dry: BTreeSet::new(),
+        }
+    }
+
+    /// Puts other limits in force. Where they shrank below what is out, idle connections are asked for until it fits
+    /// (in total; an address above its limit only gets no more). Poll steps afterwards.
+    pub fn set_limits(&mut self, limits: LedgerLimits) {
+        self.limits = limits;
+        let ips: Vec<IpAddr> = self.ips.keys().copied().collect();
+        for ip in ips {
+            self.touch(ip);
+        }
+    }
+
+    /// Stands in line. Poll steps afterwards: the grant may be the next one.
+    pub fn request(&mut self, ask: Ask) {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.numbers.insert((ask.origin, ask.dial), number);
+        self.line.insert(number, Waiting { ask, asking: false });
+        self.ready.insert(number);
+    }
+
+    /// Leaves the line. False if it was not in it: granted, or never there.
+    pub fn withdraw(&mut self, origin: OriginId, dial: DialId) -> bool {
+        let number = self.numbers.get(&(origin, dial)).copied();
+        number.and_then(|number| self.leave(number)).is_some()
+    }
+
+    /// The next step, until there is none. Call after every other call.
+    pub fn poll_step(&mut self) -> Option<Step> {
+        self.set_aside();
+        let step = self.grant().or_else(|| self.evict());
+        if !self.contended() {
+            self.rest();
+        }
+        step
+    }
+
+    /// Whether a connection that goes idle has to be announced by [`parked`](Ledger::parked). The driver shows this
+    /// to every `put` from before it acts on a step.
+    pub fn contended(&self) -> bool {
+        !self.line.is_empty() || self.total > self.limits.max_connections
+    }
+
+    /// A connection of `origin` to `ip` went idle while the Ledger was contended. Poll steps afterwards.
+    pub fn parked(&mut self, origin: OriginId, ip: IpAddr) {
+        self.holders.parked(origin);
+        if let Some(state) = self.ips.get_mut(&ip) {
+            state.holders.parked(origin);
+        }
+        self.touch(ip);
+    }
+
+    /// The answer to [`Step::Evict`]; `Evicted::None` if that origin is no more. The connection that was given up is
+    /// told by [`closed`](Ledger::closed) first, as any; then this; then poll steps.
+    pub fn answer(&mut self, now: Moment, victim: Victim, answer: Evicted) {
+        if let Some(waiting) = self.line.get_mut(&victim.number) {
+            waiting.asking = false;
+        }
+        let order = match victim.ip {
+            None => Some(&mut self.holders),
+            Some(ip) => self.ips.get_mut(&ip).map(|state| &mut state.holders),
+        };
+        if let Some(order) = order {
+            match answer {
+                Evicted::Closed(_) => order.gave(victim.origin),
+                Evicted::Younger(since) => order.answer(now, victim.origin, Some(since)),
+                Evicted::None => order.answer(now, victim.origin, None),
+            }
+        }
+        if let Some(ip) = victim.ip {
+            self.touch(ip);
+        }
+    }
+
+    /// A further attempt of a granted dial takes the permit of `ip`. False: the address is full, skip it.
+    pub fn attempt(&mut self, ip: IpAddr) -> bool {
+        let limit = self.limits.max_per_ip;
+        let state = self.ips.entry(ip).or_default();
+        let room = state.used < limit;
+        state.used += u32::from(room);
+        self.touch(ip);
+        room
+    }
+
+    /// An attempt at `ip` lost or failed: its permit comes back.
+    pub fn attempt_over(&mut self, ip: IpAddr) {
+        if let Some(state) = self.ips.get_mut(&ip) {
+            state.used = state.used.saturating_sub(1);
+        }
+        self.touch(ip);
+    }
+
+    /// A granted dial won at `ip`: the total permit and that of `ip` are the connection's now.
+    pub fn connected(&mut self, now: Moment, origin: OriginId, ip: IpAddr) {
+        self.dials = self.dials.saturating_sub(1);
+        self.own(now, origin, ip);
+    }
+
+    /// A granted dial came to nothing, and its attempts are over.
+    pub fn unconnected(&mut self) {
+        self.dials = self.dials.saturating_sub(1);
+        self.total = self.total.saturating_sub(1);
+    }
+
+    /// A connection beside the dials: one dialled elsewhere, or a race's loser, which has the permit of `ip` already
+    /// (`has_ip`). False if there is no room; a loser's `attempt_over` is still due then.
+    pub fn adopt(&mut self, now: Moment, origin: OriginId, ip: IpAddr, has_ip: bool) -> bool {
+        if self.total >= self.limits.max_connections || !(has_ip || self.attempt(ip)) {
+            return false;
+        }
+        self.total += 1;
+        self.own(now, origin, ip);
+        true
+    }
+
+    /// A connection of `origin` to `ip` closed: its permits come back.
+    pub fn closed(&mut self, origin: OriginId, ip: IpAddr) {
+        self.total = self.total.saturating_sub(1);
+        self.holders.remove(origin);
+        if let Some(state) = self.ips.get_mut(&ip) {
+            state.used = state.used.saturating_sub(1);
+            state.holders.remove(origin);
+        }
+        self.touch(ip);
+    }
+
+    /// Counts.
+    pub fn counts(&self) -> LedgerCounts {
+        LedgerCounts {
+            total: self.total,
+            dials: self.dials,
+            waiting: self.line.len(),
+        }
+    }
+
+    /// Permits of `ip` that are out.
+    pub fn used(&self, ip: IpAddr) -> u32 {
+        self.ips.get(&ip).map_or(0, |state| state.used)
+    }
+
+    fn own(&mut self, now: Moment, origin: OriginId, ip: IpAddr) {
+        self.holders.add(now, origin);
+        self.ips.entry(ip).or_default().holders.add(now, origin);
+        self.touch(ip);
+    }
+
+    /// The first in line for whom everything is free.
+    fn grant(&mut self) -> Option<Step> {
+        if self.total >= self.limits.max_connections || self.dials >= self.limits.max_dials {
+            return None;
+        }
+        let of_ip = |ip: &IpAddr| self.ips.get(ip).and_then(|state| state.waiting.first());
+        let number = self
+            .open
+            .iter()
+            .filter_map(of_ip)
+            .chain(self.ready.first())
+            .min()
+            .copied()?;
+        let Ask {
+            origin,
+            dial,
+            candidates,
+        } = self.leave(number)?;
+        let ip = candidates
+            .into_iter()
+            .find(|&ip| self.used(ip) < self.limits.max_per_ip);
+        self.total += 1;
+        self.dials += 1;
+        if let Some(ip) = ip {
+            self.attempt(ip);
+        }
+        Some(Step::Grant { origin, dial, ip })
+    }
+
+    /// An origin to ask for what the first in line is missing.
+    fn evict(&mut self) -> Option<Step> {
+        if self.total > self.limits.max_connections {
+            // Above a limit that was lowered: for nobody in line, whose numbers begin at 0.
+            if let Some((origin, not_after)) = self.holders.ask() {
+                return Some(Step::Evict(Victim {
+                    origin,
+                    ip: None,
+                    not_after,
+                    number: u64::MAX,
+                }));
+            }
+        }
+        if self.dials >= self.limits.max_dials {
+            return None;
+        }
+        if self.total >= self.limits.max_connections && self.holders.is_askable() {
+            let number = self
+                .ready
+                .iter()
+                .find(|number| !self.is_asking(**number))
+                .copied();
+            if let Some(number) = number {
+                return self.evict_for(number, None);
+            }
+        }
+        let (number, ip) = self.hungry.iter().find_map(|&ip| {
+            let waiting = &self.ips.get(&ip)?.waiting;
+            waiting
+                .iter()
+                .find(|number| !self.is_asking(**number))
+                .map(|&number| (number, ip))
+        })?;
+        self.evict_for(number, Some(ip))
+    }
+
+    fn evict_for(&mut self, number: u64, ip: Option<IpAddr>) -> Option<Step> {
+        let order = match ip {
+            None => &mut self.holders,
+            Some(ip) => &mut self.ips.get_mut(&ip)?.holders,
+        };
+        let (origin, not_after) = order.ask()?;
+        self.line.get_mut(&number)?.asking = true;
+        if let Some(ip) = ip {
+            self.touch(ip);
+        }
+        Some(Step::Evict(Victim {
+            origin,
+            ip,
+            not_after,
+            number,
+        }))
+    }
+
+    fn is_asking(&self, number: u64) -> bool {
+        self.line.get(&number).is_some_and(|waiting| waiting.asking)
+    }
+
+    /// Lets those at the head of the line whose addresses are all full wait for these.
+    fn set_aside(&mut self) {
+        while let Some(&number) = self.ready.first() {
+            let Some(waiting) = self.line.get(&number) else {
+                break;
+            };
+            let candidates = waiting.ask.candidates.clone();
+            if candidates.is_empty()
+                || candidates
+                    .iter()
+                    .any(|&ip| self.used(ip) < self.limits.max_per_ip)
+            {
+                break;
+            }
+            self.ready.remove(&number);
+            for ip in candidates {
+                self.ips.entry(ip).or_default().waiting.insert(number);
+                self.touch(ip);
+            }
+        }
+    }
+
+    /// Takes somebody out of the line.
+    fn leave(&mut self, number: u64) -> Option<Ask> {
+        let Waiting { ask, .. } = self.line.remove(&number)?;
+        self.numbers.remove(&(ask.origin, ask.dial));
+        if !self.ready.remove(&number) {
+            for &ip in &ask.candidates {
+                if let Some(state) = self.ips.get_mut(&ip) {
+                    state.waiting.remove(&number);
+                }
+                self.touch(ip);
+            }
+        }
+        Some(ask)
+    }
+
+    /// Keeps the sets of addresses in step with one of them.
+    fn touch(&mut self, ip: IpAddr) {
+        let Some(state) = self.ips.get(&ip) else { return };
+        let room = state.used < self.limits.max_per_ip;
+        let wanted = !state.waiting.is_empty();
+        let member = |set: &mut BTreeSet<IpAddr>, is: bool| if is { set.insert(ip) } else { set.remove(&ip) };
+        member(&mut self.open, wanted && room);
+        member(&mut self.hungry, wanted && !room && state.holders.is_askable());
+        member(&mut self.dry, state.holders.has_dry());
+        if state.used == 0 && !wanted {
+            self.ips.remove(&ip);
+        }
+    }
+
+    /// Nobody waits: nobody will announce what goes idle.
+    fn rest(&mut self) {
+        self.holders.refill();
+        for ip in std::mem::take(&mut self.dry) {
+            if let Some(state) = self.ips.get_mut(&ip) {
+                state.holders.refill();
+            }
+        }
+    }
+
+    /// Checks what must hold between operations.
+    #[expect(
+        clippy::panic,
+        reason = "it exists to stop the program where a rule is broken"
+    )]
+    pub fn assert_invariants(&self) {
+        self.holders.assert_invariants();
+        if self.total != self.dials + self.holders.connections() {
+            panic!(
+                "{} permits out for {} dials and {:?}",
+                self.total, self.dials, self.holders
+            );
+        }
+        for (ip, state) in &self.ips {
+            state.holders.assert_invariants();
+            let askable = state.holders.is_askable();
+            let (room, wanted) = (state.used < self.limits.max_per_ip, !state.waiting.is_empty());
+            let right = state.holders.connections() <= state.used
+                && self.open.contains(ip) == (wanted && room)
+                && self.hungry.contains(ip) == (wanted && !room && askable)
+                && self.dry.contains(ip) == state.holders.has_dry()
+                && (state.used > 0 || wanted);
+            if !right {
+                panic!("{ip} stands wrong: {state:?}");
+            }
+        }
+        for (number, waiting) in &self.line {
+            let aside = |ip| {
+                self.ips
+                    .get(ip)
+                    .is_some_and(|state| state.waiting.contains(number))
+            };
+            let all = !waiting.ask.candidates.is_empty() && waiting.ask.candidates.iter().all(aside);
+            let none = !waiting.ask.candidates.iter().any(aside);
+            let ready = self.ready.contains(number);
+            if !(if ready { none } else { all }) {
+                panic!("dial {number} stands wrong: ready {ready}, {waiting:?}");
+            }
+        }
+        if self.numbers.len() != self.line.len() || self.ready.len() > self.line.len() {
+            panic!("the Ledger's line and its index differ");
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The rules of the pool, as plain state machines.
+//!
+//! Nothing here opens a socket, reads a clock, locks, logs or waits. A [`Machine`] knows one origin; the [`Ledger`]
+//! knows the permits that all origins share; the [`Wheel`] knows when to look at which origin again. They speak in ids
+//! and take the time as an argument, so every rule is tested without a network.
+//!
+//! The driver calls a method and then drains [`Machine::poll_action`] before it lets go of the machine. Time may step
+//! back a little from one call to the next, as it does when two threads read a clock and then race for a lock: the
+//! machine goes by the latest it has seen.
+//!
+//! # Rules, and where they stand
+//!
+//! | rule | file |
+//! |---|---|
+//! | who gets a connection, and what becomes of one that comes home | `handout` |
+//! | who waits, in which order | `line` |
+//! | when to dial, where to, and for how many | `dialling`, `demand` |
+//! | which addresses there are, and which are avoided | `addresses`, `penalties` |
+//! | how many streams | `streams` |
+//! | how old, how long idle | `age` |
+//! | what goes when there is no room, or when it is told to | `closing` |
+//! | permits over all origins | `ledger` |
+
+mod addresses;
+mod age;
+mod check;
+mod closing;
+mod conns;
+mod demand;
+mod dialling;
+mod handout;
+mod id;
+mod lanes;
+mod ledger;
+mod limits;
+mod line;
+mod penalties;
+mod rng;
+mod streams;
+mod wheel;
+mod words;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use self::addresses::Address;
+use self::conns::{Conns, State};
+use self::dialling::{Dial, Known};
+use self::id::{Key, Slots};
+use self::lanes::Lane;
+use self::line::Line;
+use self::rng::Rng;
+use crate::clock::Moment;
+
+pub use self::id::{ConnId, DialId, OriginId, Ticket};
+pub use self::ledger::{Ask, Ledger, LedgerCounts, Step, Victim};
+pub use self::limits::{AllBlocked, Growth, LedgerLimits, Limits, PenaltyTerms, Selection};
+pub use self::penalties::{Penalties, Screen};
+pub use self::wheel::Wheel;
+pub use self::words::{
+    Acquire, Action, Cause, ConnInfo, Counts, DialOrder, Evict, Evicted, Fate, IpCounts, Lease, Refusal, Want,
+};
+
+#[cfg(feature = "__internals")]
+pub use crate::event::{CloseReason, Protocol, Returned};
+#[cfg(feature = "__internals")]
+pub use crate::identity::{IdentityId, Require};
+
+/// Whether the machine hands anything out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Whoever comes stands in line; what comes home rests.
+    Paused,
+    Closed,
+}
+
+/// The rules of one origin.
+#[derive(Debug)]
+pub struct Machine {
+    limits: Limits,
+    phase: Phase,
+    /// The latest time seen.
+    latest: Moment,
+    lanes: Vec<Lane>,
+    conns: Conns,
+    counts: Counts,
+    /// Connections that hold a place under the host's limit.
+    alive: u32,
+    /// The lane that was last served from, for taking turns.
+    turn: usize,
+    /// The address that the next dial starts with, for taking turns.
+    dial_turn: usize,
+    line: Line,
+    actions: VecDeque<Action>,
+    dials: Slots<Dial>,
+    /// Of `dials`, those that have not begun and that nobody but a waiter wants.
+    unbegun: u32,
+    /// The one dial that probes an origin whose addresses are all blocked.
+    probe: Option<Key>,
+    known: Vec<Known>,
+    addresses: Vec<Address>,
+    resolving: bool,
+    penalties: Penalties,
+    /// When a block ends that somebody in line waits for.
+    retry_at: Moment,
+    /// Live connections by the end of their lifetime.
+    lifetimes: BTreeSet<(Moment, u32)>,
+    /// For when the wheel holds this origin.
+    armed: Moment,
+    /// Whether a connection went idle since `take_parked` was last asked.
+    parked: bool,
+    rng: Rng,
+}
+
+impl Machine {
+    /// A machine without connections. `seed` decides jitter and random choices.
+    pub fn new(limits: Limits, seed: u64) -> Self {
+        Machine {
+            penalties: Penalties::new(limits.penalty),
+            limits,
+            phase: Phase::Open,
+            latest: Moment::ZERO,
+            lanes: Vec::new(),
+            conns: Conns::new(),
+            counts: Counts::default(),
+            alive: 0,
+            turn: 0,
+            dial_turn: 0,
+            line: Line::new(),
+            actions: VecDeque::new(),
+            dials: Slots::new(),
+            unbegun: 0,
+            probe: None,
+            known: Vec::new(),
+            addresses: Vec::new(),
+            resolving: false,
+            retry_at: Moment::FAR,
+            lifetimes: BTreeSet::new(),
+            armed: Moment::FAR,
+            parked: false,
+            rng: Rng::new(seed),
+        }
+    }
+
+    /// The next thing to do. Drain it after every call, before letting go of the machine.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Whether [`poll_action`](Machine::poll_action) has something.
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Counts, in constant time.
+    pub fn counts(&self) -> Counts {
+        let waiting = self.line.len;
+        let dialling = u32::try_from(self.dials.len()).unwrap_or(u32::MAX);
+        Counts {
+            waiting,
+            dialling,
+            ..self.counts
+        }
+    }
+
+    /// Counts by address, in the order in which the addresses came into use.
+    pub fn each_ip(&self, mut each: impl FnMut(IpAddr, IpCounts)) {
+        let lanes = self.lanes.iter().filter(|lane| lane.conns > 0);
+        for (index, lane) in lanes.clone().enumerate() {
+            if lanes.clone().take(index).any(|earlier| earlier.ip == lane.ip) {
+                continue;
+            }
+            let mut counts = IpCounts::default();
+            for same in lanes.clone().filter(|same| same.ip == lane.ip) {
+                counts.connections += same.conns;
+                counts.idle += same.idle.len;
+                counts.leases += same.leases;
+            }
+            each(lane.ip, counts);
+        }
+    }
+
+    /// Whether `conn` is not over. A driver that has taken a connection out asks this before it puts it back: the slot
+    /// of one that is over may have another in it.
+    pub fn is_live(&self, conn: ConnId) -> bool {
+        self.conns
+            .slot(conn)
+            .is_some_and(|slot| self.conns[slot].state.is_live())
+    }
+
+    /// What is known of `conn`; nothing once it is over.
+    pub fn info(&self, conn: ConnId) -> Option<ConnInfo> {
+        let slot = self.conns.slot(conn)?;
+        self.conns[slot].state.is_live().then(|| self.describe(slot))
+    }
+
+    /// All connections that are not over, by slot.
+    pub fn connections(&self) -> impl Iterator<Item = ConnInfo> {
+        self.conns
+            .iter()
+            .filter(|(_, conn)| conn.state.is_live())
+            .map(|(slot, _)| self.describe(slot))
+    }
+
+    /// Whether nothing is alive and nobody waits: the origin may be forgotten. Penalties are forgotten with it, so a
+    /// driver that cares asks [`penalties`](Machine::penalties) first.
+    pub fn is_vacant(&self) -> bool {
+        self.conns.iter().next().is_none()
+            && self.line.len == 0
+            && self.line.untaken() == 0
+            && self.dials.len() == 0
+            && self.actions.is_empty()
+    }
+
+    /// Whether a connection went idle since this was last asked. A driver that finds somebody waiting at the
+    /// [`Ledger`] tells it then, by [`Ledger::parked`].
+    pub fn take_parked(&mut self) -> bool {
+        std::mem::take(&mut self.parked)
+    }
+
+    fn describe(&self, slot: u32) -> ConnInfo {
+        let conn = &self.conns[slot];
+        let lane = &self.lanes[conn.lane as usize];
+        ConnInfo {
+            conn: self.conns.id(slot),
+            identity: lane.identity,
+            ip: lane.ip,
+            protocol: conn.protocol,
+            leases: conn.leases,
+            capacity: conn.capacity,
+            idle_since: (conn.leases == 0).then_some(conn.since),
+            expires: conn.expires,
+            retired: match conn.state {
+                State::Retired(reason) => Some(reason),
+                _ => None,
+            },
+        }
+    }
+
+    /// The latest of `now` and every time seen before.
+    fn tick(&mut self, now: Moment) -> Moment {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+
+    /// Moves a connection to another state and keeps whatever counts or lists states in step.
+    fn set_state(&mut self, slot: u32, state: State) {
+        let conn = &mut self.conns[slot];
+        let (old, pending) = (conn.state, conn.is_pending());
+        if old == state {
+            return;
+        }
+        conn.state = state;
+        let (now_pending, lane) = (conn.is_pending(), &mut self.lanes[conn.lane as usize]);
+        if old.is_sound() != state.is_sound() || old == State::Inspected || state == State::Inspected {
+            lane.sound = lane.sound - u32::from(old.is_sound()) + u32::from(state.is_sound());
+            lane.inspected =
+                lane.inspected - u32::from(old == State::Inspected) + u32::from(state == State::Inspected);
+            let held = |state| u32::from(matches!(state, State::Inspected | State::Suspect));
+            self.counts.held = self.counts.held - held(old) + held(state);
+        }
+        lane.pending = lane.pending - u32::from(pending) + u32::from(now_pending);
+        if let Some(list) = lane.list(old) {
+            list.unlink(&mut self.conns, slot);
+        }
+        if let Some(list) = lane.list(state) {
+            list.link(&mut self.conns, slot);
+        }
+        self.counts.idle -= u32::from(old == State::Idle);
+        if state == State::Idle {
+            self.counts.idle += 1;
+            self.parked = true;
+        }
+    }
+}
