@@ -1,22 +1,28 @@
 //! The one place that spawns tasks. It knows what it spawned, and ends it.
 
 use std::future::Future;
+use std::sync::OnceLock;
 
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::sync::Mutex;
-
-/// The tasks of one pool. Dropping it aborts them.
+/// The tasks of one pool. Dropping it ends them.
+///
+/// There are two kinds. *Jobs* (dials, resolutions, upkeep) may be cancelled at any await. *Drivers* move a live connection and get time
+/// to say goodbye.
 pub(crate) struct Rt {
-    /// `None` once the pool has been closed: nothing more may start.
-    tasks: Mutex<Option<JoinSet<()>>>,
+    /// The runtime of the first task: home to those that are started from outside any runtime, by a drop, say.
+    home: OnceLock<Handle>,
+    tracker: TaskTracker,
+    jobs: CancellationToken,
+    drivers: CancellationToken,
 }
 
-/// Why a task was not started.
+/// Why a task was not started. It was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotSpawned {
-    /// The caller is outside any tokio runtime.
+    /// The caller is outside any tokio runtime, and so was every caller before.
     NoRuntime,
     /// The pool has been closed.
     Closed,
@@ -24,36 +30,77 @@ pub(crate) enum NotSpawned {
 
 impl Rt {
     pub(crate) fn new() -> Self {
+        let drivers = CancellationToken::new();
         Rt {
-            tasks: Mutex::new(Some(JoinSet::new())),
+            home: OnceLock::new(),
+            tracker: TaskTracker::new(),
+            jobs: drivers.child_token(),
+            drivers,
         }
     }
 
-    /// Starts `task` on the runtime of the caller. What has ended meanwhile is forgotten.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), NotSpawned> {
-        let runtime = Handle::try_current().map_err(|_| NotSpawned::NoRuntime)?;
-        let mut tasks = self.tasks.lock();
-        let tasks = tasks.as_mut().ok_or(NotSpawned::Closed)?;
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn_on(task, &runtime);
+    /// Starts a job.
+    pub(crate) fn job(&self, job: impl Future<Output = ()> + Send + 'static) -> Result<(), NotSpawned> {
+        self.spawn(&self.jobs, job)
+    }
+
+    /// Starts the driver of a connection.
+    pub(crate) fn driver(&self, driver: impl Future<Output = ()> + Send + 'static) -> Result<(), NotSpawned> {
+        self.spawn(&self.drivers, driver)
+    }
+
+    fn spawn(
+        &self,
+        until: &CancellationToken,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), NotSpawned> {
+        if until.is_cancelled() {
+            return Err(NotSpawned::Closed);
+        }
+        let runtime = self.runtime()?;
+        let task = until.clone().run_until_cancelled_owned(task);
+        drop(self.tracker.spawn_on(task, &runtime));
         Ok(())
     }
 
-    /// Refuses new tasks and asks those under way to end. Does not wait for them.
-    pub(crate) fn abort(&self) {
-        // Dropped outside the lock: a task's drop may come back here to spawn.
-        let tasks = self.tasks.lock().take();
-        drop(tasks);
+    /// Whether a job would start.
+    pub(crate) fn check(&self) -> Result<(), NotSpawned> {
+        match self.jobs.is_cancelled() {
+            true => Err(NotSpawned::Closed),
+            false => self.runtime().map(drop),
+        }
     }
 
-    /// Refuses new tasks, ends those under way and waits until they have ended.
-    ///
-    /// Cancel safe: the tasks are aborted even if this future is dropped.
-    pub(crate) async fn shutdown(&self) {
-        let tasks = self.tasks.lock().take();
-        if let Some(mut tasks) = tasks {
-            tasks.shutdown().await;
+    fn runtime(&self) -> Result<Handle, NotSpawned> {
+        match Handle::try_current() {
+            Ok(here) => {
+                self.home.get_or_init(|| here.clone());
+                Ok(here)
+            }
+            Err(_) => self.home.get().cloned().ok_or(NotSpawned::NoRuntime),
         }
+    }
+
+    /// Cancels the jobs and refuses new ones. Does not wait.
+    pub(crate) fn cancel_jobs(&self) {
+        self.jobs.cancel();
+    }
+
+    /// Cancels every task and refuses new ones. Does not wait.
+    pub(crate) fn cancel(&self) {
+        self.drivers.cancel();
+    }
+
+    /// Waits until no task is left. Cancel safe.
+    pub(crate) async fn idle(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+impl Drop for Rt {
+    fn drop(&mut self) {
+        self.cancel();
     }
 }
 
@@ -63,19 +110,36 @@ mod tests {
 
     #[test]
     fn outside_a_runtime_nothing_starts() {
-        assert_eq!(Rt::new().spawn(async {}), Err(NotSpawned::NoRuntime));
+        assert_eq!(Rt::new().job(async {}), Err(NotSpawned::NoRuntime));
+    }
+
+    #[test]
+    fn a_later_caller_outside_uses_the_runtime_of_the_first() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("runtime");
+        let rt = Rt::new();
+        runtime.block_on(async { rt.job(async {}).expect("inside") });
+        let (told, heard) = tokio::sync::oneshot::channel();
+        rt.job(async move { drop(told.send(())) })
+            .expect("the home runtime");
+        assert_eq!(runtime.block_on(heard), Ok(()));
     }
 
     #[tokio::test]
-    async fn shutdown_ends_what_was_spawned() {
+    async fn what_was_spawned_is_ended_jobs_first() {
         let rt = Rt::new();
-        let before = Handle::current().metrics().num_alive_tasks();
-        for _ in 0..10 {
-            rt.spawn(std::future::pending()).expect("inside a runtime");
-        }
-        assert_eq!(Handle::current().metrics().num_alive_tasks(), before + 10);
-        rt.shutdown().await;
-        assert_eq!(Handle::current().metrics().num_alive_tasks(), before);
-        assert_eq!(rt.spawn(async {}), Err(NotSpawned::Closed));
+        let alive = || Handle::current().metrics().num_alive_tasks();
+        let before = alive();
+        rt.job(std::future::pending()).expect("inside a runtime");
+        rt.driver(std::future::pending()).expect("inside a runtime");
+        assert_eq!(alive(), before + 2);
+        rt.cancel_jobs();
+        assert_eq!(rt.job(async {}), Err(NotSpawned::Closed));
+        rt.driver(async {}).expect("drivers may still start");
+        rt.cancel();
+        rt.idle().await;
+        assert_eq!(alive(), before);
+        assert_eq!(rt.driver(async {}), Err(NotSpawned::Closed));
     }
 }

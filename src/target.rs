@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 /// The port of a target that names none.
-pub const DEFAULT_PORT: u16 = 443;
+const DEFAULT_PORT: u16 = 443;
 
 /// The longest name DNS can carry, without its trailing dot (RFC 1035 section 3.1 allows 255 octets on the wire).
 const MAX_NAME: usize = 253;

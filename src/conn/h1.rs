@@ -66,6 +66,12 @@ impl H1 {
         }
     }
 
+    /// Says goodbye (close_notify) as far as that can be done at once, and closes.
+    pub(crate) fn end(mut self) {
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+    }
+
     fn note<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match &result {
             Poll::Ready(Err(error)) => self.state = State::Broken(reason(error)),

@@ -7,7 +7,7 @@ mod info;
 use std::task::{Context, Waker};
 
 pub(crate) use self::h1::H1;
-pub(crate) use self::h2::{Driver, H2Handle, handshake};
+pub(crate) use self::h2::{Driver, H2Handle, News, handshake};
 pub use self::h2::{H2, H2Response};
 pub use self::info::ConnInfo;
 use crate::event::CloseReason;

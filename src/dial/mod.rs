@@ -1,11 +1,13 @@
 //! How one connection comes to be: the name's addresses, then, towards one of them, TCP, TLS with ALPN, and HTTP/2 where that was
 //! agreed.
 
+mod progress;
 mod tcp;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub(crate) use self::progress::Progress;
 use crate::clock::{Clock, Moment, before};
 use crate::conn::{ConnInfo, Driver, H1, Wire, handshake};
 use crate::dns::{Answer, Resolve, ResolveError};
@@ -62,16 +64,12 @@ impl Dialler {
         ip: IpAddr,
         require: Require,
         deadline: Moment,
+        progress: &Progress,
     ) -> Result<Dialled, Error> {
-        let mut phase = Phase::Connect;
-        let outcome = before(
-            &*self.clock,
-            deadline,
-            self.establish(target, ip, require, &mut phase),
-        )
-        .await;
-        outcome
-            .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, phase)))
+        let establish = self.establish(target, ip, require, progress);
+        before(&*self.clock, deadline, establish)
+            .await
+            .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, progress.phase())))
             .map_err(|error| error.with_target(target).with_ip(ip))
     }
 
@@ -80,20 +78,21 @@ impl Dialler {
         target: &Target<'_>,
         ip: IpAddr,
         require: Require,
-        phase: &mut Phase,
+        progress: &Progress,
     ) -> Result<Dialled, Error> {
         let io_error = |error| Error::from_io(Phase::Connect, error);
+        progress.reach(Phase::Connect);
         let began = self.clock.now();
         let remote = target.socket_addr(ip).map_err(io_error)?;
         let stream = tcp::connect(remote).await.map_err(io_error)?;
         let local = stream.local_addr().map_err(io_error)?;
         let connected = self.clock.now();
 
-        *phase = Phase::Tls;
+        progress.reach(Phase::Tls);
         let (stream, protocol, tls) = self.connector.connect(target, require, stream).await?;
         let secured = self.clock.now();
 
-        *phase = Phase::Http2;
+        progress.reach(Phase::Http2);
         let (wire, driver) = match protocol {
             Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream))), None),
             Protocol::Http2 => {

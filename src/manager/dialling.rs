@@ -1,0 +1,359 @@
+//! The two jobs that a host orders: asking for its addresses, and dialling one of them.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+
+use super::host::{Answer, Live};
+use super::inner::Inner;
+use crate::clock::Moment;
+use crate::conn::{Driver, News};
+use crate::dial::{Dialled, Progress};
+use crate::dns;
+use crate::error::{Error, ErrorKind, Phase};
+use crate::event::CloseReason;
+use crate::machine::{Cause, ConnId, DialId, DialOrder, OriginId};
+use crate::rt::NotSpawned;
+use crate::target::Target;
+
+/// Starts to resolve the name of a host; the answer goes to its machine.
+pub(super) fn resolve(inner: &Arc<Inner>, origin: OriginId) {
+    let Some(target) = inner.with_host(origin, |host, _| host.target.clone()) else {
+        return;
+    };
+    let mut question = Question {
+        inner: Arc::clone(inner),
+        origin,
+        target,
+        answered: false,
+    };
+    if let Err(problem) = inner.rt.check() {
+        return question.answer(Err(not_spawned(problem).with_target(&question.target)));
+    }
+    let job = async move {
+        let inner = Arc::clone(&question.inner);
+        let deadline = inner.clock().now() + inner.config.connect_timeout;
+        let answer = inner.dialler.resolve(&question.target, deadline).await;
+        question.answer(answer);
+    };
+    let _ = inner.rt.job(job); // one that did not start has been dropped, and has answered
+}
+
+/// A resolution under way: dropped without an answer, it has failed.
+struct Question {
+    inner: Arc<Inner>,
+    origin: OriginId,
+    target: Target<'static>,
+    answered: bool,
+}
+
+impl Question {
+    fn answer(&mut self, answer: Result<dns::Answer, Error>) {
+        self.answered = true;
+        self.inner.with_host(self.origin, |host, now| {
+            host.resolving = false;
+            match answer {
+                Ok(answer) => {
+                    host.fresh_until = now + answer.ttl.clamp(SHORTEST_TTL, LONGEST_TTL);
+                    host.unresolved = None;
+                    host.machine.resolved(now, &answer.addresses);
+                }
+                Err(error) => {
+                    host.counters.count_failure(Phase::Resolve);
+                    host.unresolved = Some(error);
+                    host.machine.resolve_failed(now);
+                }
+            }
+        });
+    }
+}
+
+/// The bounds on how long an answer of DNS is believed, whatever it says.
+const SHORTEST_TTL: std::time::Duration = std::time::Duration::from_secs(5);
+const LONGEST_TTL: std::time::Duration = std::time::Duration::from_secs(1800);
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.answer(Err(
+                Error::new(ErrorKind::Closed, Phase::Resolve).with_target(&self.target)
+            ));
+        }
+    }
+}
+
+fn not_spawned(problem: NotSpawned) -> Error {
+    match problem {
+        NotSpawned::Closed => Error::new(ErrorKind::Closed, Phase::Acquire),
+        NotSpawned::NoRuntime => Error::new(ErrorKind::NoRuntime, Phase::Acquire),
+    }
+}
+
+/// A dial under way, with every permit it holds: dropped at any point, it gives them back and has failed.
+pub(super) struct DialJob {
+    inner: Arc<Inner>,
+    origin: OriginId,
+    target: Target<'static>,
+    order: DialOrder,
+    progress: Arc<Progress>,
+    /// The address whose permit it holds.
+    holds: Option<IpAddr>,
+    blamed: Vec<(IpAddr, Cause)>,
+    error: Option<Error>,
+    over: bool,
+}
+
+impl DialJob {
+    /// Starts the dial that the desk granted, if it is still wanted; otherwise its permits go back.
+    pub(super) fn start(inner: &Arc<Inner>, origin: OriginId, dial: DialId, ip: Option<IpAddr>) {
+        let wanted = inner.with_host(origin, |host, now| {
+            let known = host.dials.get_mut(&dial)?;
+            let order = known.order.take()?;
+            let progress = Arc::clone(&known.progress);
+            if !host.machine.begin(now, dial) {
+                host.dials.remove(&dial);
+                return None;
+            }
+            // Addresses past their time: this dial still uses them, the next one has newer.
+            let stale = now >= host.fresh_until && !std::mem::replace(&mut host.resolving, true);
+            Some((order, progress, host.target.clone(), stale))
+        });
+        let Some((order, progress, target, stale)) = wanted.flatten() else {
+            let mut desk = inner.desk.lock();
+            if let Some(ip) = ip {
+                desk.ledger.attempt_over(ip);
+            }
+            desk.ledger.unconnected();
+            return;
+        };
+        if stale {
+            resolve(inner, origin);
+        }
+        let error = inner
+            .rt
+            .check()
+            .err()
+            .map(|problem| not_spawned(problem).with_target(&target));
+        let job = DialJob {
+            inner: Arc::clone(inner),
+            origin,
+            target,
+            order,
+            progress,
+            holds: ip,
+            blamed: Vec::new(),
+            error,
+            over: false,
+        };
+        super::upkeep::start(inner);
+        let _ = inner.rt.job(job.run()); // one that did not start has been dropped, and has failed
+    }
+
+    async fn run(mut self) {
+        let deadline = self.inner.clock().now() + self.inner.config.connect_timeout;
+        let first = self.holds;
+        let others = self
+            .order
+            .candidates
+            .clone()
+            .into_iter()
+            .filter(|&ip| Some(ip) != first);
+        let mut tried = 0;
+        for ip in first.into_iter().chain(others) {
+            if tried == self.inner.config.dial_attempts || self.inner.clock().now() >= deadline {
+                break;
+            }
+            if !self.reserve(ip) {
+                continue;
+            }
+            tried += 1;
+            match self.attempt(ip, deadline).await {
+                Ok(dialled) => return self.won(ip, dialled),
+                Err(error) => self.lost(ip, error),
+            }
+        }
+        // Dropped here: whatever was not won has failed.
+    }
+
+    /// Takes the permit of `ip`, unless this dial holds it already or the address is full.
+    fn reserve(&mut self, ip: IpAddr) -> bool {
+        if self.holds != Some(ip) {
+            self.holds = self.inner.desk.lock().ledger.attempt(ip).then_some(ip);
+        }
+        self.holds == Some(ip)
+    }
+
+    async fn attempt(&self, ip: IpAddr, deadline: Moment) -> Result<Dialled, Error> {
+        let inner = &self.inner;
+        let deadline = deadline.min(inner.clock().now() + inner.config.attempt_timeout);
+        inner
+            .dialler
+            .attempt(&self.target, ip, self.order.require, deadline, &self.progress)
+            .await
+    }
+
+    fn lost(&mut self, ip: IpAddr, error: Error) {
+        tracing::debug!(target: "hotpool", %error, "an attempt failed");
+        let cause = blame(&error);
+        let now = self.inner.clock().now_coarse();
+        let until = {
+            let mut desk = self.inner.desk.lock();
+            if let Some(ip) = self.holds.take() {
+                desk.ledger.attempt_over(ip);
+            }
+            match cause {
+                Cause::Tcp => desk.penalties.strike(now, ip, cause),
+                _ => None,
+            }
+        };
+        self.inner.with_host(self.origin, |host, now| {
+            host.counters.count_failure(error.phase());
+            if let Some(until) = until {
+                host.machine.shun(now, ip, until);
+            }
+        });
+        self.blamed.push((ip, cause));
+        self.error = Some(error);
+    }
+
+    fn won(mut self, ip: IpAddr, mut dialled: Dialled) {
+        self.over = true;
+        dialled.info.serial = self.inner.next_serial();
+        let protocol = dialled.info.protocol;
+        let live = Live {
+            info: Arc::new(dialled.info),
+            wire: Some(dialled.wire),
+        };
+        let now = self.inner.clock().now_coarse();
+        {
+            let mut desk = self.inner.desk.lock();
+            desk.ledger.connected(now, self.origin, ip);
+            desk.penalties.absolve(ip);
+        }
+        let mut live = Some(live);
+        let conn = self.inner.with_host(self.origin, |host, now| {
+            host.dials.remove(&self.order.dial);
+            let watcher = host.watchers.remove(&self.order.dial);
+            let conn = host.machine.dialled(now, self.order.dial, ip, protocol)?;
+            host.counters.opened += 1;
+            if let Some(live) = live.take() {
+                host.settle_in(conn, live);
+            }
+            Some((conn, watcher))
+        });
+        match conn.flatten() {
+            None => {
+                // Nobody is there to have it: the host was closed meanwhile.
+                self.inner.desk.lock().ledger.closed(self.origin, ip);
+                self.inner.settle(self.origin, Default::default());
+                drop(live);
+            }
+            Some((conn, watcher)) => {
+                if let Some(driver) = dialled.driver {
+                    drive(&self.inner, self.origin, conn, driver);
+                }
+                inform(watcher, Ok(()));
+                self.inner.rearm(self.origin);
+                self.inner.settle(self.origin, Default::default());
+            }
+        }
+    }
+}
+
+impl Drop for DialJob {
+    fn drop(&mut self) {
+        if !self.over {
+            self.failed();
+        }
+    }
+}
+
+impl DialJob {
+    fn failed(&mut self) {
+        {
+            let mut desk = self.inner.desk.lock();
+            if let Some(ip) = self.holds.take() {
+                desk.ledger.attempt_over(ip);
+            }
+            desk.ledger.unconnected();
+        }
+        let none = || Error::new(ErrorKind::Closed, self.progress.phase()).with_target(&self.target);
+        let error = self.error.take().unwrap_or_else(none);
+        let watcher = self.inner.with_host(self.origin, |host, now| {
+            // The error first: the refusals that follow from the failure carry it.
+            if let Some(dial) = host.dials.get_mut(&self.order.dial) {
+                dial.error = Some(error.clone());
+            }
+            host.machine.dial_failed(now, self.order.dial, &self.blamed);
+            host.watchers.remove(&self.order.dial)
+        });
+        self.inner
+            .with_host(self.origin, |host, _| host.dials.remove(&self.order.dial));
+        inform(watcher.flatten(), Err(error));
+        self.inner.settle(self.origin, Default::default());
+    }
+}
+
+fn inform(watcher: Option<tokio::sync::oneshot::Sender<Answer>>, answer: Answer) {
+    if let Some(watcher) = watcher {
+        let _ = watcher.send(answer); // who watched may have gone
+    }
+}
+
+/// Whom an error blames.
+fn blame(error: &Error) -> Cause {
+    match (error.kind(), error.phase()) {
+        (ErrorKind::LocalResource, _) => Cause::Local,
+        (_, Phase::Connect) => Cause::Tcp,
+        (ErrorKind::Protocol, _) | (_, Phase::Http2) => Cause::Protocol,
+        _ => Cause::Tls,
+    }
+}
+
+/// Runs the driver of an HTTP/2 connection until it ends. It does not keep the pool alive.
+fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver) {
+    let ending = Ending {
+        pool: Arc::downgrade(inner),
+        origin,
+        conn,
+        reason: CloseReason::PoolClosed,
+    };
+    let driver = async move {
+        loop {
+            match driver.run().await {
+                News::MaxStreams(streams) => {
+                    ending.with_machine(|machine, now| machine.settings(now, conn, streams))
+                }
+                News::Ended(reason) => {
+                    return ending.note(reason);
+                }
+            }
+        }
+    };
+    let _ = inner.rt.driver(driver); // one that did not start has been dropped, and its end noted
+}
+
+/// However a driver ends, its connection is over.
+struct Ending {
+    pool: Weak<Inner>,
+    origin: OriginId,
+    conn: ConnId,
+    reason: CloseReason,
+}
+
+impl Ending {
+    fn note(mut self, reason: CloseReason) {
+        self.reason = reason;
+    }
+
+    fn with_machine(&self, act: impl FnOnce(&mut crate::machine::Machine, Moment)) {
+        if let Some(inner) = self.pool.upgrade() {
+            inner.with_host(self.origin, |host, now| act(&mut host.machine, now));
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.with_machine(|machine, now| machine.died(now, self.conn, self.reason));
+    }
+}
