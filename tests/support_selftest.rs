@@ -15,6 +15,8 @@ mod commands;
 mod counters;
 #[path = "support_selftest/measures.rs"]
 mod measures;
+#[path = "support_selftest/outside.rs"]
+mod outside;
 #[path = "support_selftest/routes.rs"]
 mod routes;
 mod support;

@@ -37,4 +37,6 @@
 pub mod black_hole;
 pub mod certs;
 pub mod measure;
+pub mod outside;
 pub mod peer;
+pub mod peers_table;

@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::certs;
+use crate::support::peer::filler;
 
 pub(crate) type Stream = TlsStream<TcpStream>;
 
@@ -70,12 +71,22 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let line = self
-            .head
-            .lines()
-            .find(|line| line.starts_with(&format!("{name}: ")))?;
-        line.split_once(": ").map(|(_, value)| value)
+        let mut headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        headers
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
+}
+
+/// Fails the test unless `body` is the first `size` bytes of the peer's filler; tells where it is not, and no more.
+pub(crate) fn assert_filler(body: &[u8], size: usize) {
+    let expected = filler(size);
+    let differs = body.iter().zip(&expected).position(|(got, wanted)| got != wanted);
+    assert_eq!(
+        (body.len(), differs),
+        (size, None),
+        "length, and where the first wrong byte is"
+    );
 }
 
 /// Sends a GET and reads an answer that has a Content-Length.

@@ -14,7 +14,7 @@ async fn one_connection_serves_many_requests_and_says_so() {
     for nth in ["1", "2", "3"] {
         let answer = clients::get(&mut stream, "/bytes/20000").await.unwrap();
         assert_eq!(answer.status(), 200);
-        assert_eq!(answer.body, crate::support::peer::filler(20000));
+        clients::assert_filler(&answer.body, 20000);
         assert_eq!(
             (answer.header("x-conn"), answer.header("x-nth")),
             (Some("1"), Some(nth))

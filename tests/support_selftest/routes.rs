@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::clients::{self, http1, http2};
-use crate::support::peer::{Peer, filler};
+use crate::support::peer::Peer;
 use crate::within;
 
 /// The next of several pieces of a chunked body; empty at its end.
@@ -28,12 +28,12 @@ async fn http1_bodies_end_as_their_path_says() {
     let peer = Peer::start();
     let mut stream = http1(peer.addr(0)).await;
     for size in [0, 1, 16384, 16385, 300_000] {
-        assert_eq!(
-            clients::get(&mut stream, &format!("/bytes/{size}"))
+        clients::assert_filler(
+            &clients::get(&mut stream, &format!("/bytes/{size}"))
                 .await
                 .unwrap()
                 .body,
-            filler(size)
+            size,
         );
         let head = clients::get(&mut stream, &format!("/chunked/{size}"))
             .await
@@ -46,7 +46,7 @@ async fn http1_bodies_end_as_their_path_says() {
                 piece => body.extend(piece),
             }
         }
-        assert_eq!(body, filler(size));
+        clients::assert_filler(&body, size);
     }
     // The next answer follows whole, so nothing of the last was left over.
     assert_eq!(
@@ -64,7 +64,7 @@ async fn http1_bodies_end_as_their_path_says() {
     clients::get(&mut stream, "/eof/20000").await.unwrap();
     let (rest, ended) = within(clients::read_rest(&mut stream)).await;
     ended.expect("close_notify");
-    assert_eq!(rest, filler(20000));
+    clients::assert_filler(&rest, 20000);
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn http1_endings_and_oddities() {
     assert_eq!(answer.body, b"hello");
     let mut beyond = [0; 7];
     within(stream.read_exact(&mut beyond)).await.unwrap();
-    assert_eq!(beyond.to_vec(), filler(7));
+    clients::assert_filler(&beyond, 7);
     let closing = clients::get(&mut stream, "/close").await.unwrap();
     assert_eq!(
         (closing.header("connection"), closing.body.as_slice()),
@@ -90,8 +90,7 @@ async fn http1_endings_and_oddities() {
     let mut stream = http1(peer.addr(0)).await;
     let error = clients::get(&mut stream, "/reset/8")
         .await
-        .err()
-        .expect("no answer");
+        .expect_err("no answer");
     assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
 
     let mut stream = http1(peer.addr(0)).await;
@@ -165,7 +164,7 @@ async fn http2_answers_the_same_paths() {
                 (status, headers.contains_key("content-length")),
                 (200, path == "bytes")
             );
-            assert_eq!(body, filler(size));
+            clients::assert_filler(&body, size);
         }
     }
     for (path, status, body) in [
