@@ -93,6 +93,9 @@ impl Machine {
 
     /// Orders candidates by selection; where that says nothing, the resolver's order stands.
     pub(super) fn by_selection(&mut self, candidates: &mut [IpAddr]) {
+        if candidates.len() < 2 {
+            return;
+        }
         match self.limits.selection {
             Selection::Spread => candidates.sort_by_cached_key(|&ip| self.load(ip)),
             Selection::PreferHot => candidates.sort_by_cached_key(|&ip| std::cmp::Reverse(self.load(ip))),
