@@ -291,6 +291,7 @@ impl World {
             ConnOp::Suspect => machine.suspect(now, conn),
             ConnOp::Healthy => machine.healthy(now, conn),
         });
+        self.seen_again(origin, conn);
     }
 
     /// Ends what only time or the network would end, then lets everybody give back.

@@ -315,6 +315,14 @@ impl World {
         conn
     }
 
+    /// A connection may have become idle by its streams alone; that it did so now is all it may say.
+    pub(crate) fn seen_again(&mut self, origin: u64, conn: ConnId) {
+        let idle_since = self.machines[&origin].info(conn).and_then(|info| info.idle_since);
+        if let Some(seen) = self.conns.get_mut(&(origin, conn)).filter(|_| idle_since == Some(self.now)) {
+            seen.since = self.now;
+        }
+    }
+
     /// `try_get`: a lease goes to `leases`.
     pub(crate) fn try_get(&mut self, origin: u64, want: Want) {
         let now = self.now;
@@ -518,23 +526,14 @@ impl World {
         }
     }
 
-    /// Nothing that would have done was idle for longer.
+    /// Nothing that would have done has been idle for longer.
     fn assert_longest(&self, origin: u64, conn: ConnId, ip: Option<IpAddr>) {
         let taken = self.conns[&(origin, conn)];
-        let longer = self
-            .conns
-            .iter()
-            .filter(|(_, seen)| ip.is_none_or(|ip| ip == seen.ip))
-            .find(|((of, id), seen)| {
-                let idle = self.machines[of]
-                    .info(*id)
-                    .is_some_and(|info| info.idle_since.is_some());
-                (*of, *id) != (origin, conn) && idle && seen.leases == 0 && seen.since < taken.since
-            });
-        assert!(
-            longer.is_none(),
-            "{taken:?} was given up although {longer:?} was idle longer"
-        );
+        for machine in self.machines.values() {
+            if let Some((since, other, _)) = machine.longest_idle(ip) {
+                assert!(since >= taken.since, "{taken:?} was given up although {other:?} was idle since {since:?}");
+            }
+        }
     }
 
     fn abandoned(&mut self, origin: u64, dial: DialId) {
