@@ -318,7 +318,11 @@ impl World {
     /// A connection may have become idle by its streams alone; that it did so now is all it may say.
     pub(crate) fn seen_again(&mut self, origin: u64, conn: ConnId) {
         let idle_since = self.machines[&origin].info(conn).and_then(|info| info.idle_since);
-        if let Some(seen) = self.conns.get_mut(&(origin, conn)).filter(|_| idle_since == Some(self.now)) {
+        if let Some(seen) = self
+            .conns
+            .get_mut(&(origin, conn))
+            .filter(|_| idle_since == Some(self.now))
+        {
             seen.since = self.now;
         }
     }
@@ -531,7 +535,10 @@ impl World {
         let taken = self.conns[&(origin, conn)];
         for machine in self.machines.values() {
             if let Some((since, other, _)) = machine.longest_idle(ip) {
-                assert!(since >= taken.since, "{taken:?} was given up although {other:?} was idle since {since:?}");
+                assert!(
+                    since >= taken.since,
+                    "{taken:?} was given up although {other:?} was idle since {since:?}"
+                );
             }
         }
     }
