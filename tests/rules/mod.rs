@@ -236,7 +236,7 @@ impl World {
             .leases
             .iter()
             .position(|(of, lease)| (*of, lease.conn) == (origin, conn));
-        self.leases.remove(place.expect("not leased"));
+        let _ = self.leases.remove(place.expect("not leased"));
         let now = self.now;
         let returned = self.machine(origin).release(now, conn, fate);
         self.rested(origin);
