@@ -121,7 +121,7 @@ mod tests {
         let rt = Rt::new();
         runtime.block_on(async { rt.job(async {}).expect("inside") });
         let (told, heard) = tokio::sync::oneshot::channel();
-        rt.job(async move { drop(told.send(())) })
+        rt.job(async move { assert_eq!(told.send(()), Ok(())) })
             .expect("the home runtime");
         assert_eq!(runtime.block_on(heard), Ok(()));
     }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::conns::State;
 use super::limits::Selection;
 use super::words::{Action, Cause, Refusal, Want};
 use super::{Machine, Penalties};
@@ -93,6 +94,9 @@ impl Machine {
 
     /// Orders candidates by selection; where that says nothing, the resolver's order stands.
     pub(super) fn by_selection(&mut self, candidates: &mut [IpAddr]) {
+        if candidates.len() < 2 {
+            return;
+        }
         match self.limits.selection {
             Selection::Spread => candidates.sort_by_cached_key(|&ip| self.load(ip)),
             Selection::PreferHot => candidates.sort_by_cached_key(|&ip| std::cmp::Reverse(self.load(ip))),
@@ -170,28 +174,37 @@ impl Machine {
         &self.penalties
     }
 
-    /// Takes the connections to `ip` out of use.
+    /// Takes the connections to `ip` out of use. One that the driver holds is looked at when it comes back.
     fn let_leave(&mut self, ip: IpAddr, reason: CloseReason) {
-        for index in 0..self.lanes.len() {
-            let lane = &mut self.lanes[index];
-            if lane.ip != ip || lane.conns == 0 {
-                continue;
-            }
+        for lane in self
+            .lanes
+            .iter_mut()
+            .filter(|lane| lane.ip == ip && lane.conns > 0)
+        {
             lane.leaving.get_or_insert(reason);
-            while self.lanes[index].idle.len > 0 {
-                self.end(self.lanes[index].idle.newest, reason);
+        }
+        for slot in 0..self.conns.extent() {
+            let conn = &self.conns[slot];
+            let unused = conn.leases == 0 && matches!(conn.state, State::Idle | State::Full);
+            if unused && self.lanes[conn.lane as usize].ip == ip {
+                self.end(slot, reason);
             }
         }
     }
 
-    /// Takes back what was said about the connections to `ip`.
+    /// Takes back what was said about the connections to `ip`: those that are still in use have places to offer.
     fn let_stay(&mut self, ip: IpAddr, reason: CloseReason) {
+        let mut stay = false;
         for lane in self
             .lanes
             .iter_mut()
             .filter(|lane| lane.ip == ip && lane.leaving == Some(reason))
         {
             lane.leaving = None;
+            stay |= lane.conns > 0;
+        }
+        if stay {
+            self.serve_all();
         }
     }
 }

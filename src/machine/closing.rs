@@ -103,11 +103,7 @@ impl Machine {
             return;
         }
         self.phase = if paused { Phase::Paused } else { Phase::Open };
-        for slot in 0..self.conns.extent() {
-            if matches!(self.conns[slot].state, State::Idle | State::Open) {
-                self.serve(slot, true);
-            }
-        }
+        self.serve_all();
         self.settle(now);
     }
 

@@ -46,6 +46,11 @@ impl State {
         matches!(self, State::Idle | State::Open | State::Full | State::Inspected)
     }
 
+    /// Whether the driver has yet to say that it may be used.
+    pub(super) const fn is_held(self) -> bool {
+        matches!(self, State::Inspected | State::Suspect)
+    }
+
     /// Whether it holds a place under the host's limit.
     pub(super) const fn is_live(self) -> bool {
         !matches!(self, State::Vacant | State::Dead(_))

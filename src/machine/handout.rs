@@ -238,6 +238,13 @@ impl Machine {
         }
     }
 
+    /// Offers every connection to those who wait, after something that may concern many.
+    pub(super) fn serve_all(&mut self) {
+        for slot in 0..self.conns.extent() {
+            self.serve(slot, true);
+        }
+    }
+
     /// Whether it can take one more lease now.
     fn is_ready(&self, slot: u32) -> bool {
         let conn = &self.conns[slot];

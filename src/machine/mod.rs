@@ -234,7 +234,7 @@ impl Machine {
             protocol: conn.protocol,
             leases: conn.leases,
             capacity: conn.capacity,
-            idle_since: (conn.leases == 0).then_some(conn.since),
+            idle_since: (conn.leases == 0 && conn.state != State::Full).then_some(conn.since),
             expires: conn.expires,
             retired: match conn.state {
                 State::Retired(reason) => Some(reason),
@@ -258,14 +258,13 @@ impl Machine {
         }
         conn.state = state;
         let (now_pending, lane) = (conn.is_pending(), &mut self.lanes[conn.lane as usize]);
-        if old.is_sound() != state.is_sound() || old == State::Inspected || state == State::Inspected {
-            lane.sound = lane.sound - u32::from(old.is_sound()) + u32::from(state.is_sound());
-            lane.inspected =
-                lane.inspected - u32::from(old == State::Inspected) + u32::from(state == State::Inspected);
-            let held = |state| u32::from(matches!(state, State::Inspected | State::Suspect));
-            self.counts.held = self.counts.held - held(old) + held(state);
+        if old.is_sound() != state.is_sound() || old.is_held() || state.is_held() {
+            let inspected = |state| u32::from(state == State::Inspected);
+            lane.sound = lane.sound + u32::from(state.is_sound()) - u32::from(old.is_sound());
+            lane.inspected = lane.inspected + inspected(state) - inspected(old);
+            self.counts.held = self.counts.held + u32::from(state.is_held()) - u32::from(old.is_held());
         }
-        lane.pending = lane.pending - u32::from(pending) + u32::from(now_pending);
+        lane.pending = lane.pending + u32::from(now_pending) - u32::from(pending);
         if let Some(list) = lane.list(old) {
             list.unlink(&mut self.conns, slot);
         }

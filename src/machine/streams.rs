@@ -75,7 +75,12 @@ impl Machine {
 
     /// After its capacity changed.
     fn reconsider(&mut self, now: Moment, slot: u32) {
-        if matches!(self.conns[slot].state, State::Idle | State::Open | State::Full) {
+        let conn = &mut self.conns[slot];
+        if matches!(conn.state, State::Idle | State::Open | State::Full) {
+            if conn.state == State::Full && conn.leases == 0 {
+                // Streams without a lease held all its places: only now is it idle.
+                conn.since = now;
+            }
             self.offer(now, slot, true);
         }
         self.settle(now);

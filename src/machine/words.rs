@@ -178,7 +178,7 @@ pub struct ConnInfo {
     pub leases: u32,
     /// Leases that may be out at once, as far as is known.
     pub capacity: u32,
-    /// Since when it is idle; none while it is leased.
+    /// Since when it is idle; none while it is leased, or while the peer counts streams in all its places.
     pub idle_since: Option<Moment>,
     /// When its lifetime ends.
     pub expires: Moment,

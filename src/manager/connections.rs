@@ -114,7 +114,7 @@ impl ConnectionManager {
     }
 
     /// Which host has live connections to which addresses, and how many: a copy. Hosts without any are left out.
-    pub fn host_mapping(&self) -> Vec<(Box<str>, Vec<(IpAddr, usize)>)> {
+    pub fn host_mapping(&self) -> HashMap<Box<str>, HashMap<IpAddr, usize>> {
         let hosts = self.stats().hosts.into_iter().filter(|host| host.total > 0);
         hosts
             .map(|host| {

@@ -1,0 +1,236 @@
+//! Addresses: which are tried, avoided, and drained.
+
+use hotpool::machine::{
+    Acquire, AllBlocked, Cause, CloseReason, Limits, Penalties, PenaltyTerms, Protocol::Http1, Refusal,
+    Returned, Screen, Selection, Want,
+};
+
+use crate::rules::*;
+
+#[test]
+fn failed_address_is_tried_last_not_never() {
+    let mut world = World::single(limits(), &[1, 2]);
+    world.queue(0, want(0));
+    assert_eq!(world.dials[0].order.candidates, [ip(1), ip(2)]);
+    world.dial_fails(0, Cause::Tls);
+    world.queue(0, want(0));
+    assert_eq!(world.dials[0].order.candidates, [ip(2), ip(1)]);
+    world.dial_fails(0, Cause::Protocol);
+
+    // Both are blocked now. By policy that is an error, or one is probed, one dial at a time.
+    let until = world.now + secs(1);
+    assert_eq!(world.get(0, want(0)), Acquire::Blocked { until });
+    let probing = Limits {
+        all_blocked: AllBlocked::ProbeLeastBad,
+        ..limits()
+    };
+    world.with(0, |machine, now| machine.set_limits(now, probing));
+    let probed = world.queue(0, want(0));
+    let other = world.queue(0, want(1));
+    assert_eq!(world.dials.len(), 1, "two probes at once");
+    assert!(world.dials[0].order.probe);
+    assert_eq!(world.dials[0].order.candidates, [ip(1)]);
+    world.dial_ok(0, Http1);
+    world.take(probed);
+    // It has proved itself: who came meanwhile is dialled for there.
+    assert_eq!(world.dials[0].order.candidates, [ip(1), ip(2)]);
+    world.dial_ok(0, Http1);
+    world.take(other);
+}
+
+#[test]
+fn penalty_expires() {
+    let terms = PenaltyTerms {
+        base: secs(1),
+        max: secs(8),
+        status: secs(100),
+        entries: 10,
+    };
+    let mut table = Penalties::new(terms);
+    let nano = std::time::Duration::from_nanos(1);
+    let mut now = hotpool::clock::Moment::ZERO;
+    // It doubles from one to the next, up to its maximum.
+    for span in [1, 2, 4, 8, 8] {
+        let until = now + secs(span);
+        assert_eq!(table.strike(now, ip(1), Cause::Tcp), Some(until));
+        // What fails at the same time says nothing new.
+        assert_eq!(table.strike(now, ip(1), Cause::Tcp), Some(until));
+        assert_eq!(table.blocked(until - nano, ip(1)), Some(until));
+        assert_eq!(table.blocked(until, ip(1)), None);
+        now = until;
+    }
+    // A quiet time as long as the longest penalty forgets it.
+    now = now + secs(8);
+    assert_eq!(table.strike(now, ip(1), Cause::Tcp), Some(now + secs(1)));
+    table.absolve(ip(1));
+    assert_eq!(table.blocked(now, ip(1)), None);
+    assert_eq!(
+        table.strike(now, ip(1), Cause::Local),
+        None,
+        "a local fault blames nobody"
+    );
+    let mut candidates = vec![ip(1), ip(2)];
+    assert_eq!(table.screen(now, AllBlocked::Fail, &mut candidates), Screen::Go);
+    assert_eq!(candidates, [ip(1), ip(2)]);
+}
+
+#[test]
+fn vanished_ip_drains_after_two_misses_and_failed_resolution_drains_nothing() {
+    let mut world = World::single(limits(), &[1, 2]);
+    let [leased, idle] = [(); 2].map(|()| world.open(0, want(0), Http1));
+    let at = |world: &mut World, conn| world.machine(0).info(conn).expect("alive").ip;
+    assert_eq!((at(&mut world, leased), at(&mut world, idle)), (ip(1), ip(2)));
+    let third = world.open(
+        0,
+        Want {
+            pin: Some(ip(1)),
+            ..want(0)
+        },
+        Http1,
+    );
+    world.put(0, third);
+    world.put(0, idle);
+
+    world.resolve(0, &[2]);
+    assert_eq!(world.closed, [], "the first miss");
+    world.with(0, |machine, now| machine.resolve_failed(now));
+    world.with(0, |machine, now| machine.resolved(now, &[]));
+    assert_eq!(world.closed, [], "a failed resolution is no miss");
+    world.resolve(0, &[1, 2]);
+    world.resolve(0, &[2]);
+    assert_eq!(world.closed, [], "not in a row");
+    world.resolve(0, &[2]);
+    assert_eq!(world.closed, [(0, third, CloseReason::AddressGone)]);
+    assert_eq!(world.put(0, leased), Returned::Closed(CloseReason::AddressGone));
+    assert_eq!(world.idle(0), 1);
+    world.hit(0, want(0));
+    world.queue(0, want(0));
+    assert_eq!(world.dials[0].order.candidates, [ip(2)]);
+}
+
+#[test]
+fn status_403_blocks_and_200_on_recheck_restores_into_the_pool() {
+    let mut world = World::single(limits(), &[1]);
+    let [leased, idle] = [(); 2].map(|()| world.open(0, want(0), Http1));
+    world.put(0, idle);
+    let until = world.with(0, |machine, now| machine.penalise(now, ip(1), Cause::Status));
+    assert_eq!(until, Some(world.now + secs(15 * 60)));
+    assert_eq!(world.reason(idle), Some(CloseReason::Blocked));
+    assert_eq!(world.put(0, leased), Returned::Closed(CloseReason::Blocked));
+    assert!(matches!(world.get(0, want(0)), Acquire::Blocked { .. }));
+    // The recheck dials by itself; what it proves is everybody's.
+    world.with(0, |machine, now| machine.warm(now, want(0)));
+    let proven = world.dial_ok(0, Http1);
+    assert_eq!(world.hit(0, want(0)), proven);
+    world.open(0, want(0), Http1);
+}
+
+#[test]
+fn transport_error_only_backs_off() {
+    let mut world = World::single(limits(), &[1, 2]);
+    let conn = world.open(
+        0,
+        Want {
+            pin: Some(ip(1)),
+            ..want(0)
+        },
+        Http1,
+    );
+    world.put(0, conn);
+    world.queue(0, want(1));
+    world.dial_fails(0, Cause::Tls);
+    // What already stands to that address is not touched.
+    assert_eq!(world.hit(0, want(0)), conn);
+    assert_eq!(world.put(0, conn), Returned::Kept);
+    assert_eq!(world.closed, []);
+}
+
+#[test]
+fn two_hosts_on_one_ip_coexist() {
+    let mut world = World::new(2, limits(), plenty());
+    world.resolve(0, &[1]);
+    world.resolve(1, &[1]);
+    let [first, second] = [0, 1].map(|origin| world.open(origin, want(0), Http1));
+    world.put(0, first);
+    world.put(1, second);
+    assert_eq!(world.ledger.used(ip(1)), 2);
+    // What one origin holds against the address is not the other's business.
+    world.with(0, |machine, now| machine.penalise(now, ip(1), Cause::Status));
+    assert_eq!((world.idle(0), world.idle(1)), (0, 1));
+    assert_eq!(world.hit(1, want(0)), second);
+    assert_eq!(world.ledger.used(ip(1)), 1);
+}
+
+#[test]
+fn several_connections_on_one_ip() {
+    let mut world = World::single(limits(), &[1]);
+    let conns = [(); 3].map(|()| world.open(0, want(0), Http1));
+    for conn in conns {
+        world.put(0, conn);
+    }
+    let mut listed = Vec::new();
+    world
+        .machine(0)
+        .each_ip(|ip, counts| listed.push((ip, counts.connections, counts.idle)));
+    assert_eq!(listed, [(ip(1), 3, 3)]);
+    assert_eq!(world.ledger.used(ip(1)), 3);
+}
+
+#[test]
+fn dials_at_once_are_spread_over_the_addresses() {
+    let firsts = |selection| {
+        let mut world = World::single(
+            Limits {
+                selection,
+                ..limits()
+            },
+            &[1, 2, 3],
+        );
+        let conn = world.open(
+            0,
+            Want {
+                pin: Some(ip(2)),
+                ..want(0)
+            },
+            Http1,
+        );
+        for _ in 0..3 {
+            world.queue(0, want(0));
+        }
+        assert_eq!(world.reason(conn), None);
+        world
+            .dials
+            .iter()
+            .map(|dial| dial.order.candidates[0])
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(firsts(Selection::Spread), [ip(1), ip(3), ip(1)]);
+    assert_eq!(firsts(Selection::PreferHot), [ip(2), ip(2), ip(2)]);
+    assert_eq!(firsts(Selection::RoundRobin), [ip(1), ip(2), ip(3)]);
+    assert_eq!(firsts(Selection::Random).len(), 3);
+}
+
+#[test]
+fn a_name_without_an_address_refuses_who_waits_and_asks_once() {
+    let mut world = World::new(1, limits(), plenty());
+    let [first, second] = [(); 2].map(|()| world.queue(0, want(0)));
+    let pinned = world.queue(
+        0,
+        Want {
+            pin: Some(ip(9)),
+            ..want(0)
+        },
+    );
+    assert!(world.resolving.remove(&0));
+    world.with(0, |machine, now| machine.resolve_failed(now));
+    for getter in [first, second] {
+        assert_eq!(world.outcome(getter), Outcome::Refused(Refusal::ResolveFailed));
+    }
+    assert!(world.resolving.is_empty(), "nobody waits for it");
+    world.dial_ok(0, Http1);
+    world.take(pinned);
+    let third = world.queue(0, want(1));
+    assert!(world.resolving.remove(&0));
+    world.with(0, |machine, now| machine.resolved(now, &[]));
+    assert_eq!(world.outcome(third), Outcome::Refused(Refusal::NoAddress));
+}
