@@ -3,12 +3,11 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
-use super::host::{Answer, Live};
+use super::host::{self, Live};
 use super::inner::Inner;
 use crate::clock::Moment;
 use crate::conn::{Driver, News};
-use crate::dial::{Dialled, Progress};
-use crate::dns;
+use crate::dial::{Answer, Dialled, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::machine::{Cause, ConnId, DialId, DialOrder, OriginId};
@@ -47,7 +46,7 @@ struct Question {
 }
 
 impl Question {
-    fn answer(&mut self, answer: Result<dns::Answer, Error>) {
+    fn answer(&mut self, answer: Result<Answer, Error>) {
         self.answered = true;
         self.inner.with_host(self.origin, |host, now| {
             host.resolving = false;
@@ -293,7 +292,7 @@ impl DialJob {
     }
 }
 
-fn inform(watcher: Option<tokio::sync::oneshot::Sender<Answer>>, answer: Answer) {
+fn inform(watcher: Option<tokio::sync::oneshot::Sender<host::Answer>>, answer: host::Answer) {
     if let Some(watcher) = watcher {
         let _ = watcher.send(answer); // who watched may have gone
     }

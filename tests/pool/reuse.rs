@@ -7,7 +7,9 @@ use crate::support::{certs, peer::Peer};
 
 fn pool(peer: &Peer, config: PoolConfig) -> HotConnPool {
     let name = format!("peer.test:{}", peer.port());
-    let resolver = StaticResolver::new().with(name.as_str(), peer.ips().iter().copied()).unwrap();
+    let resolver = StaticResolver::new()
+        .with(name.as_str(), peer.ips().iter().copied())
+        .unwrap();
     HotConnPool::builder()
         .config(config)
         .roots(certs::authority().roots())
