@@ -55,6 +55,9 @@ pub enum TargetError {
     /// Two dots in a row, or one in front.
     #[error("the host has an empty label")]
     EmptyLabel,
+    /// A label that begins or ends with a hyphen, which no certificate may name (RFC 1123 section 2.1).
+    #[error("a label of the host begins or ends with a hyphen")]
+    Hyphen,
     /// A label over 63 octets in its ASCII form.
     #[error("a label of the host has {0} octets, over the limit of 63")]
     LabelTooLong(usize),
@@ -380,6 +383,7 @@ fn check_name(name: &str) -> Result<(), TargetError> {
     for label in name.split('.') {
         match label.len() {
             0 => return Err(TargetError::EmptyLabel),
+            _ if label.starts_with('-') || label.ends_with('-') => return Err(TargetError::Hyphen),
             1..=MAX_LABEL => {}
             length => return Err(TargetError::LabelTooLong(length)),
         }
@@ -488,6 +492,8 @@ mod tests {
             ("a..b", TargetError::EmptyLabel),
             (".a", TargetError::EmptyLabel),
             ("a..", TargetError::EmptyLabel),
+            ("-a.test", TargetError::Hyphen),
+            ("a-.test", TargetError::Hyphen),
             (long_label.as_str(), TargetError::LabelTooLong(64)),
             (long_name.as_str(), TargetError::NameTooLong(254)),
             ("xn--a", TargetError::Idna),
