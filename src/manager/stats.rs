@@ -1,5 +1,6 @@
 //! What the pool counts, and the snapshot it shows.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::event::CloseReason;
 use crate::machine::Counts;
 
 /// Counts that only grow.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
     /// Leases handed out.
@@ -40,6 +41,14 @@ impl Counters {
         CloseReason::ALL
             .iter()
             .map(|&reason| (reason, self.closes(reason)))
+            .filter(|&(_, count)| count > 0)
+    }
+
+    /// Every phase in which something failed, with how often.
+    pub fn failures_by_phase(&self) -> impl Iterator<Item = (Phase, u64)> {
+        Phase::ALL
+            .iter()
+            .map(|&phase| (phase, self.failures(phase)))
             .filter(|&(_, count)| count > 0)
     }
 
@@ -77,6 +86,20 @@ impl Counters {
             .iter_mut()
             .zip(closes)
             .for_each(|(sum, count)| *sum += count);
+    }
+}
+
+/// Leaves out what never happened.
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Counters");
+        out.field("gets", &self.gets)
+            .field("hits", &self.hits)
+            .field("timeouts", &self.timeouts);
+        out.field("opened", &self.opened);
+        let failures: Vec<_> = self.failures_by_phase().collect();
+        let closes: Vec<_> = self.closes_by_reason().collect();
+        out.field("failures", &failures).field("closes", &closes).finish()
     }
 }
 

@@ -12,25 +12,36 @@ pub(super) fn start(inner: &Arc<Inner>) {
     if inner.upkeep.swap(true, Ordering::AcqRel) {
         return;
     }
-    if inner.rt.job(run(Arc::downgrade(inner))).is_err() {
-        inner.upkeep.store(false, Ordering::Release); // no runtime here: the next dial tries again
+    let sweeper = Sweeper(Arc::downgrade(inner));
+    let _ = inner.rt.job(async move { sweeper.run().await }); // one that did not start has been dropped: the next dial tries again
+}
+
+/// The sweeper of a pool. However it ends (its runtime may, while the pool goes on in another), the next dial starts a new one.
+struct Sweeper(Weak<Inner>);
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.upkeep.store(false, Ordering::Release);
+        }
     }
 }
 
-/// Sweeps, then sleeps until the wheel's next deadline or until that changes. Holds the pool only while it sweeps.
-async fn run(pool: Weak<Inner>) {
-    loop {
-        let Some(inner) = pool.upgrade() else { return };
-        inner.sweep();
-        let next = inner.wheel.lock().next();
-        let rearmed = Arc::clone(&inner.rearmed);
-        let clock = Arc::clone(&inner.dialler.clock);
-        drop(inner);
-        match next {
-            Some(at) => {
-                before(&*clock, at, rearmed.notified()).await;
+impl Sweeper {
+    /// Sweeps, then sleeps until the wheel's next deadline or until that changes. Holds the pool only while it sweeps.
+    async fn run(&self) {
+        while let Some(inner) = self.0.upgrade() {
+            inner.sweep();
+            let next = inner.wheel.lock().next();
+            let rearmed = Arc::clone(&inner.rearmed);
+            let clock = Arc::clone(&inner.dialler.clock);
+            drop(inner);
+            match next {
+                Some(at) => {
+                    before(&*clock, at, rearmed.notified()).await;
+                }
+                None => rearmed.notified().await,
             }
-            None => rearmed.notified().await,
         }
     }
 }
