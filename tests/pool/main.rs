@@ -2,10 +2,16 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a test fails by panicking"
 )]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod common;
+
+mod cancel;
+mod idle;
+mod limits;
 mod reuse;
