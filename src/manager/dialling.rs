@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
+use tokio_util::sync::CancellationToken;
+
 use super::host::{Answer, Live};
 use super::inner::Inner;
 use crate::clock::Moment;
@@ -219,9 +221,12 @@ impl DialJob {
         self.over = true;
         dialled.info.serial = self.inner.next_serial();
         let protocol = dialled.info.protocol;
+        let cut = CancellationToken::new();
         let live = Live {
             info: Arc::new(dialled.info),
             wire: Some(dialled.wire),
+            lent: 0,
+            cut: cut.clone(),
         };
         let now = self.inner.clock().now_coarse();
         {
@@ -249,7 +254,7 @@ impl DialJob {
             }
             Some((conn, watcher)) => {
                 if let Some(driver) = dialled.driver {
-                    drive(&self.inner, self.origin, conn, driver);
+                    drive(&self.inner, self.origin, conn, driver, cut);
                 }
                 inform(watcher, Ok(()));
                 self.inner.rearm(self.origin);
@@ -309,8 +314,8 @@ fn blame(error: &Error) -> Cause {
     }
 }
 
-/// Runs the driver of an HTTP/2 connection until it ends. It does not keep the pool alive.
-fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver) {
+/// Runs the driver of an HTTP/2 connection until it ends or is cut. It does not keep the pool alive.
+fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver, cut: CancellationToken) {
     let ending = Ending {
         pool: Arc::downgrade(inner),
         origin,
@@ -328,6 +333,9 @@ fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver)
                 }
             }
         }
+    };
+    let driver = async move {
+        cut.run_until_cancelled_owned(driver).await;
     };
     let _ = inner.rt.driver(driver); // one that did not start has been dropped, and its end noted
 }
