@@ -11,7 +11,9 @@ mod support;
 
 mod common;
 
+mod age;
 mod cancel;
 mod idle;
 mod limits;
 mod reuse;
+mod tls;
