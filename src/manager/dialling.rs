@@ -99,7 +99,6 @@ pub(super) struct DialJob {
     progress: Arc<Progress>,
     /// The address whose permit it holds.
     holds: Option<IpAddr>,
-    blamed: Vec<(IpAddr, Cause)>,
     error: Option<Error>,
     over: bool,
 }
@@ -142,7 +141,6 @@ impl DialJob {
             order,
             progress,
             holds: ip,
-            blamed: Vec::new(),
             error,
             over: false,
         };
@@ -209,11 +207,12 @@ impl DialJob {
         };
         self.inner.with_host(self.origin, |host, now| {
             host.counters.count_failure(error.phase());
-            if let Some(until) = until {
-                host.machine.shun(now, ip, until);
+            // At once, not when the dial fails: it may yet win at another address, and the next one must not begin here.
+            match until {
+                Some(until) => host.machine.shun(now, ip, until),
+                None => _ = host.machine.penalise(now, ip, cause),
             }
         });
-        self.blamed.push((ip, cause));
         self.error = Some(error);
     }
 
@@ -288,7 +287,7 @@ impl DialJob {
             if let Some(dial) = host.dials.get_mut(&self.order.dial) {
                 dial.error = Some(error.clone());
             }
-            host.machine.dial_failed(now, self.order.dial, &self.blamed);
+            host.machine.dial_failed(now, self.order.dial, &[]);
             host.watchers.remove(&self.order.dial)
         });
         self.inner
