@@ -13,7 +13,9 @@ mod common;
 
 mod age;
 mod cancel;
+mod failures;
 mod idle;
 mod limits;
+mod names;
 mod reuse;
 mod tls;
