@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
+use tokio_util::sync::CancellationToken;
+
 use super::host::{self, Live};
 use super::inner::Inner;
 use crate::clock::Moment;
@@ -96,7 +98,6 @@ pub(super) struct DialJob {
     progress: Arc<Progress>,
     /// The address whose permit it holds.
     holds: Option<IpAddr>,
-    blamed: Vec<(IpAddr, Cause)>,
     error: Option<Error>,
     over: bool,
 }
@@ -139,7 +140,6 @@ impl DialJob {
             order,
             progress,
             holds: ip,
-            blamed: Vec::new(),
             error,
             over: false,
         };
@@ -206,11 +206,12 @@ impl DialJob {
         };
         self.inner.with_host(self.origin, |host, now| {
             host.counters.count_failure(error.phase());
-            if let Some(until) = until {
-                host.machine.shun(now, ip, until);
+            // At once, not when the dial fails: it may yet win at another address, and the next one must not begin here.
+            match until {
+                Some(until) => host.machine.shun(now, ip, until),
+                None => _ = host.machine.penalise(now, ip, cause),
             }
         });
-        self.blamed.push((ip, cause));
         self.error = Some(error);
     }
 
@@ -218,9 +219,12 @@ impl DialJob {
         self.over = true;
         dialled.info.serial = self.inner.next_serial();
         let protocol = dialled.info.protocol;
+        let cut = CancellationToken::new();
         let live = Live {
             info: Arc::new(dialled.info),
             wire: Some(dialled.wire),
+            lent: 0,
+            cut: cut.clone(),
         };
         let now = self.inner.clock().now_coarse();
         {
@@ -248,7 +252,7 @@ impl DialJob {
             }
             Some((conn, watcher)) => {
                 if let Some(driver) = dialled.driver {
-                    drive(&self.inner, self.origin, conn, driver);
+                    drive(&self.inner, self.origin, conn, driver, cut);
                 }
                 inform(watcher, Ok(()));
                 self.inner.rearm(self.origin);
@@ -282,7 +286,7 @@ impl DialJob {
             if let Some(dial) = host.dials.get_mut(&self.order.dial) {
                 dial.error = Some(error.clone());
             }
-            host.machine.dial_failed(now, self.order.dial, &self.blamed);
+            host.machine.dial_failed(now, self.order.dial, &[]);
             host.watchers.remove(&self.order.dial)
         });
         self.inner
@@ -308,8 +312,8 @@ fn blame(error: &Error) -> Cause {
     }
 }
 
-/// Runs the driver of an HTTP/2 connection until it ends. It does not keep the pool alive.
-fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver) {
+/// Runs the driver of an HTTP/2 connection until it ends or is cut. It does not keep the pool alive.
+fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver, cut: CancellationToken) {
     let ending = Ending {
         pool: Arc::downgrade(inner),
         origin,
@@ -327,6 +331,9 @@ fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver)
                 }
             }
         }
+    };
+    let driver = async move {
+        cut.run_until_cancelled_owned(driver).await;
     };
     let _ = inner.rt.driver(driver); // one that did not start has been dropped, and its end noted
 }
