@@ -1,6 +1,8 @@
 //! hotpool
 pub mod clock;
 mod event;
+#[cfg(any(test, feature = "__internals"))]
+mod fault;
 mod identity;
 #[cfg(all(test, not(feature = "__internals")))]
 mod machine;

@@ -8,6 +8,7 @@ use super::words::{Action, Cause, Refusal, Want};
 use super::{Machine, Penalties};
 use crate::clock::Moment;
 use crate::event::CloseReason;
+use crate::fault::planted;
 
 /// Successful resolutions in a row that must leave an address out before it counts as gone: one answer may list only
 /// a part (RFC 1794 describes servers that rotate).
@@ -42,7 +43,7 @@ impl Machine {
         }
         for Address { ip, misses } in old {
             let misses = misses + 1;
-            if misses < MISSES {
+            if misses < MISSES && !planted("one_miss_is_enough") {
                 self.addresses.push(Address { ip, misses });
             } else {
                 self.let_leave(ip, CloseReason::AddressGone);
@@ -62,7 +63,7 @@ impl Machine {
         if self.addresses.is_empty() {
             for queue in self.line.by_arrival() {
                 let want = self.line.queues[queue as usize].want;
-                if want.pin.is_none() {
+                if want.pin.is_none() && !planted("resolver_failure_is_silent") {
                     let hopeless = self.uncovered(queue);
                     self.refuse(queue, hopeless, why);
                 }
@@ -126,7 +127,12 @@ impl Machine {
             .filter(|lane| lane.ip == ip)
             .map(|lane| lane.conns)
             .sum();
-        let dials = self.dials.iter().filter(|(_, dial)| dial.first == ip).count();
+        let light = planted("dials_under_way_weigh_nothing");
+        let dials = self
+            .dials
+            .iter()
+            .filter(|(_, dial)| dial.first == ip && !light)
+            .count();
         conns.saturating_add(u32::try_from(dials).unwrap_or(u32::MAX))
     }
 
@@ -142,7 +148,9 @@ impl Machine {
     }
 
     pub(super) fn blame(&mut self, now: Moment, ip: IpAddr, cause: Cause) -> Option<Moment> {
-        if cause == Cause::Status {
+        let closes = (cause == Cause::Status && !planted("status_spares_what_is_open"))
+            || (cause != Cause::Local && planted("every_failure_closes"));
+        if closes {
             self.let_leave(ip, CloseReason::Blocked);
         }
         match cause {

@@ -12,6 +12,7 @@ use super::words::{Acquire, Action, Cause, DialOrder, Refusal, Want};
 use super::{Machine, Phase};
 use crate::clock::Moment;
 use crate::event::{CloseReason, Protocol};
+use crate::fault::planted;
 use crate::identity::IdentityId;
 
 /// Identities of which a machine remembers what they speak.
@@ -64,8 +65,13 @@ impl Machine {
 
     /// Connections and dials that hold a place under the host's limit.
     pub(super) fn live(&self) -> u32 {
+        let dials = if planted("dials_are_free") {
+            0
+        } else {
+            self.dials.len()
+        };
         self.alive
-            .saturating_add(u32::try_from(self.dials.len()).unwrap_or(u32::MAX))
+            .saturating_add(u32::try_from(dials).unwrap_or(u32::MAX))
     }
 
     /// A miss: a place in line, and a dial where one is due.
@@ -93,21 +99,25 @@ impl Machine {
             return None;
         }
         let candidates = self.candidates(want);
-        let until = candidates
+        // `None` is the least: one address that is free is enough.
+        candidates
             .iter()
             .map(|&ip| self.penalties.blocked(now, ip))
-            .min()?;
-        until
+            .min()
+            .flatten()
     }
 
     /// Whether anything alive or under way may serve `want` yet.
     fn has_hope(&self, want: &Want) -> bool {
-        self.has_sound(want)
-            || self
-                .line
-                .queues
-                .iter()
-                .any(|queue| queue.want == *want && queue.dials > 0)
+        self.has_sound(want) || self.has_dial(want)
+    }
+
+    /// Whether a dial for exactly this is under way.
+    pub(super) fn has_dial(&self, want: &Want) -> bool {
+        self.line
+            .queues
+            .iter()
+            .any(|queue| queue.want == *want && queue.dials > 0)
     }
 
     /// Authorises one more dial for `queue`. False if that is not possible now, or of no use.
@@ -273,6 +283,9 @@ impl Machine {
         let conn = self.conns.id(slot);
         let vanished = right.want.pin.is_none() && !self.addresses.iter().any(|address| address.ip == ip);
         self.settle_in(now, slot, right.warm);
+        if planted("surplus_is_closed") && self.conns[slot].leases == 0 {
+            self.retire(now, conn, CloseReason::Discarded);
+        }
         if vanished {
             self.retire(now, conn, CloseReason::AddressGone);
         }
@@ -325,6 +338,11 @@ impl Machine {
         } else {
             self.served_by_dial(&right.want)
         };
+        let served = if planted("error_reaches_only_the_first") {
+            1
+        } else {
+            served
+        };
         let answered = self.uncovered(right.queue).min(served);
         self.refuse(right.queue, answered, why);
         self.settle(now);
@@ -349,13 +367,14 @@ impl Machine {
         let waiting: Vec<Key> = self
             .dials
             .iter()
-            .filter(|(_, dial)| !dial.begun && !dial.warm)
+            .filter(|(_, dial)| (!dial.begun || planted("caller_takes_its_dial_along")) && !dial.warm)
             .map(|(key, _)| key)
             .collect();
         for key in waiting.into_iter().rev() {
             let Some(dial) = self.dials.get(key) else { continue };
             let queue = &self.line.queues[dial.queue as usize];
             let without = self.supply(dial.queue) - self.served_by_dial(&dial.want);
+            let without = without + u64::from(planted("caller_takes_its_dial_along"));
             if u64::from(queue.len) <= without {
                 self.finish(key);
                 self.actions.push_back(Action::Abandon(DialId(key)));
@@ -374,7 +393,9 @@ impl Machine {
     }
 
     fn birth(&mut self, now: Moment, identity: IdentityId, ip: IpAddr, protocol: Protocol) -> u32 {
-        self.learn(identity, protocol);
+        if !planted("nothing_is_learned") {
+            self.learn(identity, protocol);
+        }
         let lane = self.lane(identity, ip, protocol);
         let told = match protocol {
             Protocol::Http1 => 1,

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use super::limits::{AllBlocked, PenaltyTerms};
 use super::words::Cause;
 use crate::clock::Moment;
+use crate::fault::planted;
 
 /// Penalised addresses.
 #[derive(Clone, Debug, Default)]
@@ -158,6 +159,9 @@ impl Penalties {
             return Screen::Go;
         }
         // A block that is over sorts as none: `false` stands before `true`, and the sort is stable.
+        if planted("failed_is_tried_first") {
+            return Screen::Go;
+        }
         candidates.sort_by_key(|&ip| {
             self.blocked(now, ip)
                 .map_or((false, Moment::ZERO), |until| (true, until))
@@ -195,6 +199,11 @@ impl Penalties {
 
     /// `base`, doubled for each strike after the first, at most `max`.
     fn span(&self, strikes: u32) -> std::time::Duration {
+        let strikes = if planted("penalty_does_not_double") {
+            1
+        } else {
+            strikes
+        };
         let factor = 1u32.checked_shl(strikes.saturating_sub(1)).unwrap_or(u32::MAX);
         self.terms.base.saturating_mul(factor).min(self.terms.max)
     }

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::fault::planted;
 
 /// Seconds on the ring: more than the usual lifetime of a connection.
 const SLOTS: u64 = 512;
@@ -66,7 +67,7 @@ impl<K: Copy> Wheel<K> {
             match slot.pop() {
                 Some((key, at)) => {
                     self.len -= 1;
-                    if at <= now {
+                    if at <= now || planted("beyond_the_ring_is_now") {
                         return Some(key);
                     }
                     // It was beyond the ring: in again, at most one slot behind this one.

@@ -16,6 +16,7 @@ use super::id::{DialId, OriginId};
 use super::limits::LedgerLimits;
 use super::words::{Evict, Evicted};
 use crate::clock::Moment;
+use crate::fault::planted;
 
 /// A dial that stands in line for its permits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +158,7 @@ impl Ledger {
     /// Leaves the line. False if it was not in it: granted, or never there.
     pub fn withdraw(&mut self, origin: OriginId, dial: DialId) -> bool {
         let number = self.numbers.get(&(origin, dial)).copied();
+        let number = number.filter(|_| !planted("withdrawn_stays_in_line"));
         number.and_then(|number| self.leave(number)).is_some()
     }
 
@@ -178,6 +180,9 @@ impl Ledger {
 
     /// A connection of `origin` to `ip` went idle while the Ledger was contended. Poll steps afterwards.
     pub fn parked(&mut self, origin: OriginId, ip: IpAddr) {
+        if planted("nobody_hears_of_idle") {
+            return;
+        }
         self.holders.parked(origin);
         if let Some(state) = self.ips.get_mut(&ip) {
             state.holders.parked(origin);
@@ -234,7 +239,9 @@ impl Ledger {
     /// A granted dial came to nothing, and its attempts are over.
     pub fn unconnected(&mut self) {
         self.dials = self.dials.saturating_sub(1);
-        self.total = self.total.saturating_sub(1);
+        self.total = self
+            .total
+            .saturating_sub(u32::from(!planted("failed_dial_keeps_its_permit")));
     }
 
     /// A connection beside the dials: one dialled elsewhere, or a race's loser, which has the permit of `ip` already
@@ -253,7 +260,9 @@ impl Ledger {
         self.total = self.total.saturating_sub(1);
         self.holders.remove(origin);
         if let Some(state) = self.ips.get_mut(&ip) {
-            state.used = state.used.saturating_sub(1);
+            state.used = state
+                .used
+                .saturating_sub(u32::from(!planted("ip_permit_is_lost")));
             state.holders.remove(origin);
         }
         self.touch(ip);
