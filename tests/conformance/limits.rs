@@ -247,7 +247,7 @@ fn permits_are_conserved_under_random_operations() {
         match dice % 8 {
             0..=2 => drop(world.get(origin, want((dice / 64 % 2) as u32))),
             3 => world.random_dial(dice / 8, true),
-            4 => world.random_dial(dice / 8, dice / 16 % 2 == 0),
+            4 => world.random_dial(dice / 8, (dice / 16).is_multiple_of(2)),
             5 => world.random_cancel_or_take(dice / 8),
             6 => world.random_put(dice / 8, Fate::Reusable),
             _ => world.random_put(dice / 8, Fate::Close(CloseReason::Failed)),

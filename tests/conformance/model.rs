@@ -210,7 +210,7 @@ impl World {
                 self.adopt(origin, IdentityId(identity), ip(last), protocol);
             }
             Op::Resolve { origin, ips } => self.resolve(origin, &ips),
-            Op::ToDeadline { origin, off, look } => self.to_deadline(origin, off, look),
+            Op::ToDeadline { origin, off, look } => self.go_to_deadline(origin, off, look),
             Op::Pass(seconds) => self.advance(secs(seconds)),
             Op::Conn(dice, op) => self.apply_to_conn(dice, &op),
             Op::Penalise {
@@ -239,7 +239,7 @@ impl World {
         }
     }
 
-    fn to_deadline(&mut self, origin: u64, off: i8, look: bool) {
+    fn go_to_deadline(&mut self, origin: u64, off: i8, look: bool) {
         let Some(at) = self.machine(origin).poll_timeout() else {
             return;
         };

@@ -700,7 +700,7 @@ impl World {
         let Some(&index) = dice.checked_rem(alive.len()).and_then(|choice| alive.get(choice)) else {
             return;
         };
-        if self.getters[index].outcome == Outcome::Granted && dice % 3 > 0 {
+        if self.getters[index].outcome == Outcome::Granted && !dice.is_multiple_of(3) {
             self.take(index);
         } else {
             self.cancel(index);
