@@ -21,6 +21,14 @@
 //! | what goes when there is no room, or when it is told to | `closing` |
 //! | permits over all origins | `ledger` |
 
+#![cfg_attr(
+    not(any(test, feature = "__internals")),
+    expect(
+        unreachable_pub,
+        reason = "public to the crate's own tests, benches and fuzz targets"
+    )
+)]
+
 mod addresses;
 mod age;
 mod check;
@@ -39,6 +47,9 @@ mod rng;
 mod streams;
 mod wheel;
 mod words;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -62,9 +73,9 @@ pub use self::words::{
     Acquire, Action, Cause, ConnInfo, Counts, DialOrder, Evict, Evicted, Fate, IpCounts, Lease, Refusal, Want,
 };
 
-#[cfg(feature = "__internals")]
+#[cfg(any(test, feature = "__internals"))]
 pub use crate::event::{CloseReason, Protocol, Returned};
-#[cfg(feature = "__internals")]
+#[cfg(any(test, feature = "__internals"))]
 pub use crate::identity::{IdentityId, Require};
 
 /// Whether the machine hands anything out.
