@@ -293,33 +293,6 @@ impl World {
         });
         self.seen_again(origin, conn);
     }
-
-    /// Ends what only time or the network would end, then lets everybody give back.
-    fn conclude(&mut self) {
-        for origin in 0..ORIGINS {
-            self.with(origin, |machine, now| machine.set_paused(now, false));
-        }
-        let all: Vec<_> = self.conns.keys().copied().collect();
-        for (origin, conn) in all {
-            self.with(origin, |machine, now| {
-                machine.inspected(now, conn, Ok(()));
-                machine.healthy(now, conn);
-                machine.streams_open(now, conn, 0);
-                machine.settings(now, conn, 2);
-            });
-        }
-        // Blocks end: who waited for that is dialled for.
-        self.advance(secs(60));
-        for origin in 0..ORIGINS {
-            self.timeout(origin);
-        }
-        self.finish();
-        for origin in 0..ORIGINS {
-            self.with(origin, |machine, now| machine.close(now));
-            assert!(self.machine(origin).is_vacant(), "something is left of {origin}");
-        }
-        assert_eq!((self.ledger.counts().total, self.conns.len()), (0, 0));
-    }
 }
 
 fn cases() -> u32 {

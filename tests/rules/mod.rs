@@ -715,6 +715,37 @@ impl World {
         self.release(origin, lease.conn, fate);
     }
 
+    /// Ends what only time or the network would end, then lets everybody give back.
+    pub(crate) fn conclude(&mut self) {
+        for origin in self.origins() {
+            self.with(origin, |machine, now| machine.set_paused(now, false));
+        }
+        let all: Vec<_> = self.conns.keys().copied().collect();
+        for (origin, conn) in all {
+            self.with(origin, |machine, now| {
+                machine.inspected(now, conn, Ok(()));
+                machine.healthy(now, conn);
+                machine.streams_open(now, conn, 0);
+                machine.settings(now, conn, 2);
+            });
+        }
+        // Blocks end: who waited for that is dialled for.
+        self.advance(secs(60));
+        for origin in self.origins() {
+            self.timeout(origin);
+        }
+        self.finish();
+        for origin in self.origins() {
+            self.with(origin, |machine, now| machine.close(now));
+            assert!(self.machine(origin).is_vacant(), "something is left of {origin}");
+        }
+        assert_eq!((self.ledger.counts().total, self.conns.len()), (0, 0));
+    }
+
+    fn origins(&self) -> Vec<u64> {
+        self.machines.keys().copied().collect()
+    }
+
     /// Everybody takes what they got and gives it back, every dial ends well, until nothing moves. Whoever waits then
     /// waits for ever.
     pub(crate) fn finish(&mut self) {

@@ -7,6 +7,8 @@
 //! brings the answer back. Every answer may be stale; none is believed beyond what it says.
 
 mod order;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
