@@ -15,6 +15,7 @@
 //! | who gets a connection, and what becomes of one that comes home | `handout` |
 //! | who waits, in which order | `line` |
 //! | when to dial, where to, and for how many | `dialling`, `demand` |
+//! | what dials bring, and whom their failure answers | `arrivals` |
 //! | which addresses there are, and which are avoided | `addresses`, `penalties` |
 //! | how many streams | `streams` |
 //! | how old, how long idle | `age` |
@@ -31,6 +32,7 @@
 
 mod addresses;
 mod age;
+mod arrivals;
 mod check;
 mod closing;
 mod conns;
