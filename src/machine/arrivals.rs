@@ -29,7 +29,8 @@ impl Machine {
         true
     }
 
-    /// A dial brought a connection to `ip`. It serves whoever waits, or rests.
+    /// A dial brought a connection to `ip`. It serves whoever waits, or rests. `protocol` must be one that its order
+    /// required; where the peer chose another, the dial failed.
     ///
     /// None if the right is void (abandoned, closed): the connection is the driver's to drop.
     pub fn dialled(&mut self, now: Moment, dial: DialId, ip: IpAddr, protocol: Protocol) -> Option<ConnId> {
@@ -120,7 +121,7 @@ impl Machine {
         Some(dial)
     }
 
-    /// Gives up dials that have not begun and that nobody needs any more, the latest first.
+    /// Gives up dials that have not begun and that nobody needs any more.
     pub(super) fn abandon_surplus(&mut self) {
         let waiting: Vec<Key> = self
             .dials

@@ -108,8 +108,19 @@ impl Machine {
         }
         match self.conns.slot(conn) {
             Some(_) => Returned::Kept,
-            None => Returned::Closed(CloseReason::IdleCap),
+            None => Returned::Closed(self.reason_just_given(conn)),
         }
+    }
+
+    /// Why `conn` ended in this very call.
+    fn reason_just_given(&self, conn: ConnId) -> CloseReason {
+        let last = self.actions.iter().rev().find_map(|action| match action {
+            Action::Close {
+                conn: closed, reason, ..
+            } if *closed == conn => Some(*reason),
+            _ => None,
+        });
+        last.unwrap_or(CloseReason::Discarded)
     }
 
     /// The lane to serve `want` from, by selection; none if none has anything ready.

@@ -514,6 +514,26 @@ fn a_connection_to_an_address_that_vanished_meanwhile_serves_once() {
 }
 
 #[test]
+fn a_connection_that_comes_home_may_make_room_at_once() {
+    let mut world = World::single(
+        Limits {
+            max_per_host: 1,
+            ..limits()
+        },
+        &[1],
+    );
+    let conn = world.open(0, want(0), Http1);
+    let other = world.queue(0, want(1));
+    assert_eq!(
+        world.put(0, conn),
+        Returned::Closed(CloseReason::Evicted),
+        "of no use to who waits"
+    );
+    world.dial_ok(0, Http1);
+    world.take(other);
+}
+
+#[test]
 fn retain_closes_what_does_not_pass() {
     let mut world = World::single(limits(), &[1, 2]);
     let [one, two, leased] = [1, 2, 2].map(|last| world.open(0, pinned(last), Http1));
