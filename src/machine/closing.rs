@@ -113,7 +113,9 @@ impl Machine {
             return;
         }
         self.phase = if paused { Phase::Paused } else { Phase::Open };
-        self.serve_all();
+        for slot in 0..self.conns.extent() {
+            self.serve(slot, true);
+        }
         self.settle(now);
     }
 

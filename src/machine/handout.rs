@@ -188,9 +188,6 @@ impl Machine {
         if planted("idle_cap_before_the_line") && self.counts.idle >= self.limits.max_idle_per_host {
             return Some(CloseReason::IdleCap);
         }
-        if let Some(leaving) = self.lanes[conn.lane as usize].leaving {
-            return Some(leaving);
-        }
         // Only after the limit was lowered.
         (self.live() > self.limits.max_per_host).then_some(CloseReason::OverLimit)
     }
@@ -273,13 +270,6 @@ impl Machine {
             if let Some(key) = self.line.grant(queue, lease) {
                 self.actions.push_back(Action::Grant(Ticket(key), lease));
             }
-        }
-    }
-
-    /// Offers every connection to those who wait, after something that may concern many.
-    pub(super) fn serve_all(&mut self) {
-        for slot in 0..self.conns.extent() {
-            self.serve(slot, true);
         }
     }
 

@@ -230,7 +230,7 @@ fn a_free_place_of_a_connection_in_use_comes_before_an_idle_connection() {
 }
 
 #[test]
-fn an_absolved_address_gives_its_connections_back() {
+fn an_absolved_address_is_dialled_again() {
     let (mut world, conn) = one_of(10, limits());
     world.with(0, |machine, now| machine.penalise(now, ip(1), Cause::Status));
     assert!(
@@ -240,7 +240,24 @@ fn an_absolved_address_gives_its_connections_back() {
     world.with(0, |machine, now| machine.absolve(now, ip(2)));
     assert!(matches!(world.get(0, want(0)), Acquire::Blocked { .. }));
     world.with(0, |machine, now| machine.absolve(now, ip(1)));
-    assert_eq!(world.hit(0, want(0)), conn);
+    assert_ne!(
+        world.open(0, want(0), Http2),
+        conn,
+        "what stood there when we were blocked goes"
+    );
+    assert_eq!(world.put(0, conn), Returned::Closed(CloseReason::Blocked));
+}
+
+#[test]
+fn a_later_connection_to_an_address_that_went_is_as_good_as_any() {
+    let mut world = World::single(limits(), &[1, 2]);
+    let old = world.open(0, pinned(1), Http1);
+    world.resolve(0, &[2]);
+    world.resolve(0, &[2]);
+    let new = world.open(0, pinned(1), Http1);
+    assert_eq!(world.put(0, new), Returned::Kept);
+    assert_eq!(world.put(0, old), Returned::Closed(CloseReason::AddressGone));
+    assert_eq!(world.hit(0, pinned(1)), new);
 }
 
 #[test]
