@@ -177,11 +177,6 @@ impl Line {
         Some(granted.map_or(GivenUp::Waiting, GivenUp::Granted))
     }
 
-    /// How many tickets have a lease that nobody has taken yet.
-    pub(super) fn untaken(&self) -> usize {
-        self.waiters.len() - self.len as usize
-    }
-
     fn unlink(&mut self, slot: u32) {
         let Some(&Waiter {
             queue, ahead, behind, ..

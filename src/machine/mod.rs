@@ -229,9 +229,9 @@ impl Machine {
     /// Whether nothing is alive and nobody waits: the origin may be forgotten. Penalties are forgotten with it, so a
     /// driver that cares asks [`penalties`](Machine::penalties) first.
     pub fn is_vacant(&self) -> bool {
+        // A ticket with a lease that nobody has taken yet holds its connection's slot.
         self.conns.iter().next().is_none()
             && self.line.len == 0
-            && self.line.untaken() == 0
             && self.dials.len() == 0
             && self.actions.is_empty()
     }

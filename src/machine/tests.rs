@@ -230,6 +230,54 @@ fn a_free_place_of_a_connection_in_use_comes_before_an_idle_connection() {
 }
 
 #[test]
+fn a_connection_in_use_is_hotter_than_any_that_rests() {
+    let mut world = World::single(
+        Limits {
+            selection: Selection::PreferHot,
+            ..limits()
+        },
+        &[1, 2],
+    );
+    assert_eq!(world.machine(0).limits().selection, Selection::PreferHot);
+    let used = world.open(
+        0,
+        Want {
+            require: Require::Http2,
+            ..pinned(1)
+        },
+        Http2,
+    );
+    let other = world.open(
+        0,
+        Want {
+            require: Require::Http2,
+            ..pinned(2)
+        },
+        Http2,
+    );
+    world.now = at(5);
+    world.put(0, other);
+    assert_eq!(world.hit(0, want(0)), used);
+}
+
+#[test]
+fn growth_by_address_concerns_http2_alone() {
+    let mut world = World::single(
+        Limits {
+            growth: Growth::PerIp,
+            ..limits()
+        },
+        &[1],
+    );
+    world.open(0, want(0), Http1);
+    world.open(0, want(0), Http1);
+    // Nor does it end at one connection where growth is otherwise.
+    let (mut world, _) = one_of(1, limits());
+    world.queue(0, want(0));
+    assert_eq!(world.dials.len(), 1);
+}
+
+#[test]
 fn an_absolved_address_is_dialled_again() {
     let (mut world, conn) = one_of(10, limits());
     world.with(0, |machine, now| machine.penalise(now, ip(1), Cause::Status));
