@@ -47,8 +47,8 @@ fn full_connection_opens_a_second_up_to_the_cap() {
     world.with(0, |machine, now| machine.settings(now, second, 1));
     let getter = world.queue(0, want(0));
     assert_eq!(world.dials.len(), 0, "a third");
-    world.put(0, first);
-    assert_eq!(world.take(getter), first);
+    world.with(0, |machine, now| machine.settings(now, second, 2));
+    assert_eq!(world.take(getter), second);
 }
 
 #[test]
