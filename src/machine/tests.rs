@@ -326,6 +326,69 @@ fn growth_by_address_concerns_http2_alone() {
 }
 
 #[test]
+fn a_dial_that_stands_at_the_ledger_stays_while_it_is_wanted() {
+    let mut world = World::new(
+        1,
+        limits(),
+        LedgerLimits {
+            max_dials: 1,
+            ..plenty()
+        },
+    );
+    world.resolve(0, &[1]);
+    let getters = [0, 1].map(|identity| world.queue(0, want(identity)));
+    let waiting = world.dials[1].order.dial;
+    assert_eq!(world.dials[1].at, None);
+    // Whatever else happens.
+    let other = world.queue(0, want(2));
+    world.cancel(other);
+    world.with(0, |machine, now| machine.penalise(now, ip(9), Cause::Tls));
+    assert_eq!(
+        world.dials.iter().map(|dial| dial.order.dial).nth(1),
+        Some(waiting)
+    );
+    world.dial_ok(0, Http1);
+    assert_eq!(world.dials[0].at, Some(ip(1)));
+    world.dial_ok(0, Http1);
+    for getter in getters {
+        world.take(getter);
+    }
+}
+
+#[test]
+fn growth_by_address_dials_each_address_once() {
+    let mut world = World::single(
+        Limits {
+            growth: Growth::PerIp,
+            h2_max_streams: 1,
+            ..limits()
+        },
+        &[1, 2],
+    );
+    let known = world.open(0, want(0), Http2);
+    world.with(0, |machine, now| machine.settings(now, known, 1));
+    world.with(0, |machine, now| {
+        machine.died(now, known, CloseReason::PeerClosed)
+    });
+    for _ in 0..3 {
+        world.queue(0, want(0));
+    }
+    assert_eq!(
+        world.dials.iter().map(|dial| dial.at).collect::<Vec<_>>(),
+        [Some(ip(1)), Some(ip(2))]
+    );
+    // Another identity's dials are its own.
+    world.queue(
+        0,
+        Want {
+            require: Require::Http2,
+            ..want(1)
+        },
+    );
+    assert_eq!(world.dials.len(), 3);
+}
+
+#[test]
 fn an_absolved_address_is_dialled_again() {
     let (mut world, conn) = one_of(10, limits());
     world.with(0, |machine, now| machine.penalise(now, ip(1), Cause::Status));
@@ -405,8 +468,19 @@ fn hope_that_dies_is_told_to_who_waits() {
 #[test]
 fn a_pool_wide_block_refuses_everybody_whom_the_dial_was_for() {
     let mut world = World::single(limits(), &[1]);
-    let conn = world.open(0, want(1), Http1);
+    // Known to speak HTTP/1.1: a dial that merely failed would answer one.
+    world.with(0, |machine, now| {
+        machine.set_limits(
+            now,
+            Limits {
+                max_per_host: 2,
+                ..limits()
+            },
+        )
+    });
+    let conn = world.open(0, want(0), Http1);
     let getters = [(); 3].map(|()| world.queue(0, want(0)));
+    assert_eq!(world.dials.len(), 1);
     let Dialling { order, .. } = world.dials.remove(0);
     world.ledger.attempt_over(ip(1));
     world.ledger.unconnected();
