@@ -223,19 +223,21 @@ impl Machine {
         if self.phase == Phase::Closed || self.live() >= self.limits.max_per_host {
             return None;
         }
+        Some(DialId(self.start_unasked(want, candidates)?))
+    }
+
+    /// A dial that nobody in line is there for. None without a candidate.
+    fn start_unasked(&mut self, want: Want, candidates: Vec<IpAddr>) -> Option<Key> {
         let first = *candidates.first()?;
         let queue = self.line.queue(&want);
-        Some(DialId(self.start(
-            Dial {
-                want,
-                queue,
-                first,
-                begun: false,
-                warm: true,
-            },
-            candidates,
-            false,
-        )))
+        let dial = Dial {
+            want,
+            queue,
+            first,
+            begun: false,
+            warm: true,
+        };
+        Some(self.start(dial, candidates, false))
     }
 
     /// How many connections are missing to the minimum of idle ones, as far as the limit leaves room.
@@ -291,14 +293,11 @@ impl Machine {
                 .filter(|&ip| machine.penalties.blocked(now, ip).is_none());
             free.find(|&ip| !machine.is_covered(want, ip))
         };
-        while let Some(ip) = bare(self) {
-            let pinned = Want {
-                pin: Some(ip),
-                ..*want
-            };
-            if self.warm(self.latest, pinned).is_none() {
-                return;
-            }
+        while self.live() < self.limits.max_per_host
+            && let Some(ip) = bare(self)
+        {
+            // For whoever wants any address: those who come meanwhile wait for this dial.
+            self.start_unasked(*want, vec![ip]);
         }
     }
 }

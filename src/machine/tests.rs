@@ -282,6 +282,9 @@ fn growth_by_address_dials_each_address_once_then_as_needed() {
     let (second, third) = (world.hit(0, want(0)), world.hit(0, want(0)));
     assert!(used != second && second != third, "one on each address");
     assert_eq!(world.dials.len(), 0, "every address has its own");
+    for conn in [used, second, third] {
+        world.with(0, |machine, now| machine.settings(now, conn, 1));
+    }
     world.queue(0, want(0));
     assert_eq!(world.dials.len(), 1, "all full: one more, on any");
 }
@@ -356,7 +359,7 @@ fn a_dial_that_stands_at_the_ledger_stays_while_it_is_wanted() {
 }
 
 #[test]
-fn growth_by_address_dials_each_address_once() {
+fn growth_by_address_starts_with_those_that_have_none() {
     let mut world = World::single(
         Limits {
             growth: Growth::PerIp,
@@ -375,7 +378,8 @@ fn growth_by_address_dials_each_address_once() {
     }
     assert_eq!(
         world.dials.iter().map(|dial| dial.at).collect::<Vec<_>>(),
-        [Some(ip(1)), Some(ip(2))]
+        [Some(ip(1)), Some(ip(2)), Some(ip(1))],
+        "each address once, then as needed"
     );
     // Another identity's dials are its own.
     world.queue(
@@ -385,7 +389,7 @@ fn growth_by_address_dials_each_address_once() {
             ..want(1)
         },
     );
-    assert_eq!(world.dials.len(), 3);
+    assert_eq!(world.dials.len(), 4);
 }
 
 #[test]
