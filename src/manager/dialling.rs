@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use tokio_util::sync::CancellationToken;
 
-use super::host::{Answer, Live};
+use super::host::{Answer, Host, Live};
 use super::inner::Inner;
 use crate::clock::Moment;
 use crate::conn::{Driver, News};
@@ -325,7 +325,7 @@ fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver,
         loop {
             match driver.run().await {
                 News::MaxStreams(streams) => {
-                    ending.with_machine(|machine, now| machine.settings(now, conn, streams))
+                    ending.with_host(|host, now| host.machine.settings(now, conn, streams))
                 }
                 News::Ended(reason) => {
                     return ending.note(reason);
@@ -352,15 +352,22 @@ impl Ending {
         self.reason = reason;
     }
 
-    fn with_machine(&self, act: impl FnOnce(&mut crate::machine::Machine, Moment)) {
+    fn with_host(&self, act: impl FnOnce(&mut Host, Moment)) {
         if let Some(inner) = self.pool.upgrade() {
-            inner.with_host(self.origin, |host, now| act(&mut host.machine, now));
+            inner.with_host(self.origin, act);
         }
     }
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.with_machine(|machine, now| machine.died(now, self.conn, self.reason));
+        self.with_host(|host, now| {
+            // A driver ends alike after GOAWAY and after a mere end; the handles know which it was.
+            let last_word = host
+                .last_word(self.conn)
+                .filter(|&word| word == CloseReason::GoAway);
+            host.machine
+                .died(now, self.conn, last_word.unwrap_or(self.reason));
+        });
     }
 }
