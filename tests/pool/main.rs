@@ -13,7 +13,9 @@ mod common;
 
 mod age;
 mod cancel;
+mod close;
 mod failures;
+mod http2;
 mod idle;
 mod limits;
 mod names;
