@@ -76,14 +76,20 @@ const LONGEST_TTL: std::time::Duration = std::time::Duration::from_secs(1800);
 impl Drop for Question {
     fn drop(&mut self) {
         if !self.answered {
-            self.answer(Err(
-                Error::new(ErrorKind::Closed, Phase::Resolve).with_target(&self.target)
-            ));
+            self.answer(Err(dropped(&self.inner, Phase::Resolve).with_target(&self.target)));
         }
     }
 }
 
-fn not_spawned(problem: NotSpawned) -> Error {
+/// The error of what was dropped before its end: with its pool, or with its runtime.
+fn dropped(inner: &Inner, phase: Phase) -> Error {
+    match inner.is_closed() {
+        true => Error::new(ErrorKind::Closed, phase),
+        false => Error::new(ErrorKind::NoRuntime, phase),
+    }
+}
+
+pub(super) fn not_spawned(problem: NotSpawned) -> Error {
     match problem {
         NotSpawned::Closed => Error::new(ErrorKind::Closed, Phase::Acquire),
         NotSpawned::NoRuntime => Error::new(ErrorKind::NoRuntime, Phase::Acquire),
@@ -280,7 +286,7 @@ impl DialJob {
             }
             desk.ledger.unconnected();
         }
-        let none = || Error::new(ErrorKind::Closed, self.progress.phase()).with_target(&self.target);
+        let none = || dropped(&self.inner, self.progress.phase()).with_target(&self.target);
         let error = self.error.take().unwrap_or_else(none);
         let watcher = self.inner.with_host(self.origin, |host, now| {
             // The error first: the refusals that follow from the failure carry it.

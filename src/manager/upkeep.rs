@@ -12,15 +12,24 @@ pub(super) fn start(inner: &Arc<Inner>) {
     if inner.upkeep.swap(true, Ordering::AcqRel) {
         return;
     }
-    if inner.rt.job(run(Arc::downgrade(inner))).is_err() {
-        inner.upkeep.store(false, Ordering::Release); // no runtime here: the next dial tries again
+    let _ = inner.rt.job(run(Sweeper(Arc::downgrade(inner)))); // one that did not start has been dropped
+}
+
+/// The one sweeper of a pool. Wherever it ends, with its runtime or before it began, the next dial starts another.
+struct Sweeper(Weak<Inner>);
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.upkeep.store(false, Ordering::Release);
+        }
     }
 }
 
 /// Sweeps, then sleeps until the wheel's next deadline or until that changes. Holds the pool only while it sweeps.
-async fn run(pool: Weak<Inner>) {
+async fn run(sweeper: Sweeper) {
     loop {
-        let Some(inner) = pool.upgrade() else { return };
+        let Some(inner) = sweeper.0.upgrade() else { return };
         inner.sweep();
         let next = inner.wheel.lock().next();
         let rearmed = Arc::clone(&inner.rearmed);
