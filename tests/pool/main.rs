@@ -20,4 +20,5 @@ mod idle;
 mod limits;
 mod names;
 mod reuse;
+mod runtime;
 mod tls;
