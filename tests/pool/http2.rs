@@ -199,6 +199,25 @@ async fn an_ended_connection_with_leases_out() {
     finish(pool, peer).await;
 }
 
+/// It ended between the grant and the moment the caller looked: the caller has another, and no error.
+#[tokio::test]
+async fn ended_between_grant_and_use() {
+    let peer = allowing(1);
+    let (pool, name) = (pool(&peer, |config| config.max_per_host = 1), name(&peer));
+    round(&pool, &name).await;
+    let leased = lease(&pool, &name).await;
+    let mut waiting = Box::pin(pool.get(&name));
+    assert!(crate::common::poll_times(waiting.as_mut(), 5).await.is_none());
+    drop(leased); // granted, and not looked at yet
+    assert_eq!(pool.stats().leases, 1);
+    peer.order(To::All, Order::Reset);
+    until(&pool, "it is gone", |stats| stats.total == 0).await;
+    let mut conn = within("another", waiting).await.unwrap();
+    assert_eq!(use_up(&mut conn, "/").await.conn, 2);
+    drop(conn);
+    finish(pool, peer).await;
+}
+
 /// GOAWAY while streams are open: new gets go elsewhere at once, the old streams finish, then it is closed.
 #[tokio::test]
 async fn going_away_lets_streams_finish() {

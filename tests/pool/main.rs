@@ -21,4 +21,5 @@ mod limits;
 mod names;
 mod reuse;
 mod runtime;
+mod stress;
 mod tls;
