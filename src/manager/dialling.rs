@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use tokio_util::sync::CancellationToken;
 
-use super::host::{self, Live};
+use super::host::{self, Host, Live};
 use super::inner::Inner;
 use crate::clock::Moment;
 use crate::conn::{Driver, News};
@@ -75,14 +75,20 @@ const LONGEST_TTL: std::time::Duration = std::time::Duration::from_secs(1800);
 impl Drop for Question {
     fn drop(&mut self) {
         if !self.answered {
-            self.answer(Err(
-                Error::new(ErrorKind::Closed, Phase::Resolve).with_target(&self.target)
-            ));
+            self.answer(Err(dropped(&self.inner, Phase::Resolve).with_target(&self.target)));
         }
     }
 }
 
-fn not_spawned(problem: NotSpawned) -> Error {
+/// The error of what was dropped before its end: with its pool, or with its runtime.
+fn dropped(inner: &Inner, phase: Phase) -> Error {
+    match inner.is_closed() {
+        true => Error::new(ErrorKind::Closed, phase),
+        false => Error::new(ErrorKind::NoRuntime, phase),
+    }
+}
+
+pub(super) fn not_spawned(problem: NotSpawned) -> Error {
     match problem {
         NotSpawned::Closed => Error::new(ErrorKind::Closed, Phase::Acquire),
         NotSpawned::NoRuntime => Error::new(ErrorKind::NoRuntime, Phase::Acquire),
@@ -279,7 +285,7 @@ impl DialJob {
             }
             desk.ledger.unconnected();
         }
-        let none = || Error::new(ErrorKind::Closed, self.progress.phase()).with_target(&self.target);
+        let none = || dropped(&self.inner, self.progress.phase()).with_target(&self.target);
         let error = self.error.take().unwrap_or_else(none);
         let watcher = self.inner.with_host(self.origin, |host, now| {
             // The error first: the refusals that follow from the failure carry it.
@@ -324,7 +330,7 @@ fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver,
         loop {
             match driver.run().await {
                 News::MaxStreams(streams) => {
-                    ending.with_machine(|machine, now| machine.settings(now, conn, streams))
+                    ending.with_host(|host, now| host.machine.settings(now, conn, streams))
                 }
                 News::Ended(reason) => {
                     return ending.note(reason);
@@ -351,15 +357,22 @@ impl Ending {
         self.reason = reason;
     }
 
-    fn with_machine(&self, act: impl FnOnce(&mut crate::machine::Machine, Moment)) {
+    fn with_host(&self, act: impl FnOnce(&mut Host, Moment)) {
         if let Some(inner) = self.pool.upgrade() {
-            inner.with_host(self.origin, |host, now| act(&mut host.machine, now));
+            inner.with_host(self.origin, act);
         }
     }
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.with_machine(|machine, now| machine.died(now, self.conn, self.reason));
+        self.with_host(|host, now| {
+            // A driver ends alike after GOAWAY and after a mere end; the handles know which it was.
+            let last_word = host
+                .last_word(self.conn)
+                .filter(|&word| word == CloseReason::GoAway);
+            host.machine
+                .died(now, self.conn, last_word.unwrap_or(self.reason));
+        });
     }
 }

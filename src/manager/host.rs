@@ -126,6 +126,15 @@ impl Host {
         }
     }
 
+    /// Why an HTTP/2 connection takes no new streams, if it takes none.
+    pub(super) fn last_word(&mut self, conn: ConnId) -> Option<CloseReason> {
+        if !self.machine.is_live(conn) {
+            return None;
+        }
+        let live = self.live.get_mut(conn.slot())?.as_mut()?;
+        live.wire.as_mut()?.look().err()
+    }
+
     /// Someone stands in line: remember whom to tell.
     pub(super) fn stand(&mut self, ticket: Ticket) -> oneshot::Receiver<Answer> {
         let (teller, listener) = oneshot::channel();

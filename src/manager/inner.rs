@@ -254,8 +254,9 @@ impl Inner {
 
     fn lend(self: &Arc<Self>, host: &mut Host, lease: Lease) -> Option<HotConn> {
         let Some((wire, info)) = host.lend(lease) else {
-            // The machine and the list of streams disagree; the connection is unusable, and the invariants say so in every test.
-            debug_assert!(false, "{:?} was lent and has no stream", lease.conn);
+            // It ended between the grant and now. Were it alive, the machine and the list of streams would disagree.
+            let alive = host.machine.is_live(lease.conn);
+            debug_assert!(!alive, "{:?} was lent and has no stream", lease.conn);
             let now = self.clock().now_coarse();
             host.machine
                 .release(now, lease.conn, Fate::Close(CloseReason::Failed));

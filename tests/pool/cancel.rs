@@ -7,7 +7,7 @@ use futures::poll_once;
 use hotpool::{GetOptions, HotConnPool, PoolConfig};
 
 use crate::common::{
-    at_rest, finish, host, http1_peer, name, poll_times, pool, round, until, use_up, within,
+    at_rest, finish, host, http1_peer, manual_pool, name, poll_times, pool, round, until, use_up, within,
 };
 use crate::support::peer::{Act, Alpn, Order, Peer, To};
 

@@ -13,9 +13,13 @@ mod common;
 
 mod age;
 mod cancel;
+mod close;
 mod failures;
+mod http2;
 mod idle;
 mod limits;
 mod names;
 mod reuse;
+mod runtime;
+mod stress;
 mod tls;
