@@ -21,9 +21,6 @@ use crate::progress::Progress;
 use crate::tally::{Sample, Tally};
 use crate::{h1, h2};
 
-/// After so many failures in a row the rest is given up: a peer that refuses is not to be hammered.
-const GIVE_UP: u32 = 5;
-
 const AGENT: &str = concat!("hotpool-probe/", env!("CARGO_PKG_VERSION"));
 
 /// What is to be done.
@@ -136,16 +133,7 @@ impl Drive {
         let Some(count) = self.plan.connections else {
             return;
         };
-        let warm = Warm::Count(usize::try_from(count).unwrap_or(usize::MAX));
-        let warmed = self.pool.warm(&self.plan.target, warm, self.options()).await;
-        let failed = match warmed {
-            Ok(report) => report.errors,
-            Err(error) => vec![error],
-        };
-        for error in failed {
-            let what = "opening a connection ahead";
-            self.tally.lock().trouble(what, &error.into());
-        }
+        self.warm(count).await;
         let mut requests = JoinSet::new();
         for conn in self.lease_each(count.min(self.plan.requests)).await {
             self.begin();
@@ -156,6 +144,27 @@ impl Drive {
             });
         }
         requests.join_all().await;
+    }
+
+    /// Opens connections one after the other, so that the time that each took is its own. The pool goes round the addresses.
+    async fn warm(&self, count: u32) {
+        for so_many in 1..=count as usize {
+            let warm = Warm::Count(so_many);
+            let warmed = self.pool.warm(&self.plan.target, warm, self.options()).await;
+            let trouble = match warmed {
+                Ok(mut report) => report.errors.pop(),
+                Err(error) => Some(error),
+            };
+            match trouble.map(Failure::from) {
+                None => {}
+                // Without any connection, this is what became of the first request.
+                Some(failure) if self.pool.size() == 0 => {
+                    self.begin();
+                    return self.note(Err(failure));
+                }
+                Some(failure) => return self.tally.lock().trouble("opening a connection ahead", &failure),
+            }
+        }
     }
 
     /// One lease of each of `count` idle connections; fewer where there are fewer.
@@ -191,8 +200,7 @@ impl Drive {
 
     /// Whether one more request may begin; it has then.
     fn begin(&self) -> bool {
-        self.tally.lock().failures_in_a_row() < GIVE_UP
-            && self.begun.fetch_add(1, Ordering::Relaxed) < self.plan.requests
+        !self.tally.lock().is_hopeless() && self.begun.fetch_add(1, Ordering::Relaxed) < self.plan.requests
     }
 
     fn note(&self, result: Result<Sample, Failure>) {

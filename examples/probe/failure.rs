@@ -36,6 +36,11 @@ impl Failure {
         };
         kind.name().into()
     }
+
+    /// Whether the pool did not even try, because of what it met before.
+    pub(crate) fn is_blocked(&self) -> bool {
+        matches!(self, Failure::Pool(error) if error.kind() == hotpool::ErrorKind::Blocked)
+    }
 }
 
 fn io_kind(error: &io::Error) -> hotpool::ErrorKind {

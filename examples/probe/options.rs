@@ -23,9 +23,9 @@ TLS server on the loopback (three addresses, HTTP/1.1 and HTTP/2) and probes tha
 Options:
       --requests N       requests per target and protocol [200]
       --concurrency N    requests under way at once [4]
-      --connections N    open N connections first, one per address before a second to any, and keep no
-                         more; each serves the first request on it, then they take turns by address
-                         [3 with the server of its own, else as many as the requests need]
+      --connections N    open N connections first, one after the other and one per address before a second
+                         to any, and keep no more; each carries one of the first N requests, then the
+                         addresses take turns [3 with the server of its own, else what the requests need]
       --http1, --http2   only this protocol [both, one after the other]
       --resolve HOST:PORT:ADDR[,ADDR...]
                          connect to these addresses for this host and port; may be repeated
@@ -42,8 +42,8 @@ Figures:
   reuse      the share of answered requests that rode on a connection which had carried one before.
   p50, p99   exact: the nearest rank among all samples.
 
-A request fails that gets no whole answer in time, or one of status 400 and above. After 5 failures in a row the
-rest of that target and protocol is given up.
+A request fails that gets no whole answer in time, or one of status 400 and above. After 5 failures in a row, or
+when the pool refuses to dial what has just failed, the rest of that target and protocol is given up.
 
 Exit status: 0 every request was answered, 1 some failed, 2 the command line is wrong.
 ";

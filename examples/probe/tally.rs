@@ -7,6 +7,9 @@ use hotpool::{ConnInfo, Counters};
 
 use crate::failure::Failure;
 
+/// After so many failures in a row the rest is given up: a peer that refuses is not to be hammered.
+const GIVE_UP: u32 = 5;
+
 /// A whole answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
@@ -50,6 +53,8 @@ impl Tally {
                 };
                 samples.push(sample.took);
             }
+            // The pool holds off after failures that are counted already: nothing is to be learnt from more of the same.
+            Err(failure) if failure.is_blocked() && !self.errors.is_empty() => self.in_a_row = GIVE_UP,
             Err(failure) => {
                 self.in_a_row += 1;
                 let kind = failure.kind().into_owned();
@@ -66,8 +71,9 @@ impl Tally {
             .or_insert_with(|| what.to_string());
     }
 
-    pub(crate) fn failures_in_a_row(&self) -> u32 {
-        self.in_a_row
+    /// Whether more requests would only fail.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.in_a_row >= GIVE_UP
     }
 
     pub(crate) fn ok(&self) -> u64 {
