@@ -38,7 +38,7 @@ const ROOMS: &[Room] = &[
     Room("event", &[], &[]),
     Room("identity", &["event"], &[]),
     Room("fault", &[], &[]),
-    Room("rt", &[], &["tokio", "tokio_util"]),
+    Room("rt", &["sync"], &["tokio", "tokio_util"]),
     Room("sync", &[], &["parking_lot"]),
     Room("target", &[], &["idna", "rustix"]),
     Room("machine", GROUND, &[]),
