@@ -16,16 +16,16 @@ mod dial;
 mod dns;
 mod error;
 mod event;
+mod fault;
 mod identity;
-#[cfg(not(feature = "__internals"))]
+#[cfg(not(any(test, feature = "__internals")))]
 #[expect(
     dead_code,
     unused_imports,
-    unreachable_pub,
     reason = "the rules are complete; their driver does not use every one yet"
 )]
 mod machine;
-#[cfg(feature = "__internals")]
+#[cfg(any(test, feature = "__internals"))]
 #[doc(hidden)]
 pub mod machine;
 mod manager;
@@ -40,9 +40,6 @@ pub use crate::conn::{ConnInfo, H2, H2Response};
 pub use crate::dns::{Answer, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver};
 pub use crate::error::{ConfigError, Error, ErrorKind, Phase};
 pub use crate::event::{CloseReason, Protocol, Returned};
-#[cfg(feature = "__internals")]
-#[doc(hidden)]
-pub use crate::identity::IdentityId;
 pub use crate::identity::Require;
 pub use crate::manager::{
     CloseReport, ConnectionManager, Counters, HostStats, HotConn, IpStats, Stats, Warm, WarmReport,
@@ -51,3 +48,7 @@ pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::target::{Target, TargetError};
 pub use crate::tls::TlsInfo;
 pub use {h2, http, rustls};
+
+// So that the tests of the rules read the same inside the crate and outside.
+#[cfg(test)]
+extern crate self as hotpool;

@@ -1,19 +1,22 @@
 //! The one place that spawns tasks. It knows what it spawned, and ends it.
 
 use std::future::Future;
-use std::sync::OnceLock;
+use std::pin::pin;
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::sync::Mutex;
 
 /// The tasks of one pool. Dropping it ends them.
 ///
 /// There are two kinds. *Jobs* (dials, resolutions, upkeep) may be cancelled at any await. *Drivers* move a live connection and get time
 /// to say goodbye.
 pub(crate) struct Rt {
-    /// The runtime of the first task: home to those that are started from outside any runtime, by a drop, say.
-    home: OnceLock<Handle>,
+    /// The runtime of the latest task: home to what is started or awaited outside any runtime, by a drop, say. The latest, because an
+    /// earlier one may have ended.
+    home: Mutex<Option<Handle>>,
     tracker: TaskTracker,
     jobs: CancellationToken,
     drivers: CancellationToken,
@@ -32,7 +35,7 @@ impl Rt {
     pub(crate) fn new() -> Self {
         let drivers = CancellationToken::new();
         Rt {
-            home: OnceLock::new(),
+            home: Mutex::new(None),
             tracker: TaskTracker::new(),
             jobs: drivers.child_token(),
             drivers,
@@ -74,11 +77,22 @@ impl Rt {
     fn runtime(&self) -> Result<Handle, NotSpawned> {
         match Handle::try_current() {
             Ok(here) => {
-                self.home.get_or_init(|| here.clone());
+                *self.home.lock() = Some(here.clone());
                 Ok(here)
             }
-            Err(_) => self.home.get().cloned().ok_or(NotSpawned::NoRuntime),
+            Err(_) => self.home.lock().clone().ok_or(NotSpawned::NoRuntime),
         }
+    }
+
+    /// Awaits `future` where a task would run, so that it finds timers and sockets whoever polls it. As cancel safe as `future`.
+    pub(crate) async fn inside<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        std::future::poll_fn(|cx| {
+            let runtime = self.runtime();
+            let _inside = runtime.as_ref().map(Handle::enter);
+            future.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// Cancels the jobs and refuses new ones. Does not wait.
@@ -114,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_caller_outside_uses_the_runtime_of_the_first() {
+    fn a_later_caller_outside_uses_the_runtime_of_an_earlier_one() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("runtime");

@@ -68,7 +68,7 @@ const ROOMS: &[Room] = &[
             "clock", "config", "error", "event", "identity", "rt", "sync", "target", "machine", "conn",
             "dial",
         ],
-        &["tokio", "tracing"],
+        &["tokio", "tokio_util", "tracing"],
     ),
     Room(
         "pool",

@@ -12,8 +12,9 @@ use super::Tls;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 
-/// Streams assumed to be allowed until the peer's SETTINGS arrive; RFC 9113 section 6.5.2 advises to allow no fewer.
-const UNTIL_SETTINGS: usize = 100;
+/// What h2 is told to allow until the peer's SETTINGS arrive: a number that no SETTINGS can say and that does not stand for "no limit"
+/// either, so that their arrival shows, whatever they say. The pool itself leases fewer.
+const UNTIL_SETTINGS: usize = usize::MAX - 1;
 /// Flow-control window of one stream.
 const STREAM_WINDOW: u32 = 1 << 20;
 /// Flow-control window of the whole connection: one unread body cannot starve the others.

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::conns::State;
 use super::limits::Selection;
 use super::words::{Action, Cause, Refusal, Want};
 use super::{Machine, Penalties};
 use crate::clock::Moment;
 use crate::event::CloseReason;
+use crate::fault::planted;
 
 /// Successful resolutions in a row that must leave an address out before it counts as gone: one answer may list only
 /// a part (RFC 1794 describes servers that rotate).
@@ -37,15 +37,14 @@ impl Machine {
         for &ip in answer {
             if !self.addresses.iter().any(|address| address.ip == ip) {
                 self.addresses.push(Address { ip, misses: 0 });
-                self.let_stay(ip, CloseReason::AddressGone);
             }
         }
         for Address { ip, misses } in old {
             let misses = misses + 1;
-            if misses < MISSES {
+            if misses < MISSES && !planted("one_miss_is_enough") {
                 self.addresses.push(Address { ip, misses });
             } else {
-                self.let_leave(ip, CloseReason::AddressGone);
+                self.retire_all(ip, CloseReason::AddressGone);
             }
         }
         self.settle(now);
@@ -62,7 +61,7 @@ impl Machine {
         if self.addresses.is_empty() {
             for queue in self.line.by_arrival() {
                 let want = self.line.queues[queue as usize].want;
-                if want.pin.is_none() {
+                if want.pin.is_none() && !planted("resolver_failure_is_silent") {
                     let hopeless = self.uncovered(queue);
                     self.refuse(queue, hopeless, why);
                 }
@@ -126,7 +125,12 @@ impl Machine {
             .filter(|lane| lane.ip == ip)
             .map(|lane| lane.conns)
             .sum();
-        let dials = self.dials.iter().filter(|(_, dial)| dial.first == ip).count();
+        let light = planted("dials_under_way_weigh_nothing");
+        let dials = self
+            .dials
+            .iter()
+            .filter(|(_, dial)| dial.first == ip && !light)
+            .count();
         conns.saturating_add(u32::try_from(dials).unwrap_or(u32::MAX))
     }
 
@@ -142,8 +146,10 @@ impl Machine {
     }
 
     pub(super) fn blame(&mut self, now: Moment, ip: IpAddr, cause: Cause) -> Option<Moment> {
-        if cause == Cause::Status {
-            self.let_leave(ip, CloseReason::Blocked);
+        let closes = (cause == Cause::Status && !planted("status_spares_what_is_open"))
+            || (cause != Cause::Local && planted("every_failure_closes"));
+        if closes {
+            self.retire_all(ip, CloseReason::Blocked);
         }
         match cause {
             Cause::Tcp | Cause::Local => None,
@@ -160,13 +166,8 @@ impl Machine {
     /// Forgets what is held against `ip`: it has proved itself.
     pub fn absolve(&mut self, now: Moment, ip: IpAddr) {
         let now = self.tick(now);
-        self.forgive(ip);
-        self.settle(now);
-    }
-
-    pub(super) fn forgive(&mut self, ip: IpAddr) {
         self.penalties.absolve(ip);
-        self.let_stay(ip, CloseReason::Blocked);
+        self.settle(now);
     }
 
     /// What this origin holds against addresses.
@@ -174,37 +175,14 @@ impl Machine {
         &self.penalties
     }
 
-    /// Takes the connections to `ip` out of use. One that the driver holds is looked at when it comes back.
-    fn let_leave(&mut self, ip: IpAddr, reason: CloseReason) {
-        for lane in self
-            .lanes
-            .iter_mut()
-            .filter(|lane| lane.ip == ip && lane.conns > 0)
-        {
-            lane.leaving.get_or_insert(reason);
-        }
+    /// Takes the connections that stand to `ip` out of use. Later ones are not concerned: whoever dials there then has
+    /// its reason.
+    fn retire_all(&mut self, ip: IpAddr, reason: CloseReason) {
         for slot in 0..self.conns.extent() {
             let conn = &self.conns[slot];
-            let unused = conn.leases == 0 && matches!(conn.state, State::Idle | State::Full);
-            if unused && self.lanes[conn.lane as usize].ip == ip {
-                self.end(slot, reason);
+            if conn.state.is_live() && self.lanes[conn.lane as usize].ip == ip {
+                self.wind_up(slot, reason);
             }
-        }
-    }
-
-    /// Takes back what was said about the connections to `ip`: those that are still in use have places to offer.
-    fn let_stay(&mut self, ip: IpAddr, reason: CloseReason) {
-        let mut stay = false;
-        for lane in self
-            .lanes
-            .iter_mut()
-            .filter(|lane| lane.ip == ip && lane.leaving == Some(reason))
-        {
-            lane.leaving = None;
-            stay |= lane.conns > 0;
-        }
-        if stay {
-            self.serve_all();
         }
     }
 }

@@ -13,6 +13,7 @@ use super::Machine;
 use super::conns::{NONE, State};
 use crate::clock::Moment;
 use crate::event::{CloseReason, Protocol};
+use crate::fault::planted;
 
 impl Machine {
     /// The earliest moment at which [`handle_timeout`](Machine::handle_timeout) has something to do.
@@ -44,6 +45,9 @@ impl Machine {
         for index in 0..self.lanes.len() {
             while let Some(slot) = self.idled_out(now, index) {
                 self.end(slot, CloseReason::IdleTimeout);
+                if planted("one_a_pass") {
+                    break;
+                }
             }
         }
         while let Some(&(at, slot)) = self.lifetimes.first().filter(|&&(at, _)| now >= at) {
@@ -64,7 +68,13 @@ impl Machine {
     /// `idle_timeout` from now, and what comes home later is due later.
     pub fn arm(&mut self, now: Moment) -> Option<Moment> {
         let now = self.tick(now);
-        let look = (self.alive > 0).then(|| now + self.limits.idle_timeout);
+        let seldom = planted("armed_for_the_lifetime");
+        let span = if seldom {
+            self.limits.max_lifetime
+        } else {
+            self.limits.idle_timeout
+        };
+        let look = (self.alive > 0).then(|| now + span);
         let at = self.poll_timeout().into_iter().chain(look).min()?;
         if at >= self.armed {
             return None;
@@ -76,14 +86,24 @@ impl Machine {
     /// The longest idle of a lane, if its time is over.
     fn idled_out(&self, now: Moment, lane: usize) -> Option<u32> {
         let slot = self.lanes[lane].idle.oldest;
-        let over = |slot: &u32| now.since(self.conns[*slot].since) >= self.limits.idle_timeout;
+        let grace = Duration::from_nanos(u64::from(planted("idle_deadline_is_exclusive")));
+        let over =
+            |slot: &u32| now.since(self.conns[*slot].since) >= self.limits.idle_timeout.saturating_add(grace);
+        if planted("idle_is_never_over") {
+            return None;
+        }
         Some(slot).filter(|&slot| slot != NONE).filter(over)
     }
 
     /// A lifetime, or the grace after it, ended.
     fn outlived(&mut self, now: Moment, slot: u32) {
         let conn = &self.conns[slot];
-        let cut = conn.expires + self.limits.lifetime_grace;
+        let grace = if planted("grace_is_forgotten") {
+            Duration::ZERO
+        } else {
+            self.limits.lifetime_grace
+        };
+        let cut = conn.expires + grace;
         match conn.state {
             // It is out of the machine's hands for a moment; `inspected` looks at its age.
             State::Inspected => {}
@@ -106,6 +126,9 @@ impl Machine {
         let whole = u64::try_from(self.limits.max_lifetime.as_nanos()).unwrap_or(u64::MAX);
         let span = whole / 100 * u64::from(self.limits.jitter.min(100));
         let less = self.rng.below(span.saturating_add(1));
+        if planted("lifetime_wraps") {
+            return Moment::from_nanos(now.as_nanos().wrapping_add(whole - less));
+        }
         now + Duration::from_nanos(whole - less)
     }
 

@@ -10,13 +10,17 @@ use super::words::{Action, ConnInfo, Evict, Evicted, Refusal};
 use super::{Machine, Phase};
 use crate::clock::Moment;
 use crate::event::{CloseReason, Protocol};
+use crate::fault::planted;
 
 impl Machine {
     /// The connection is over, whatever it was doing. Leases that are out answer this reason when they come home.
     pub fn died(&mut self, now: Moment, conn: ConnId, reason: CloseReason) {
         let now = self.tick(now);
         let Some(slot) = self.alive(conn) else { return };
-        self.end(slot, reason);
+        match planted("death_waits_for_leases") {
+            false => self.end(slot, reason),
+            true => self.wind_up(slot, reason),
+        }
         self.settle(now);
     }
 
@@ -71,7 +75,9 @@ impl Machine {
         let now = self.tick(now);
         match self.longest_idle(evict.ip) {
             None => Evicted::None,
-            Some((since, ..)) if since > evict.not_after => Evicted::Younger(since),
+            Some((since, ..)) if since > evict.not_after && !planted("spares_nobody") => {
+                Evicted::Younger(since)
+            }
             Some((_, conn, _)) => {
                 self.end(conn.0.slot, CloseReason::Evicted);
                 self.settle(now);
@@ -84,8 +90,12 @@ impl Machine {
     pub fn retain(&mut self, now: Moment, reason: CloseReason, mut keep: impl FnMut(&ConnInfo) -> bool) {
         let now = self.tick(now);
         for slot in 0..self.conns.extent() {
-            if self.conns[slot].state.is_live() && !keep(&self.describe(slot)) {
-                self.wind_up(slot, reason);
+            if !self.conns[slot].state.is_live() || keep(&self.describe(slot)) {
+                continue;
+            }
+            match planted("evicting_cuts_leases") {
+                false => self.wind_up(slot, reason),
+                true => self.end(slot, reason),
             }
         }
         self.settle(now);
@@ -103,7 +113,9 @@ impl Machine {
             return;
         }
         self.phase = if paused { Phase::Paused } else { Phase::Open };
-        self.serve_all();
+        for slot in 0..self.conns.extent() {
+            self.serve(slot, true);
+        }
         self.settle(now);
     }
 
@@ -111,8 +123,13 @@ impl Machine {
     pub fn close(&mut self, now: Moment) {
         let now = self.tick(now);
         self.phase = Phase::Closed;
+        let everybody = if planted("close_forgets_the_line") {
+            0
+        } else {
+            u64::MAX
+        };
         for queue in self.line.by_arrival() {
-            self.refuse(queue, u64::MAX, Refusal::Closed);
+            self.refuse(queue, everybody, Refusal::Closed);
         }
         let dials: Vec<Key> = self.dials.iter().map(|(key, _)| key).collect();
         for key in dials {
@@ -145,7 +162,9 @@ impl Machine {
             };
             self.end(slot, CloseReason::OverLimit);
         }
-        self.settle(now);
+        if !planted("limits_wait_for_the_next_get") {
+            self.settle(now);
+        }
     }
 
     /// The longest idle connection of the lanes that pass.
@@ -167,7 +186,7 @@ impl Machine {
         let Some(lane) = self.lanes.get_mut(self.conns[slot].lane as usize) else {
             return;
         };
-        lane.conns -= 1;
+        lane.conns -= u32::from(!planted("empty_lane_stays"));
         lane.leases -= self.conns[slot].leases;
         self.alive -= 1;
         self.counts.closed += 1;

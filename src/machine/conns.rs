@@ -16,6 +16,7 @@ use super::id::{ConnId, Key};
 use super::lanes::Lane;
 use crate::clock::Moment;
 use crate::event::{CloseReason, Protocol};
+use crate::fault::planted;
 
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
@@ -98,7 +99,11 @@ impl Conn {
             capacity: told,
             told,
             streams: 0,
-            since: now,
+            since: if planted("unused_does_not_age") {
+                Moment::FAR
+            } else {
+                now
+            },
             expires,
             timer: Moment::FAR,
         }
@@ -106,7 +111,18 @@ impl Conn {
 
     /// How many more leases it may give.
     pub(super) fn room(&self) -> u32 {
-        self.capacity.saturating_sub(self.leases.max(self.streams))
+        let http2 = self.protocol == Protocol::Http2;
+        let leases = if http2 && planted("reserves_when_opened") {
+            0
+        } else {
+            self.leases
+        };
+        let streams = if planted("reset_streams_are_free") {
+            0
+        } else {
+            self.streams
+        };
+        self.capacity.saturating_sub(leases.max(streams))
     }
 
     /// The state of a sound connection that nothing holds back.

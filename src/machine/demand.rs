@@ -5,6 +5,7 @@ use super::limits::Growth;
 use super::words::Want;
 use super::{Machine, Phase};
 use crate::event::Protocol;
+use crate::fault::planted;
 use crate::identity::Require;
 
 /// Streams an HTTP/2 connection is taken to allow before its SETTINGS come (RFC 9113, section 6.5.2, recommends no
@@ -28,7 +29,8 @@ impl Machine {
     /// everybody while the host has not shown which it speaks. So a cold host is dialled once, and fans out when it
     /// turns out to need it.
     pub(super) fn served_by_dial(&self, want: &Want) -> u64 {
-        if self.is_single(want) {
+        let cold = self.protocol_of(want).is_none();
+        if self.is_single(want) || (cold && planted("cold_host_fans_out")) {
             return 1;
         }
         self.streams_of(want)
@@ -55,7 +57,11 @@ impl Machine {
     /// What a lane's connections will serve that cannot serve yet.
     fn coming(&self, lane: &Lane, want: &Want) -> u64 {
         if lane.protocol == Protocol::Http1 {
-            return u64::from(lane.inspected);
+            return if planted("dials_beside_an_inspection") {
+                0
+            } else {
+                u64::from(lane.inspected)
+            };
         }
         let streams = self.streams_of(want).map(u64::from);
         let first = u64::from(self.limits.h2_max_streams.min(BEFORE_SETTINGS));
@@ -74,7 +80,8 @@ impl Machine {
         if self.phase == Phase::Closed {
             return;
         }
-        if self.unbegun > 0 {
+        let begun_too = planted("caller_takes_its_dial_along");
+        if (self.unbegun > 0 || begun_too) && !planted("cancelled_dial_keeps_its_place") {
             self.abandon_surplus();
         }
         self.retry_at = crate::clock::Moment::FAR;
@@ -88,7 +95,13 @@ impl Machine {
 
     /// Whether growth allows one more connection for `want`.
     pub(super) fn may_grow(&self, want: &Want) -> bool {
-        if self.limits.growth != Growth::Single || self.protocol_of(want) != Some(Protocol::Http2) {
+        if planted("never_a_second") && self.protocol_of(want) == Some(Protocol::Http2) {
+            return !self.has_sound(want);
+        }
+        if self.limits.growth != Growth::Single
+            || planted("growth_is_unchecked")
+            || self.protocol_of(want) != Some(Protocol::Http2)
+        {
             return true;
         }
         let dialling = self.dials.iter().any(|(_, dial)| {

@@ -2,16 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::conns::Conn;
-use super::demand::BEFORE_SETTINGS;
-use super::id::{ConnId, DialId, Key, Ticket};
-use super::lanes::Lane;
+use super::id::{DialId, Key, Ticket};
 use super::limits::{AllBlocked, Growth};
 use super::penalties::Screen;
-use super::words::{Acquire, Action, Cause, DialOrder, Refusal, Want};
+use super::words::{Acquire, Action, DialOrder, Refusal, Want};
 use super::{Machine, Phase};
 use crate::clock::Moment;
 use crate::event::{CloseReason, Protocol};
+use crate::fault::planted;
 use crate::identity::IdentityId;
 
 /// Identities of which a machine remembers what they speak.
@@ -64,8 +62,13 @@ impl Machine {
 
     /// Connections and dials that hold a place under the host's limit.
     pub(super) fn live(&self) -> u32 {
+        let dials = if planted("dials_are_free") {
+            0
+        } else {
+            self.dials.len()
+        };
         self.alive
-            .saturating_add(u32::try_from(self.dials.len()).unwrap_or(u32::MAX))
+            .saturating_add(u32::try_from(dials).unwrap_or(u32::MAX))
     }
 
     /// A miss: a place in line, and a dial where one is due.
@@ -93,21 +96,25 @@ impl Machine {
             return None;
         }
         let candidates = self.candidates(want);
-        let until = candidates
+        // `None` is the least: one address that is free is enough.
+        candidates
             .iter()
             .map(|&ip| self.penalties.blocked(now, ip))
-            .min()?;
-        until
+            .min()
+            .flatten()
     }
 
     /// Whether anything alive or under way may serve `want` yet.
     fn has_hope(&self, want: &Want) -> bool {
-        self.has_sound(want)
-            || self
-                .line
-                .queues
-                .iter()
-                .any(|queue| queue.want == *want && queue.dials > 0)
+        self.has_sound(want) || self.has_dial(want)
+    }
+
+    /// Whether a dial for exactly this is under way.
+    pub(super) fn has_dial(&self, want: &Want) -> bool {
+        self.line
+            .queues
+            .iter()
+            .any(|queue| queue.want == *want && queue.dials > 0)
     }
 
     /// Authorises one more dial for `queue`. False if that is not possible now, or of no use.
@@ -216,19 +223,21 @@ impl Machine {
         if self.phase == Phase::Closed || self.live() >= self.limits.max_per_host {
             return None;
         }
+        Some(DialId(self.start_unasked(want, candidates)?))
+    }
+
+    /// A dial that nobody in line is there for. None without a candidate.
+    fn start_unasked(&mut self, want: Want, candidates: Vec<IpAddr>) -> Option<Key> {
         let first = *candidates.first()?;
         let queue = self.line.queue(&want);
-        Some(DialId(self.start(
-            Dial {
-                want,
-                queue,
-                first,
-                begun: false,
-                warm: true,
-            },
-            candidates,
-            false,
-        )))
+        let dial = Dial {
+            want,
+            queue,
+            first,
+            begun: false,
+            warm: true,
+        };
+        Some(self.start(dial, candidates, false))
     }
 
     /// How many connections are missing to the minimum of idle ones, as far as the limit leaves room.
@@ -247,197 +256,48 @@ impl Machine {
             .min(room)
     }
 
-    /// Says that the driver has the Ledger's permits and dials now. False if nobody wants the dial any more: the
-    /// permits go back, and the id is void.
-    pub fn begin(&mut self, now: Moment, dial: DialId) -> bool {
-        self.tick(now);
-        let Some(right) = self.dials.get_mut(dial.0) else {
-            return false;
-        };
-        if !right.begun && !right.warm {
-            self.unbegun -= 1;
-        }
-        right.begun = true;
-        true
-    }
-
-    /// A dial brought a connection to `ip`. It serves whoever waits, or rests.
-    ///
-    /// None if the right is void (abandoned, closed): the connection is the driver's to drop.
-    pub fn dialled(&mut self, now: Moment, dial: DialId, ip: IpAddr, protocol: Protocol) -> Option<ConnId> {
-        let now = self.tick(now);
-        let right = self.finish(dial.0)?;
-        self.counts.dialled += 1;
-        self.forgive(ip);
-        let slot = self.birth(now, right.want.identity, ip, protocol);
-        let conn = self.conns.id(slot);
-        let vanished = right.want.pin.is_none() && !self.addresses.iter().any(|address| address.ip == ip);
-        self.settle_in(now, slot, right.warm);
-        if vanished {
-            self.retire(now, conn, CloseReason::AddressGone);
-        }
-        Some(conn)
-    }
-
-    /// Takes in a connection dialled elsewhere, or a race's loser. It serves whoever waits, or rests.
-    ///
-    /// None if the host is full or closed: the connection is the driver's to drop.
-    pub fn adopt(
-        &mut self,
-        now: Moment,
-        identity: IdentityId,
-        ip: IpAddr,
-        protocol: Protocol,
-    ) -> Option<ConnId> {
-        let now = self.tick(now);
-        if self.phase == Phase::Closed || self.live() >= self.limits.max_per_host {
-            return None;
-        }
-        let slot = self.birth(now, identity, ip, protocol);
-        let conn = self.conns.id(slot);
-        self.settle_in(now, slot, true);
-        Some(conn)
-    }
-
-    /// The dial failed. Each `(address, cause)` is an attempt; the error goes to those whom the dial was to serve.
-    pub fn dial_failed(&mut self, now: Moment, dial: DialId, attempts: &[(IpAddr, Cause)]) {
-        let now = self.tick(now);
-        for &(ip, cause) in attempts {
-            self.blame(now, ip, cause);
-        }
-        self.fail(now, dial, false, Refusal::DialFailed(dial));
-    }
-
-    /// What the pool holds against the addresses of `dial` forbids it, until then.
-    pub fn dial_blocked(&mut self, now: Moment, dial: DialId, until: Moment) {
-        let now = self.tick(now);
-        self.fail(now, dial, true, Refusal::Blocked { until });
-    }
-
-    /// Ends a dial and refuses those it leaves without hope: as many as it would have served; all of them if it spoke
-    /// for `all`, as a probe does.
-    fn fail(&mut self, now: Moment, dial: DialId, all: bool, why: Refusal) {
-        let all = all || self.probe == Some(dial.0);
-        let Some(right) = self.finish(dial.0) else { return };
-        self.counts.dial_failures += 1;
-        let served = if all {
-            u64::MAX
-        } else {
-            self.served_by_dial(&right.want)
-        };
-        let answered = self.uncovered(right.queue).min(served);
-        self.refuse(right.queue, answered, why);
-        self.settle(now);
-    }
-
-    /// Takes a right to dial off the books.
-    pub(super) fn finish(&mut self, key: Key) -> Option<Dial> {
-        let dial = self.dials.remove(key)?;
-        self.line.queues[dial.queue as usize].dials -= 1;
-        if !dial.begun && !dial.warm {
-            self.unbegun -= 1;
-        }
-        if self.probe == Some(key) {
-            self.probe = None;
-            self.penalties.probe_over(dial.first);
-        }
-        Some(dial)
-    }
-
-    /// Gives up dials that have not begun and that nobody needs any more, the latest first.
-    pub(super) fn abandon_surplus(&mut self) {
-        let waiting: Vec<Key> = self
-            .dials
-            .iter()
-            .filter(|(_, dial)| !dial.begun && !dial.warm)
-            .map(|(key, _)| key)
-            .collect();
-        for key in waiting.into_iter().rev() {
-            let Some(dial) = self.dials.get(key) else { continue };
-            let queue = &self.line.queues[dial.queue as usize];
-            let without = self.supply(dial.queue) - self.served_by_dial(&dial.want);
-            if u64::from(queue.len) <= without {
-                self.finish(key);
-                self.actions.push_back(Action::Abandon(DialId(key)));
-            }
-        }
-    }
-
-    /// Turns the first `count` of `queue` away.
-    pub(super) fn refuse(&mut self, queue: u32, count: u64, why: Refusal) {
-        for _ in 0..count {
-            let Some(key) = self.line.dismiss(queue) else {
-                break;
-            };
-            self.actions.push_back(Action::Refuse(Ticket(key), why));
-        }
-    }
-
-    fn birth(&mut self, now: Moment, identity: IdentityId, ip: IpAddr, protocol: Protocol) -> u32 {
-        self.learn(identity, protocol);
-        let lane = self.lane(identity, ip, protocol);
-        let told = match protocol {
-            Protocol::Http1 => 1,
-            Protocol::Http2 => BEFORE_SETTINGS,
-        };
-        let expires = self.expiry(now);
-        let slot = self.conns.insert(Conn::new(lane, protocol, told, now, expires));
-        let conn = &mut self.conns[slot];
-        if protocol == Protocol::Http2 {
-            conn.capacity = told.min(self.limits.h2_max_streams);
-        }
-        let settled = conn.settled;
-        self.alive += 1;
-        let lane = &mut self.lanes[lane as usize];
-        lane.conns += 1;
-        lane.sound += 1;
-        lane.pending += u32::from(!settled);
-        self.set_timer(slot, expires);
-        slot
-    }
-
-    /// A new connection's first offer. One that nobody dialled for gives hits from the start.
-    fn settle_in(&mut self, now: Moment, slot: u32, unasked: bool) {
-        self.serve(slot, unasked);
-        self.rest(slot);
-        self.settle(now);
-    }
-
-    /// The lane of what is alike, made if there is none.
-    fn lane(&mut self, identity: IdentityId, ip: IpAddr, protocol: Protocol) -> u32 {
-        let same = |lane: &Lane| {
-            lane.conns > 0 && (lane.identity, lane.ip, lane.protocol) == (identity, ip, protocol)
-        };
-        if let Some(lane) = self.lanes.iter().position(same) {
-            return lane as u32;
-        }
-        let new = Lane::new(identity, ip, protocol);
-        match self.lanes.iter().position(|lane| lane.conns == 0) {
-            Some(vacant) => {
-                self.lanes[vacant] = new;
-                vacant as u32
-            }
-            None => {
-                self.lanes.push(new);
-                self.lanes.len() as u32 - 1
-            }
-        }
-    }
-
-    /// Candidates for a dial for `want`, best first by selection; growth may leave some out.
+    /// Candidates for a dial for `want`, best first by selection. Where growth goes by address, those without a connection
+    /// come first.
     fn ordered(&mut self, want: &Want) -> Vec<IpAddr> {
         let mut candidates = self.candidates(want);
-        if self.limits.growth == Growth::PerIp && self.protocol_of(want) == Some(Protocol::Http2) {
-            candidates.retain(|&ip| {
-                let pinned = Want {
-                    pin: Some(ip),
-                    ..*want
-                };
-                let bound = |dial: &Dial| dial.first == ip && dial.want.identity == want.identity;
-                !self.has_sound(&pinned) && !self.dials.iter().any(|(_, dial)| bound(dial))
-            });
-        }
         self.by_selection(&mut candidates);
+        if self.grows_by_address(want) {
+            candidates.sort_by_key(|&ip| self.is_covered(want, ip));
+        }
         candidates
+    }
+
+    fn grows_by_address(&self, want: &Want) -> bool {
+        self.limits.growth == Growth::PerIp && self.protocol_of(want) == Some(Protocol::Http2)
+    }
+
+    /// Whether a connection for `want` to `ip` is alive or being dialled.
+    fn is_covered(&self, want: &Want, ip: IpAddr) -> bool {
+        let pinned = Want {
+            pin: Some(ip),
+            ..*want
+        };
+        let bound = |dial: &Dial| dial.first == ip && dial.want.identity == want.identity;
+        self.has_sound(&pinned) || self.dials.iter().any(|(_, dial)| bound(dial))
+    }
+
+    /// Where growth goes by address: dials those that have no connection for `want` yet, beside whatever serves it.
+    pub(super) fn cover_addresses(&mut self, want: &Want) {
+        if want.pin.is_some() || !self.grows_by_address(want) || planted("one_address_is_enough") {
+            return;
+        }
+        let bare = |machine: &Machine| {
+            let now = machine.latest;
+            let mut free = machine
+                .addresses()
+                .filter(|&ip| machine.penalties.blocked(now, ip).is_none());
+            free.find(|&ip| !machine.is_covered(want, ip))
+        };
+        while self.live() < self.limits.max_per_host
+            && let Some(ip) = bare(self)
+        {
+            // For whoever wants any address: those who come meanwhile wait for this dial.
+            self.start_unasked(*want, vec![ip]);
+        }
     }
 }

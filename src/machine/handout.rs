@@ -1,5 +1,7 @@
 //! Handing out and taking back: the hot path, and the line behind it.
 
+use std::time::Duration;
+
 use super::conns::State;
 use super::id::{ConnId, Ticket};
 use super::lanes::Lane;
@@ -9,6 +11,7 @@ use super::words::{Acquire, Action, Fate, Lease, Want};
 use super::{Machine, Phase};
 use crate::clock::Moment;
 use crate::event::{CloseReason, Protocol, Returned};
+use crate::fault::planted;
 
 impl Machine {
     /// A connection for `want`, or a place in line for one.
@@ -17,7 +20,10 @@ impl Machine {
     /// call. No later caller overtakes: where somebody waits for the same, nothing that would serve them is idle.
     pub fn acquire(&mut self, now: Moment, want: Want) -> Acquire {
         match self.try_acquire(now, want) {
-            Some(lease) => Acquire::Lease(lease),
+            Some(lease) => {
+                self.cover_addresses(&want);
+                Acquire::Lease(lease)
+            }
             None => self.join(want),
         }
     }
@@ -31,11 +37,12 @@ impl Machine {
         while let Some(lane) = self.pick(&want) {
             let lane = &self.lanes[lane];
             // One already in use first: the others may then grow old and go.
-            let slot = if lane.open.len > 0 {
-                lane.open.newest
+            let idle = if planted("lends_the_oldest") {
+                lane.idle.oldest
             } else {
                 lane.idle.newest
             };
+            let slot = if lane.open.len > 0 { lane.open.newest } else { idle };
             match self.overdue(now, slot) {
                 None => return Some(self.lend(slot, true)),
                 Some(reason) => self.wind_up(slot, reason),
@@ -57,6 +64,7 @@ impl Machine {
         match self.line.give_up(ticket.0) {
             None => return false,
             Some(GivenUp::Waiting) => self.settle(now),
+            Some(GivenUp::Granted(_)) if planted("cancelled_lease_is_lost") => {}
             Some(GivenUp::Granted(lease)) => {
                 self.release(now, lease.conn, Fate::Reusable);
             }
@@ -74,28 +82,48 @@ impl Machine {
         };
         self.unlend(slot);
         let reason = match (self.conns[slot].state, fate) {
-            (State::Dead(reason), _) => {
+            (State::Dead(reason), _) if !planted("dead_comes_back") => {
                 if self.conns[slot].leases == 0 {
                     self.conns.vacate(slot);
                 }
                 return Returned::Closed(reason);
             }
-            (State::Retired(reason), _) | (_, Fate::Close(reason)) => Some(reason),
-            (_, Fate::Reusable) => self.unfit(now, slot),
+            (State::Retired(reason), _) => Some(reason),
+            (_, Fate::Close(reason)) if !self.forgives_closing(slot) => Some(reason),
+            _ => self.unfit(now, slot),
         };
         if let Some(reason) = reason {
             self.wind_up(slot, reason);
-            self.settle(now);
+            if !planted("place_of_the_dead_stays_taken") {
+                self.settle(now);
+            }
             return Returned::Closed(reason);
         }
         if self.conns[slot].leases == 0 {
             self.conns[slot].since = now;
         }
-        self.offer(now, slot, true);
+        if planted("use_renews_life") {
+            self.conns[slot].expires = now + self.limits.max_lifetime;
+        }
+        match planted("put_does_not_look_at_the_line") {
+            false => self.offer(now, slot, true),
+            true => self.rest(slot),
+        }
         match self.conns.slot(conn) {
             Some(_) => Returned::Kept,
-            None => Returned::Closed(CloseReason::IdleCap),
+            None => Returned::Closed(self.reason_just_given(conn)),
         }
+    }
+
+    /// Why `conn` ended in this very call.
+    fn reason_just_given(&self, conn: ConnId) -> CloseReason {
+        let last = self.actions.iter().rev().find_map(|action| match action {
+            Action::Close {
+                conn: closed, reason, ..
+            } if *closed == conn => Some(*reason),
+            _ => None,
+        });
+        last.unwrap_or(CloseReason::Discarded)
     }
 
     /// The lane to serve `want` from, by selection; none if none has anything ready.
@@ -147,18 +175,21 @@ impl Machine {
         if now >= conn.expires {
             return Some(CloseReason::Lifetime);
         }
-        let idle = conn.state == State::Idle && now.since(conn.since) >= self.limits.idle_timeout;
+        let grace = Duration::from_nanos(u64::from(planted("hand_out_deadline_is_exclusive")));
+        let idle = conn.state == State::Idle
+            && now.since(conn.since) >= self.limits.idle_timeout.saturating_add(grace);
+        let idle = idle && !planted("hands_out_expired");
         idle.then_some(CloseReason::IdleTimeout)
     }
 
     /// Why a connection that came home clean must not stay.
     pub(super) fn unfit(&self, now: Moment, slot: u32) -> Option<CloseReason> {
         let conn = &self.conns[slot];
-        if now >= conn.expires {
+        if now >= conn.expires && !planted("age_is_checked_at_hand_out_only") {
             return Some(CloseReason::Lifetime);
         }
-        if let Some(leaving) = self.lanes[conn.lane as usize].leaving {
-            return Some(leaving);
+        if planted("idle_cap_before_the_line") && self.counts.idle >= self.limits.max_idle_per_host {
+            return Some(CloseReason::IdleCap);
         }
         // Only after the limit was lowered.
         (self.live() > self.limits.max_per_host).then_some(CloseReason::OverLimit)
@@ -215,9 +246,14 @@ impl Machine {
         }
         let state = conn.rest();
         self.set_state(slot, state);
-        while self.counts.idle > self.limits.max_idle_per_host {
+        while self.counts.idle > self.limits.max_idle_per_host + u32::from(planted("one_idle_too_many")) {
             let Some((_, oldest)) = self.oldest_idle(|_| true) else {
                 break;
+            };
+            let oldest = if planted("closes_the_newcomer") {
+                slot
+            } else {
+                oldest
             };
             self.end(oldest, CloseReason::IdleCap);
         }
@@ -227,7 +263,9 @@ impl Machine {
     pub(super) fn serve(&mut self, slot: u32, mut hit: bool) {
         while self.phase == Phase::Open && self.line.len > 0 && self.is_ready(slot) {
             let lane = &self.lanes[self.conns[slot].lane as usize];
-            let Some(queue) = self.line.first(|want| lane.suits(want)) else {
+            let waits = hit && lane.protocol == Protocol::Http1 && planted("waits_for_its_own_dial");
+            let own = |want: &Want| waits && self.has_dial(want);
+            let Some(queue) = self.line.first(|want| lane.suits(want) && !own(want)) else {
                 break;
             };
             let lease = self.lend(slot, hit);
@@ -235,13 +273,6 @@ impl Machine {
             if let Some(key) = self.line.grant(queue, lease) {
                 self.actions.push_back(Action::Grant(Ticket(key), lease));
             }
-        }
-    }
-
-    /// Offers every connection to those who wait, after something that may concern many.
-    pub(super) fn serve_all(&mut self) {
-        for slot in 0..self.conns.extent() {
-            self.serve(slot, true);
         }
     }
 
@@ -258,6 +289,12 @@ impl Machine {
             State::Retired(_) | State::Dead(_) => {}
             _ => self.set_state(slot, State::Retired(reason)),
         }
+    }
+
+    /// Whether the wish to close this connection is not heard: never, but for a planted fault.
+    fn forgives_closing(&self, slot: u32) -> bool {
+        let http2 = self.conns[slot].protocol == Protocol::Http2;
+        planted("fate_is_ignored") || (http2 && planted("fate_is_ignored_on_http2"))
     }
 
     /// Whether one exchange at a time is all a connection for `want` can take.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::conns::List;
 use super::words::Want;
-use crate::event::{CloseReason, Protocol};
+use crate::event::Protocol;
 use crate::identity::IdentityId;
 
 /// Connections that serve the same wants. A host has few of them, so they are searched one by one.
@@ -13,8 +13,6 @@ pub(super) struct Lane {
     pub(super) identity: IdentityId,
     pub(super) ip: IpAddr,
     pub(super) protocol: Protocol,
-    /// Why nothing of it is handed out any more, if so: its connections close when they are, or become, idle.
-    pub(super) leaving: Option<CloseReason>,
     /// Nobody uses these.
     pub(super) idle: List,
     /// Somebody uses these, and another may (HTTP/2).
@@ -36,7 +34,6 @@ impl Lane {
             identity,
             ip,
             protocol,
-            leaving: None,
             idle: List::EMPTY,
             open: List::EMPTY,
             conns: 0,
@@ -49,7 +46,7 @@ impl Lane {
 
     /// Whether what it holds is what `want` asks for.
     pub(super) fn suits(&self, want: &Want) -> bool {
-        self.conns > 0 && self.leaving.is_none() && want.accepts(self.identity, self.ip, self.protocol)
+        self.conns > 0 && want.accepts(self.identity, self.ip, self.protocol)
     }
 
     /// Whether it has one ready.

@@ -6,6 +6,7 @@
 
 use super::id::{Key, Slots};
 use super::words::{Lease, Want};
+use crate::fault::planted;
 
 /// No slot.
 const NONE: u32 = u32::MAX;
@@ -134,7 +135,12 @@ impl Line {
 
     /// Gives the head of `queue` a lease; its ticket stays valid until it is taken or given up.
     pub(super) fn grant(&mut self, queue: u32, lease: Lease) -> Option<Key> {
-        let slot = self.queues[queue as usize].head;
+        let place = &self.queues[queue as usize];
+        let slot = if planted("last_come_first_served") {
+            place.tail
+        } else {
+            place.head
+        };
         self.unlink(slot);
         self.waiters.at_mut(slot)?.granted = Some(lease);
         Some(self.waiters.key(slot))
@@ -157,17 +163,18 @@ impl Line {
 
     /// Ends a ticket, whatever it is.
     pub(super) fn give_up(&mut self, key: Key) -> Option<GivenUp> {
-        let granted = self.waiters.get(key)?.granted;
-        if granted.is_none() {
+        let &Waiter { queue, granted, .. } = self.waiters.get(key)?;
+        let alone = self
+            .queues
+            .get(queue as usize)
+            .is_some_and(|queue| queue.len == 1);
+        if granted.is_none() && !(alone && planted("cancel_leaves_the_place")) {
             self.unlink(key.slot);
         }
-        self.waiters.remove(key);
+        if !(granted.is_some() && planted("given_up_twice")) {
+            self.waiters.remove(key);
+        }
         Some(granted.map_or(GivenUp::Waiting, GivenUp::Granted))
-    }
-
-    /// How many tickets have a lease that nobody has taken yet.
-    pub(super) fn untaken(&self) -> usize {
-        self.waiters.len() - self.len as usize
     }
 
     fn unlink(&mut self, slot: u32) {

@@ -15,14 +15,24 @@
 //! | who gets a connection, and what becomes of one that comes home | `handout` |
 //! | who waits, in which order | `line` |
 //! | when to dial, where to, and for how many | `dialling`, `demand` |
+//! | what dials bring, and whom their failure answers | `arrivals` |
 //! | which addresses there are, and which are avoided | `addresses`, `penalties` |
 //! | how many streams | `streams` |
 //! | how old, how long idle | `age` |
 //! | what goes when there is no room, or when it is told to | `closing` |
 //! | permits over all origins | `ledger` |
 
+#![cfg_attr(
+    not(any(test, feature = "__internals")),
+    expect(
+        unreachable_pub,
+        reason = "public to the crate's own tests, benches and fuzz targets"
+    )
+)]
+
 mod addresses;
 mod age;
+mod arrivals;
 mod check;
 mod closing;
 mod conns;
@@ -40,6 +50,9 @@ mod streams;
 mod wheel;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
@@ -51,6 +64,7 @@ use self::lanes::Lane;
 use self::line::Line;
 use self::rng::Rng;
 use crate::clock::Moment;
+use crate::fault::planted;
 
 pub use self::id::{ConnId, DialId, OriginId, Ticket};
 pub use self::ledger::{Ask, Ledger, LedgerCounts, Step, Victim};
@@ -61,9 +75,9 @@ pub use self::words::{
     Acquire, Action, Cause, ConnInfo, Counts, DialOrder, Evict, Evicted, Fate, IpCounts, Lease, Refusal, Want,
 };
 
-#[cfg(feature = "__internals")]
+#[cfg(any(test, feature = "__internals"))]
 pub use crate::event::{CloseReason, Protocol, Returned};
-#[cfg(feature = "__internals")]
+#[cfg(any(test, feature = "__internals"))]
 pub use crate::identity::{IdentityId, Require};
 
 /// Whether the machine hands anything out.
@@ -178,7 +192,11 @@ impl Machine {
             }
             let mut counts = IpCounts::default();
             for same in lanes.clone().filter(|same| same.ip == lane.ip) {
-                counts.connections += same.conns;
+                counts.connections += if planted("lanes_are_counted") {
+                    1
+                } else {
+                    same.conns
+                };
                 counts.idle += same.idle.len;
                 counts.leases += same.leases;
             }
@@ -211,9 +229,9 @@ impl Machine {
     /// Whether nothing is alive and nobody waits: the origin may be forgotten. Penalties are forgotten with it, so a
     /// driver that cares asks [`penalties`](Machine::penalties) first.
     pub fn is_vacant(&self) -> bool {
+        // A ticket with a lease that nobody has taken yet holds its connection's slot.
         self.conns.iter().next().is_none()
             && self.line.len == 0
-            && self.line.untaken() == 0
             && self.dials.len() == 0
             && self.actions.is_empty()
     }

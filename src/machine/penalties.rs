@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use super::limits::{AllBlocked, PenaltyTerms};
 use super::words::Cause;
 use crate::clock::Moment;
+use crate::fault::planted;
 
 /// Penalised addresses.
 #[derive(Clone, Debug, Default)]
@@ -158,6 +159,9 @@ impl Penalties {
             return Screen::Go;
         }
         // A block that is over sorts as none: `false` stands before `true`, and the sort is stable.
+        if planted("failed_is_tried_first") {
+            return Screen::Go;
+        }
         candidates.sort_by_key(|&ip| {
             self.blocked(now, ip)
                 .map_or((false, Moment::ZERO), |until| (true, until))
@@ -195,6 +199,11 @@ impl Penalties {
 
     /// `base`, doubled for each strike after the first, at most `max`.
     fn span(&self, strikes: u32) -> std::time::Duration {
+        let strikes = if planted("penalty_does_not_double") {
+            1
+        } else {
+            strikes
+        };
         let factor = 1u32.checked_shl(strikes.saturating_sub(1)).unwrap_or(u32::MAX);
         self.terms.base.saturating_mul(factor).min(self.terms.max)
     }
@@ -214,5 +223,140 @@ impl Penalties {
             let Some(soonest) = soonest else { break };
             self.entries.remove(&soonest);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+
+    const TERMS: PenaltyTerms = PenaltyTerms {
+        base: Duration::from_secs(1),
+        max: Duration::from_secs(8),
+        status: Duration::from_secs(100),
+        entries: 3,
+    };
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn screened(table: &mut Penalties, now: Moment, candidates: &[u8]) -> (Screen, Vec<IpAddr>) {
+        let mut candidates = candidates.iter().copied().map(ip).collect();
+        let screen = table.screen(now, AllBlocked::ProbeLeastBad, &mut candidates);
+        (screen, candidates)
+    }
+
+    #[test]
+    fn a_status_is_no_last_resort_while_another_address_stands() {
+        let mut table = Penalties::new(TERMS);
+        assert_eq!(table.strike(at(0), ip(1), Cause::Status), Some(at(100)));
+        table.strike(at(0), ip(2), Cause::Tls);
+        assert_eq!(
+            screened(&mut table, at(0), &[1, 2, 3]),
+            (Screen::Go, vec![ip(3), ip(2)])
+        );
+        // A lesser fault meanwhile neither shortens nor softens it; one after its end is only that.
+        assert_eq!(table.strike(at(50), ip(1), Cause::Tls), Some(at(100)));
+        assert_eq!(screened(&mut table, at(99), &[1, 3]), (Screen::Go, vec![ip(3)]));
+        assert_eq!(
+            screened(&mut table, at(100), &[1, 3]),
+            (Screen::Go, vec![ip(1), ip(3)])
+        );
+        assert_eq!(table.strike(at(100), ip(1), Cause::Tls), Some(at(102)));
+        assert_eq!(
+            screened(&mut table, at(101), &[1, 3]),
+            (Screen::Go, vec![ip(3), ip(1)])
+        );
+        // A status on top of a lesser penalty hardens it.
+        table.strike(at(101), ip(1), Cause::Status);
+        assert_eq!(table.blocked(at(150), ip(1)), Some(at(201)));
+        assert_eq!(screened(&mut table, at(150), &[1, 3]), (Screen::Go, vec![ip(3)]));
+    }
+
+    #[test]
+    fn one_probe_at_a_time_to_the_one_that_is_free_first() {
+        let mut table = Penalties::new(TERMS);
+        table.shun(at(0), ip(1), at(9));
+        table.shun(at(0), ip(2), at(7));
+        assert_eq!(screened(&mut table, at(1), &[1, 2]), (Screen::Probe, vec![ip(2)]));
+        assert_eq!(
+            screened(&mut table, at(1), &[1, 2]).0,
+            Screen::Blocked { until: at(7) }
+        );
+        table.probe_over(ip(2));
+        assert_eq!(screened(&mut table, at(1), &[1, 2]).0, Screen::Probe);
+        table.strike(at(1), ip(2), Cause::Local);
+        assert_eq!(screened(&mut table, at(1), &[1, 2]).0, Screen::Probe);
+        table.strike(at(1), ip(2), Cause::Tcp);
+        assert_eq!(screened(&mut table, at(1), &[1, 2]).0, Screen::Probe);
+        table.absolve(ip(2));
+        assert_eq!(
+            screened(&mut table, at(1), &[1, 2]),
+            (Screen::Go, vec![ip(2), ip(1)])
+        );
+        assert_eq!(screened(&mut table, at(1), &[]), (Screen::Go, vec![]));
+    }
+
+    #[test]
+    fn shunning_only_prolongs() {
+        let mut table = Penalties::new(TERMS);
+        table.shun(at(5), ip(1), at(5));
+        assert!(table.is_empty(), "over before it began");
+        table.shun(at(5), ip(1), at(9));
+        table.shun(at(5), ip(1), at(7));
+        assert_eq!(table.blocked(at(8), ip(1)), Some(at(9)));
+        assert_eq!(table.list(at(8)).collect::<Vec<_>>(), [(ip(1), at(9))]);
+        assert_eq!(table.list(at(9)).count(), 0);
+        // A word of others is no failure: the first own one counts as the first.
+        assert_eq!(table.strike(at(9), ip(1), Cause::Tls), Some(at(10)));
+    }
+
+    #[test]
+    fn the_table_stays_small() {
+        let mut table = Penalties::new(TERMS);
+        table.shun(at(0), ip(1), at(50));
+        table.shun(at(0), ip(2), at(5));
+        table.shun(at(0), ip(3), at(60));
+        table.shun(at(0), ip(3), at(61));
+        assert_eq!(table.len(), 3, "one that is known needs no room");
+        // What is over goes first, all of it.
+        table.shun(at(5), ip(4), at(40));
+        assert_eq!(
+            table.list(at(5)).map(|(ip, _)| ip).collect::<Vec<_>>(),
+            [ip(1), ip(3), ip(4)]
+        );
+        // Then what is over soonest.
+        table.shun(at(5), ip(5), at(45));
+        assert_eq!(
+            table.list(at(5)).map(|(ip, _)| ip).collect::<Vec<_>>(),
+            [ip(1), ip(3), ip(5)]
+        );
+        assert_eq!(table.len(), 3);
+    }
+
+    #[test]
+    fn terms_may_change() {
+        let mut table = Penalties::new(TERMS);
+        table.set_terms(PenaltyTerms {
+            base: Duration::from_secs(3),
+            ..TERMS
+        });
+        assert_eq!(table.strike(at(0), ip(1), Cause::Protocol), Some(at(3)));
+        // However often it fails: at most the maximum, without overflow.
+        let mut now = at(3);
+        for _ in 0..40 {
+            let until = table.strike(now, ip(1), Cause::Protocol).unwrap();
+            assert!(until.since(now) <= TERMS.max);
+            now = until;
+        }
+        assert_eq!(table.strike(now, ip(1), Cause::Protocol), Some(now + TERMS.max));
     }
 }

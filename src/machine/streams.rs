@@ -5,6 +5,7 @@ use super::conns::State;
 use super::id::ConnId;
 use crate::clock::Moment;
 use crate::event::{CloseReason, Protocol};
+use crate::fault::planted;
 
 impl Machine {
     /// The peer's SETTINGS allow `streams` at once. May come again, with more or with fewer.
@@ -20,7 +21,12 @@ impl Machine {
         let conn = &mut self.conns[slot];
         conn.settled = true;
         conn.told = streams;
-        conn.capacity = streams.min(self.limits.h2_max_streams);
+        let most = if planted("takes_all_the_peer_allows") {
+            u32::MAX
+        } else {
+            self.limits.h2_max_streams
+        };
+        conn.capacity = streams.min(most);
         self.reconsider(now, slot);
     }
 
@@ -37,7 +43,7 @@ impl Machine {
     pub fn suspect(&mut self, now: Moment, conn: ConnId) {
         let now = self.tick(now);
         let Some(slot) = self.http2(conn) else { return };
-        if self.conns[slot].state.is_sound() {
+        if self.conns[slot].state.is_sound() && !planted("suspect_is_trusted") {
             self.set_state(slot, State::Suspect);
             self.settle(now);
         }
@@ -54,13 +60,18 @@ impl Machine {
 
     /// The peer sent GOAWAY: no new streams, and those under way may finish.
     pub fn going_away(&mut self, now: Moment, conn: ConnId) {
-        self.retire(now, conn, CloseReason::GoAway);
+        if !planted("goaway_is_forgotten") {
+            self.retire(now, conn, CloseReason::GoAway);
+        }
     }
 
     /// Puts a connection that was held back where it belongs, unless its time came meanwhile.
     pub(super) fn reinstate(&mut self, now: Moment, slot: u32) {
         // Full is where a connection without a list stands; `rest` and `overdue` go by what it is from there.
         self.set_state(slot, State::Full);
+        if planted("probe_counts_as_use") {
+            self.conns[slot].since = now;
+        }
         let idle = self.conns[slot].leases == 0;
         let stale = idle && now.since(self.conns[slot].since) >= self.limits.idle_timeout;
         let overdue = stale.then_some(CloseReason::IdleTimeout);

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::fault::planted;
 
 /// Seconds on the ring: more than the usual lifetime of a connection.
 const SLOTS: u64 = 512;
@@ -66,7 +67,7 @@ impl<K: Copy> Wheel<K> {
             match slot.pop() {
                 Some((key, at)) => {
                     self.len -= 1;
-                    if at <= now {
+                    if at <= now || planted("beyond_the_ring_is_now") {
                         return Some(key);
                     }
                     // It was beyond the ring: in again, at most one slot behind this one.
@@ -99,5 +100,68 @@ impl<K: Copy> Wheel<K> {
         if held != self.len || self.slots.len() as u64 != SLOTS {
             panic!("the wheel counts {} keys and holds {held}", self.len);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(wheel: &mut Wheel<u8>, now: Moment) -> Vec<u8> {
+        let mut due: Vec<u8> = std::iter::from_fn(|| wheel.pop_due(now)).collect();
+        wheel.assert_invariants();
+        due.sort_unstable();
+        due
+    }
+
+    #[test]
+    fn a_key_comes_out_in_the_second_after_its_moment() {
+        let second = |count: u64| Moment::from_nanos(count * SECOND);
+        let mut wheel = Wheel::new();
+        assert_eq!((wheel.next(), wheel.len(), wheel.is_empty()), (None, 0, true));
+        for (key, at) in [
+            (1, second(3)),
+            (2, Moment::from_nanos(3 * SECOND + 1)),
+            (3, second(5)),
+        ] {
+            wheel.arm(key, at);
+        }
+        assert_eq!(
+            (wheel.next(), wheel.len(), wheel.is_empty()),
+            (Some(second(3)), 3, false)
+        );
+        let table = [
+            (Moment::from_nanos(3 * SECOND - 1), vec![], Some(second(3))),
+            (second(3), vec![1], Some(second(4))),
+            (second(4), vec![2], Some(second(5))),
+            (second(9), vec![3], None),
+        ];
+        for (now, keys, next) in table {
+            assert_eq!((due(&mut wheel, now), wheel.next()), (keys, next), "at {now:?}");
+        }
+        // What is overdue comes out at the next turn.
+        wheel.arm(4, second(2));
+        assert_eq!(due(&mut wheel, second(10)), [4]);
+    }
+
+    #[test]
+    fn a_key_beyond_the_ring_goes_round_until_its_moment() {
+        let mut wheel = Wheel::new();
+        let far = Moment::from_nanos(3 * SLOTS * SECOND);
+        wheel.arm(7, far);
+        assert!(
+            wheel.next().is_some_and(|next| next.as_nanos() < SLOTS * SECOND),
+            "nobody looks for too long"
+        );
+        let mut now = Moment::ZERO;
+        while let Some(next) = wheel.next() {
+            assert!(next > now, "time stands still");
+            now = next;
+            if !due(&mut wheel, now).is_empty() {
+                break;
+            }
+        }
+        assert_eq!(now, far);
+        assert!(wheel.is_empty());
     }
 }

@@ -61,7 +61,8 @@ impl ConnectionManager {
             // The clock is read for the deadline only when there is something to wait for.
             let limit = order.timeout.unwrap_or(inner.config.acquire_timeout);
             let until = *deadline.get_or_insert_with(|| inner.clock().now() + limit);
-            match before(inner.clock(), until, place.granted()).await {
+            let granted = inner.rt.inside(before(inner.clock(), until, place.granted()));
+            match granted.await {
                 Some(granted) => granted?,
                 None => return Err(self.out_of_time(target)),
             }
@@ -89,7 +90,7 @@ impl ConnectionManager {
         order: Order,
         warm: Warm,
     ) -> Result<WarmReport, Error> {
-        self.inner.warm(target, order, warm).await
+        self.inner.rt.inside(self.inner.warm(target, order, warm)).await
     }
 
     fn out_of_time(&self, target: &Target<'_>) -> Error {
@@ -167,8 +168,11 @@ impl ConnectionManager {
         let deadline = began + inner.config.close_timeout;
         let closed_before = inner.stats().counters.closed();
         self.shut();
-        before(inner.clock(), deadline, self.emptied()).await;
-        before(inner.clock(), deadline, inner.rt.idle()).await;
+        let over = async {
+            self.emptied().await;
+            inner.rt.idle().await;
+        };
+        inner.rt.inside(before(inner.clock(), deadline, over)).await;
         inner.rt.cancel();
         inner.rt.idle().await;
         let stats = inner.stats();

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
-use super::host::{self, Live};
+use tokio_util::sync::CancellationToken;
+
+use super::host::{self, Host, Live};
 use super::inner::Inner;
 use crate::clock::Moment;
 use crate::conn::{Driver, News};
@@ -73,14 +75,20 @@ const LONGEST_TTL: std::time::Duration = std::time::Duration::from_secs(1800);
 impl Drop for Question {
     fn drop(&mut self) {
         if !self.answered {
-            self.answer(Err(
-                Error::new(ErrorKind::Closed, Phase::Resolve).with_target(&self.target)
-            ));
+            self.answer(Err(dropped(&self.inner, Phase::Resolve).with_target(&self.target)));
         }
     }
 }
 
-fn not_spawned(problem: NotSpawned) -> Error {
+/// The error of what was dropped before its end: with its pool, or with its runtime.
+fn dropped(inner: &Inner, phase: Phase) -> Error {
+    match inner.is_closed() {
+        true => Error::new(ErrorKind::Closed, phase),
+        false => Error::new(ErrorKind::NoRuntime, phase),
+    }
+}
+
+pub(super) fn not_spawned(problem: NotSpawned) -> Error {
     match problem {
         NotSpawned::Closed => Error::new(ErrorKind::Closed, Phase::Acquire),
         NotSpawned::NoRuntime => Error::new(ErrorKind::NoRuntime, Phase::Acquire),
@@ -96,7 +104,6 @@ pub(super) struct DialJob {
     progress: Arc<Progress>,
     /// The address whose permit it holds.
     holds: Option<IpAddr>,
-    blamed: Vec<(IpAddr, Cause)>,
     error: Option<Error>,
     over: bool,
 }
@@ -139,7 +146,6 @@ impl DialJob {
             order,
             progress,
             holds: ip,
-            blamed: Vec::new(),
             error,
             over: false,
         };
@@ -206,11 +212,12 @@ impl DialJob {
         };
         self.inner.with_host(self.origin, |host, now| {
             host.counters.count_failure(error.phase());
-            if let Some(until) = until {
-                host.machine.shun(now, ip, until);
+            // At once, not when the dial fails: it may yet win at another address, and the next one must not begin here.
+            match until {
+                Some(until) => host.machine.shun(now, ip, until),
+                None => _ = host.machine.penalise(now, ip, cause),
             }
         });
-        self.blamed.push((ip, cause));
         self.error = Some(error);
     }
 
@@ -218,9 +225,12 @@ impl DialJob {
         self.over = true;
         dialled.info.serial = self.inner.next_serial();
         let protocol = dialled.info.protocol;
+        let cut = CancellationToken::new();
         let live = Live {
             info: Arc::new(dialled.info),
             wire: Some(dialled.wire),
+            lent: 0,
+            cut: cut.clone(),
         };
         let now = self.inner.clock().now_coarse();
         {
@@ -248,7 +258,7 @@ impl DialJob {
             }
             Some((conn, watcher)) => {
                 if let Some(driver) = dialled.driver {
-                    drive(&self.inner, self.origin, conn, driver);
+                    drive(&self.inner, self.origin, conn, driver, cut);
                 }
                 inform(watcher, Ok(()));
                 self.inner.rearm(self.origin);
@@ -275,14 +285,14 @@ impl DialJob {
             }
             desk.ledger.unconnected();
         }
-        let none = || Error::new(ErrorKind::Closed, self.progress.phase()).with_target(&self.target);
+        let none = || dropped(&self.inner, self.progress.phase()).with_target(&self.target);
         let error = self.error.take().unwrap_or_else(none);
         let watcher = self.inner.with_host(self.origin, |host, now| {
             // The error first: the refusals that follow from the failure carry it.
             if let Some(dial) = host.dials.get_mut(&self.order.dial) {
                 dial.error = Some(error.clone());
             }
-            host.machine.dial_failed(now, self.order.dial, &self.blamed);
+            host.machine.dial_failed(now, self.order.dial, &[]);
             host.watchers.remove(&self.order.dial)
         });
         self.inner
@@ -308,8 +318,8 @@ fn blame(error: &Error) -> Cause {
     }
 }
 
-/// Runs the driver of an HTTP/2 connection until it ends. It does not keep the pool alive.
-fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver) {
+/// Runs the driver of an HTTP/2 connection until it ends or is cut. It does not keep the pool alive.
+fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver, cut: CancellationToken) {
     let ending = Ending {
         pool: Arc::downgrade(inner),
         origin,
@@ -320,13 +330,16 @@ fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver)
         loop {
             match driver.run().await {
                 News::MaxStreams(streams) => {
-                    ending.with_machine(|machine, now| machine.settings(now, conn, streams))
+                    ending.with_host(|host, now| host.machine.settings(now, conn, streams))
                 }
                 News::Ended(reason) => {
                     return ending.note(reason);
                 }
             }
         }
+    };
+    let driver = async move {
+        cut.run_until_cancelled_owned(driver).await;
     };
     let _ = inner.rt.driver(driver); // one that did not start has been dropped, and its end noted
 }
@@ -344,15 +357,22 @@ impl Ending {
         self.reason = reason;
     }
 
-    fn with_machine(&self, act: impl FnOnce(&mut crate::machine::Machine, Moment)) {
+    fn with_host(&self, act: impl FnOnce(&mut Host, Moment)) {
         if let Some(inner) = self.pool.upgrade() {
-            inner.with_host(self.origin, |host, now| act(&mut host.machine, now));
+            inner.with_host(self.origin, act);
         }
     }
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.with_machine(|machine, now| machine.died(now, self.conn, self.reason));
+        self.with_host(|host, now| {
+            // A driver ends alike after GOAWAY and after a mere end; the handles know which it was.
+            let last_word = host
+                .last_word(self.conn)
+                .filter(|&word| word == CloseReason::GoAway);
+            host.machine
+                .died(now, self.conn, last_word.unwrap_or(self.reason));
+        });
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::stats::Counters;
 use crate::clock::Moment;
@@ -43,6 +44,10 @@ pub(super) struct Host {
 pub(super) struct Live {
     pub(super) info: Arc<ConnInfo>,
     pub(super) wire: Option<Wire>,
+    /// Handles that are out, if it is HTTP/2.
+    pub(super) lent: u32,
+    /// Stops the driver, if it is HTTP/2.
+    pub(super) cut: CancellationToken,
 }
 
 /// A dial that has been ordered.
@@ -93,7 +98,10 @@ impl Host {
     pub(super) fn lend(&mut self, lease: Lease) -> Option<(Wire, Arc<ConnInfo>)> {
         let live = self.live.get_mut(lease.conn.slot())?.as_mut()?;
         let wire = match &live.wire {
-            Some(Wire::H2(handle)) => Some(Wire::H2(handle.clone())),
+            Some(Wire::H2(handle)) => {
+                live.lent += 1;
+                Some(Wire::H2(handle.clone()))
+            }
             _ => live.wire.take(),
         }?;
         Some((wire, Arc::clone(&live.info)))
@@ -110,8 +118,21 @@ impl Host {
                 live.wire = Some(Wire::H1(h1));
                 None
             }
-            (_, wire) => Some(wire),
+            (Some(live), wire) => {
+                live.lent -= 1;
+                Some(wire)
+            }
+            (None, wire) => Some(wire),
         }
+    }
+
+    /// Why an HTTP/2 connection takes no new streams, if it takes none.
+    pub(super) fn last_word(&mut self, conn: ConnId) -> Option<CloseReason> {
+        if !self.machine.is_live(conn) {
+            return None;
+        }
+        let live = self.live.get_mut(conn.slot())?.as_mut()?;
+        live.wire.as_mut()?.look().err()
     }
 
     /// Someone stands in line: remember whom to tell.

@@ -152,10 +152,13 @@ impl fmt::Debug for HotConn {
 }
 
 impl Live {
-    /// Closes it, with a goodbye where one can be said without waiting.
+    /// Closes it, with a goodbye where one can be said without waiting. HTTP/2 says its own when the last handle goes, unless handles
+    /// are out: their time is over, and its permits are somebody else's by now.
     pub(super) fn end(self) {
         if let Some(Wire::H1(h1)) = self.wire {
             h1.end();
+        } else if self.lent > 0 {
+            self.cut.cancel();
         }
     }
 }

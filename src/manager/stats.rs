@@ -4,10 +4,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::host::Shard;
 use super::inner::Inner;
 use crate::error::Phase;
 use crate::event::CloseReason;
-use crate::machine::Counts;
 
 /// Counts that only grow.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -178,16 +178,13 @@ impl Inner {
 
     /// Live connections.
     pub(super) fn size(&self) -> usize {
-        let live = |counts: Counts| (counts.idle + counts.leased + counts.held) as usize;
-        let shards = self.shards.iter().map(|shard| shard.lock());
-        shards
-            .map(|shard| {
-                shard
-                    .hosts()
-                    .map(|host| live(host.machine.counts()))
-                    .sum::<usize>()
-            })
-            .sum()
+        let of_shard = |shard: &Shard| {
+            shard
+                .hosts()
+                .map(|host| host.machine.connections().count())
+                .sum::<usize>()
+        };
+        self.shards.iter().map(|shard| of_shard(&shard.lock())).sum()
     }
 
     /// Panics if any of the books disagree; for tests.
@@ -195,8 +192,7 @@ impl Inner {
         let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();
         for host in shards.iter().flat_map(|shard| shard.hosts()) {
             host.machine.assert_invariants();
-            let counts = host.machine.counts();
-            let live = u64::from(counts.idle + counts.leased + counts.held);
+            let live = host.machine.connections().count() as u64;
             let counters = &host.counters;
             assert_eq!(
                 counters.opened - counters.closed(),
@@ -230,6 +226,10 @@ impl Stats {
 
 fn host_stats(host: &super::host::Host) -> HostStats {
     let counts = host.machine.counts();
+    // Of live ones: a lease may outlive its connection, and the machine's own count of those leased goes by leases.
+    let (total, active) = host.machine.connections().fold((0, 0), |(total, active), conn| {
+        (total + 1, active + u32::from(conn.leases > 0))
+    });
     let mut ips = Vec::new();
     host.machine.each_ip(|ip, counts| {
         ips.push(IpStats {
@@ -241,9 +241,9 @@ fn host_stats(host: &super::host::Host) -> HostStats {
     });
     HostStats {
         target: host.target.to_string().into(),
-        total: counts.idle + counts.leased + counts.held,
+        total,
         idle: counts.idle,
-        active: counts.leased,
+        active,
         leases: counts.leases,
         dialling: counts.dialling,
         waiting: counts.waiting,

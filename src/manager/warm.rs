@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::dialling::not_spawned;
 use super::host::{Answer, Host};
 use super::inner::Inner;
 use super::order::Order;
@@ -45,6 +46,9 @@ impl Inner {
     ) -> Result<WarmReport, Error> {
         let deadline = self.clock().now() + order.timeout.unwrap_or(self.config.acquire_timeout);
         let origin = self.origin(target)?;
+        self.rt
+            .check()
+            .map_err(|problem| not_spawned(problem).with_target(target))?;
         let known = self
             .with_host(origin, |host, _| host.machine.addresses().next().is_some())
             .unwrap_or(false);

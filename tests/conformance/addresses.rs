@@ -137,7 +137,13 @@ fn transport_error_only_backs_off() {
         Http1,
     );
     world.put(0, conn);
-    world.queue(0, want(1));
+    world.queue(
+        0,
+        Want {
+            pin: Some(ip(1)),
+            ..want(1)
+        },
+    );
     world.dial_fails(0, Cause::Tls);
     // What already stands to that address is not touched.
     assert_eq!(world.hit(0, want(0)), conn);

@@ -73,12 +73,13 @@ fn surplus_dial_becomes_idle() {
     let mut world = World::single(limits(), &[1]);
     let conn = world.open(0, want(0), Http1);
     let getter = world.queue(0, want(0));
-    world.put(0, conn);
+    world.adopt(0, want(0).identity, ip(1), Http1);
     // Served meanwhile: what its dial brings is nobody's.
     assert_eq!(world.outcome(getter), Outcome::Granted);
     let surplus = world.dial_ok(0, Http1);
     assert_eq!(world.idle(0), 1);
     assert_eq!(world.hit(0, want(0)), surplus);
+    assert_ne!(surplus, conn);
 }
 
 #[test]
@@ -183,8 +184,8 @@ fn acquire_timeout_leaks_no_permit() {
 fn close_cancels_waiters_and_drains() {
     let mut world = World::single(small(2), &[1]);
     let [idle, leased] = [(); 2].map(|()| world.open(0, want(0), Http1));
-    let getter = world.queue(0, want(1));
     world.put(0, idle);
+    let getter = world.queue(0, want(1));
     assert_eq!(
         world.reason(idle),
         Some(CloseReason::Evicted),
@@ -246,7 +247,7 @@ fn permits_are_conserved_under_random_operations() {
         match dice % 8 {
             0..=2 => drop(world.get(origin, want((dice / 64 % 2) as u32))),
             3 => world.random_dial(dice / 8, true),
-            4 => world.random_dial(dice / 8, dice / 16 % 2 == 0),
+            4 => world.random_dial(dice / 8, (dice / 16).is_multiple_of(2)),
             5 => world.random_cancel_or_take(dice / 8),
             6 => world.random_put(dice / 8, Fate::Reusable),
             _ => world.random_put(dice / 8, Fate::Close(CloseReason::Failed)),

@@ -2,6 +2,12 @@
 //!
 //! The modules here drive the rules alone, so that only time and order decide.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on must say so"
+)]
+
 #[path = "../rules/mod.rs"]
 mod rules;
 

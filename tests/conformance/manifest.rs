@@ -1,1 +1,78 @@
-//! The manifest itself.
+//! The manifest itself: every behaviour stands in it once, every test that it names exists, and every test here is named.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+const MANIFEST: &str = include_str!("MANIFEST");
+
+/// Behaviours of the suite: so many lines stand in the list that the suite was made from, each of them a behaviour that
+/// another project's own tests assert.
+const BEHAVIOURS: usize = 88;
+
+/// Tests of rules that no such list names.
+const OWN: &[&str] = &[
+    "a_victim_that_is_younger_than_another_host_s_is_spared",
+    "the_wheel_looks_in_time_however_seldom_it_is_touched",
+    "the_wheel_turns_up_what_is_due_and_nothing_else",
+    "streams_outlive_the_lifetime_by_the_grace_and_no_more",
+    "reset_streams_that_still_count_hold_their_place",
+    "growth_decides_on_a_second_connection",
+    "growth_by_address_covers_every_address",
+    "dials_at_once_are_spread_over_the_addresses",
+    "a_name_without_an_address_refuses_who_waits_and_asks_once",
+];
+
+const SOURCES: &[(&str, &str)] = &[
+    ("handout", include_str!("handout.rs")),
+    ("limits", include_str!("limits.rs")),
+    ("age", include_str!("age.rs")),
+    ("http2", include_str!("http2.rs")),
+    ("addresses", include_str!("addresses.rs")),
+];
+
+/// `(module, test, fault or why there is none)` of each line.
+fn lines() -> Vec<(&'static str, &'static str, &'static str)> {
+    let lines = MANIFEST
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let fields = |line: &'static str| {
+        let fields: Vec<_> = line.split('|').map(str::trim).collect();
+        match fields[..] {
+            [module, test, fault] if fields.iter().all(|field| !field.is_empty()) => (module, test, fault),
+            _ => panic!("not `module | test | fault`: {line}"),
+        }
+    };
+    lines.map(fields).collect()
+}
+
+/// The tests of a source: the function after each `#[test]`.
+fn tests_in(source: &'static str) -> BTreeSet<&'static str> {
+    let after = source.split("#[test]\nfn ").skip(1);
+    after
+        .filter_map(|text| text.split_once('('))
+        .map(|(name, _)| name)
+        .collect()
+}
+
+#[test]
+fn every_behaviour_stands_in_the_manifest_once() {
+    let names: Vec<_> = lines().into_iter().map(|(_, test, _)| test).collect();
+    let unique: BTreeSet<_> = names.iter().copied().collect();
+    assert_eq!(names.len(), unique.len(), "a name stands there twice");
+    assert!(OWN.iter().all(|own| unique.contains(own)));
+    assert_eq!(names.len() - OWN.len(), BEHAVIOURS);
+}
+
+#[test]
+fn the_manifest_and_the_tests_name_each_other() {
+    let mut named: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (module, test, fault) in lines() {
+        if !fault.starts_with("pending: ") {
+            named.entry(module).or_default().insert(test);
+        }
+    }
+    let written: BTreeMap<_, _> = SOURCES
+        .iter()
+        .map(|&(module, source)| (module, tests_in(source)))
+        .collect();
+    assert_eq!(named, written);
+}

@@ -210,7 +210,7 @@ impl World {
                 self.adopt(origin, IdentityId(identity), ip(last), protocol);
             }
             Op::Resolve { origin, ips } => self.resolve(origin, &ips),
-            Op::ToDeadline { origin, off, look } => self.to_deadline(origin, off, look),
+            Op::ToDeadline { origin, off, look } => self.go_to_deadline(origin, off, look),
             Op::Pass(seconds) => self.advance(secs(seconds)),
             Op::Conn(dice, op) => self.apply_to_conn(dice, &op),
             Op::Penalise {
@@ -239,7 +239,7 @@ impl World {
         }
     }
 
-    fn to_deadline(&mut self, origin: u64, off: i8, look: bool) {
+    fn go_to_deadline(&mut self, origin: u64, off: i8, look: bool) {
         let Some(at) = self.machine(origin).poll_timeout() else {
             return;
         };
@@ -292,33 +292,6 @@ impl World {
             ConnOp::Healthy => machine.healthy(now, conn),
         });
         self.seen_again(origin, conn);
-    }
-
-    /// Ends what only time or the network would end, then lets everybody give back.
-    fn conclude(&mut self) {
-        for origin in 0..ORIGINS {
-            self.with(origin, |machine, now| machine.set_paused(now, false));
-        }
-        let all: Vec<_> = self.conns.keys().copied().collect();
-        for (origin, conn) in all {
-            self.with(origin, |machine, now| {
-                machine.inspected(now, conn, Ok(()));
-                machine.healthy(now, conn);
-                machine.streams_open(now, conn, 0);
-                machine.settings(now, conn, 2);
-            });
-        }
-        // Blocks end: who waited for that is dialled for.
-        self.advance(secs(60));
-        for origin in 0..ORIGINS {
-            self.timeout(origin);
-        }
-        self.finish();
-        for origin in 0..ORIGINS {
-            self.with(origin, |machine, now| machine.close(now));
-            assert!(self.machine(origin).is_vacant(), "something is left of {origin}");
-        }
-        assert_eq!((self.ledger.counts().total, self.conns.len()), (0, 0));
     }
 }
 

@@ -2,10 +2,24 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a test fails by panicking"
 )]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod common;
+
+mod age;
+mod cancel;
+mod close;
+mod failures;
+mod http2;
+mod idle;
+mod limits;
+mod names;
 mod reuse;
+mod runtime;
+mod stress;
+mod tls;

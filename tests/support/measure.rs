@@ -1,4 +1,7 @@
 //! What a process holds: descriptors, tasks, memory; and waiting for it to come right.
+//!
+//! Descriptors and memory are the whole process's. A test that compares them needs a process of its own, which nextest
+//! gives each test and `cargo test` does not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};

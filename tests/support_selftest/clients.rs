@@ -17,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::support::certs;
 use crate::support::peer::filler;
+use crate::within;
 
 pub(crate) type Stream = TlsStream<TcpStream>;
 
@@ -108,7 +109,7 @@ pub(crate) async fn read_answer(stream: &mut Stream) -> io::Result<Answer> {
         .header("content-length")
         .map_or(0, |text| text.parse().unwrap());
     answer.body.resize(length, 0);
-    stream.read_exact(&mut answer.body).await?;
+    within(stream.read_exact(&mut answer.body)).await?;
     Ok(answer)
 }
 
@@ -116,7 +117,7 @@ pub(crate) async fn read_answer(stream: &mut Stream) -> io::Result<Answer> {
 pub(crate) async fn read_head(stream: &mut Stream) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await?);
+        head.push(within(stream.read_u8()).await?);
     }
     Ok(String::from_utf8(head).unwrap())
 }
@@ -124,7 +125,7 @@ pub(crate) async fn read_head(stream: &mut Stream) -> io::Result<String> {
 /// What comes until the end of the stream, or the error that ends it.
 pub(crate) async fn read_rest(stream: &mut Stream) -> (Vec<u8>, io::Result<()>) {
     let mut rest = Vec::new();
-    let ended = stream.read_to_end(&mut rest).await;
+    let ended = within(stream.read_to_end(&mut rest)).await;
     (rest, ended.map(drop))
 }
 
@@ -146,6 +147,10 @@ pub(crate) async fn http2(address: SocketAddr) -> Http2 {
 impl Http2 {
     /// A GET, answered in full.
     pub(crate) async fn get(&self, path: &str) -> Result<(u16, HeaderMap, Vec<u8>), h2::Error> {
+        within(self.exchange(path)).await
+    }
+
+    async fn exchange(&self, path: &str) -> Result<(u16, HeaderMap, Vec<u8>), h2::Error> {
         let mut send = self.send.clone().ready().await?;
         let request = Request::get(format!("https://peer.test{path}")).body(()).unwrap();
         let (response, _) = send.send_request(request, true)?;

@@ -1,7 +1,7 @@
 //! Outside servers start, log what they saw, and end; the table of peers takes nothing without evidence.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -94,7 +94,8 @@ async fn a_dropped_server_is_gone_with_its_children_and_files() {
         return peers_table::skip("nginx", "not installed");
     };
     let (address, dir, id) = (nginx.addr(0), nginx.place().dir.clone(), nginx.id());
-    assert!(members(id) >= 2, "a master and a worker");
+    // The master listens before it has its worker.
+    measure::settles(SOON, "a master and a worker", 2, || members(id)).await;
     drop(nginx);
     assert_eq!(members(id), 0);
     assert!(!measure::is_listening(address) && !dir.exists());
@@ -120,10 +121,8 @@ async fn a_server_ends_even_when_its_test_is_killed() {
         return peers_table::skip("nginx", "not installed");
     }
     let told = scratch("killed");
-    let mut test = child("nginx_for_a_test_to_be_killed")
-        .env("TOLD", &told)
-        .spawn()
-        .unwrap();
+    let mut command = child("nginx_for_a_test_to_be_killed");
+    let test = Killed(command.env("TOLD", &told).spawn().unwrap());
     let mut group = None;
     measure::eventually(SOON, "the child's nginx runs", || {
         group = std::fs::read_to_string(&told)
@@ -133,23 +132,30 @@ async fn a_server_ends_even_when_its_test_is_killed() {
     })
     .await;
     let group = group.unwrap();
-    assert!(members(group) >= 2);
-    test.kill().unwrap();
-    test.wait().unwrap();
+    measure::settles(SOON, "a master and a worker", 2, || members(group)).await;
+    drop(test);
     measure::settles(SOON, "nginx has ended", 0, || members(group)).await;
     std::fs::remove_file(told).unwrap();
 }
 
-/// Run by the test above only: starts a server, tells its group, and never ends.
+/// A process that is killed when dropped, however the test goes.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Run by the test above only: starts a server, tells its group, and waits to be killed.
 #[test]
 #[ignore = "the child of another test"]
 fn nginx_for_a_test_to_be_killed() {
     let told = std::env::var_os("TOLD").expect("run by its parent alone");
     let nginx = outside::start_good(&Nginx::default(), 1).unwrap();
     std::fs::write(told, format!("{}\n", nginx.id())).unwrap();
-    loop {
-        std::thread::park();
-    }
+    std::thread::sleep(Duration::from_secs(60));
 }
 
 struct Broken;

@@ -41,7 +41,7 @@ async fn http1_bodies_end_as_their_path_says() {
         assert_eq!(head.header("transfer-encoding"), Some("chunked"));
         let mut body = Vec::new();
         loop {
-            match chunk(&mut stream).await {
+            match within(chunk(&mut stream)).await {
                 piece if piece.is_empty() => break,
                 piece => body.extend(piece),
             }

@@ -6,7 +6,11 @@
 //! that has the one idle longest ([`Step::Evict`]); the driver asks that origin's machine, unlocked from here, and
 //! brings the answer back. Every answer may be stale; none is believed beyond what it says.
 
+mod check;
+mod line;
 mod order;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,6 +20,7 @@ use super::id::{DialId, OriginId};
 use super::limits::LedgerLimits;
 use super::words::{Evict, Evicted};
 use crate::clock::Moment;
+use crate::fault::planted;
 
 /// A dial that stands in line for its permits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +162,7 @@ impl Ledger {
     /// Leaves the line. False if it was not in it: granted, or never there.
     pub fn withdraw(&mut self, origin: OriginId, dial: DialId) -> bool {
         let number = self.numbers.get(&(origin, dial)).copied();
+        let number = number.filter(|_| !planted("withdrawn_stays_in_line"));
         number.and_then(|number| self.leave(number)).is_some()
     }
 
@@ -178,6 +184,9 @@ impl Ledger {
 
     /// A connection of `origin` to `ip` went idle while the Ledger was contended. Poll steps afterwards.
     pub fn parked(&mut self, origin: OriginId, ip: IpAddr) {
+        if planted("nobody_hears_of_idle") {
+            return;
+        }
         self.holders.parked(origin);
         if let Some(state) = self.ips.get_mut(&ip) {
             state.holders.parked(origin);
@@ -234,7 +243,9 @@ impl Ledger {
     /// A granted dial came to nothing, and its attempts are over.
     pub fn unconnected(&mut self) {
         self.dials = self.dials.saturating_sub(1);
-        self.total = self.total.saturating_sub(1);
+        self.total = self
+            .total
+            .saturating_sub(u32::from(!planted("failed_dial_keeps_its_permit")));
     }
 
     /// A connection beside the dials: one dialled elsewhere, or a race's loser, which has the permit of `ip` already
@@ -253,7 +264,9 @@ impl Ledger {
         self.total = self.total.saturating_sub(1);
         self.holders.remove(origin);
         if let Some(state) = self.ips.get_mut(&ip) {
-            state.used = state.used.saturating_sub(1);
+            state.used = state
+                .used
+                .saturating_sub(u32::from(!planted("ip_permit_is_lost")));
             state.holders.remove(origin);
         }
         self.touch(ip);
@@ -279,130 +292,6 @@ impl Ledger {
         self.touch(ip);
     }
 
-    /// The first in line for whom everything is free.
-    fn grant(&mut self) -> Option<Step> {
-        if self.total >= self.limits.max_connections || self.dials >= self.limits.max_dials {
-            return None;
-        }
-        let of_ip = |ip: &IpAddr| self.ips.get(ip).and_then(|state| state.waiting.first());
-        let number = self
-            .open
-            .iter()
-            .filter_map(of_ip)
-            .chain(self.ready.first())
-            .min()
-            .copied()?;
-        let Ask {
-            origin,
-            dial,
-            candidates,
-        } = self.leave(number)?;
-        let ip = candidates
-            .into_iter()
-            .find(|&ip| self.used(ip) < self.limits.max_per_ip);
-        self.total += 1;
-        self.dials += 1;
-        if let Some(ip) = ip {
-            self.attempt(ip);
-        }
-        Some(Step::Grant { origin, dial, ip })
-    }
-
-    /// An origin to ask for what the first in line is missing.
-    fn evict(&mut self) -> Option<Step> {
-        if self.total > self.limits.max_connections {
-            // Above a limit that was lowered: for nobody in line, whose numbers begin at 0.
-            if let Some((origin, not_after)) = self.holders.ask() {
-                return Some(Step::Evict(Victim {
-                    origin,
-                    ip: None,
-                    not_after,
-                    number: u64::MAX,
-                }));
-            }
-        }
-        if self.dials >= self.limits.max_dials {
-            return None;
-        }
-        if self.total >= self.limits.max_connections && self.holders.is_askable() {
-            let number = self
-                .ready
-                .iter()
-                .find(|number| !self.is_asking(**number))
-                .copied();
-            if let Some(number) = number {
-                return self.evict_for(number, None);
-            }
-        }
-        let (number, ip) = self.hungry.iter().find_map(|&ip| {
-            let waiting = &self.ips.get(&ip)?.waiting;
-            waiting
-                .iter()
-                .find(|number| !self.is_asking(**number))
-                .map(|&number| (number, ip))
-        })?;
-        self.evict_for(number, Some(ip))
-    }
-
-    fn evict_for(&mut self, number: u64, ip: Option<IpAddr>) -> Option<Step> {
-        let order = match ip {
-            None => &mut self.holders,
-            Some(ip) => &mut self.ips.get_mut(&ip)?.holders,
-        };
-        let (origin, not_after) = order.ask()?;
-        self.line.get_mut(&number)?.asking = true;
-        if let Some(ip) = ip {
-            self.touch(ip);
-        }
-        Some(Step::Evict(Victim {
-            origin,
-            ip,
-            not_after,
-            number,
-        }))
-    }
-
-    fn is_asking(&self, number: u64) -> bool {
-        self.line.get(&number).is_some_and(|waiting| waiting.asking)
-    }
-
-    /// Lets those at the head of the line whose addresses are all full wait for these.
-    fn set_aside(&mut self) {
-        while let Some(&number) = self.ready.first() {
-            let Some(waiting) = self.line.get(&number) else {
-                break;
-            };
-            let candidates = waiting.ask.candidates.clone();
-            if candidates.is_empty()
-                || candidates
-                    .iter()
-                    .any(|&ip| self.used(ip) < self.limits.max_per_ip)
-            {
-                break;
-            }
-            self.ready.remove(&number);
-            for ip in candidates {
-                self.ips.entry(ip).or_default().waiting.insert(number);
-                self.touch(ip);
-            }
-        }
-    }
-
-    /// Takes somebody out of the line.
-    fn leave(&mut self, number: u64) -> Option<Ask> {
-        let Waiting { ask, .. } = self.line.remove(&number)?;
-        self.numbers.remove(&(ask.origin, ask.dial));
-        if !self.ready.remove(&number) {
-            for &ip in &ask.candidates {
-                if let Some(state) = self.ips.get_mut(&ip) {
-                    state.waiting.remove(&number);
-                }
-                self.touch(ip);
-            }
-        }
-        Some(ask)
-    }
-
     /// Keeps the sets of addresses in step with one of them.
     fn touch(&mut self, ip: IpAddr) {
         let Some(state) = self.ips.get(&ip) else { return };
@@ -424,50 +313,6 @@ impl Ledger {
             if let Some(state) = self.ips.get_mut(&ip) {
                 state.holders.refill();
             }
-        }
-    }
-
-    /// Checks what must hold between operations.
-    #[expect(
-        clippy::panic,
-        reason = "it exists to stop the program where a rule is broken"
-    )]
-    pub fn assert_invariants(&self) {
-        self.holders.assert_invariants();
-        if self.total != self.dials + self.holders.connections() {
-            panic!(
-                "{} permits out for {} dials and {:?}",
-                self.total, self.dials, self.holders
-            );
-        }
-        for (ip, state) in &self.ips {
-            state.holders.assert_invariants();
-            let askable = state.holders.is_askable();
-            let (room, wanted) = (state.used < self.limits.max_per_ip, !state.waiting.is_empty());
-            let right = state.holders.connections() <= state.used
-                && self.open.contains(ip) == (wanted && room)
-                && self.hungry.contains(ip) == (wanted && !room && askable)
-                && self.dry.contains(ip) == state.holders.has_dry()
-                && (state.used > 0 || wanted);
-            if !right {
-                panic!("{ip} stands wrong: {state:?}");
-            }
-        }
-        for (number, waiting) in &self.line {
-            let aside = |ip| {
-                self.ips
-                    .get(ip)
-                    .is_some_and(|state| state.waiting.contains(number))
-            };
-            let all = !waiting.ask.candidates.is_empty() && waiting.ask.candidates.iter().all(aside);
-            let none = !waiting.ask.candidates.iter().any(aside);
-            let ready = self.ready.contains(number);
-            if !(if ready { none } else { all }) {
-                panic!("dial {number} stands wrong: ready {ready}, {waiting:?}");
-            }
-        }
-        if self.numbers.len() != self.line.len() || self.ready.len() > self.line.len() {
-            panic!("the Ledger's line and its index differ");
         }
     }
 }

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Moment;
+use crate::fault::planted;
 use crate::machine::id::OriginId;
 
 /// Origins by how long their longest idle connection may have been idle.
@@ -87,7 +88,12 @@ impl Order {
 
     /// The origin to ask, and the age its longest idle connection must have to be the one.
     pub(super) fn ask(&mut self) -> Option<(OriginId, Moment)> {
-        let (_, origin) = self.askable.pop_first()?;
+        let youngest = planted("evicts_the_youngest");
+        let (_, origin) = if youngest {
+            self.askable.pop_last()?
+        } else {
+            self.askable.pop_first()?
+        };
         let holder = self.holders.get_mut(&origin)?;
         holder.standing = Standing::Asked { parked: false };
         Some((

@@ -1,8 +1,7 @@
-//! What a peer has seen: counters by address, and a record of each connection.
+//! What a peer has seen: a record of each connection, and the board where they and the counters hang.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::{AddAssign, Deref};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,86 +11,11 @@ use rustls::server::ServerConnection;
 use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::sync::{mpsc, watch};
 
+use super::counts::{Counts, Snapshot};
 use super::script::{Order, To};
 
 /// How many dead connections are remembered.
 const REMEMBERED: usize = 4096;
-
-/// What happened at one address, or at all of them. Each counts from the peer's start; `live` is a level.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// TCP connections accepted.
-    pub accepts: u64,
-    /// Connections whose socket the peer still holds open.
-    pub live: u64,
-    /// ClientHellos read in full: a connection without one never began TLS.
-    pub hellos: u64,
-    /// TLS handshakes completed.
-    pub handshakes: u64,
-    /// TLS handshakes that ended in an error after a ClientHello, of whichever side; not those the script cut.
-    pub handshakes_failed: u64,
-    /// Completed handshakes that resumed a session.
-    pub resumed: u64,
-    /// Request heads read as HTTP/1.1.
-    pub http1_requests: u64,
-    /// Request heads read as HTTP/2.
-    pub http2_requests: u64,
-    /// HTTP/2 streams that the client reset before their answer was written.
-    pub stream_resets: u64,
-    /// Connections on which the client's close_notify arrived.
-    pub close_notifies: u64,
-    /// Connections on which the client's FIN arrived.
-    pub fins: u64,
-    /// Connections on which the client's RST arrived. A client's kernel sends one too when a socket is closed
-    /// with unread bytes in it, such as TLS tickets that nobody read.
-    pub resets: u64,
-}
-
-impl Counts {
-    /// Requests of both protocols.
-    pub fn requests(&self) -> u64 {
-        self.http1_requests + self.http2_requests
-    }
-}
-
-impl AddAssign for Counts {
-    fn add_assign(&mut self, more: Self) {
-        self.accepts += more.accepts;
-        self.live += more.live;
-        self.hellos += more.hellos;
-        self.handshakes += more.handshakes;
-        self.handshakes_failed += more.handshakes_failed;
-        self.resumed += more.resumed;
-        self.http1_requests += more.http1_requests;
-        self.http2_requests += more.http2_requests;
-        self.stream_resets += more.stream_resets;
-        self.close_notifies += more.close_notifies;
-        self.fins += more.fins;
-        self.resets += more.resets;
-    }
-}
-
-/// The counters at one instant. Reads as the sum over all addresses (`seen.accepts`); [`Snapshot::at`] has one's.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    sum: Counts,
-    by_ip: BTreeMap<IpAddr, Counts>,
-}
-
-impl Snapshot {
-    /// The counters of one address.
-    pub fn at(&self, ip: IpAddr) -> Counts {
-        self.by_ip.get(&ip).copied().unwrap_or_default()
-    }
-}
-
-impl Deref for Snapshot {
-    type Target = Counts;
-
-    fn deref(&self) -> &Counts {
-        &self.sum
-    }
-}
 
 /// One connection, as the peer saw it.
 #[derive(Clone, Debug)]
@@ -288,10 +212,9 @@ impl Conn {
     }
 
     pub(super) fn count(&self, change: impl Fn(&mut Counts)) {
-        self.board.counts.send_modify(|snapshot| {
-            change(&mut snapshot.sum);
-            change(snapshot.by_ip.entry(self.ip).or_default());
-        });
+        self.board
+            .counts
+            .send_modify(|snapshot| snapshot.change(self.ip, change));
     }
 
     pub(super) fn hello(&self, sni: Option<String>, offered: Vec<Vec<u8>>, bytes: Vec<u8>) {

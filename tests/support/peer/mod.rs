@@ -17,6 +17,7 @@ use super::black_hole::BlackHole;
 use super::certs::{self, Leaf};
 
 mod board;
+mod counts;
 mod h1;
 mod h2;
 mod life;
@@ -29,7 +30,8 @@ mod tls;
 mod wire;
 
 use board::Board;
-pub use board::{Counts, Seen, Snapshot};
+pub use board::Seen;
+pub use counts::{Counts, Snapshot};
 use listen::Doors;
 pub use routes::filler;
 use script::Script;
