@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
@@ -24,7 +24,11 @@ use crate::target::Target;
 pub struct ConnectionManager {
     inner: Arc<Inner>,
     closing: Arc<OnceCell<CloseReport>>,
+    before_closing: Arc<OnceLock<u64>>,
 }
+
+/// What tasks get, beyond the time that `close` has, to notice that they were cancelled.
+const LAST_CALL: Duration = Duration::from_millis(250);
 
 /// What came of closing a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub struct CloseReport {
     pub closed: usize,
     /// Leases that had not come home when the time was over. Their connections close when they do.
     pub leases_left: usize,
+    /// Tasks that had not ended, on a runtime that nobody drives any more.
+    pub tasks_left: usize,
     /// How long it took.
     pub took: Duration,
 }
@@ -43,6 +49,7 @@ impl ConnectionManager {
         ConnectionManager {
             inner,
             closing: Arc::default(),
+            before_closing: Arc::default(),
         }
     }
 
@@ -52,7 +59,7 @@ impl ConnectionManager {
         let mut deadline = None;
         loop {
             let mut place = match inner.ask(target, want)? {
-                Asked::Ready(conn) => match conn.alive() {
+                Asked::Ready(conn) => match self.look(target, conn)? {
                     Some(conn) => return Ok(conn),
                     None => continue,
                 },
@@ -66,10 +73,16 @@ impl ConnectionManager {
                 Some(granted) => granted?,
                 None => return Err(self.out_of_time(target)),
             }
-            if let Some(conn) = place.take().and_then(HotConn::alive) {
+            if let Some(conn) = place.take()
+                && let Some(conn) = self.look(target, conn)?
+            {
                 return Ok(conn);
             }
         }
+    }
+
+    fn look(&self, target: &Target<'_>, conn: HotConn) -> Result<Option<HotConn>, Error> {
+        conn.alive().map_err(|error| error.with_target(target))
     }
 
     pub(crate) fn try_get(&self, target: &Target<'_>, order: Order) -> Result<Option<HotConn>, Error> {
@@ -77,7 +90,7 @@ impl ConnectionManager {
             return Err(Error::new(ErrorKind::Closed, crate::error::Phase::Acquire).with_target(target));
         }
         while let Some(conn) = self.inner.try_ask(target, order.want()) {
-            if let Some(conn) = conn.alive() {
+            if let Some(conn) = self.look(target, conn)? {
                 return Ok(Some(conn));
             }
         }
@@ -166,7 +179,10 @@ impl ConnectionManager {
         let inner = &self.inner;
         let began = inner.clock().now();
         let deadline = began + inner.config.close_timeout;
-        let closed_before = inner.stats().counters.closed();
+        // Of the first who tried to close, if this one goes on where that one was dropped.
+        let before_closing = *self
+            .before_closing
+            .get_or_init(|| inner.stats().counters.closed());
         self.shut();
         let over = async {
             self.emptied().await;
@@ -174,11 +190,17 @@ impl ConnectionManager {
         };
         inner.rt.inside(before(inner.clock(), deadline, over)).await;
         inner.rt.cancel();
-        inner.rt.idle().await;
+        // Tasks that were cancelled end when their runtime next polls them: one that nobody drives is not waited for.
+        let last = inner.clock().now() + LAST_CALL;
+        inner
+            .rt
+            .inside(before(inner.clock(), last, inner.rt.idle()))
+            .await;
         let stats = inner.stats();
         CloseReport {
-            closed: usize::try_from(stats.counters.closed() - closed_before).unwrap_or(usize::MAX),
+            closed: usize::try_from(stats.counters.closed() - before_closing).unwrap_or(usize::MAX),
             leases_left: stats.leases as usize,
+            tasks_left: inner.rt.alive(),
             took: inner.clock().now().since(began),
         }
     }
@@ -219,7 +241,7 @@ impl Inner {
         for shard in &self.shards {
             for host in shard.lock().hosts_mut() {
                 host.machine.close(now);
-                work.push((host.id, host.drain()));
+                work.push((host.id, host.drain(now)));
             }
         }
         for (origin, todo) in work {

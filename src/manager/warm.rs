@@ -47,7 +47,7 @@ impl Inner {
         let deadline = self.clock().now() + order.timeout.unwrap_or(self.config.acquire_timeout);
         let origin = self.origin(target)?;
         self.rt
-            .check()
+            .check(None)
             .map_err(|problem| not_spawned(problem).with_target(target))?;
         let known = self
             .with_host(origin, |host, _| host.machine.addresses().next().is_some())
