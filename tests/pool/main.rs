@@ -19,6 +19,7 @@ mod http2;
 mod idle;
 mod limits;
 mod names;
+mod neighbours;
 mod reuse;
 mod runtime;
 mod stress;
