@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hotpool::clock::ManualClock;
-use hotpool::{Error, ErrorKind, GetOptions, HotConnPool, Phase};
+use hotpool::{Error, ErrorKind, GetOptions, HotConnPool, Phase, StaticResolver};
 
 use crate::common::{
-    at_rest, finish, http1_peer, manual_pool, name, poll_times, pool, round, until, use_up, within,
+    at_rest, builder, finish, http1_peer, manual_pool, name, poll_times, pool, round, until, use_up, within,
 };
 use crate::support::peer::{Act, Alpn, Order, Peer, To};
 
@@ -314,19 +314,37 @@ async fn penalties_double_and_a_success_forgets_them() {
     finish(pool, peer).await;
 }
 
-/// A failure of TCP is held against the address by every host; a failure of TLS by the host that met it.
+/// An address that cannot be reached is held against by every host; what one of its ports does, by the host that met it.
 #[tokio::test]
 async fn who_holds_what_against_an_address() {
-    for (tcp, kind) in [(true, ErrorKind::Blocked), (false, ErrorKind::ConnectionReset)] {
+    let unreachable: std::net::IpAddr = "127.255.255.255".parse().unwrap(); // a broadcast address: TCP cannot go there
+    for (kind, then) in [
+        (ErrorKind::Unreachable, ErrorKind::Blocked),
+        (ErrorKind::ConnectionRefused, ErrorKind::ConnectionRefused),
+        (ErrorKind::ConnectionReset, ErrorKind::ConnectionReset),
+    ] {
         let peer = http1_peer();
-        let (pool, _clock) = manual_pool(&peer, |_| {});
+        let hosts = ["a.peer.test", "b.peer.test"].map(|host| crate::common::host(&peer, host));
+        let address = if kind == ErrorKind::Unreachable {
+            unreachable
+        } else {
+            peer.ips()[0]
+        };
+        let resolver = hosts.iter().fold(StaticResolver::new(), |resolver, host| {
+            resolver.with(host.as_str(), [address]).unwrap()
+        });
+        let clock = ManualClock::new();
+        let pool = builder(&peer, |_| {})
+            .resolver(resolver)
+            .clock(clock)
+            .build()
+            .unwrap();
         peer.always(To::All, Act::ResetAfterHello);
-        if tcp {
+        if kind == ErrorKind::ConnectionRefused {
             peer.refuse(To::All).await;
         }
-        failure(&pool, &crate::common::host(&peer, "a.peer.test")).await;
-        let error = failure(&pool, &crate::common::host(&peer, "b.peer.test")).await;
-        assert_eq!(error.kind(), kind, "{error:?}");
+        assert_eq!(failure(&pool, &hosts[0]).await.kind(), kind);
+        assert_eq!(failure(&pool, &hosts[1]).await.kind(), then);
         finish(pool, peer).await;
     }
 }

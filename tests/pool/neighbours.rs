@@ -9,7 +9,7 @@ use hotpool::clock::ManualClock;
 use hotpool::{CloseReason, ErrorKind, GetOptions, HotConnPool, Phase, StaticResolver, Warm};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::common::{builder, config, http1_peer, name, pool, spawn};
+use crate::common::{builder, config, http1_peer, name, pool, spawn, within};
 use crate::support::certs;
 use crate::support::measure::{alive_tasks, eventually};
 use crate::support::peer::{Act, Order, Peer, To};
@@ -67,11 +67,7 @@ async fn a_cancelled_grant_is_offered_to_who_waits_at_the_total_cap() {
     eventually(SOON, "both wait", || pool.stats().waiting == 2).await;
     pool.put(lease); // granted to the second, which goes: the connection rests
     drop(second);
-    tokio::time::timeout(SOON, waiter)
-        .await
-        .expect("served at once")
-        .unwrap()
-        .unwrap();
+    within("served at once", waiter).await.unwrap().unwrap();
     assert_eq!(pool.stats().counters.closes(CloseReason::Evicted), 1);
     pool.manager().assert_invariants();
 }
@@ -88,10 +84,7 @@ async fn a_dial_whose_caller_left_makes_room_for_another_host() {
     assert!(futures_pending(third.as_mut()));
     tokio::task::yield_now().await;
     drop(second);
-    tokio::time::timeout(SOON, third)
-        .await
-        .expect("served at once")
-        .unwrap();
+    drop(within("served at once", third).await.unwrap());
     pool.manager().assert_invariants();
 }
 
@@ -104,9 +97,11 @@ async fn who_waits_beside_a_blocked_address_is_dialled_for_when_the_block_ends()
     pool.get(&name(&peer)).await.unwrap_err();
     // The one that is out may come home, so this waits; the block of a second ends first.
     let options = GetOptions::new().timeout(Duration::from_secs(8));
-    pool.get_with(&name(&peer), options)
-        .await
-        .expect("dialled after the block");
+    drop(
+        pool.get_with(&name(&peer), options)
+            .await
+            .expect("dialled after the block"),
+    );
 }
 
 /// Ends every connection as soon as its handshake is over, if not before: one `get` must not dial for ever.
@@ -141,8 +136,7 @@ fn close_returns_though_a_runtime_is_driven_by_nobody() {
     let idle = Builder::new_current_thread().enable_all().build().unwrap();
     idle.block_on(async { drop(pool.get(&name(&peer)).await.unwrap()) });
     let closer = Builder::new_current_thread().enable_all().build().unwrap();
-    let report = closer.block_on(async { tokio::time::timeout(SOON, pool.close()).await });
-    let report = report.expect("close has a deadline");
+    let report = closer.block_on(within("close has a deadline", pool.close()));
     assert!(report.tasks_left >= 1, "{report:?}: the driver cannot have ended");
     assert!(report.took < Duration::from_secs(3), "{report:?}");
 }
@@ -164,11 +158,8 @@ fn a_runtime_that_ends_under_thousands_of_waiters_refuses_each_without_a_deeper_
             }
         }));
     }
-    let deadline = std::time::Instant::now() + SOON;
-    while pool.stats().waiting < 3000 && std::time::Instant::now() < deadline {
-        std::thread::yield_now();
-    }
-    assert_eq!(pool.stats().waiting, 3000);
+    let watcher = runtime();
+    watcher.block_on(eventually(SOON, "all wait", || pool.stats().waiting == 3000));
     drop(ending);
     assert_eq!(
         pool.stats().waiting,
@@ -221,9 +212,7 @@ async fn hosts_that_nobody_asks_for_are_forgotten() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(SOON, forgotten)
-        .await
-        .expect("an hour on, nothing is left");
+    within("an hour on, nothing is left", forgotten).await;
     assert_eq!(
         pool.stats().counters.failures(Phase::Resolve),
         200,
@@ -284,9 +273,11 @@ async fn an_address_that_a_dial_gave_up_serves_who_waits_for_it() {
         async move { pool.get(&both).await.map(drop) }
     });
     peer.wait_for("the first attempt", |seen| seen.hellos == 1).await;
-    pool.get(&only)
-        .await
-        .expect("dialled when the first attempt was given up");
+    drop(
+        pool.get(&only)
+            .await
+            .expect("dialled when the first attempt was given up"),
+    );
     stuck.abort();
 }
 
@@ -308,9 +299,11 @@ async fn a_port_that_refuses_says_nothing_of_its_neighbours() {
         ErrorKind::Blocked,
         "that origin is avoided"
     );
-    pool.get(&name(&peer))
-        .await
-        .expect("another port of the same address");
+    drop(
+        pool.get(&name(&peer))
+            .await
+            .expect("another port of the same address"),
+    );
 }
 
 #[tokio::test]
