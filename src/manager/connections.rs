@@ -14,7 +14,7 @@ use super::warm::{Warm, WarmReport};
 use super::{HotConn, Order};
 use crate::clock::before;
 use crate::conn::ConnInfo;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Phase};
 use crate::target::Target;
 
 /// The connections of a pool, by host and by IP: lends them, takes them back, shows them.
@@ -50,7 +50,8 @@ impl ConnectionManager {
         let inner = &self.inner;
         let want = order.want();
         let mut deadline = None;
-        loop {
+        let mut stillborn = 0;
+        while stillborn < inner.config.dial_attempts {
             let mut place = match inner.ask(target, want)? {
                 Asked::Ready(conn) => match conn.alive() {
                     Some(conn) => return Ok(conn),
@@ -66,15 +67,19 @@ impl ConnectionManager {
                 Some(granted) => granted?,
                 None => return Err(self.out_of_time(target)),
             }
-            if let Some(conn) = place.take().and_then(HotConn::alive) {
-                return Ok(conn);
+            match place.take().and_then(HotConn::alive) {
+                Some(conn) => return Ok(conn),
+                None => stillborn += 1,
             }
         }
+        // One that dies between its grant and the first look is bad luck. So many in a row are a peer that closes what it accepts, and
+        // more would be a storm of dials.
+        Err(Error::new(ErrorKind::ConnectionReset, Phase::Acquire).with_target(target))
     }
 
     pub(crate) fn try_get(&self, target: &Target<'_>, order: Order) -> Result<Option<HotConn>, Error> {
         if self.inner.is_closed() {
-            return Err(Error::new(ErrorKind::Closed, crate::error::Phase::Acquire).with_target(target));
+            return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target));
         }
         while let Some(conn) = self.inner.try_ask(target, order.want()) {
             if let Some(conn) = conn.alive() {
@@ -98,7 +103,7 @@ impl ConnectionManager {
             host.counters.timeouts += 1;
             host.phase()
         });
-        Error::new(ErrorKind::Timeout, phase.unwrap_or(crate::error::Phase::Acquire)).with_target(target)
+        Error::new(ErrorKind::Timeout, phase.unwrap_or(Phase::Acquire)).with_target(target)
     }
 
     /// The live connections of one host, in no order. Empty if the host is unknown.
