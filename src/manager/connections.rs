@@ -14,7 +14,7 @@ use super::warm::{Warm, WarmReport};
 use super::{HotConn, Order};
 use crate::clock::before;
 use crate::conn::ConnInfo;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Phase};
 use crate::target::Target;
 
 /// The connections of a pool, by host and by IP: lends them, takes them back, shows them.
@@ -57,13 +57,17 @@ impl ConnectionManager {
         let inner = &self.inner;
         let want = order.want();
         let mut deadline = None;
-        loop {
-            let mut place = match inner.ask(target, want)? {
-                Asked::Ready(conn) => match self.look(target, conn)? {
+        // Connections that died between their handshake and the first look: a peer that ends them all must not be dialled for ever.
+        let mut stillborn: Vec<Error> = Vec::new();
+        while stillborn.len() < inner.config.dial_attempts as usize {
+            let mut place = match inner.ask(target, want) {
+                Ok(Asked::Ready(conn)) => match self.look(target, conn)? {
                     Some(conn) => return Ok(conn),
                     None => continue,
                 },
-                Asked::Line(place) => place,
+                Ok(Asked::Line(place)) => place,
+                // Blocked because of what has just happened here: that is the better answer.
+                Err(error) => return Err(stillborn.pop().unwrap_or(error)),
             };
             // The clock is read for the deadline only when there is something to wait for.
             let limit = order.timeout.unwrap_or(inner.config.acquire_timeout);
@@ -73,12 +77,18 @@ impl ConnectionManager {
                 Some(granted) => granted?,
                 None => return Err(self.out_of_time(target)),
             }
-            if let Some(conn) = place.take()
-                && let Some(conn) = self.look(target, conn)?
-            {
-                return Ok(conn);
+            match place.take().map(|conn| self.look(target, conn)) {
+                Some(Ok(Some(conn))) => return Ok(conn),
+                Some(Ok(None)) => {}
+                Some(Err(error)) => stillborn.push(error),
+                None => {
+                    stillborn.push(Error::new(ErrorKind::ConnectionReset, Phase::Acquire).with_target(target))
+                }
             }
         }
+        Err(stillborn
+            .pop()
+            .unwrap_or_else(|| Error::new(ErrorKind::ConnectionReset, Phase::Acquire)))
     }
 
     fn look(&self, target: &Target<'_>, conn: HotConn) -> Result<Option<HotConn>, Error> {
@@ -87,7 +97,7 @@ impl ConnectionManager {
 
     pub(crate) fn try_get(&self, target: &Target<'_>, order: Order) -> Result<Option<HotConn>, Error> {
         if self.inner.is_closed() {
-            return Err(Error::new(ErrorKind::Closed, crate::error::Phase::Acquire).with_target(target));
+            return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target));
         }
         while let Some(conn) = self.inner.try_ask(target, order.want()) {
             if let Some(conn) = self.look(target, conn)? {
@@ -111,7 +121,7 @@ impl ConnectionManager {
             host.counters.timeouts += 1;
             host.phase()
         });
-        Error::new(ErrorKind::Timeout, phase.unwrap_or(crate::error::Phase::Acquire)).with_target(target)
+        Error::new(ErrorKind::Timeout, phase.unwrap_or(Phase::Acquire)).with_target(target)
     }
 
     /// The live connections of one host, in no order. Empty if the host is unknown.

@@ -53,11 +53,7 @@ impl Question {
         self.inner.with_host(self.origin, |host, now| {
             host.resolving = false;
             match answer {
-                Ok(answer) => {
-                    host.fresh_until = now + answer.ttl.clamp(SHORTEST_TTL, LONGEST_TTL);
-                    host.unresolved = None;
-                    host.machine.resolved(now, &answer.addresses);
-                }
+                Ok(answer) => host.learn(now, &answer),
                 Err(error) => {
                     host.counters.count_failure(Phase::Resolve);
                     host.unresolved = Some(error);
@@ -67,10 +63,6 @@ impl Question {
         });
     }
 }
-
-/// The bounds on how long an answer of DNS is believed, whatever it says.
-const SHORTEST_TTL: Duration = Duration::from_secs(5);
-const LONGEST_TTL: Duration = Duration::from_secs(1800);
 
 impl Drop for Question {
     fn drop(&mut self) {

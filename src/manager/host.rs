@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -10,12 +11,16 @@ use tokio_util::sync::CancellationToken;
 use super::stats::Counters;
 use crate::clock::Moment;
 use crate::conn::{ConnInfo, Wire};
-use crate::dial::Progress;
+use crate::dial::{self, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::machine::{Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket};
 use crate::rt::Home;
 use crate::target::Target;
+
+/// The bounds on how long an answer of DNS is believed, whatever it says.
+const SHORTEST_TTL: Duration = Duration::from_secs(5);
+const LONGEST_TTL: Duration = Duration::from_secs(1800);
 
 /// Who waits hears that the ticket was granted, or why not.
 pub(super) type Answer = Result<(), Error>;
@@ -142,6 +147,13 @@ impl Host {
         }
         let live = self.live.get_mut(conn.slot())?.as_mut()?;
         live.wire.as_mut()?.look().err()
+    }
+
+    /// Takes in the addresses that a resolution found, and for how long they hold.
+    pub(super) fn learn(&mut self, now: Moment, answer: &dial::Answer) {
+        self.fresh_until = now + answer.ttl.clamp(SHORTEST_TTL, LONGEST_TTL);
+        self.unresolved = None;
+        self.machine.resolved(now, &answer.addresses);
     }
 
     /// Someone stands in line: remember whom to tell.

@@ -131,16 +131,10 @@ impl HotConn {
             (Wire::H1(h1), None) => h1.verdict().and_then(|()| wire.look()),
             (Wire::H2(_), None) => wire.look(),
         };
-        let fate = match (verdict, &wire) {
-            (Ok(()), _) => Fate::Reusable,
-            (Err(reason), Wire::H1(_)) => Fate::Close(reason),
-            (Err(reason), Wire::H2(_)) => {
-                // Others have streams on it: it leaves the rotation now, and closes with the last of them.
-                self.pool.with_host(self.origin, |host, now| {
-                    host.machine.retire(now, self.conn, reason)
-                });
-                Fate::Close(reason)
-            }
+        // Where others have streams on it, it leaves the rotation now and closes with the last of them.
+        let fate = match verdict {
+            Ok(()) => Fate::Reusable,
+            Err(reason) => Fate::Close(reason),
         };
         Some(self.pool.give_back(self.origin, self.conn, wire, fate))
     }

@@ -54,7 +54,7 @@ impl Inner {
             .unwrap_or(false);
         if !known {
             let answer = self.dialler.resolve(target, deadline).await?;
-            self.with_target(target, |host, now| host.machine.resolved(now, &answer.addresses));
+            self.with_target(target, |host, now| host.learn(now, &answer));
         }
         let ordered = self.with_target(target, |host, now| order_dials(host, now, order.want(), warm));
         let mut report = WarmReport::default();

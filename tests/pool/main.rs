@@ -13,6 +13,7 @@ mod common;
 
 mod age;
 mod cancel;
+mod certificates;
 mod close;
 mod failures;
 mod http2;
@@ -20,6 +21,7 @@ mod idle;
 mod limits;
 mod names;
 mod neighbours;
+mod penalties;
 mod reuse;
 mod runtime;
 mod stress;
