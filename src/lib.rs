@@ -16,6 +16,7 @@ mod dial;
 mod dns;
 mod error;
 mod event;
+pub mod fingerprint;
 mod identity;
 #[cfg(not(feature = "__internals"))]
 #[expect(
