@@ -118,6 +118,9 @@ impl<'a> Hellos<'a> {
             version: u16::from_be_bytes([*v1, *v0]),
             len: u16::from_be_bytes([*l1, *l0]),
         };
+        if !(CHANGE_CIPHER_SPEC..=APPLICATION_DATA).contains(kind) {
+            return Err(value("the type of a record", self.at, *kind)); // no TLS: its length means nothing
+        }
         let len = usize::from(shape.len);
         if len > MAX_FRAGMENT && *kind == HANDSHAKE {
             return Err(HelloError::TooLong {

@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
     pub(super) fn codes(mut self, field: &'static str) -> Result<Vec<u16>> {
         let start = self.at;
         let bytes = self.remainder();
-        if bytes.len() % 2 != 0 {
+        if !bytes.len().is_multiple_of(2) {
             return Err(HelloError::Odd { field, at: start });
         }
         Ok(bytes
