@@ -14,7 +14,7 @@ pub const fn is_grease(code: u16) -> bool {
 
 /// Whether a mode of psk_key_exchange_modes is one of the eight GREASE values 0x0b, 0x2a, 0x49 … 0xe4 (RFC 8701 section 2).
 pub const fn is_grease_psk_mode(mode: u8) -> bool {
-    mode >= 0x0b && (mode - 0x0b) % 0x1f == 0
+    mode >= 0x0b && (mode - 0x0b).is_multiple_of(0x1f)
 }
 
 /// The codes that are no GREASE, in their order.

@@ -8,7 +8,7 @@ use std::fmt;
 use md5::{Digest, Md5};
 
 use super::grease::plain;
-use super::hello::{ClientHello, Extension, kind};
+use super::hello::ClientHello;
 
 /// The JA3 of a hello.
 ///
@@ -37,20 +37,12 @@ impl Ja3 {
     }
 
     fn with_extensions(hello: &ClientHello, extensions: Vec<u16>) -> Self {
-        let groups = match hello.extension(kind::SUPPORTED_GROUPS) {
-            Some(Extension::SupportedGroups(groups)) => groups.as_slice(),
-            _ => &[],
-        };
-        let formats = match hello.extension(kind::EC_POINT_FORMATS) {
-            Some(Extension::EcPointFormats(formats)) => formats.as_slice(),
-            _ => &[],
-        };
         let fields = [
             hello.legacy_version.to_string(),
             joined(plain(hello.cipher_suites.iter().copied())),
             joined(extensions),
-            joined(plain(groups.iter().copied())),
-            joined(formats.iter().copied()),
+            joined(plain(hello.supported_groups().iter().copied())),
+            joined(hello.ec_point_formats()),
         ];
         Ja3 {
             text: fields.join(","),

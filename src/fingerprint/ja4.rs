@@ -7,8 +7,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::grease::{is_grease, plain};
-use super::hello::{ClientHello, Extension, kind};
+use super::grease::plain;
+use super::hello::{ClientHello, kind};
 
 /// The JA4 of a hello.
 ///
@@ -24,32 +24,29 @@ pub struct Ja4 {
 impl Ja4 {
     /// JA4: cipher suites and extensions sorted, server_name and ALPN not among the extensions.
     pub fn of(hello: &ClientHello) -> Self {
-        Self::from_facts(&Facts::of(hello)).sorted()
+        let mut ja4 = Self::original(hello);
+        ja4.ciphers.sort_unstable();
+        ja4.extensions.sort_unstable();
+        // The head has both already.
+        ja4.extensions
+            .retain(|extension| ![kind::SERVER_NAME, kind::ALPN].contains(extension));
+        ja4
     }
 
     /// JA4 in the original order (`JA4_o`, and raw `JA4_ro`): everything in the hello's order, server_name and ALPN among the
     /// extensions.
     pub fn original(hello: &ClientHello) -> Self {
-        Self::from_facts(&Facts::of(hello))
-    }
-
-    /// The lists instead of their hashes: `JA4_r`, or `JA4_ro` of an [`original`](Self::original).
-    pub fn raw(&self) -> String {
-        format!("{}_{}_{}", self.head, hex(&self.ciphers), self.extension_text())
-    }
-
-    pub(super) fn from_facts(facts: &Facts<'_>) -> Self {
-        let ciphers = plain(facts.ciphers.iter().copied());
-        let extensions = plain(facts.extensions.iter().copied());
+        let ciphers = plain(hello.cipher_suites.iter().copied());
+        let extensions = plain(hello.extension_kinds());
         let domain = if extensions.contains(&kind::SERVER_NAME) {
             'd'
         } else {
             'i'
         };
-        let (first, last) = ends(facts.protocol);
+        let (first, last) = ends(hello.alpn_protocols().first().map_or(&[], Vec::as_slice));
         let head = format!(
             "t{}{domain}{:02}{:02}{first}{last}",
-            version(facts),
+            version(hello),
             ciphers.len().min(99),
             extensions.len().min(99),
         );
@@ -57,17 +54,13 @@ impl Ja4 {
             head,
             ciphers,
             extensions,
-            signatures: plain(facts.signatures.iter().copied()),
+            signatures: plain(hello.signature_algorithms().iter().copied()),
         }
     }
 
-    pub(super) fn sorted(mut self) -> Self {
-        self.ciphers.sort_unstable();
-        self.extensions.sort_unstable();
-        // The head has both already.
-        self.extensions
-            .retain(|extension| ![kind::SERVER_NAME, kind::ALPN].contains(extension));
-        self
+    /// The lists instead of their hashes: `JA4_r`, or `JA4_ro` of an [`original`](Self::original).
+    pub fn raw(&self) -> String {
+        format!("{}_{}_{}", self.head, hex(&self.ciphers), self.extension_text())
     }
 
     fn extension_text(&self) -> String {
@@ -89,48 +82,11 @@ impl fmt::Display for Ja4 {
     }
 }
 
-/// What JA4 is made of.
-#[derive(Default)]
-pub(super) struct Facts<'a> {
-    pub(super) legacy_version: u16,
-    pub(super) ciphers: &'a [u16],
-    pub(super) extensions: Vec<u16>,
-    /// The content of supported_versions.
-    pub(super) versions: Option<&'a [u16]>,
-    pub(super) signatures: &'a [u16],
-    /// The first protocol of ALPN.
-    pub(super) protocol: &'a [u8],
-}
-
-impl<'a> Facts<'a> {
-    fn of(hello: &'a ClientHello) -> Self {
-        let mut facts = Facts {
-            legacy_version: hello.legacy_version,
-            ciphers: &hello.cipher_suites,
-            extensions: hello.extension_kinds().collect(),
-            ..Facts::default()
-        };
-        for extension in hello.extensions() {
-            match extension {
-                Extension::SupportedVersions(versions) => facts.versions = Some(versions),
-                Extension::SignatureAlgorithms(schemes) => facts.signatures = schemes,
-                Extension::Alpn(protocols) => facts.protocol = protocols.first().map_or(&[], Vec::as_slice),
-                _ => {}
-            }
-        }
-        facts
-    }
-}
-
 /// The highest version offered, or "00" for one that has no name.
-fn version(facts: &Facts<'_>) -> &'static str {
-    let highest = match facts.versions {
-        Some(versions) => versions
-            .iter()
-            .copied()
-            .filter(|version| !is_grease(*version))
-            .max(),
-        None => Some(facts.legacy_version),
+fn version(hello: &ClientHello) -> &'static str {
+    let highest = match hello.supported_versions() {
+        Some(versions) => plain(versions.iter().copied()).into_iter().max(),
+        None => Some(hello.legacy_version),
     };
     match highest {
         Some(0x0304) => "13",

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hotpool::fingerprint::{
-    Binders, EncryptedClientHello, Extension, FoundHello, Ja3, Ja4, StatusRequest, hellos, kind,
+    Binders, EncryptedClientHello, Extension, FoundHello, Ja3, Ja4, StatusRequest, hellos,
 };
 
 /// How many captures there are; none goes missing unnoticed.
@@ -188,9 +188,8 @@ fn a_second_hello_answers_a_retry() {
         let [first, second] = found.as_slice() else {
             panic!("{name}: {} hellos", found.len());
         };
-        let groups = |found: &FoundHello| match found.hello.extension(kind::KEY_SHARE) {
-            Some(Extension::KeyShare(shares)) => shares.iter().map(|share| share.group).collect::<Vec<_>>(),
-            _ => panic!("{name}: no shares"),
+        let groups = |found: &FoundHello| -> Vec<u16> {
+            found.hello.key_shares().iter().map(|share| share.group).collect()
         };
         assert!(groups(first).contains(&0x11ec));
         assert!(!groups(first).contains(&asked_for));

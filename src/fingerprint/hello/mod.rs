@@ -3,6 +3,7 @@
 mod error;
 mod extension;
 pub mod kind;
+mod lists;
 mod parts;
 mod reader;
 mod writer;
