@@ -2,6 +2,7 @@
 //!
 //! - [`ClientHello`] reads a hello and writes it again, byte for byte; [`hellos`] finds the hellos in what a client sent.
 //! - [`Ja3`] and [`Ja4`] are the fingerprints that others will compute of it.
+//! - [`HelloSpec`] is the recipe of a hello, by hand or learned from captures.
 //! - GREASE values (RFC 8701), which a client draws at random to keep servers tolerant, are told apart by [`is_grease`].
 //!
 //! ```
@@ -32,6 +33,7 @@ mod hello;
 mod ja3;
 mod ja4;
 mod records;
+mod spec;
 
 pub use self::grease::{is_grease, is_grease_psk_mode};
 pub use self::hello::{
@@ -41,3 +43,4 @@ pub use self::hello::{
 pub use self::ja3::Ja3;
 pub use self::ja4::Ja4;
 pub use self::records::{FoundHello, Hellos, Record, hellos, to_records};
+pub use self::spec::{Code, EchGrease, HelloSpec, Slot, SpecError};

@@ -14,3 +14,4 @@ mod grammar;
 mod ja;
 mod random;
 mod second_opinion;
+mod spec;

@@ -1,8 +1,8 @@
 //! Whatever the bytes: no panic, and what is read is written again as it was; whatever the hello: what is written is read again.
 
 use hotpool::fingerprint::{
-    Binders, ClientHello, EncryptedClientHello, Extension, Ja3, Ja4, KeyShare, PreSharedKey, PskIdentity,
-    ServerName, StatusRequest, hellos, to_records,
+    Binders, ClientHello, EncryptedClientHello, Extension, HelloSpec, Ja3, Ja4, KeyShare, PreSharedKey,
+    PskIdentity, ServerName, StatusRequest, hellos, to_records,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -22,6 +22,10 @@ fn check_message(message: &[u8]) -> bool {
         assert_eq!(hello.is_truncated(), nth == 1);
         assert_eq!(hello.to_message().as_deref(), Ok(message));
         check_prints(&hello);
+        if let Ok(spec) = HelloSpec::from_client_hello(message) {
+            let ja4 = Ja4::of(&hello);
+            assert!([spec.ja4(), spec.ja4_resumed()].contains(&ja4), "{ja4}");
+        }
     }
     any
 }
