@@ -138,6 +138,17 @@ fn firefox_is_learned_with_the_ticket_that_it_drops() {
 }
 
 #[test]
+fn an_order_that_differs_is_found_beside_a_dropped_ticket() {
+    let mut resumed = capture("firefox-153esr-resume-01")[0].hello.clone();
+    // ALPN and status_request, which stand one place later in the fresh hello, behind its session_ticket.
+    resumed.extensions.as_mut().unwrap().swap(5, 6);
+    let captures = [resumed.to_message().unwrap(), bytes("firefox-153esr-00")];
+    let spec = HelloSpec::from_client_hellos(captures).unwrap();
+    assert_eq!(spec.slots()[5], Slot::Native(kind::SESSION_TICKET));
+    assert_eq!(spec.permuted(), 6..8);
+}
+
+#[test]
 fn padding_is_learned_as_a_rule() {
     for name in ["curl-7.88-00", "python311-00"] {
         assert_eq!(capture(name)[0].message.len(), 512);

@@ -52,8 +52,7 @@ impl ClientHello {
     /// Reads a handshake message, with its header, that is one whole ClientHello.
     ///
     /// # Errors
-    /// [`HelloError`] says what is wrong and where, and so does every deviation from the specification in the form of a list that has a
-    /// variant in [`Extension`].
+    /// [`HelloError`] says what is wrong and where. An extension that has a variant in [`Extension`] must be of that form to its last byte.
     pub fn from_message(message: &[u8]) -> Result<Self, HelloError> {
         let mut reader = Reader::new(message, 0);
         let declared = read_header(&mut reader)?;

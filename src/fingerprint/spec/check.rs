@@ -138,6 +138,7 @@ fn check_raw(extension: &Extension) -> Result {
         | Extension::EncryptThenMac
         | Extension::ExtendedMasterSecret
         | Extension::DelegatedCredentials(_)
+        // A server that makes use of it loses the connection, as one that asks unasked would.
         | Extension::PostHandshakeAuth
         | Extension::SignatureAlgorithmsCert(_)
         | Extension::TrustAnchors(_) => true,
