@@ -146,7 +146,7 @@ impl<'a> Target<'a> {
             return Target::from_uri(&uri).map(Target::into_owned);
         }
         let (host, port) = split(text)?;
-        Target::from_parts(host, port)
+        Target::from_parts(host, port, false)
     }
 
     fn from_uri(uri: &'a http::Uri) -> Result<Self, TargetError> {
@@ -156,19 +156,20 @@ impl<'a> Target<'a> {
             return Err(TargetError::UserInfo);
         }
         let (host, port) = split(authority)?;
-        Target::from_parts(host, port)
+        Target::from_parts(host, port, true)
     }
 
-    fn from_parts(host: Host<'a>, port: Option<&str>) -> Result<Self, TargetError> {
+    fn from_parts(host: Host<'a>, port: Option<&str>, url: bool) -> Result<Self, TargetError> {
         let port = port.map_or(Ok(DEFAULT_PORT), parse_port)?;
         let (host, literal) = match host {
-            Host::V6(text) => canonical_v6(text)?,
+            Host::V6(text) => canonical_v6(text, url)?,
             Host::Name(text) => canonical_name(text)?,
         };
         Ok(Target { host, port, literal })
     }
 
     fn from_ip(ip: IpAddr, port: u16) -> Target<'static> {
+        let ip = ip.to_canonical();
         Target {
             host: Cow::Owned(ip.to_string()),
             port,
@@ -240,11 +241,12 @@ impl<'a> From<&'a Target<'_>> for Target<'a> {
 }
 
 impl From<SocketAddr> for Target<'static> {
-    /// The address and port; a scope id becomes the zone.
+    /// The address and port; the scope id of a link-local address becomes its zone.
     fn from(addr: SocketAddr) -> Self {
         let mut target = Target::from_ip(addr.ip(), addr.port());
         if let SocketAddr::V6(v6) = addr
             && v6.scope_id() != 0
+            && v6.ip().is_unicast_link_local()
         {
             target.host = Cow::Owned(format!("{}%{}", v6.ip(), v6.scope_id()));
         }
@@ -315,29 +317,31 @@ fn parse_port(text: &str) -> Result<u16, TargetError> {
 
 type Canonical<'a> = (Cow<'a, str>, Option<IpAddr>);
 
-fn canonical_v6(text: &str) -> Result<Canonical<'_>, TargetError> {
+fn canonical_v6(text: &str, url: bool) -> Result<Canonical<'_>, TargetError> {
     let (address, zone) = match text.split_once('%') {
         // In a URL the percent sign is itself escaped (RFC 6874).
-        Some((address, zone)) => (
-            address,
-            Some(zone.strip_prefix("25").filter(|z| !z.is_empty()).unwrap_or(zone)),
-        ),
+        Some((address, zone)) if url => (address, Some(zone.strip_prefix("25").ok_or(TargetError::Zone)?)),
+        Some((address, zone)) => (address, Some(zone)),
         None => (text, None),
     };
     let ip: Ipv6Addr = address.parse().map_err(|_| TargetError::Ipv6)?;
-    let literal = Some(IpAddr::V6(ip));
     let Some(zone) = zone else {
-        return Ok((Cow::Owned(ip.to_string()), literal));
+        // An IPv4 address that is mapped into IPv6 is that IPv4 address: one peer, one name.
+        let ip = IpAddr::V6(ip).to_canonical();
+        return Ok((Cow::Owned(ip.to_string()), Some(ip)));
     };
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'@');
     if zone.is_empty() || !zone.bytes().all(legal) || !ip.is_unicast_link_local() {
         return Err(TargetError::Zone);
     }
-    Ok((Cow::Owned(format!("{ip}%{zone}")), literal))
+    Ok((Cow::Owned(format!("{ip}%{zone}")), Some(IpAddr::V6(ip))))
 }
 
 fn canonical_name(text: &str) -> Result<Canonical<'_>, TargetError> {
-    let text = text.strip_suffix('.').unwrap_or(text);
+    // Mapping knows four full stops; whichever it is, one may stand at the end.
+    let text = text
+        .strip_suffix(['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'])
+        .unwrap_or(text);
     if text.is_empty() {
         return Err(TargetError::Empty);
     }
@@ -369,13 +373,10 @@ fn to_ascii(text: &str) -> Result<Cow<'_, str>, TargetError> {
     }
     let name = idna::domain_to_ascii_cow(text.as_bytes(), idna::AsciiDenyList::URL)
         .map_err(|_| TargetError::Idna)?;
-    // Mapping may turn a character into something else than a name's: a full-width dot, an ideographic space.
+    // Mapping may turn a character into something else than a name's: an ideographic space, say.
     match name.chars().find(|&c| !legal(c)) {
         Some(wrong) => Err(TargetError::Character(wrong)),
-        None => Ok(match name.strip_suffix('.') {
-            Some(stripped) if !text.ends_with('.') => Cow::Owned(stripped.to_owned()),
-            _ => name,
-        }),
+        None => Ok(name),
     }
 }
 
@@ -460,8 +461,10 @@ mod tests {
             ("[::1]:8443", "[::1]:8443"),
             ("[2001:DB8:0:0::1]", "[2001:db8::1]"),
             ("fe80::1%eth0", "[fe80::1%eth0]"),
-            ("[fe80::1%25eth0]:8443", "[fe80::1%eth0]:8443"),
+            ("[fe80::1%251]:8443", "[fe80::1%251]:8443"),
             ("[fe80::1%25]", "[fe80::1%25]"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("[::ffff:7f00:1]:8443", "127.0.0.1:8443"),
             ("https://example.com/path?query", "example.com"),
             ("HTTPS://EXAMPLE.com:8443", "example.com:8443"),
             ("https://[::1]:8443/", "[::1]:8443"),
@@ -492,6 +495,8 @@ mod tests {
             ("a..b", TargetError::EmptyLabel),
             (".a", TargetError::EmptyLabel),
             ("a..", TargetError::EmptyLabel),
+            ("a\u{3002}.", TargetError::EmptyLabel),
+            ("a.\u{3002}", TargetError::EmptyLabel),
             ("-a.test", TargetError::Hyphen),
             ("a-.test", TargetError::Hyphen),
             (long_label.as_str(), TargetError::LabelTooLong(64)),
@@ -554,6 +559,24 @@ mod tests {
         assert!(matches!(target.socket_addr(ip), Ok(SocketAddr::V6(addr)) if addr.scope_id() == 1));
         let target = Target::try_from("fe80::1%no-such-link").expect("well formed");
         assert!(target.socket_addr(ip).is_err());
+        let wide = Target::from(SocketAddr::V6(SocketAddrV6::new(
+            "fd00::1".parse().expect("ip"),
+            443,
+            0,
+            7,
+        )));
+        assert_eq!(
+            wide.to_string(),
+            "[fd00::1]",
+            "only a link-local address has a zone"
+        );
+        let long = Target::from(SocketAddr::V6(SocketAddrV6::new(
+            "fe80::1".parse().expect("ip"),
+            443,
+            0,
+            251,
+        )));
+        assert_eq!(Target::try_from(long.to_string().as_str()), Ok(long.clone()));
         let back = Target::from(SocketAddr::V6(SocketAddrV6::new(
             "fe80::1".parse().expect("ip"),
             443,
