@@ -56,7 +56,8 @@ impl Builder {
 
     /// A whole TLS configuration, in place of roots, client identity and provider. Its ALPN list is replaced and 0-RTT is turned off.
     ///
-    /// Its session store serves connections that offer both protocols; those that require one do without resumption. Its verifier
+    /// rustls looks sessions up by host name alone, so its session store serves one kind of connection: those that offer both protocols, to
+    /// the first port that the pool dials. The others do without resumption. Its verifier
     /// is its own, so a self-signed certificate is told apart from one of an unknown issuer only if that verifier does.
     pub fn tls_config(mut self, config: impl Into<Arc<ClientConfig>>) -> Self {
         self.tls.whole = Some(config.into());

@@ -1,7 +1,8 @@
 //! One handshake, with the configuration of its identity.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
@@ -15,10 +16,13 @@ use super::error::handshake_error;
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::Protocol;
 use crate::identity::Require;
+use crate::sync::Mutex;
 use crate::target::Target;
 
-/// Sessions remembered for each identity.
-const SESSIONS: usize = 1024;
+/// Sessions remembered for each identity and port.
+const SESSIONS: usize = 256;
+/// Identities and ports whose sessions are remembered; one more, and all sessions are forgotten.
+const MOST_CONFIGS: usize = 256;
 
 /// What a handshake agreed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,36 +36,58 @@ pub struct TlsInfo {
     pub resumed: bool,
 }
 
-/// Makes TLS connections. One configuration for each set of protocols on offer, and each with a session store of its own: a ticket is never
-/// offered under another identity.
+/// Makes TLS connections.
+///
+/// One configuration for each identity (the protocols on offer) and port, each with a session store of its own, because rustls looks
+/// sessions up by the server's name alone: so a ticket is never offered under another identity, nor to another port of the same host. Verifier
+/// and client certificate are shared by all, as rustls demands of sessions that it resumes.
 pub(crate) struct Connector {
-    any: Arc<ClientConfig>,
-    http1: Arc<ClientConfig>,
-    http2: Arc<ClientConfig>,
+    base: ClientConfig,
+    /// Whether `base` came whole from the caller, with a store of its own.
+    whole: bool,
+    /// The port whose connections use that store: the first that is dialled.
+    first_port: OnceLock<u16>,
+    configs: Mutex<HashMap<(Require, u16), Arc<ClientConfig>>>,
 }
 
 impl Connector {
     pub(crate) fn new(parts: TlsParts) -> Result<Self, ConfigError> {
-        // A whole configuration may have had its sessions turned off, which it cannot be asked: its store stays with the identity that
-        // offers both protocols, and the others do without.
-        let own_store = parts.whole.is_none();
+        let whole = parts.whole.is_some();
         let base = parts.into_config()?;
-        let derive = |require: Require, keeps_store: bool| {
-            let mut config = base.clone();
-            config.alpn_protocols = require.offers().iter().map(|p| p.alpn().into()).collect();
-            config.enable_early_data = false;
-            if own_store {
-                config.resumption = Resumption::in_memory_sessions(SESSIONS);
-            } else if !keeps_store {
-                config.resumption = Resumption::disabled();
-            }
-            Arc::new(config)
-        };
         Ok(Connector {
-            any: derive(Require::Any, true),
-            http1: derive(Require::Http1, false),
-            http2: derive(Require::Http2, false),
+            base,
+            whole,
+            first_port: OnceLock::new(),
+            configs: Mutex::default(),
         })
+    }
+
+    fn config(&self, require: Require, port: u16) -> Arc<ClientConfig> {
+        let mut configs = self.configs.lock();
+        if let Some(config) = configs.get(&(require, port)) {
+            return Arc::clone(config);
+        }
+        if configs.len() >= MOST_CONFIGS {
+            configs.clear();
+        }
+        let config = Arc::new(self.derive(require, port));
+        configs.insert((require, port), Arc::clone(&config));
+        config
+    }
+
+    fn derive(&self, require: Require, port: u16) -> ClientConfig {
+        let mut config = self.base.clone();
+        config.alpn_protocols = require.offers().iter().map(|p| p.alpn().into()).collect();
+        config.enable_early_data = false;
+        // A whole configuration may have had its sessions turned off, which it cannot be asked: its store stays with one identity and
+        // port, and the others do without.
+        let first = *self.first_port.get_or_init(|| port);
+        match (self.whole, (require, port) == (Require::Any, first)) {
+            (false, _) => config.resumption = Resumption::in_memory_sessions(SESSIONS),
+            (true, false) => config.resumption = Resumption::disabled(),
+            (true, true) => {}
+        }
+        config
     }
 
     /// Shakes hands with `target` over `stream`; answers the protocol that ALPN settled.
@@ -76,13 +102,9 @@ impl Connector {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let config = match require {
-            Require::Any => &self.any,
-            Require::Http1 => &self.http1,
-            Require::Http2 => &self.http2,
-        };
+        let config = self.config(require, target.port());
         let name = server_name(target)?;
-        let stream = TlsConnector::from(Arc::clone(config))
+        let stream = TlsConnector::from(config)
             .connect(name, stream)
             .await
             .map_err(handshake_error)?;
