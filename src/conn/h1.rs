@@ -46,6 +46,8 @@ impl H1 {
     /// Whether another caller may have it.
     pub(crate) fn verdict(&self) -> Result<(), CloseReason> {
         match self.state {
+            // What TLS has taken and not sent yet belongs to an exchange that is not over.
+            State::Clean if self.stream.get_ref().1.wants_write() => Err(CloseReason::NotClean),
             State::Clean => Ok(()),
             State::Touched => Err(CloseReason::NotClean),
             State::Broken(reason) => Err(reason),
@@ -59,6 +61,8 @@ impl H1 {
             Pin::new(&mut self.stream).poll_fill_buf(cx).map_ok(<[u8]>::len)
         })));
         match look.poll(cx) {
+            // Half a record is a byte that nobody asked for, though TLS cannot show it yet.
+            Poll::Pending if !self.stream.get_ref().0.at_boundary() => Err(CloseReason::StrayBytes),
             Poll::Pending => Ok(()),
             Poll::Ready(Ok(0)) => Err(CloseReason::PeerClosed),
             Poll::Ready(Ok(_)) => Err(CloseReason::StrayBytes),

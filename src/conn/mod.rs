@@ -3,6 +3,7 @@
 mod h1;
 mod h2;
 mod info;
+mod records;
 
 use std::task::{Context, Waker};
 
@@ -10,10 +11,11 @@ pub(crate) use self::h1::H1;
 pub(crate) use self::h2::{Driver, H2Handle, News, handshake};
 pub use self::h2::{H2, H2Response};
 pub use self::info::ConnInfo;
+pub(crate) use self::records::Records;
 use crate::event::CloseReason;
 
 /// What runs below TLS.
-pub(crate) type Transport = tokio::net::TcpStream;
+pub(crate) type Transport = Records<tokio::net::TcpStream>;
 /// What runs below HTTP.
 pub(crate) type Tls = tokio_rustls::client::TlsStream<Transport>;
 
