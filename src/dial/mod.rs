@@ -6,10 +6,11 @@ mod tcp;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) use self::progress::Progress;
 use crate::clock::{Clock, Moment, before};
-use crate::conn::{ConnInfo, Driver, H1, Wire, handshake};
+use crate::conn::{ConnInfo, Driver, H1, Records, Wire, handshake};
 pub(crate) use crate::dns::Answer;
 use crate::dns::{Resolve, ResolveError};
 use crate::error::{Error, ErrorKind, Phase};
@@ -41,7 +42,10 @@ impl Dialler {
         match before(&*self.clock, deadline, question).await {
             None => Err(error(ErrorKind::Timeout)),
             Some(Ok(answer)) if answer.addresses.is_empty() => Err(error(ErrorKind::NameNotFound)),
-            Some(Ok(answer)) => Ok(answer),
+            Some(Ok(answer)) => Ok(Answer {
+                addresses: usable(&answer.addresses),
+                ..answer
+            }),
             Some(Err(problem)) => {
                 let kind = match problem {
                     ResolveError::NotFound => ErrorKind::NameNotFound,
@@ -84,13 +88,18 @@ impl Dialler {
         let io_error = |error| Error::from_io(Phase::Connect, error);
         progress.reach(Phase::Connect);
         let began = self.clock.now();
-        let remote = target.socket_addr(ip).map_err(io_error)?;
+        // A zone without an interface is this machine's affair.
+        let no_zone = |error| Error::new(ErrorKind::LocalResource, Phase::Connect).with_source(error);
+        let remote = target.socket_addr(ip).map_err(no_zone)?;
         let stream = tcp::connect(remote).await.map_err(io_error)?;
         let local = stream.local_addr().map_err(io_error)?;
         let connected = self.clock.now();
 
         progress.reach(Phase::Tls);
-        let (stream, protocol, tls) = self.connector.connect(target, require, stream).await?;
+        let (stream, protocol, tls) = self
+            .connector
+            .connect(target, require, Records::new(stream))
+            .await?;
         let secured = self.clock.now();
 
         progress.reach(Phase::Http2);
@@ -112,5 +121,49 @@ impl Dialler {
             tls_time: secured.since(connected),
         };
         Ok(Dialled { wire, driver, info })
+    }
+}
+
+/// How many addresses of one name are used.
+const MOST_ADDRESSES: usize = 32;
+
+/// An answer's addresses, each once and in its one form: an IPv4 address that came mapped into IPv6 counts as itself.
+fn usable(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let mut usable = Vec::new();
+    for ip in addresses.iter().map(IpAddr::to_canonical) {
+        if !usable.contains(&ip) && usable.len() < MOST_ADDRESSES {
+            usable.push(ip);
+        }
+    }
+    usable
+}
+
+/// How long one attempt may take: the setting, or its share of what is left of the dial.
+pub(crate) fn attempt_time(left: Duration, attempts_left: u32, most: Duration) -> Duration {
+    most.min(left / attempts_left.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_used_once_in_their_own_form_and_not_without_end() {
+        let plain: IpAddr = "192.0.2.1".parse().expect("an address");
+        let mapped: IpAddr = "::ffff:192.0.2.1".parse().expect("an address");
+        assert_eq!(usable(&[mapped, plain]), [plain]);
+        let many: Vec<IpAddr> = (0..1000_u32)
+            .map(|n| std::net::Ipv4Addr::from(n).into())
+            .collect();
+        assert_eq!(usable(&many), &many[..32]);
+    }
+
+    #[test]
+    fn an_attempt_leaves_time_for_the_others() {
+        let second = Duration::from_secs(1);
+        assert_eq!(attempt_time(30 * second, 3, 10 * second), 10 * second);
+        assert_eq!(attempt_time(5 * second, 2, 10 * second), 5 * second / 2);
+        assert_eq!(attempt_time(5 * second, 1, 10 * second), 5 * second);
+        assert_eq!(attempt_time(5 * second, 0, 10 * second), 5 * second);
     }
 }

@@ -10,7 +10,7 @@ use super::host::{self, Host, Live};
 use super::inner::Inner;
 use crate::clock::{Moment, before};
 use crate::conn::{Driver, News};
-use crate::dial::{Answer, Dialled, Progress};
+use crate::dial::{Answer, Dialled, Progress, attempt_time};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::machine::{Cause, ConnId, DialId, DialOrder, OriginId};
@@ -102,7 +102,9 @@ fn begin(host: &mut Host, now: Moment, dial: DialId) -> Option<Begun> {
         host.dials.remove(&dial);
         return None;
     }
-    let stale = now >= host.fresh_until && !std::mem::replace(&mut host.resolving, true);
+    // A host that was only ever asked for at a pinned address has nothing to refresh.
+    let known = host.machine.addresses().next().is_some();
+    let stale = known && now >= host.fresh_until && !std::mem::replace(&mut host.resolving, true);
     Some(Begun {
         target: host.target.clone(),
         progress,
@@ -176,16 +178,20 @@ impl DialJob {
             .clone()
             .into_iter()
             .filter(|&ip| Some(ip) != first);
-        let mut tried = 0;
-        for ip in first.into_iter().chain(others) {
-            if tried == self.inner.config.dial_attempts || self.inner.clock().now() >= deadline {
+        let candidates: Vec<_> = first.into_iter().chain(others).collect();
+        let mut left = u32::try_from(candidates.len())
+            .unwrap_or(u32::MAX)
+            .min(self.inner.config.dial_attempts);
+        for ip in candidates {
+            if left == 0 || self.inner.clock().now() >= deadline {
                 break;
             }
             if !self.reserve(ip) {
                 continue;
             }
-            tried += 1;
-            match self.attempt(ip, deadline).await {
+            let attempt = self.attempt(ip, deadline, left).await;
+            left -= 1;
+            match attempt {
                 Ok(dialled) => return self.won(ip, dialled),
                 Err(error) => self.lost(ip, error),
             }
@@ -201,9 +207,10 @@ impl DialJob {
         self.holds == Some(ip)
     }
 
-    async fn attempt(&self, ip: IpAddr, deadline: Moment) -> Result<Dialled, Error> {
+    async fn attempt(&self, ip: IpAddr, deadline: Moment, attempts: u32) -> Result<Dialled, Error> {
         let inner = &self.inner;
-        let deadline = deadline.min(inner.clock().now() + inner.config.attempt_timeout);
+        let now = inner.clock().now();
+        let deadline = now + attempt_time(deadline.since(now), attempts, inner.config.attempt_timeout);
         inner
             .dialler
             .attempt(&self.target, ip, self.order.require, deadline, &self.progress)

@@ -52,11 +52,14 @@ impl Inner {
         let known = self
             .with_host(origin, |host, _| host.machine.addresses().next().is_some())
             .unwrap_or(false);
-        if !known {
+        if !known && order.pin.is_none() {
             let answer = self.dialler.resolve(target, deadline).await?;
-            self.with_target(target, |host, now| host.learn(now, &answer));
+            // The host may have been forgotten meanwhile, or the pool closed.
+            let origin = self.origin(target)?;
+            self.with_host(origin, |host, now| host.learn(now, &answer));
         }
-        let ordered = self.with_target(target, |host, now| order_dials(host, now, order.want(), warm));
+        let origin = self.origin(target)?;
+        let ordered = self.with_host(origin, |host, now| order_dials(host, now, order.want(), warm));
         let mut report = WarmReport::default();
         for dial in ordered.unwrap_or_default() {
             match before(self.clock(), deadline, dial).await {
@@ -87,13 +90,14 @@ fn order_dials(host: &mut Host, now: Moment, want: Want, warm: Warm) -> Vec<ones
             .filter(|conn| conn.identity == want.identity);
         serves.filter(|conn| ip.is_none_or(|ip| ip == conn.ip)).count()
     };
+    let most = host.machine.limits().max_per_host as usize;
     let mut missing: Vec<Option<IpAddr>> = Vec::new();
     match warm {
-        Warm::Count(count) => missing.resize(count.saturating_sub(there(host, None)), None),
+        Warm::Count(count) => missing.resize(count.min(most).saturating_sub(there(host, None)), None),
         Warm::EveryIp(count) => {
             let addresses: Vec<_> = host.machine.addresses().collect();
             for ip in addresses {
-                let short = count.saturating_sub(there(host, Some(ip)));
+                let short = count.min(most).saturating_sub(there(host, Some(ip)));
                 missing.extend(std::iter::repeat_n(Some(ip), short));
             }
         }

@@ -35,7 +35,7 @@ impl GetOptions {
 
     /// Only a connection to this address will do. It need not be one that the target's name resolves to.
     pub fn ip(mut self, ip: IpAddr) -> Self {
-        self.order.pin = Some(ip);
+        self.order.pin = Some(ip.to_canonical());
         self
     }
 

@@ -12,6 +12,7 @@ mod support;
 mod common;
 
 mod age;
+mod boundaries;
 mod cancel;
 mod certificates;
 mod close;
