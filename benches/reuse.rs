@@ -104,7 +104,9 @@ impl Bench {
             After::Put => 1,
             After::Discard => leases,
         };
-        let counters = self.pool.stats().counters;
+        let stats = self.pool.stats();
+        assert_eq!(stats.idle, u32::from(after == After::Put), "hot connections left");
+        let counters = stats.counters;
         assert_eq!(counters.gets, leases, "leases");
         assert_eq!(counters.opened, dials, "connections opened");
         assert_eq!(
@@ -175,11 +177,15 @@ fn reuse(criterion: &mut Criterion) {
     for (protocol, require) in PROTOCOLS {
         let name = format!("lease/{protocol}");
         let (bench, runtime) = (Bench::new(require), runtime());
+        runtime.block_on(bench.borrow()); // dials
         group.bench_function(&name, |b| b.to_async(&runtime).iter(|| bench.borrow()));
         runtime.block_on(bench.vouch(&name, After::Put));
         for (kind, after) in [("hot", After::Put), ("cold", After::Discard)] {
             let name = format!("{kind}/{protocol}");
             let (bench, runtime) = (Bench::new(require), self::runtime());
+            if after == After::Put {
+                runtime.block_on(bench.borrow());
+            }
             group.bench_function(&name, |b| b.to_async(&runtime).iter(|| bench.exchange(after)));
             runtime.block_on(bench.vouch(&name, after));
         }

@@ -57,8 +57,6 @@ pub enum ErrorKind {
     NoRuntime,
     /// The connection's protocol does not offer this.
     Unsupported,
-    /// This lease has a stream open already.
-    Busy,
     /// Any other failure of reading or writing.
     Io,
 }
@@ -89,7 +87,6 @@ impl ErrorKind {
             ErrorKind::Closed => "closed",
             ErrorKind::NoRuntime => "no_runtime",
             ErrorKind::Unsupported => "unsupported",
-            ErrorKind::Busy => "busy",
             ErrorKind::Io => "io",
         }
     }
@@ -118,7 +115,6 @@ impl ErrorKind {
             ErrorKind::Closed => "the pool is closed",
             ErrorKind::NoRuntime => "no tokio runtime with I/O and time is running here",
             ErrorKind::Unsupported => "not offered by this connection's protocol",
-            ErrorKind::Busy => "this lease has a stream open already",
             ErrorKind::Io => "reading or writing failed",
         }
     }

@@ -4,7 +4,8 @@
 //!
 //! Start at [`HotConnPool::builder`]. A [`Target`] says where to, [`GetOptions`] how; a [`HotConn`] is what you get, [`Returned`] what
 //! became of it; [`Error`] names the phase and the trouble. [`PoolConfig`] has every limit, [`Stats`] every count, and
-//! [`ConnectionManager`] the view inside. [`Resolve`] and [`clock::Clock`] are the seams.
+//! [`ConnectionManager`] the view inside. [`Resolve`] and [`clock::Clock`] are the seams. [`fingerprint`] reads TLS
+//! hellos and what they tell of their client.
 //!
 //! [`h2`], [`http`] and [`rustls`] are re-exported because their types stand in this API.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -17,6 +18,7 @@ mod dns;
 mod error;
 mod event;
 mod fault;
+pub mod fingerprint;
 mod identity;
 #[cfg(not(any(test, feature = "__internals")))]
 #[expect(

@@ -22,6 +22,10 @@ pub(crate) struct Rt {
     drivers: CancellationToken,
 }
 
+/// A runtime to start tasks on.
+#[derive(Clone)]
+pub(crate) struct Home(Handle);
+
 /// Why a task was not started. It was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotSpawned {
@@ -42,35 +46,51 @@ impl Rt {
         }
     }
 
-    /// Starts a job.
-    pub(crate) fn job(&self, job: impl Future<Output = ()> + Send + 'static) -> Result<(), NotSpawned> {
-        self.spawn(&self.jobs, job)
+    /// The runtime of the caller, to start something there later.
+    pub(crate) fn here(&self) -> Option<Home> {
+        Handle::try_current().ok().map(Home)
     }
 
-    /// Starts the driver of a connection.
+    /// Starts a job: at `home`, or else where the caller runs.
+    pub(crate) fn job(
+        &self,
+        home: Option<&Home>,
+        job: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), NotSpawned> {
+        self.spawn(&self.jobs, home, job)
+    }
+
+    /// Starts the driver of a connection, where the caller runs.
     pub(crate) fn driver(&self, driver: impl Future<Output = ()> + Send + 'static) -> Result<(), NotSpawned> {
-        self.spawn(&self.drivers, driver)
+        self.spawn(&self.drivers, None, driver)
+    }
+
+    /// How many tasks have not ended.
+    pub(crate) fn alive(&self) -> usize {
+        self.tracker.len()
     }
 
     fn spawn(
         &self,
         until: &CancellationToken,
+        home: Option<&Home>,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), NotSpawned> {
         if until.is_cancelled() {
             return Err(NotSpawned::Closed);
         }
-        let runtime = self.runtime()?;
+        let runtime = home.map_or_else(|| self.runtime(), |home| Ok(home.0.clone()))?;
         let task = until.clone().run_until_cancelled_owned(task);
         drop(self.tracker.spawn_on(task, &runtime));
         Ok(())
     }
 
     /// Whether a job would start.
-    pub(crate) fn check(&self) -> Result<(), NotSpawned> {
-        match self.jobs.is_cancelled() {
-            true => Err(NotSpawned::Closed),
-            false => self.runtime().map(drop),
+    pub(crate) fn check(&self, home: Option<&Home>) -> Result<(), NotSpawned> {
+        match (self.jobs.is_cancelled(), home) {
+            (true, _) => Err(NotSpawned::Closed),
+            (false, Some(_)) => Ok(()),
+            (false, None) => self.runtime().map(drop),
         }
     }
 
@@ -124,7 +144,7 @@ mod tests {
 
     #[test]
     fn outside_a_runtime_nothing_starts() {
-        assert_eq!(Rt::new().job(async {}), Err(NotSpawned::NoRuntime));
+        assert_eq!(Rt::new().job(None, async {}), Err(NotSpawned::NoRuntime));
     }
 
     #[test]
@@ -133,9 +153,9 @@ mod tests {
             .build()
             .expect("runtime");
         let rt = Rt::new();
-        runtime.block_on(async { rt.job(async {}).expect("inside") });
+        runtime.block_on(async { rt.job(None, async {}).expect("inside") });
         let (told, heard) = tokio::sync::oneshot::channel();
-        rt.job(async move { assert_eq!(told.send(()), Ok(())) })
+        rt.job(None, async move { assert_eq!(told.send(()), Ok(())) })
             .expect("the home runtime");
         assert_eq!(runtime.block_on(heard), Ok(()));
     }
@@ -145,11 +165,11 @@ mod tests {
         let rt = Rt::new();
         let alive = || Handle::current().metrics().num_alive_tasks();
         let before = alive();
-        rt.job(std::future::pending()).expect("inside a runtime");
+        rt.job(None, std::future::pending()).expect("inside a runtime");
         rt.driver(std::future::pending()).expect("inside a runtime");
         assert_eq!(alive(), before + 2);
         rt.cancel_jobs();
-        assert_eq!(rt.job(async {}), Err(NotSpawned::Closed));
+        assert_eq!(rt.job(None, async {}), Err(NotSpawned::Closed));
         rt.driver(async {}).expect("drivers may still start");
         rt.cancel();
         rt.idle().await;

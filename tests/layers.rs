@@ -30,6 +30,8 @@ const GUARDED: &[&str] = &[
     "parking_lot",
     "rustix",
     "idna",
+    "md5",
+    "sha2",
 ];
 
 const ROOMS: &[Room] = &[
@@ -43,6 +45,7 @@ const ROOMS: &[Room] = &[
     Room("sync", &[], &["parking_lot"]),
     Room("target", &[], &["idna", "rustix"]),
     Room("machine", GROUND, &[]),
+    Room("fingerprint", GROUND, &["md5", "sha2"]),
     Room(
         "tls",
         GROUND,
@@ -82,18 +85,18 @@ const ROOMS: &[Room] = &[
     ),
 ];
 
-/// Rooms in which the machine's purity also rules out these modules of the standard library and of the ground.
-const PURE: &[(&str, &[&str])] = &[(
-    "machine",
-    &[
-        "std::thread",
-        "std::net::Tcp",
-        "std::time::Instant",
-        "std::time::SystemTime",
-        "crate::rt",
-        "crate::sync",
-    ],
-)];
+/// Modules of the standard library and of the ground that are no part of a pure room.
+const IMPURE: &[&str] = &[
+    "std::thread",
+    "std::net::Tcp",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "crate::rt",
+    "crate::sync",
+];
+
+/// Rooms that neither wait, nor do I/O, nor read a clock.
+const PURE: &[(&str, &[&str])] = &[("machine", IMPURE), ("fingerprint", IMPURE)];
 
 #[test]
 fn rooms_import_only_what_stands_below_them() {
@@ -146,6 +149,22 @@ fn a_planted_violation_is_found() {
             "machine names std::time::Instant",
         ),
         ("machine/mod.rs", "use crate::rt::Rt;", "machine names crate::rt"),
+        (
+            "fingerprint/ja3.rs",
+            "use std::time::SystemTime;",
+            "fingerprint names std::time::SystemTime",
+        ),
+        (
+            "fingerprint/mod.rs",
+            "use rustls::CipherSuite;",
+            "fingerprint names rustls",
+        ),
+        (
+            "fingerprint/hello/mod.rs",
+            "use crate::tls::Trust;",
+            "fingerprint imports tls",
+        ),
+        ("conn/mod.rs", "use sha2::Sha256;", "conn names sha2"),
         (
             "dns/mod.rs",
             "use {crate::{tls::TlsInfo}, std::fmt};",

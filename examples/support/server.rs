@@ -158,7 +158,7 @@ fn tls() -> Result<(CertificateDer<'static>, TlsAcceptor), Box<dyn Error>> {
 }
 
 /// The cryptography that the crate is built with; aws-lc-rs where both are.
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     #[cfg(feature = "aws-lc-rs")]
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
@@ -14,7 +14,7 @@ use super::warm::{Warm, WarmReport};
 use super::{HotConn, Order};
 use crate::clock::before;
 use crate::conn::ConnInfo;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Phase};
 use crate::target::Target;
 
 /// The connections of a pool, by host and by IP: lends them, takes them back, shows them.
@@ -24,7 +24,11 @@ use crate::target::Target;
 pub struct ConnectionManager {
     inner: Arc<Inner>,
     closing: Arc<OnceCell<CloseReport>>,
+    before_closing: Arc<OnceLock<u64>>,
 }
+
+/// What tasks get, beyond the time that `close` has, to notice that they were cancelled.
+const LAST_CALL: Duration = Duration::from_millis(250);
 
 /// What came of closing a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub struct CloseReport {
     pub closed: usize,
     /// Leases that had not come home when the time was over. Their connections close when they do.
     pub leases_left: usize,
+    /// Tasks that had not ended, on a runtime that nobody drives any more.
+    pub tasks_left: usize,
     /// How long it took.
     pub took: Duration,
 }
@@ -43,6 +49,7 @@ impl ConnectionManager {
         ConnectionManager {
             inner,
             closing: Arc::default(),
+            before_closing: Arc::default(),
         }
     }
 
@@ -50,13 +57,17 @@ impl ConnectionManager {
         let inner = &self.inner;
         let want = order.want();
         let mut deadline = None;
-        loop {
-            let mut place = match inner.ask(target, want)? {
-                Asked::Ready(conn) => match conn.alive() {
+        // Connections that died between their handshake and the first look: a peer that ends them all must not be dialled for ever.
+        let mut stillborn: Vec<Error> = Vec::new();
+        while stillborn.len() < inner.config.dial_attempts as usize {
+            let mut place = match inner.ask(target, want) {
+                Ok(Asked::Ready(conn)) => match self.look(target, conn)? {
                     Some(conn) => return Ok(conn),
                     None => continue,
                 },
-                Asked::Line(place) => place,
+                Ok(Asked::Line(place)) => place,
+                // Blocked because of what has just happened here: that is the better answer.
+                Err(error) => return Err(stillborn.pop().unwrap_or(error)),
             };
             // The clock is read for the deadline only when there is something to wait for.
             let limit = order.timeout.unwrap_or(inner.config.acquire_timeout);
@@ -66,18 +77,30 @@ impl ConnectionManager {
                 Some(granted) => granted?,
                 None => return Err(self.out_of_time(target)),
             }
-            if let Some(conn) = place.take().and_then(HotConn::alive) {
-                return Ok(conn);
+            match place.take().map(|conn| self.look(target, conn)) {
+                Some(Ok(Some(conn))) => return Ok(conn),
+                Some(Ok(None)) => {}
+                Some(Err(error)) => stillborn.push(error),
+                None => {
+                    stillborn.push(Error::new(ErrorKind::ConnectionReset, Phase::Acquire).with_target(target))
+                }
             }
         }
+        Err(stillborn
+            .pop()
+            .unwrap_or_else(|| Error::new(ErrorKind::ConnectionReset, Phase::Acquire)))
+    }
+
+    fn look(&self, target: &Target<'_>, conn: HotConn) -> Result<Option<HotConn>, Error> {
+        conn.alive().map_err(|error| error.with_target(target))
     }
 
     pub(crate) fn try_get(&self, target: &Target<'_>, order: Order) -> Result<Option<HotConn>, Error> {
         if self.inner.is_closed() {
-            return Err(Error::new(ErrorKind::Closed, crate::error::Phase::Acquire).with_target(target));
+            return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target));
         }
         while let Some(conn) = self.inner.try_ask(target, order.want()) {
-            if let Some(conn) = conn.alive() {
+            if let Some(conn) = self.look(target, conn)? {
                 return Ok(Some(conn));
             }
         }
@@ -98,7 +121,7 @@ impl ConnectionManager {
             host.counters.timeouts += 1;
             host.phase()
         });
-        Error::new(ErrorKind::Timeout, phase.unwrap_or(crate::error::Phase::Acquire)).with_target(target)
+        Error::new(ErrorKind::Timeout, phase.unwrap_or(Phase::Acquire)).with_target(target)
     }
 
     /// The live connections of one host, in no order. Empty if the host is unknown.
@@ -166,7 +189,10 @@ impl ConnectionManager {
         let inner = &self.inner;
         let began = inner.clock().now();
         let deadline = began + inner.config.close_timeout;
-        let closed_before = inner.stats().counters.closed();
+        // Of the first who tried to close, if this one goes on where that one was dropped.
+        let before_closing = *self
+            .before_closing
+            .get_or_init(|| inner.stats().counters.closed());
         self.shut();
         let over = async {
             self.emptied().await;
@@ -174,11 +200,17 @@ impl ConnectionManager {
         };
         inner.rt.inside(before(inner.clock(), deadline, over)).await;
         inner.rt.cancel();
-        inner.rt.idle().await;
+        // Tasks that were cancelled end when their runtime next polls them: one that nobody drives is not waited for.
+        let last = inner.clock().now() + LAST_CALL;
+        inner
+            .rt
+            .inside(before(inner.clock(), last, inner.rt.idle()))
+            .await;
         let stats = inner.stats();
         CloseReport {
-            closed: usize::try_from(stats.counters.closed() - closed_before).unwrap_or(usize::MAX),
+            closed: usize::try_from(stats.counters.closed() - before_closing).unwrap_or(usize::MAX),
             leases_left: stats.leases as usize,
+            tasks_left: inner.rt.alive(),
             took: inner.clock().now().since(began),
         }
     }
@@ -219,7 +251,7 @@ impl Inner {
         for shard in &self.shards {
             for host in shard.lock().hosts_mut() {
                 host.machine.close(now);
-                work.push((host.id, host.drain()));
+                work.push((host.id, host.drain(now)));
             }
         }
         for (origin, todo) in work {

@@ -2,32 +2,32 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::host::{self, Host, Live};
 use super::inner::Inner;
-use crate::clock::Moment;
+use crate::clock::{Moment, before};
 use crate::conn::{Driver, News};
 use crate::dial::{Answer, Dialled, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::machine::{Cause, ConnId, DialId, DialOrder, OriginId};
-use crate::rt::NotSpawned;
+use crate::rt::{Home, NotSpawned};
 use crate::target::Target;
 
 /// Starts to resolve the name of a host; the answer goes to its machine.
 pub(super) fn resolve(inner: &Arc<Inner>, origin: OriginId) {
-    let Some(target) = inner.with_host(origin, |host, _| host.target.clone()) else {
-        return;
-    };
+    let known = inner.with_host(origin, |host, _| (host.target.clone(), host.home.clone()));
+    let Some((target, home)) = known else { return };
     let mut question = Question {
         inner: Arc::clone(inner),
         origin,
         target,
         answered: false,
     };
-    if let Err(problem) = inner.rt.check() {
+    if let Err(problem) = inner.rt.check(home.as_ref()) {
         return question.answer(Err(not_spawned(problem).with_target(&question.target)));
     }
     let job = async move {
@@ -36,7 +36,7 @@ pub(super) fn resolve(inner: &Arc<Inner>, origin: OriginId) {
         let answer = inner.dialler.resolve(&question.target, deadline).await;
         question.answer(answer);
     };
-    let _ = inner.rt.job(job); // one that did not start has been dropped, and has answered
+    let _ = inner.rt.job(home.as_ref(), job); // one that did not start has been dropped, and has answered
 }
 
 /// A resolution under way: dropped without an answer, it has failed.
@@ -53,11 +53,7 @@ impl Question {
         self.inner.with_host(self.origin, |host, now| {
             host.resolving = false;
             match answer {
-                Ok(answer) => {
-                    host.fresh_until = now + answer.ttl.clamp(SHORTEST_TTL, LONGEST_TTL);
-                    host.unresolved = None;
-                    host.machine.resolved(now, &answer.addresses);
-                }
+                Ok(answer) => host.learn(now, &answer),
                 Err(error) => {
                     host.counters.count_failure(Phase::Resolve);
                     host.unresolved = Some(error);
@@ -67,10 +63,6 @@ impl Question {
         });
     }
 }
-
-/// The bounds on how long an answer of DNS is believed, whatever it says.
-const SHORTEST_TTL: std::time::Duration = std::time::Duration::from_secs(5);
-const LONGEST_TTL: std::time::Duration = std::time::Duration::from_secs(1800);
 
 impl Drop for Question {
     fn drop(&mut self) {
@@ -95,6 +87,30 @@ pub(super) fn not_spawned(problem: NotSpawned) -> Error {
     }
 }
 
+/// What a dial needs of its host.
+struct Begun {
+    target: Target<'static>,
+    progress: Arc<Progress>,
+    home: Option<Home>,
+    /// Whether the addresses are past their time: this dial still uses them, the next one has newer.
+    stale: bool,
+}
+
+fn begin(host: &mut Host, now: Moment, dial: DialId) -> Option<Begun> {
+    let progress = Arc::clone(&host.dials.get(&dial)?.progress);
+    if !host.machine.begin(now, dial) {
+        host.dials.remove(&dial);
+        return None;
+    }
+    let stale = now >= host.fresh_until && !std::mem::replace(&mut host.resolving, true);
+    Some(Begun {
+        target: host.target.clone(),
+        progress,
+        home: host.home.clone(),
+        stale,
+    })
+}
+
 /// A dial under way, with every permit it holds: dropped at any point, it gives them back and has failed.
 pub(super) struct DialJob {
     inner: Arc<Inner>,
@@ -110,20 +126,21 @@ pub(super) struct DialJob {
 
 impl DialJob {
     /// Starts the dial that the desk granted, if it is still wanted; otherwise its permits go back.
-    pub(super) fn start(inner: &Arc<Inner>, origin: OriginId, dial: DialId, ip: Option<IpAddr>) {
-        let wanted = inner.with_host(origin, |host, now| {
-            let known = host.dials.get_mut(&dial)?;
-            let order = known.order.take()?;
-            let progress = Arc::clone(&known.progress);
-            if !host.machine.begin(now, dial) {
-                host.dials.remove(&dial);
-                return None;
-            }
-            // Addresses past their time: this dial still uses them, the next one has newer.
-            let stale = now >= host.fresh_until && !std::mem::replace(&mut host.resolving, true);
-            Some((order, progress, host.target.clone(), stale))
+    pub(super) fn start(inner: &Arc<Inner>, origin: OriginId, order: Option<DialOrder>, ip: Option<IpAddr>) {
+        let begun = order.and_then(|order| {
+            let begun = inner.with_host(origin, |host, now| begin(host, now, order.dial));
+            begun.flatten().map(|begun| (order, begun))
         });
-        let Some((order, progress, target, stale)) = wanted.flatten() else {
+        let Some((
+            order,
+            Begun {
+                target,
+                progress,
+                home,
+                stale,
+            },
+        )) = begun
+        else {
             let mut desk = inner.desk.lock();
             if let Some(ip) = ip {
                 desk.ledger.attempt_over(ip);
@@ -134,11 +151,8 @@ impl DialJob {
         if stale {
             resolve(inner, origin);
         }
-        let error = inner
-            .rt
-            .check()
-            .err()
-            .map(|problem| not_spawned(problem).with_target(&target));
+        let error = inner.rt.check(home.as_ref()).err();
+        let error = error.map(|problem| not_spawned(problem).with_target(&target));
         let job = DialJob {
             inner: Arc::clone(inner),
             origin,
@@ -150,7 +164,7 @@ impl DialJob {
             over: false,
         };
         super::upkeep::start(inner);
-        let _ = inner.rt.job(job.run()); // one that did not start has been dropped, and has failed
+        let _ = inner.rt.job(home.as_ref(), job.run()); // one that did not start has been dropped, and has failed
     }
 
     async fn run(mut self) {
@@ -219,17 +233,19 @@ impl DialJob {
             }
         });
         self.error = Some(error);
+        self.inner.pump(); // somebody may wait for the permit of this address
     }
 
     fn won(mut self, ip: IpAddr, mut dialled: Dialled) {
         self.over = true;
         dialled.info.serial = self.inner.next_serial();
         let protocol = dialled.info.protocol;
-        let cut = CancellationToken::new();
+        let (leave, cut) = (CancellationToken::new(), CancellationToken::new());
         let live = Live {
             info: Arc::new(dialled.info),
             wire: Some(dialled.wire),
             lent: 0,
+            leave: leave.clone(),
             cut: cut.clone(),
         };
         let now = self.inner.clock().now_coarse();
@@ -253,16 +269,18 @@ impl DialJob {
             None => {
                 // Nobody is there to have it: the host was closed meanwhile.
                 self.inner.desk.lock().ledger.closed(self.origin, ip);
-                self.inner.settle(self.origin, Default::default());
+                self.inner.pump();
                 drop(live);
             }
             Some((conn, watcher)) => {
                 if let Some(driver) = dialled.driver {
-                    drive(&self.inner, self.origin, conn, driver, cut);
+                    let driver = Drive { driver, leave, cut };
+                    drive(&self.inner, self.origin, conn, driver);
                 }
                 inform(watcher, Ok(()));
-                self.inner.rearm(self.origin);
-                self.inner.settle(self.origin, Default::default());
+                let look = self.inner.with_host(self.origin, |host, now| host.arm(now));
+                self.inner.rearm(self.origin, look.flatten());
+                self.inner.pump();
             }
         }
     }
@@ -298,7 +316,7 @@ impl DialJob {
         self.inner
             .with_host(self.origin, |host, _| host.dials.remove(&self.order.dial));
         inform(watcher.flatten(), Err(error));
-        self.inner.settle(self.origin, Default::default());
+        self.inner.pump();
     }
 }
 
@@ -312,36 +330,61 @@ fn inform(watcher: Option<tokio::sync::oneshot::Sender<host::Answer>>, answer: h
 fn blame(error: &Error) -> Cause {
     match (error.kind(), error.phase()) {
         (ErrorKind::LocalResource, _) => Cause::Local,
+        // A port that refuses or stays silent says nothing of the other ports of its address: that is the origin's trouble.
+        (ErrorKind::ConnectionRefused | ErrorKind::Timeout, Phase::Connect) => Cause::Protocol,
         (_, Phase::Connect) => Cause::Tcp,
         (ErrorKind::Protocol, _) | (_, Phase::Http2) => Cause::Protocol,
         _ => Cause::Tls,
     }
 }
 
-/// Runs the driver of an HTTP/2 connection until it ends or is cut. It does not keep the pool alive.
-fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver, cut: CancellationToken) {
+/// A driver, and how to end it.
+struct Drive {
+    driver: Driver,
+    leave: CancellationToken,
+    cut: CancellationToken,
+}
+
+/// How long a connection that the pool has closed may take to say goodbye: its peer may read no more.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Runs the driver of an HTTP/2 connection until it ends, is cut, or has had its time to leave. It does not keep the pool alive.
+fn drive(
+    inner: &Arc<Inner>,
+    origin: OriginId,
+    conn: ConnId,
+    Drive {
+        mut driver,
+        leave,
+        cut,
+    }: Drive,
+) {
     let ending = Ending {
         pool: Arc::downgrade(inner),
         origin,
         conn,
         reason: CloseReason::PoolClosed,
     };
-    let driver = async move {
+    let clock = Arc::clone(&inner.dialler.clock);
+    let run = async move {
         loop {
             match driver.run().await {
                 News::MaxStreams(streams) => {
                     ending.with_host(|host, now| host.machine.settings(now, conn, streams))
                 }
-                News::Ended(reason) => {
-                    return ending.note(reason);
-                }
+                News::Ended(reason) => return ending.note(reason),
             }
         }
     };
-    let driver = async move {
-        cut.run_until_cancelled_owned(driver).await;
+    let bounded = async move {
+        let mut run = std::pin::pin!(run);
+        if leave.run_until_cancelled(&mut run).await.is_none() {
+            before(&*clock, clock.now() + GOODBYE, run).await;
+        }
     };
-    let _ = inner.rt.driver(driver); // one that did not start has been dropped, and its end noted
+    let _ = inner.rt.driver(async move {
+        _ = cut.run_until_cancelled(bounded).await;
+    }); // one that did not start has been dropped, and its end noted
 }
 
 /// However a driver ends, its connection is over.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -10,11 +11,16 @@ use tokio_util::sync::CancellationToken;
 use super::stats::Counters;
 use crate::clock::Moment;
 use crate::conn::{ConnInfo, Wire};
-use crate::dial::Progress;
+use crate::dial::{self, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::machine::{Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket};
+use crate::rt::Home;
 use crate::target::Target;
+
+/// The bounds on how long an answer of DNS is believed, whatever it says.
+const SHORTEST_TTL: Duration = Duration::from_secs(5);
+const LONGEST_TTL: Duration = Duration::from_secs(1800);
 
 /// Who waits hears that the ticket was granted, or why not.
 pub(super) type Answer = Result<(), Error>;
@@ -38,6 +44,10 @@ pub(super) struct Host {
     pub(super) unresolved: Option<Error>,
     pub(super) resolving: bool,
     pub(super) last_asked: Moment,
+    /// The runtime of whoever asked last: its dials run there.
+    pub(super) home: Option<Home>,
+    /// For when the wheel holds this host: an entry that comes out before is stale.
+    pub(super) armed: Moment,
 }
 
 /// A live connection. Its stream is out while it is leased, if it is HTTP/1.1.
@@ -46,13 +56,14 @@ pub(super) struct Live {
     pub(super) wire: Option<Wire>,
     /// Handles that are out, if it is HTTP/2.
     pub(super) lent: u32,
-    /// Stops the driver, if it is HTTP/2.
+    /// Asks the driver to end soon, if it is HTTP/2.
+    pub(super) leave: CancellationToken,
+    /// Ends the driver at once, if it is HTTP/2.
     pub(super) cut: CancellationToken,
 }
 
 /// A dial that has been ordered.
 pub(super) struct Dial {
-    pub(super) order: Option<DialOrder>,
     pub(super) progress: Arc<Progress>,
     /// The error it failed with, for those whom it was to serve.
     pub(super) error: Option<Error>,
@@ -68,7 +79,8 @@ pub(super) struct Todo {
     pub(super) abandoned: Vec<DialId>,
     pub(super) resolve: bool,
     pub(super) arm: Option<Moment>,
-    pub(super) parked: Option<IpAddr>,
+    /// Addresses with an idle connection, if one has just gone idle and the desk wants to hear of it.
+    pub(super) parked: Vec<IpAddr>,
 }
 
 impl Host {
@@ -86,6 +98,8 @@ impl Host {
             unresolved: None,
             resolving: false,
             last_asked: now,
+            home: None,
+            armed: Moment::FAR,
         }
     }
 
@@ -135,6 +149,13 @@ impl Host {
         live.wire.as_mut()?.look().err()
     }
 
+    /// Takes in the addresses that a resolution found, and for how long they hold.
+    pub(super) fn learn(&mut self, now: Moment, answer: &dial::Answer) {
+        self.fresh_until = now + answer.ttl.clamp(SHORTEST_TTL, LONGEST_TTL);
+        self.unresolved = None;
+        self.machine.resolved(now, &answer.addresses);
+    }
+
     /// Someone stands in line: remember whom to tell.
     pub(super) fn stand(&mut self, ticket: Ticket) -> oneshot::Receiver<Answer> {
         let (teller, listener) = oneshot::channel();
@@ -143,25 +164,26 @@ impl Host {
     }
 
     /// Everything that the machine wants done.
-    pub(super) fn drain(&mut self) -> Todo {
+    pub(super) fn drain(&mut self, now: Moment) -> Todo {
         let mut todo = Todo::default();
         while let Some(action) = self.machine.poll_action() {
-            self.sort(action, &mut todo);
+            self.sort(now, action, &mut todo);
         }
         todo
     }
 
-    fn sort(&mut self, action: Action, todo: &mut Todo) {
+    fn sort(&mut self, now: Moment, action: Action, todo: &mut Todo) {
         match action {
             Action::Resolve => todo.resolve = !std::mem::replace(&mut self.resolving, true),
             Action::Dial(order) => {
                 let progress = Arc::new(Progress::new());
-                let dial = Dial {
-                    order: Some(order.clone()),
-                    progress,
-                    error: None,
-                };
-                self.dials.insert(order.dial, dial);
+                self.dials.insert(
+                    order.dial,
+                    Dial {
+                        progress,
+                        error: None,
+                    },
+                );
                 todo.dials.push(order);
             }
             Action::Abandon(dial) => {
@@ -171,7 +193,7 @@ impl Host {
             }
             Action::Grant(ticket, _) => self.tell(ticket, Ok(()), todo),
             Action::Refuse(ticket, refusal) => {
-                let error = self.explain(refusal);
+                let error = self.explain(now, refusal);
                 self.tell(ticket, Err(error), todo);
             }
             Action::Close { conn, ip, reason } => {
@@ -197,20 +219,52 @@ impl Host {
         }
     }
 
-    fn explain(&self, refusal: Refusal) -> Error {
+    fn explain(&self, now: Moment, refusal: Refusal) -> Error {
         let known = match refusal {
             Refusal::DialFailed(dial) => self.dials.get(&dial).and_then(|dial| dial.error.clone()),
             Refusal::ResolveFailed | Refusal::NoAddress => self.unresolved.clone(),
-            Refusal::Blocked { until } => Some(self.blocked(until)),
+            Refusal::Blocked { until } => Some(self.blocked(now, until)),
             Refusal::Closed => Some(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(&self.target)),
         };
         known.unwrap_or_else(|| Error::new(ErrorKind::NameNotFound, Phase::Resolve).with_target(&self.target))
     }
 
+    /// When the wheel has to look at it, if it does not before.
+    pub(super) fn arm(&mut self, now: Moment) -> Option<Moment> {
+        let at = self.machine.arm(now)?;
+        self.arm_at(at)
+    }
+
+    /// Has the wheel look at it at that time; none if it does so before.
+    pub(super) fn arm_at(&mut self, at: Moment) -> Option<Moment> {
+        if at >= self.armed {
+            return None;
+        }
+        self.armed = at;
+        Some(at)
+    }
+
+    /// The addresses that have an idle connection.
+    pub(super) fn idle_addresses(&self) -> Vec<IpAddr> {
+        let mut idle = Vec::new();
+        self.machine
+            .each_ip(|ip, counts| idle.extend((counts.idle > 0).then_some(ip)));
+        idle
+    }
+
+    /// The pool-wide table said no to a dial that was ordered.
+    pub(super) fn dial_blocked(&mut self, now: Moment, dial: DialId, until: Moment) {
+        self.machine.dial_blocked(now, dial, until);
+        self.dials.remove(&dial);
+        if let Some(watcher) = self.watchers.remove(&dial) {
+            let _ = watcher.send(Err(self.blocked(now, until))); // who watched may have gone
+        }
+    }
+
     /// The error for addresses that are all blocked, until then.
-    pub(super) fn blocked(&self, until: Moment) -> Error {
+    pub(super) fn blocked(&self, now: Moment, until: Moment) -> Error {
         let error = Error::new(ErrorKind::Blocked, Phase::Acquire).with_target(&self.target);
-        error.with_retry_after(until.since(self.last_asked))
+        error.with_retry_after(until.since(now))
     }
 
     /// How far the most advanced dial has come: what a caller whose time is over was waiting for.

@@ -13,7 +13,7 @@ use super::inner::Inner;
 use crate::conn::{ConnInfo, H1, H2, Wire};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol, Returned};
-use crate::machine::{ConnId, Fate, OriginId};
+use crate::machine::{Cause, ConnId, Fate, Lease, OriginId};
 
 /// A connection on loan from a pool.
 ///
@@ -31,6 +31,8 @@ pub struct HotConn {
     /// Some until it is given back.
     wire: Option<Wire>,
     info: Arc<ConnInfo>,
+    /// Whether nobody had it before.
+    fresh: bool,
     /// Why it must not be used again, if the caller or a look at it said so.
     doomed: Option<CloseReason>,
 }
@@ -39,14 +41,15 @@ impl HotConn {
     pub(super) fn new(
         pool: Arc<Inner>,
         origin: OriginId,
-        conn: ConnId,
+        lease: Lease,
         wire: Wire,
         info: Arc<ConnInfo>,
     ) -> Self {
         HotConn {
             pool,
             origin,
-            conn,
+            conn: lease.conn,
+            fresh: !lease.hit,
             wire: Some(wire),
             info,
             doomed: None,
@@ -89,16 +92,32 @@ impl HotConn {
         self.doomed = Some(CloseReason::Discarded);
     }
 
-    /// Looks whether it is alive; one that is not goes, with the reason.
-    pub(super) fn alive(mut self) -> Option<Self> {
-        let verdict = self.wire.as_mut().map_or(Ok(()), Wire::look);
-        match verdict {
-            Ok(()) => Some(self),
-            Err(reason) => {
-                self.doomed = Some(reason);
-                None
-            }
+    /// Looks whether it is alive. One that is not goes, with the reason: an idle one had its time, and another may serve; one that
+    /// nobody had before is an error, or a peer that ends every connection at once would be dialled without end.
+    pub(super) fn alive(mut self) -> Result<Option<Self>, Error> {
+        let Err(reason) = self.wire.as_mut().map_or(Ok(()), Wire::look) else {
+            return Ok(Some(self));
+        };
+        self.doomed = Some(reason);
+        if !self.fresh {
+            return Ok(None);
         }
+        let ip = self.info.remote.ip();
+        self.pool.with_host(self.origin, |host, now| {
+            host.counters.count_failure(Phase::Tls);
+            host.machine.penalise(now, ip, Cause::Protocol)
+        });
+        let error = match reason {
+            CloseReason::StrayBytes => {
+                let problem = io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the peer sent data before it was asked",
+                );
+                Error::new(ErrorKind::Tls, Phase::Tls).with_source(problem)
+            }
+            _ => Error::new(ErrorKind::ConnectionReset, Phase::Tls),
+        };
+        Err(error.with_ip(ip))
     }
 
     pub(crate) fn give_back(mut self) -> Returned {
@@ -112,16 +131,10 @@ impl HotConn {
             (Wire::H1(h1), None) => h1.verdict().and_then(|()| wire.look()),
             (Wire::H2(_), None) => wire.look(),
         };
-        let fate = match (verdict, &wire) {
-            (Ok(()), _) => Fate::Reusable,
-            (Err(reason), Wire::H1(_)) => Fate::Close(reason),
-            (Err(reason), Wire::H2(_)) => {
-                // Others have streams on it: it leaves the rotation now, and closes with the last of them.
-                self.pool.with_host(self.origin, |host, now| {
-                    host.machine.retire(now, self.conn, reason)
-                });
-                Fate::Close(reason)
-            }
+        // Where others have streams on it, it leaves the rotation now and closes with the last of them.
+        let fate = match verdict {
+            Ok(()) => Fate::Reusable,
+            Err(reason) => Fate::Close(reason),
         };
         Some(self.pool.give_back(self.origin, self.conn, wire, fate))
     }
@@ -155,6 +168,7 @@ impl Live {
     /// Closes it, with a goodbye where one can be said without waiting. HTTP/2 says its own when the last handle goes, unless handles
     /// are out: their time is over, and its permits are somebody else's by now.
     pub(super) fn end(self) {
+        self.leave.cancel();
         if let Some(Wire::H1(h1)) = self.wire {
             h1.end();
         } else if self.lent > 0 {

@@ -1,17 +1,16 @@
 //! The heart of a pool: shards of hosts, the desk with the permits, and the road between them.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
 use super::HotConn;
-use super::dialling::{self, DialJob};
 use super::host::{Host, Shard, Todo};
 use super::place::Place;
+use super::settle::Work;
 use crate::clock::{Clock, Moment};
 use crate::config::PoolConfig;
 use crate::conn::Wire;
@@ -19,8 +18,8 @@ use crate::dial::Dialler;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Returned};
 use crate::machine::{
-    Acquire, AllBlocked, Ask, ConnId, DialId, DialOrder, Evicted, Fate, Lease, Ledger, LedgerLimits, Limits,
-    Machine, OriginId, Penalties, PenaltyTerms, Screen, Step, Ticket, Victim, Want, Wheel,
+    Acquire, ConnId, DialId, DialOrder, Fate, Lease, Ledger, LedgerLimits, Limits, Machine, OriginId,
+    Penalties, PenaltyTerms, Ticket, Want, Wheel,
 };
 use crate::rt::Rt;
 use crate::sync::Mutex;
@@ -36,13 +35,14 @@ pub(crate) struct Inner {
     pub(super) desk: Mutex<Desk>,
     pub(super) wheel: Mutex<Wheel<OriginId>>,
     /// Whether anybody waits for a permit at the desk: then an idle connection is worth a word to it.
-    contended: AtomicBool,
+    pub(super) contended: AtomicBool,
     closed: AtomicBool,
     /// Told when the wheel has a new first deadline.
     pub(super) rearmed: Arc<Notify>,
     /// Told when a connection has closed.
     pub(super) emptied: Notify,
     pub(super) upkeep: AtomicBool,
+    pub(super) work: Mutex<Work>,
     serial: AtomicU64,
     origins: AtomicU64,
     hasher: RandomState,
@@ -55,6 +55,8 @@ pub(crate) struct Inner {
 pub(super) struct Desk {
     pub(super) ledger: Ledger,
     pub(super) penalties: Penalties,
+    /// What the dials in the Ledger's line were ordered to do.
+    pub(super) orders: HashMap<(OriginId, DialId), DialOrder>,
 }
 
 /// The answer to [`Inner::ask`].
@@ -77,6 +79,7 @@ impl Inner {
             desk: Mutex::new(Desk {
                 ledger,
                 penalties: Penalties::new(PenaltyTerms::default()),
+                orders: HashMap::new(),
             }),
             wheel: Mutex::new(Wheel::new()),
             contended: AtomicBool::new(false),
@@ -84,6 +87,7 @@ impl Inner {
             rearmed: Arc::new(Notify::new()),
             emptied: Notify::new(),
             upkeep: AtomicBool::new(false),
+            work: Mutex::default(),
             serial: AtomicU64::new(0),
             origins: AtomicU64::new(0),
             hasher: RandomState::new(),
@@ -115,7 +119,7 @@ impl Inner {
         self.hasher.hash_one(target) as usize & (SHARDS - 1)
     }
 
-    fn shard(&self, origin: OriginId) -> &Mutex<Shard> {
+    pub(super) fn shard(&self, origin: OriginId) -> &Mutex<Shard> {
         &self.shards[origin.0 as usize & (SHARDS - 1)]
     }
 
@@ -149,12 +153,17 @@ impl Inner {
     }
 
     /// What follows from an act, if anything does. Under the host's lock.
-    fn finish(&self, host: &mut Host, now: Moment) -> Option<Todo> {
-        if !host.machine.has_actions() {
+    pub(super) fn finish(&self, host: &mut Host, now: Moment) -> Option<Todo> {
+        // The flag is read inside the critical section: whoever waits at the desk set it before looking here.
+        let parked = host.machine.take_parked() && self.contended.load(Ordering::Acquire);
+        if !host.machine.has_actions() && !parked {
             return None;
         }
-        let mut todo = host.drain();
-        todo.arm = host.machine.arm(now);
+        let mut todo = host.drain(now);
+        todo.arm = host.arm(now);
+        if parked {
+            todo.parked = host.idle_addresses();
+        }
         Some(todo)
     }
 
@@ -162,7 +171,7 @@ impl Inner {
     ///
     /// # Errors
     /// [`ErrorKind::Closed`].
-    pub(super) fn origin(&self, target: &Target<'_>) -> Result<OriginId, Error> {
+    pub(super) fn origin(self: &Arc<Self>, target: &Target<'_>) -> Result<OriginId, Error> {
         let index = self.shard_of(target);
         let mut shard = self.shards[index].lock();
         // Read under the lock that `close` takes for each shard after it has set the flag: none is missed.
@@ -181,10 +190,20 @@ impl Inner {
             host.machine.resolved(now, &[ip]);
             host.fresh_until = Moment::FAR;
         }
+        let look = host.arm_at(now + self.config.idle_timeout);
         shard.insert(host);
         drop(shard);
-        self.wheel.lock().arm(id, now + self.config.idle_timeout);
+        self.rearm(id, look);
+        super::upkeep::start(self);
         Ok(id)
+    }
+
+    /// Has the wheel look at a host at that time, if at any.
+    pub(super) fn rearm(&self, origin: OriginId, at: Option<Moment>) {
+        if let Some(at) = at {
+            self.wheel.lock().arm(origin, at);
+            self.rearmed.notify_one();
+        }
     }
 
     fn limits(&self) -> Limits {
@@ -209,6 +228,7 @@ impl Inner {
     /// Closed, too many waiters, or every address blocked.
     pub(super) fn ask(self: &Arc<Self>, target: &Target<'_>, want: Want) -> Result<Asked, Error> {
         let origin = self.origin(target)?;
+        let mut look = None;
         let asked = self.with_host(origin, |host, now| {
             host.last_asked = now;
             let error = |kind| Error::new(kind, Phase::Acquire).with_target(target);
@@ -216,6 +236,8 @@ impl Inner {
                 Acquire::Lease(lease) => Ok(self.lend(host, lease).map(Asked::Ready)),
                 Acquire::Wait(ticket) => {
                     let listener = host.stand(ticket);
+                    host.home = self.rt.here();
+                    look = host.arm(now);
                     Ok(Some(Asked::Line(Place::new(
                         Arc::clone(self),
                         origin,
@@ -223,11 +245,12 @@ impl Inner {
                         listener,
                     ))))
                 }
-                Acquire::Blocked { until } => Err(host.blocked(until)),
+                Acquire::Blocked { until } => Err(host.blocked(now, until)),
                 Acquire::Full => Err(error(ErrorKind::TooManyWaiters)),
                 Acquire::Closed => Err(error(ErrorKind::Closed)),
             }
         });
+        self.rearm(origin, look);
         match asked {
             Some(Ok(Some(asked))) => Ok(asked),
             Some(Err(error)) => Err(error),
@@ -264,7 +287,7 @@ impl Inner {
         };
         host.counters.gets += 1;
         host.counters.hits += u64::from(lease.hit);
-        Some(HotConn::new(Arc::clone(self), host.id, lease.conn, wire, info))
+        Some(HotConn::new(Arc::clone(self), host.id, lease, wire, info))
     }
 
     /// Takes a lease back.
@@ -288,13 +311,7 @@ impl Inner {
                 Some(host) => {
                     stray = stray.or(host.take_back(conn, wire));
                     let returned = host.machine.release(now, conn, fate);
-                    let mut todo = self.finish(host, now);
-                    // The flag is read inside the critical section: whoever waits at the desk set it before looking here.
-                    let parked = host.machine.take_parked();
-                    if parked && self.contended.load(Ordering::Acquire) {
-                        let ip = host.machine.info(conn).map(|info| info.ip);
-                        todo.get_or_insert_with(Todo::default).parked = ip;
-                    }
+                    let todo = self.finish(host, now);
                     (returned, todo)
                 }
             }
@@ -306,147 +323,11 @@ impl Inner {
         returned
     }
 
-    /// Does what machines want done, and what the desk wants because of it, until nothing is left. No lock is held.
-    pub(super) fn settle(self: &Arc<Self>, origin: OriginId, todo: Todo) {
-        let mut work = VecDeque::from([(origin, todo)]);
-        while let Some((origin, todo)) = work.pop_front() {
-            self.carry_out(origin, todo, &mut work);
-            while let Some(step) = self.next_step() {
-                self.take_step(step, &mut work);
-            }
-        }
-    }
-
-    fn carry_out(self: &Arc<Self>, origin: OriginId, todo: Todo, work: &mut VecDeque<(OriginId, Todo)>) {
-        for (teller, answer) in todo.told {
-            let _ = teller.send(answer); // whoever has gone gave its place up
-        }
-        if let Some(at) = todo.arm {
-            self.wheel.lock().arm(origin, at);
-            self.rearmed.notify_one();
-        }
-        let any_closed = !todo.closed.is_empty();
-        for (order, until) in self.visit_desk(origin, &todo.closed, &todo.abandoned, todo.dials, todo.parked)
-        {
-            work.extend(self.blocked(origin, order, until));
-        }
-        if todo.resolve {
-            dialling::resolve(self, origin);
-        }
-        for (live, reason) in todo.victims {
-            tracing::debug!(target: "hotpool", conn = live.info.serial, host = &*live.info.target, %reason, "closed");
-            live.end();
-        }
-        if any_closed {
-            self.emptied.notify_waiters();
-        }
-    }
-
-    /// Brings everything of one host that concerns the desk there, under one lock. Answers the dials that may not go anywhere.
-    fn visit_desk(
-        &self,
-        origin: OriginId,
-        closed: &[IpAddr],
-        abandoned: &[DialId],
-        dials: Vec<DialOrder>,
-        parked: Option<IpAddr>,
-    ) -> Vec<(DialId, Moment)> {
-        let mut blocked = Vec::new();
-        if closed.is_empty() && abandoned.is_empty() && dials.is_empty() && parked.is_none() {
-            return blocked;
-        }
-        let now = self.clock().now_coarse();
-        let mut desk = self.desk.lock();
-        for &ip in closed {
-            desk.ledger.closed(origin, ip);
-        }
-        for &dial in abandoned {
-            desk.ledger.withdraw(origin, dial);
-        }
-        for mut order in dials {
-            match desk
-                .penalties
-                .screen(now, AllBlocked::Fail, &mut order.candidates)
-            {
-                Screen::Blocked { until } => blocked.push((order.dial, until)),
-                _ => desk.ledger.request(Ask {
-                    origin,
-                    dial: order.dial,
-                    candidates: order.candidates,
-                }),
-            }
-        }
-        if let Some(ip) = parked {
-            desk.ledger.parked(origin, ip);
-        }
-        self.contended.store(desk.ledger.contended(), Ordering::Release);
-        blocked
-    }
-
-    fn blocked(self: &Arc<Self>, origin: OriginId, dial: DialId, until: Moment) -> Option<(OriginId, Todo)> {
-        let now = self.clock().now_coarse();
-        let mut shard = self.shard(origin).lock();
-        let host = shard.by_id(origin)?;
-        host.machine.dial_blocked(now, dial, until);
-        let mut todo = self.finish(host, now).unwrap_or_default();
-        host.dials.remove(&dial);
-        if let Some(watcher) = host.watchers.remove(&dial) {
-            todo.told.push((watcher, Err(host.blocked(until))));
-        }
-        Some((origin, todo))
-    }
-
     /// Forgets a host that has nothing alive and that nobody asked for lately.
     pub(super) fn forget(&self, origin: OriginId) {
         let mut shard = self.shard(origin).lock();
         if shard.by_id(origin).is_some_and(|host| host.machine.is_vacant()) {
             shard.forget(origin);
         }
-    }
-
-    /// Has the wheel look at a host when its machine next has something due.
-    pub(super) fn rearm(self: &Arc<Self>, origin: OriginId) {
-        if let Some(at) = self
-            .with_host(origin, |host, now| host.machine.arm(now))
-            .flatten()
-        {
-            self.wheel.lock().arm(origin, at);
-            self.rearmed.notify_one();
-        }
-    }
-
-    /// What the desk wants next. The flag is set before anybody looks for victims.
-    fn next_step(&self) -> Option<Step> {
-        let mut desk = self.desk.lock();
-        let step = desk.ledger.poll_step();
-        self.contended.store(desk.ledger.contended(), Ordering::Release);
-        step
-    }
-
-    fn take_step(self: &Arc<Self>, step: Step, work: &mut VecDeque<(OriginId, Todo)>) {
-        match step {
-            Step::Grant { origin, dial, ip } => DialJob::start(self, origin, dial, ip),
-            Step::Evict(victim) => self.evict(victim, work),
-        }
-    }
-
-    /// Asks a host for its longest idle connection, and brings the desk the answer.
-    fn evict(self: &Arc<Self>, victim: Victim, work: &mut VecDeque<(OriginId, Todo)>) {
-        let now = self.clock().now_coarse();
-        let (answer, todo) = {
-            let mut shard = self.shard(victim.origin).lock();
-            match shard.by_id(victim.origin) {
-                None => (Evicted::None, None),
-                Some(host) => (
-                    host.machine.evict_idle(now, victim.into()),
-                    self.finish(host, now),
-                ),
-            }
-        };
-        // The permit that came free first, then the answer: the other way round the desk would still count it and ask for another.
-        if let Some(todo) = todo {
-            self.carry_out(victim.origin, todo, work);
-        }
-        self.desk.lock().ledger.answer(now, victim, answer);
     }
 }

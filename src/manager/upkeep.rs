@@ -2,21 +2,23 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use super::host::Host;
 use super::inner::Inner;
-use crate::clock::before;
-use crate::machine::OriginId;
+use crate::clock::{Moment, before};
+use crate::machine::{OriginId, PenaltyTerms};
 
-/// Starts the sweeper, once for each pool, at its first dial: from then on there may be something to sweep.
+/// Starts the sweeper, once for each pool, at its first host: from then on there may be something to sweep.
 pub(super) fn start(inner: &Arc<Inner>) {
     if inner.upkeep.swap(true, Ordering::AcqRel) {
         return;
     }
     let sweeper = Sweeper(Arc::downgrade(inner));
-    let _ = inner.rt.job(async move { sweeper.run().await }); // one that did not start has been dropped: the next dial tries again
+    let _ = inner.rt.job(None, async move { sweeper.run().await }); // one that did not start has been dropped: the next one tries again
 }
 
-/// The sweeper of a pool. However it ends (its runtime may, while the pool goes on in another), the next dial starts a new one.
+/// The sweeper of a pool. However it ends (its runtime may, while the pool goes on in another), the next new host or dial starts another.
 struct Sweeper(Weak<Inner>);
 
 impl Drop for Sweeper {
@@ -59,27 +61,47 @@ impl Inner {
     }
 
     fn sweep_host(self: &Arc<Self>, origin: OriginId) -> usize {
-        let linger = self.config.idle_timeout;
         let swept = self.with_host(origin, |host, now| {
+            if now < host.armed {
+                return Swept {
+                    closed: 0,
+                    next: None,
+                    empty: false,
+                }; // a stale entry: the host is looked at later
+            }
+            host.armed = Moment::FAR;
             let closed = host.machine.handle_timeout(now) as usize;
-            let forget_at = host.last_asked + linger;
-            let next = match host.machine.arm(now) {
-                None if host.machine.is_vacant() && now >= forget_at => None,
-                None => Some(forget_at.max(now + linger)),
-                at => at,
+            let next = host.arm(now);
+            let forget_at = host.last_asked + self.linger(host);
+            let vacant = host.machine.is_vacant() && next.is_none();
+            let empty = vacant && now >= forget_at;
+            let next = match next {
+                None if !empty => host.arm_at(forget_at.max(now + self.config.idle_timeout)),
+                next => next,
             };
-            (closed, next)
+            Swept { closed, next, empty }
         });
-        match swept {
-            None => 0,
-            Some((closed, Some(at))) => {
-                self.wheel.lock().arm(origin, at);
-                closed
-            }
-            Some((closed, None)) => {
-                self.forget(origin);
-                closed
-            }
+        let Some(Swept { closed, next, empty }) = swept else {
+            return 0;
+        };
+        self.rearm(origin, next);
+        if empty {
+            self.forget(origin);
+        }
+        closed
+    }
+
+    /// For how long a host that nobody asks for is remembered: longer where there are failures to remember.
+    fn linger(&self, host: &Host) -> Duration {
+        match host.machine.penalties().is_empty() {
+            true => self.config.idle_timeout,
+            false => self.config.idle_timeout.max(PenaltyTerms::default().max),
         }
     }
+}
+
+struct Swept {
+    closed: usize,
+    next: Option<Moment>,
+    empty: bool,
 }

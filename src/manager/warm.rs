@@ -47,14 +47,14 @@ impl Inner {
         let deadline = self.clock().now() + order.timeout.unwrap_or(self.config.acquire_timeout);
         let origin = self.origin(target)?;
         self.rt
-            .check()
+            .check(None)
             .map_err(|problem| not_spawned(problem).with_target(target))?;
         let known = self
             .with_host(origin, |host, _| host.machine.addresses().next().is_some())
             .unwrap_or(false);
         if !known {
             let answer = self.dialler.resolve(target, deadline).await?;
-            self.with_target(target, |host, now| host.machine.resolved(now, &answer.addresses));
+            self.with_target(target, |host, now| host.learn(now, &answer));
         }
         let ordered = self.with_target(target, |host, now| order_dials(host, now, order.want(), warm));
         let mut report = WarmReport::default();

@@ -6,7 +6,9 @@ use std::pin::pin;
 use std::task::Poll;
 
 use hotpool::clock::ManualClock;
-use hotpool::{Builder, HotConn, HotConnPool, PoolConfig, Protocol, StaticResolver, Stats};
+use hotpool::{
+    Builder, Error, ErrorKind, HotConn, HotConnPool, Phase, PoolConfig, Protocol, StaticResolver, Stats,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::certs;
@@ -216,4 +218,16 @@ pub(crate) async fn finish(pool: HotConnPool, peer: Peer) {
     peer.wait_for("every connection closed", |seen| seen.live == 0)
         .await;
     peer.shutdown().await;
+}
+
+/// The error of a get that must fail; it names its target.
+pub(crate) async fn failure(pool: &HotConnPool, name: &str) -> Error {
+    let error = within("the error", pool.get(name)).await.unwrap_err();
+    assert_eq!(error.target(), Some(name), "{error:?}");
+    error
+}
+
+/// The kind of an error, and where it happened.
+pub(crate) fn assert_kind(error: &Error, kind: ErrorKind, phase: Phase) {
+    assert_eq!((error.kind(), error.phase()), (kind, phase), "{error:?}");
 }

@@ -4,24 +4,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hotpool::clock::ManualClock;
-use hotpool::{Error, ErrorKind, GetOptions, HotConnPool, Phase};
+use hotpool::{ErrorKind, GetOptions, HotConnPool, Phase};
+
+use rustls::SupportedProtocolVersion;
 
 use crate::common::{
-    at_rest, finish, http1_peer, manual_pool, name, poll_times, pool, round, until, use_up, within,
+    assert_kind, at_rest, failure, finish, http1_peer, manual_pool, name, poll_times, pool, round, until,
+    within,
 };
-use crate::support::peer::{Act, Alpn, Order, Peer, To};
+use crate::support::measure;
+use crate::support::peer::{Act, Alpn, DEADLINE, Order, Peer, To};
 
+const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
+const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 const SECOND: Duration = Duration::from_secs(1);
-
-async fn failure(pool: &HotConnPool, name: &str) -> Error {
-    let error = within("the error", pool.get(name)).await.unwrap_err();
-    assert_eq!(error.target(), Some(name), "{error:?}");
-    error
-}
-
-fn assert_kind(error: &Error, kind: ErrorKind, phase: Phase) {
-    assert_eq!((error.kind(), error.phase()), (kind, phase), "{error:?}");
-}
 
 /// After a failure: blocked until the penalty of one second is over, to the nanosecond, and then served.
 async fn blocked_then_served(pool: &HotConnPool, clock: &ManualClock, peer: &Peer) {
@@ -247,6 +243,25 @@ async fn a_refused_and_a_hanging_address_are_stepped_over() {
     finish(pool, peer).await;
 }
 
+/// An address that is full is not dialled, be it the only one left to try.
+#[tokio::test]
+async fn a_full_address_is_stepped_over() {
+    let peer = Peer::builder().ips(2).alpn(Alpn::Http1).start();
+    let (pool, name) = (pool(&peer, |config| config.max_per_ip = 1), name(&peer));
+    let full = GetOptions::new().ip(peer.ips()[1]);
+    let leased = within("a lease", pool.get_with(&name, full)).await.unwrap();
+    peer.always(To::All, Act::ResetAfterHello);
+    let error = failure(&pool, &name).await;
+    assert_eq!(error.ip(), Some(peer.ips()[0]), "{error:?}");
+    let seen = peer.seen();
+    assert_eq!(
+        (seen.at(peer.ips()[0]).accepts, seen.at(peer.ips()[1]).accepts),
+        (1, 1)
+    );
+    drop(leased);
+    finish(pool, peer).await;
+}
+
 /// No more addresses than `dial_attempts` are tried in one dial.
 #[tokio::test]
 async fn a_dial_tries_so_many_addresses_and_no_more() {
@@ -283,86 +298,52 @@ async fn everybody_who_waited_hears_the_error() {
     finish(pool, peer).await;
 }
 
-/// A second failure after the penalty doubles it; a success forgets all.
-#[tokio::test]
-async fn penalties_double_and_a_success_forgets_them() {
-    let peer = http1_peer();
-    let (pool, clock) = manual_pool(&peer, |_| {});
-    let name = name(&peer);
-    peer.refuse(To::All).await;
-    for seconds in [1, 2, 4] {
-        assert_kind(
-            &failure(&pool, &name).await,
-            ErrorKind::ConnectionRefused,
-            Phase::Connect,
-        );
-        let blocked = failure(&pool, &name).await;
-        assert_eq!(blocked.retry_after(), Some(seconds * SECOND));
-        clock.advance(seconds * SECOND);
-    }
-    peer.listen(To::All).await;
-    let mut conn = within("a connection", pool.get(&name)).await.unwrap();
-    use_up(&mut conn, "/").await;
-    conn.discard();
-    peer.refuse(To::All).await;
-    assert_kind(
-        &failure(&pool, &name).await,
-        ErrorKind::ConnectionRefused,
-        Phase::Connect,
-    );
-    assert_eq!(failure(&pool, &name).await.retry_after(), Some(SECOND));
-    finish(pool, peer).await;
-}
-
-/// A failure of TCP is held against the address by every host; a failure of TLS by the host that met it.
-#[tokio::test]
-async fn who_holds_what_against_an_address() {
-    for (tcp, kind) in [(true, ErrorKind::Blocked), (false, ErrorKind::ConnectionReset)] {
-        let peer = http1_peer();
-        let (pool, _clock) = manual_pool(&peer, |_| {});
-        peer.always(To::All, Act::ResetAfterHello);
-        if tcp {
-            peer.refuse(To::All).await;
-        }
-        failure(&pool, &crate::common::host(&peer, "a.peer.test")).await;
-        let error = failure(&pool, &crate::common::host(&peer, "b.peer.test")).await;
-        assert_eq!(error.kind(), kind, "{error:?}");
-        finish(pool, peer).await;
-    }
-}
-
-/// A live connection is handed out whatever its address is blamed for.
-#[tokio::test]
-async fn a_penalty_does_not_take_what_lives() {
-    let peer = http1_peer();
-    let (pool, _clock) = manual_pool(&peer, |_| {});
-    let name = name(&peer);
-    round(&pool, &name).await;
-    let leased = within("the idle one", pool.get(&name)).await.unwrap();
-    peer.refuse(To::All).await;
-    assert_kind(
-        &failure(&pool, &name).await,
-        ErrorKind::ConnectionRefused,
-        Phase::Connect,
-    );
-    drop(leased);
-    assert_eq!(round(&pool, &name).await.nth, 2);
-    finish(pool, peer).await;
-}
-
 /// A peer that closes right after the handshake is not dialled for ever: each get ends, and no storm of dials comes of it.
 #[tokio::test]
 async fn a_peer_that_closes_at_once_is_not_stormed() {
-    for alpn in [Alpn::Http1, Alpn::Http2] {
-        let peer = Peer::builder().alpn(alpn).start();
-        let (pool, name) = (pool(&peer, |_| {}), name(&peer));
-        peer.always(To::All, Act::CloseAfterHandshake);
-        for _ in 0..10 {
-            // Handed out before the end arrived, or refused: either is an answer.
-            let _ = within("an answer", pool.get(&name)).await;
+    // In TLS 1.2 the peer has the last word of the handshake: its end comes with it.
+    for versions in [TLS12, TLS13] {
+        for alpn in [Alpn::Http1, Alpn::Http2] {
+            let peer = Peer::builder().alpn(alpn).versions(versions).start();
+            let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+            peer.always(To::All, Act::CloseAfterHandshake);
+            for _ in 0..10 {
+                // Handed out before the end arrived, or not: either is an answer.
+                if let Err(error) = within("an answer", pool.get(&name)).await {
+                    assert_eq!(error.target(), Some(name.as_str()));
+                }
+            }
+            let accepts = peer.seen().accepts;
+            assert!(accepts <= 30, "{accepts} dials for ten gets");
+            finish(pool, peer).await;
         }
-        let accepts = peer.seen().accepts;
-        assert!(accepts <= 40, "{accepts} dials for ten gets");
-        finish(pool, peer).await;
     }
+}
+
+/// Whose connections all die between the grant and the first look is told so in the end, instead of dialling for ever.
+#[tokio::test]
+async fn so_many_dead_on_arrival_and_no_more() {
+    let peer = Peer::builder().ips(3).alpn(Alpn::Http1).start();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    peer.always(To::All, Act::CloseAfterHandshake);
+    let ended = || {
+        let mut sockets = measure::tcp_sockets().into_iter();
+        sockets.any(|socket| socket.remote.port() == peer.port() && socket.state == "CLOSE_WAIT")
+    };
+    let mut get = Box::pin(pool.get(&name));
+    for dials in 1..=3 {
+        assert!(poll_times(get.as_mut(), 1).await.is_none());
+        peer.wait_for("a dial", |seen| seen.handshakes == dials).await;
+        until(&pool, "granted", |stats| stats.leases == 1).await;
+        measure::eventually(DEADLINE, "its end has come", ended).await;
+        crate::common::let_run().await;
+    }
+    let error = within("the end of it", get).await.unwrap_err();
+    assert_kind(&error, ErrorKind::ConnectionReset, Phase::Tls);
+    assert_eq!(error.target(), Some(name.as_str()));
+    assert!(
+        peer.ips().iter().all(|&ip| peer.seen().at(ip).accepts == 1),
+        "each address once"
+    );
+    finish(pool, peer).await;
 }

@@ -32,6 +32,17 @@ async fn leases(pool: &HotConnPool, name: &str, count: usize) -> Vec<HotConn> {
     leases
 }
 
+/// As [`leases`], each of a connection whose SETTINGS have come: until then it is taken to allow 100.
+async fn settled_leases(pool: &HotConnPool, name: &str, count: usize) -> Vec<HotConn> {
+    let mut leases = Vec::new();
+    for _ in 0..count {
+        let mut conn = lease(pool, name).await;
+        use_up(&mut conn, "/").await;
+        leases.push(conn);
+    }
+    leases
+}
+
 /// Which connection each lease is of.
 fn serials(leases: &[HotConn]) -> Vec<u64> {
     leases.iter().map(|conn| conn.info().serial).collect()
@@ -120,8 +131,7 @@ async fn full_up_to_the_cap_leases_wait() {
     for (cap, connections) in caps.into_iter().zip([2, 1]) {
         let peer = allowing(3);
         let (pool, name) = (pool(&peer, cap), name(&peer));
-        round(&pool, &name).await;
-        let mut leased = leases(&pool, &name, 3 * connections).await;
+        let mut leased = settled_leases(&pool, &name, 3 * connections).await;
         let waiting = {
             let (pool, name) = (pool.clone(), name.clone());
             spawn(async move { lease(&pool, &name).await })
@@ -148,12 +158,7 @@ async fn growth_per_ip_opens_one_on_each_address() {
         name(&peer),
     );
     round(&pool, &name).await;
-    let mut leased = Vec::new();
-    for _ in 0..6 {
-        let mut conn = lease(&pool, &name).await;
-        use_up(&mut conn, "/").await; // its SETTINGS have come
-        leased.push(conn);
-    }
+    let leased = settled_leases(&pool, &name, 6).await;
     let seen = peer.seen();
     let by_ip: Vec<u64> = peer.ips().iter().map(|&ip| seen.at(ip).accepts).collect();
     assert_eq!(by_ip, [1, 1, 1]);

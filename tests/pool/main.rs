@@ -13,12 +13,15 @@ mod common;
 
 mod age;
 mod cancel;
+mod certificates;
 mod close;
 mod failures;
 mod http2;
 mod idle;
 mod limits;
 mod names;
+mod neighbours;
+mod penalties;
 mod reuse;
 mod runtime;
 mod stress;

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use hotpool::clock::ManualClock;
 use hotpool::{
-    Answer, Error, ErrorKind, GetOptions, HotConnPool, Phase, Resolve, ResolveError, Resolving, TargetError,
+    Answer, ErrorKind, GetOptions, HotConnPool, Phase, Resolve, ResolveError, Resolving, TargetError,
 };
 use parking_lot::Mutex;
 
-use crate::common::{at_rest, finish, http1_peer, let_run, name, poll_times, pool, round, within};
+use crate::common::{
+    assert_kind, at_rest, finish, http1_peer, let_run, name, poll_times, pool, round, within,
+};
 use crate::support::certs;
 use crate::support::peer::{Alpn, Peer};
 
@@ -71,10 +73,6 @@ fn asking(resolver: &Scripted, clock: &ManualClock) -> HotConnPool {
         .clock(clock.clone())
         .build()
         .unwrap()
-}
-
-fn assert_kind(error: &Error, kind: ErrorKind, phase: Phase) {
-    assert_eq!((error.kind(), error.phase()), (kind, phase), "{error:?}");
 }
 
 #[tokio::test]
@@ -188,6 +186,23 @@ async fn a_crowd_asks_once() {
     }
     assert_eq!(resolver.asked(), [("peer.test".to_owned(), peer.port())]);
     assert_eq!(peer.seen().accepts, 1);
+    finish(pool, peer).await;
+}
+
+/// What warming asked need not be asked again by the dials that follow.
+#[tokio::test]
+async fn warming_asks_once() {
+    let peer = http1_peer();
+    let (resolver, clock) = (Scripted::new([found(peer.ips(), 60)]), ManualClock::new());
+    let pool = asking(&resolver, &clock);
+    let name = name(&peer);
+    let report = pool
+        .warm(&name, hotpool::Warm::Count(2), GetOptions::new())
+        .await
+        .unwrap();
+    assert_eq!((report.opened, report.errors.len()), (2, 0));
+    round(&pool, &name).await;
+    assert_eq!((resolver.asked().len(), peer.seen().accepts), (1, 2));
     finish(pool, peer).await;
 }
 

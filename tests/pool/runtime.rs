@@ -128,7 +128,7 @@ fn giving_back_outside_serves_who_waits_inside() {
         let leased = runtime.block_on(pool.get(&name)).unwrap();
         let waiter = {
             let (pool, name) = (pool.clone(), name.clone());
-            runtime.block_on(async { crate::common::spawn(async move { round(&pool, &name).await }) })
+            runtime.spawn(async move { round(&pool, &name).await })
         };
         runtime.block_on(until(&pool, "one waits", |stats| stats.waiting == 1));
         // Put back it serves as it is; discarded it makes room for a dial, which has to find a runtime to run in.
@@ -236,7 +236,7 @@ fn a_runtime_that_ends_under_a_dial_hangs_nobody() {
     });
     let waiter = {
         let (pool, name) = (pool.clone(), name.clone());
-        second.block_on(async { crate::common::spawn(async move { pool.get(&name).await }) })
+        second.spawn(async move { pool.get(&name).await })
     };
     second.block_on(until(&pool, "two wait", |stats| stats.waiting == 2));
     drop(get);

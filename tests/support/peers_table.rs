@@ -10,7 +10,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::outside::Outside;
+use super::outside::Program;
 
 /// The only peers whose absence `tests/SKIPS` may excuse: what Debian does not package, and what a machine may forbid.
 const EXCUSABLE: [&str; 4] = ["boringssl", "chromium", "firefox", "network namespace"];
@@ -24,7 +24,7 @@ pub struct Evidence {
 
 impl Evidence {
     /// What `peer` logged of a case: `count` things, of which there must be one at least.
-    pub(super) fn counted_by(peer: &Outside, case: &str, count: usize) -> Self {
+    pub(super) fn counted_by(peer: &impl Program, case: &str, count: usize) -> Self {
         assert!(count > 0, "{} has seen nothing of \"{case}\"", peer.name());
         Self {
             peer: peer.name(),
@@ -43,7 +43,7 @@ pub struct Row {
 
 impl Row {
     /// A line for a test against `peer`.
-    pub fn of(peer: &Outside) -> Self {
+    pub fn of(peer: &impl Program) -> Self {
         Self::new(peer.name(), peer.version())
     }
 

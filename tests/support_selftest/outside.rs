@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::clients::{self, http1, http2};
 use crate::support::outside::nginx::{self, Nginx};
-use crate::support::outside::{self, Place, Recipe};
+use crate::support::outside::{self, Place, Program, Recipe};
 use crate::support::{certs, measure, peers_table};
 
 const SOON: Duration = Duration::from_secs(5);

@@ -18,6 +18,7 @@ use super::measure;
 use super::peer::sockets;
 
 pub mod nginx;
+pub mod tshark;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -65,6 +66,14 @@ pub struct Place {
     pub pem: PemFiles,
 }
 
+/// A program of another maker, as the table of peers names it.
+pub trait Program {
+    /// The peer's name in the table of peers.
+    fn name(&self) -> &'static str;
+    /// The version that it gave itself.
+    fn version(&self) -> &str;
+}
+
 /// A running server. Dropping it ends it and removes its directory.
 pub struct Outside {
     name: &'static str,
@@ -104,6 +113,16 @@ pub fn start(recipe: &impl Recipe, ips: usize, leaf: &Leaf) -> Option<Outside> {
 /// [`start`] with [`certs::good`].
 pub fn start_good(recipe: &impl Recipe, ips: usize) -> Option<Outside> {
     start(recipe, ips, &certs::good())
+}
+
+impl Program for Outside {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn version(&self) -> &str {
+        &self.version
+    }
 }
 
 impl Outside {
@@ -158,16 +177,6 @@ impl Outside {
             std::thread::sleep(LOOK);
         }
         Ok(())
-    }
-
-    /// The server's name, as the table of peers has it.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// The version that it gave itself.
-    pub fn version(&self) -> &str {
-        &self.version
     }
 
     /// Where it lives.

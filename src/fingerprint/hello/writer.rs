@@ -1,0 +1,106 @@
+//! Writing the presentation language of TLS (RFC 8446 section 3).
+
+use super::HelloError;
+
+type Result<T = ()> = std::result::Result<T, HelloError>;
+
+/// The bytes written so far.
+#[derive(Default)]
+pub(super) struct Writer {
+    bytes: Vec<u8>,
+    /// How many bytes are left out at the end that every enclosing length counts all the same.
+    left_out: usize,
+}
+
+impl Writer {
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn u8(&mut self, value: u8) {
+        self.bytes.push(value);
+    }
+
+    pub(super) fn u16(&mut self, value: u16) {
+        self.bytes.extend_from_slice(&value.to_be_bytes());
+    }
+
+    pub(super) fn u32(&mut self, value: u32) {
+        self.bytes.extend_from_slice(&value.to_be_bytes());
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub(super) fn codes(&mut self, codes: &[u16]) {
+        codes.iter().for_each(|code| self.u16(*code));
+    }
+
+    /// Leaves `missing` bytes out at the end of the message.
+    pub(super) fn leave_out(&mut self, missing: u16) {
+        self.left_out = missing.into();
+    }
+
+    /// These bytes, behind their length in one byte.
+    pub(super) fn opaque8(&mut self, field: &'static str, bytes: &[u8]) -> Result {
+        self.vec8(field, |w| w.bytes(bytes))
+    }
+
+    /// These bytes, behind their length in two bytes.
+    pub(super) fn opaque16(&mut self, field: &'static str, bytes: &[u8]) -> Result {
+        self.vec16(field, |w| {
+            w.bytes(bytes);
+            Ok(())
+        })
+    }
+
+    /// These codes, behind their length in two bytes.
+    pub(super) fn codes16(&mut self, field: &'static str, codes: &[u16]) -> Result {
+        self.vec16(field, |w| {
+            w.codes(codes);
+            Ok(())
+        })
+    }
+
+    /// Whatever `body` writes, behind its length in one byte.
+    pub(super) fn vec8(&mut self, field: &'static str, body: impl FnOnce(&mut Self)) -> Result {
+        self.prefixed(field, 1, |w| {
+            body(w);
+            Ok(())
+        })
+    }
+
+    /// Whatever `body` writes, behind its length in two bytes.
+    pub(super) fn vec16(&mut self, field: &'static str, body: impl FnOnce(&mut Self) -> Result) -> Result {
+        self.prefixed(field, 2, body)
+    }
+
+    /// Whatever `body` writes, behind its length in three bytes.
+    pub(super) fn vec24(&mut self, field: &'static str, body: impl FnOnce(&mut Self) -> Result) -> Result {
+        self.prefixed(field, 3, body)
+    }
+
+    fn prefixed(
+        &mut self,
+        field: &'static str,
+        width: usize,
+        body: impl FnOnce(&mut Self) -> Result,
+    ) -> Result {
+        let start = self.bytes.len() + width;
+        self.bytes.resize(start, 0);
+        body(self)?;
+        let len = self.bytes.len() - start + self.left_out;
+        let limit = (1 << (8 * width)) - 1;
+        if len > limit {
+            return Err(HelloError::TooLong { field, len, limit });
+        }
+        let digits = len.to_be_bytes();
+        self.bytes[start - width..start].copy_from_slice(&digits[digits.len() - width..]);
+        Ok(())
+    }
+}

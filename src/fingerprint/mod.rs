@@ -1,0 +1,46 @@
+//! A TLS client's first message as data: every field, its fingerprints, and the recipe to make more of the same.
+//!
+//! - [`ClientHello`] reads a hello and writes it again, byte for byte; [`hellos`] finds the hellos in what a client sent.
+//! - [`Ja3`] and [`Ja4`] are the fingerprints that others will compute of it.
+//! - [`HelloSpec`] is the recipe of a hello, by hand or learned from captures.
+//! - GREASE values (RFC 8701), which a client draws at random to keep servers tolerant, are told apart by [`is_grease`].
+//!
+//! ```
+//! use hotpool::fingerprint::{ClientHello, Extension, Ja4};
+//!
+//! let hello = ClientHello {
+//!     legacy_version: 0x0303,
+//!     random: [7; 32],
+//!     session_id: Vec::new(),
+//!     cipher_suites: vec![0x1301, 0xc02b],
+//!     compression_methods: vec![0],
+//!     extensions: Some(vec![
+//!         Extension::Alpn(vec![b"h2".to_vec()]),
+//!         Extension::SupportedVersions(vec![0x0304, 0x0303]),
+//!     ]),
+//! };
+//! let message = hello.to_message()?;
+//! assert_eq!(ClientHello::from_message(&message)?, hello);
+//! assert_eq!(Ja4::of(&hello).raw(), "t13i0202h2_1301,c02b_002b");
+//! # Ok::<(), hotpool::fingerprint::HelloError>(())
+//! ```
+//!
+//! Nothing here does I/O, reads a clock or draws at random, and no input makes it panic. A hello is at most [`MAX_MESSAGE`] bytes
+//! long, and what is kept of it grows with nothing else.
+
+mod grease;
+mod hello;
+mod ja3;
+mod ja4;
+mod records;
+mod spec;
+
+pub use self::grease::{is_grease, is_grease_psk_mode};
+pub use self::hello::{
+    Binders, ClientHello, EncryptedClientHello, Extension, HelloError, KeyShare, MAX_MESSAGE, PreSharedKey,
+    PskIdentity, ServerName, StatusRequest, kind,
+};
+pub use self::ja3::Ja3;
+pub use self::ja4::Ja4;
+pub use self::records::{FoundHello, Hellos, Record, hellos, to_records};
+pub use self::spec::{Code, EchGrease, HelloSpec, Slot, SpecError};

@@ -1,0 +1,181 @@
+//! The recipe of a ClientHello: what a client sends on every connection, and what it draws anew for each.
+
+mod check;
+mod error;
+mod learn;
+mod sample;
+#[cfg(feature = "serde")]
+mod text;
+
+use std::ops::Range;
+
+pub use self::error::SpecError;
+use super::Ja4;
+
+/// What a client's hellos have in common, as data: the cipher suites, and one [`Slot`] for each extension, in order.
+///
+/// It is written by hand with [`new`](Self::new), [learned from captured hellos](Self::from_client_hellos), or read from a file (feature `serde`).
+/// All three doors make the same checks: a spec that exists offers nothing that this crate's TLS could not go through with, as far as the
+/// offer alone can tell.
+///
+/// Not in it, because every such hello has them alike: the legacy version (0x0303), the compression methods (none), a session id and a
+/// random of TLS's own, and pre_shared_key, which stands last wherever a connection is resumed.
+///
+/// ```
+/// use hotpool::fingerprint::{Code, HelloSpec, Slot, kind};
+///
+/// let spec = HelloSpec::new(
+///     vec![Code::Plain(0x1301), Code::Plain(0x1302), Code::Plain(0x1303)],
+///     vec![
+///         Slot::Native(kind::SERVER_NAME),
+///         Slot::Groups(vec![Code::Plain(0x001d)]),
+///         Slot::Signatures(vec![Code::Plain(0x0403), Code::Plain(0x0804)]),
+///         Slot::Alpn(vec!["h2".to_owned()]),
+///         Slot::Versions(vec![Code::Plain(0x0304)]),
+///         Slot::KeyShares(vec![Code::Plain(0x001d)]),
+///     ],
+/// )?;
+/// assert_eq!(spec.ja4().raw(), "t13d0306h2_1301,1302,1303_000a,000d,002b,0033_0403,0804");
+/// # Ok::<(), hotpool::fingerprint::SpecError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "text::Parts", into = "text::Parts")
+)]
+pub struct HelloSpec {
+    cipher_suites: Vec<Code>,
+    slots: Vec<Slot>,
+    permuted: Range<usize>,
+}
+
+/// A two-byte code of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// A GREASE value (RFC 8701), drawn once per connection for each list. The groups and the key shares draw one together.
+    Grease,
+    /// This value.
+    Plain(u16),
+}
+
+/// The place of one extension.
+///
+/// In a file each is a table of one key, its variant in `snake_case`: `{ native = "0x0000" }`,
+/// `{ raw = { kind = "0x001b", body = "020002" } }`, `{ groups = ["grease", "0x001d"] }`, `"padding"`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Slot {
+    /// What TLS itself sends for this type, where it sends any: server_name, or a session_ticket that a resumed connection drops.
+    Native(#[cfg_attr(feature = "serde", serde(with = "text::code"))] u16),
+    /// What TLS itself sends for this type, and an empty body where it sends none: session_ticket.
+    NativeOrEmpty(#[cfg_attr(feature = "serde", serde(with = "text::code"))] u16),
+    /// The same bytes on every connection.
+    Raw {
+        /// The extension's type.
+        #[cfg_attr(feature = "serde", serde(with = "text::code"))]
+        kind: u16,
+        /// Its body.
+        #[cfg_attr(feature = "serde", serde(with = "text::bytes"))]
+        body: Vec<u8>,
+    },
+    /// An extension of a GREASE type with this body. Two of them draw different types.
+    Grease(#[cfg_attr(feature = "serde", serde(with = "text::bytes"))] Vec<u8>),
+    /// supported_groups.
+    Groups(Vec<Code>),
+    /// signature_algorithms.
+    Signatures(Vec<Code>),
+    /// supported_versions.
+    Versions(Vec<Code>),
+    /// application_layer_protocol_negotiation.
+    Alpn(Vec<String>),
+    /// key_share: the groups for which shares are sent. A GREASE share is one zero byte.
+    KeyShares(Vec<Code>),
+    /// encrypted_client_hello, which encrypts nothing.
+    EchGrease(EchGrease),
+    /// padding that brings a hello of 256 to 511 bytes, its header included, to 512 (RFC 7685 section 1), and is else left out.
+    Padding,
+}
+
+/// How a client draws an encrypted_client_hello that encrypts nothing (RFC 9849 section 6.2).
+///
+/// The configuration's id is any byte, and the encapsulated key a public key of X25519. The rules were observed in captured hellos.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum EchGrease {
+    /// Chromium's: AEAD 1, and a payload of 144, 176, 208 or 240 bytes, evenly.
+    Chromium,
+    /// Firefox's: AEAD 1 or 3, evenly, and a payload as long as its inner hello would be, which grows with pre_shared_key.
+    Firefox,
+    /// Always these.
+    Fixed {
+        /// HPKE's cipher.
+        aead: u16,
+        /// The length of the payload, in octets.
+        payload: u16,
+    },
+}
+
+impl HelloSpec {
+    /// A spec of these cipher suites and extensions, in this order.
+    ///
+    /// # Errors
+    /// [`SpecError`] says what cannot be served.
+    pub fn new(cipher_suites: Vec<Code>, slots: Vec<Slot>) -> Result<Self, SpecError> {
+        let spec = HelloSpec {
+            cipher_suites,
+            slots,
+            permuted: 0..0,
+        };
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// The same spec, with the extensions at the places `range` in an order drawn anew for each connection.
+    ///
+    /// # Errors
+    /// [`SpecError::Permuted`] if the range is not within the slots.
+    pub fn permuting(self, range: Range<usize>) -> Result<Self, SpecError> {
+        let spec = HelloSpec {
+            permuted: range,
+            ..self
+        };
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// The cipher suites.
+    pub fn cipher_suites(&self) -> &[Code] {
+        &self.cipher_suites
+    }
+
+    /// The extensions, without pre_shared_key.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// The places of the slots that stand in an order of their own on each connection; empty if the order is fixed.
+    pub fn permuted(&self) -> Range<usize> {
+        self.permuted.clone()
+    }
+
+    /// The JA4 that a peer sees of a connection that resumes nothing. Padding counts, whether a name is long enough for it or not.
+    pub fn ja4(&self) -> Ja4 {
+        Ja4::of(&self.sample(false))
+    }
+
+    /// The JA4 that a peer sees of a connection that resumes a TLS 1.3 session.
+    pub fn ja4_resumed(&self) -> Ja4 {
+        Ja4::of(&self.sample(true))
+    }
+}

@@ -1,0 +1,17 @@
+//! Fingerprints of TLS clients: one module for each promise.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod captures;
+mod grammar;
+mod ja;
+mod random;
+mod second_opinion;
+mod spec;
