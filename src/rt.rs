@@ -81,7 +81,9 @@ impl Rt {
         }
         let runtime = home.map_or_else(|| self.runtime(), |home| Ok(home.0.clone()))?;
         let task = until.clone().run_until_cancelled_owned(task);
-        drop(self.tracker.spawn_on(task, &runtime));
+        #[expect(clippy::disallowed_methods, reason = "this is the room that spawns")]
+        let task = self.tracker.spawn_on(task, &runtime);
+        drop(task);
         Ok(())
     }
 

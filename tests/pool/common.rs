@@ -156,12 +156,7 @@ async fn http2_exchange(conn: &mut HotConn, path: &str) -> io::Result<Answer> {
 
 /// Fails the test, naming `what`, if it takes longer than anything here may.
 pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the test's own deadline, not the pool's"
-    )]
-    let limited = tokio::time::timeout(DEADLINE, future);
-    match limited.await {
+    match tokio::time::timeout(DEADLINE, future).await {
         Ok(output) => output,
         Err(_) => panic!("{what} took longer than {DEADLINE:?}"),
     }
@@ -171,7 +166,6 @@ pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
 pub(crate) fn spawn<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> tokio::task::JoinHandle<T> {
-    #[expect(clippy::disallowed_methods, reason = "the test's own task, not the pool's")]
     tokio::spawn(future)
 }
 

@@ -5,6 +5,10 @@
     clippy::panic,
     reason = "a test fails by panicking"
 )]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test has tasks and deadlines of its own, beside the pool's"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -42,13 +42,8 @@ struct Tally {
     failed: AtomicU64,
 }
 
-fn now() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "how long the test runs")]
-    Instant::now()
-}
-
 async fn caller(pool: HotConnPool, hosts: Vec<String>, seed: u64, tally: Arc<Tally>) {
-    let (began, mut dice) = (now(), Dice(seed));
+    let (began, mut dice) = (Instant::now(), Dice(seed));
     let enough = |tally: &Tally| tally.served.load(Ordering::Relaxed) > ENOUGH;
     while began.elapsed() < LASTS || (!enough(&tally) && began.elapsed() < DEADLINE) {
         let host = &hosts[usize::try_from(dice.below(hosts.len() as u64)).unwrap()];
@@ -199,7 +194,7 @@ async fn every_permit_is_home(pool: &HotConnPool, hosts: &[String]) {
     crate::support::measure::eventually(DEADLINE, "no dial is penalised", || pool.stats().dialling == 0)
         .await;
     let http1 = GetOptions::new().require(Require::Http1);
-    let began = now();
+    let began = Instant::now();
     let mut leased = Vec::new();
     while leased.len() < MAX_CONNECTIONS as usize {
         let host = &hosts[leased.len() / 2];
