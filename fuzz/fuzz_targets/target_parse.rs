@@ -12,7 +12,9 @@ fuzz_target!(|text: &str| {
             assert_eq!(Target::try_from(&uri).ok(), Target::try_from(text).ok());
         }
     }
-    let Ok(target) = Target::try_from(text) else { return };
+    let Ok(target) = Target::try_from(text) else {
+        return;
+    };
     let canonical = target.to_string();
     let again = Target::try_from(canonical.as_str()).expect("canonical text parses");
     assert_eq!(again, target);
