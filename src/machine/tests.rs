@@ -673,6 +673,16 @@ fn a_connection_that_comes_home_may_make_room_at_once() {
 }
 
 #[test]
+fn the_first_reason_stands() {
+    let (mut world, conn) = one_of(10, limits());
+    world.with(0, |machine, now| machine.going_away(now, conn));
+    world.with(0, |machine, now| machine.evict_all(now, CloseReason::Evicted));
+    let returned = world.release(0, conn, Fate::Close(CloseReason::Failed));
+    assert_eq!(returned, Returned::Closed(CloseReason::GoAway));
+    assert_eq!(world.closed, [(0, conn, CloseReason::GoAway)]);
+}
+
+#[test]
 fn retain_closes_what_does_not_pass() {
     let mut world = World::single(limits(), &[1, 2]);
     let [one, two, leased] = [1, 2, 2].map(|last| world.open(0, pinned(last), Http1));
