@@ -94,6 +94,22 @@ pub trait Clock: Send + Sync + 'static {
     fn sleep_until(&self, deadline: Moment) -> Sleep;
 }
 
+/// Runs `future` until it answers or `deadline` comes; none if the deadline came first.
+///
+/// As cancel safe as `future`. At the deadline itself an answer that is ready still counts; one that is ready at once needs no timer.
+pub(crate) async fn before<F: Future>(clock: &dyn Clock, deadline: Moment, future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    let mut sleep = None;
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        let sleep: &mut Sleep = sleep.get_or_insert_with(|| clock.sleep_until(deadline));
+        sleep.as_mut().poll(cx).map(|()| None)
+    })
+    .await
+}
+
 /// The operating system's monotonic clock; its zero is the moment it was made.
 #[derive(Debug, Clone)]
 pub struct SystemClock {

@@ -28,4 +28,8 @@ impl Require {
 
 /// An identity's number within one pool: equal numbers, equal identities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    not(feature = "__internals"),
+    expect(unreachable_pub, reason = "one of the machine's words")
+)]
 pub struct IdentityId(pub u32);

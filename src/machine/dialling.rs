@@ -223,19 +223,21 @@ impl Machine {
         if self.phase == Phase::Closed || self.live() >= self.limits.max_per_host {
             return None;
         }
+        Some(DialId(self.start_unasked(want, candidates)?))
+    }
+
+    /// A dial that nobody in line is there for. None without a candidate.
+    fn start_unasked(&mut self, want: Want, candidates: Vec<IpAddr>) -> Option<Key> {
         let first = *candidates.first()?;
         let queue = self.line.queue(&want);
-        Some(DialId(self.start(
-            Dial {
-                want,
-                queue,
-                first,
-                begun: false,
-                warm: true,
-            },
-            candidates,
-            false,
-        )))
+        let dial = Dial {
+            want,
+            queue,
+            first,
+            begun: false,
+            warm: true,
+        };
+        Some(self.start(dial, candidates, false))
     }
 
     /// How many connections are missing to the minimum of idle ones, as far as the limit leaves room.
@@ -254,20 +256,48 @@ impl Machine {
             .min(room)
     }
 
-    /// Candidates for a dial for `want`, best first by selection; growth may leave some out.
+    /// Candidates for a dial for `want`, best first by selection. Where growth goes by address, those without a connection
+    /// come first.
     fn ordered(&mut self, want: &Want) -> Vec<IpAddr> {
         let mut candidates = self.candidates(want);
-        if self.limits.growth == Growth::PerIp && self.protocol_of(want) == Some(Protocol::Http2) {
-            candidates.retain(|&ip| {
-                let pinned = Want {
-                    pin: Some(ip),
-                    ..*want
-                };
-                let bound = |dial: &Dial| dial.first == ip && dial.want.identity == want.identity;
-                !self.has_sound(&pinned) && !self.dials.iter().any(|(_, dial)| bound(dial))
-            });
-        }
         self.by_selection(&mut candidates);
+        if self.grows_by_address(want) {
+            candidates.sort_by_key(|&ip| self.is_covered(want, ip));
+        }
         candidates
+    }
+
+    fn grows_by_address(&self, want: &Want) -> bool {
+        self.limits.growth == Growth::PerIp && self.protocol_of(want) == Some(Protocol::Http2)
+    }
+
+    /// Whether a connection for `want` to `ip` is alive or being dialled.
+    fn is_covered(&self, want: &Want, ip: IpAddr) -> bool {
+        let pinned = Want {
+            pin: Some(ip),
+            ..*want
+        };
+        let bound = |dial: &Dial| dial.first == ip && dial.want.identity == want.identity;
+        self.has_sound(&pinned) || self.dials.iter().any(|(_, dial)| bound(dial))
+    }
+
+    /// Where growth goes by address: dials those that have no connection for `want` yet, beside whatever serves it.
+    pub(super) fn cover_addresses(&mut self, want: &Want) {
+        if want.pin.is_some() || !self.grows_by_address(want) || planted("one_address_is_enough") {
+            return;
+        }
+        let bare = |machine: &Machine| {
+            let now = machine.latest;
+            let mut free = machine
+                .addresses()
+                .filter(|&ip| machine.penalties.blocked(now, ip).is_none());
+            free.find(|&ip| !machine.is_covered(want, ip))
+        };
+        while self.live() < self.limits.max_per_host
+            && let Some(ip) = bare(self)
+        {
+            // For whoever wants any address: those who come meanwhile wait for this dial.
+            self.start_unasked(*want, vec![ip]);
+        }
     }
 }

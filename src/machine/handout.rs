@@ -20,7 +20,10 @@ impl Machine {
     /// call. No later caller overtakes: where somebody waits for the same, nothing that would serve them is idle.
     pub fn acquire(&mut self, now: Moment, want: Want) -> Acquire {
         match self.try_acquire(now, want) {
-            Some(lease) => Acquire::Lease(lease),
+            Some(lease) => {
+                self.cover_addresses(&want);
+                Acquire::Lease(lease)
+            }
             None => self.join(want),
         }
     }

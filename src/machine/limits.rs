@@ -2,33 +2,7 @@
 
 use std::time::Duration;
 
-/// When a host with HTTP/2 gets another connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Growth {
-    /// Never a second one while the first is usable: who finds it full waits.
-    Single,
-    /// When every usable one is full.
-    #[default]
-    OnSaturation,
-    /// When every usable one is full, and never two on one address.
-    PerIp,
-}
-
-/// Which address is taken when several would do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Selection {
-    /// The one with the least in use.
-    #[default]
-    Spread,
-    /// Each in turn.
-    RoundRobin,
-    /// Any.
-    Random,
-    /// The one whose idle connection was used last; for a dial, the one with the most connections.
-    PreferHot,
-}
+pub use crate::config::{H2Growth as Growth, Selection};
 
 /// What happens to a `get` when every address is blocked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

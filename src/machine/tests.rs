@@ -261,6 +261,57 @@ fn a_connection_in_use_is_hotter_than_any_that_rests() {
 }
 
 #[test]
+fn growth_by_address_dials_each_address_once_then_as_needed() {
+    let by_address = Limits {
+        growth: Growth::PerIp,
+        h2_max_streams: 1,
+        ..limits()
+    };
+    let mut world = World::single(by_address, &[1, 2, 3]);
+    let first = world.open(0, want(0), Http2);
+    assert_eq!(world.put(0, first), Returned::Kept);
+    assert_eq!(world.dials.len(), 0, "nobody asks, nobody dials");
+    assert_eq!(world.hit(0, want(0)), first);
+    assert_eq!(world.dials.len(), 2, "the two addresses that have none");
+    assert_eq!(world.put(0, first), Returned::Kept);
+    let used = world.hit(0, want(0));
+    assert_eq!(world.dials.len(), 2, "and not again while those are under way");
+    world.dial_ok(0, Http2);
+    world.dial_ok(0, Http2);
+    assert_eq!(world.machine(0).counts().idle, 2);
+    let (second, third) = (world.hit(0, want(0)), world.hit(0, want(0)));
+    assert!(used != second && second != third, "one on each address");
+    assert_eq!(world.dials.len(), 0, "every address has its own");
+    for conn in [used, second, third] {
+        world.with(0, |machine, now| machine.settings(now, conn, 1));
+    }
+    world.queue(0, want(0));
+    assert_eq!(world.dials.len(), 1, "all full: one more, on any");
+}
+
+#[test]
+fn growth_by_address_leaves_out_a_blocked_one() {
+    let by_address = Limits {
+        growth: Growth::PerIp,
+        ..limits()
+    };
+    let mut world = World::single(by_address, &[1, 2]);
+    let conn = world.open(0, want(0), Http2);
+    let other = if world.machine(0).info(conn).is_some_and(|info| info.ip == ip(1)) {
+        ip(2)
+    } else {
+        ip(1)
+    };
+    let now = world.now;
+    world.machine(0).shun(now, other, at(5));
+    world.hit(0, want(0));
+    assert_eq!(world.dials.len(), 0);
+    world.now = at(5);
+    world.hit(0, want(0));
+    assert_eq!(world.dials.len(), 1);
+}
+
+#[test]
 fn growth_by_address_concerns_http2_alone() {
     let mut world = World::single(
         Limits {
@@ -308,7 +359,7 @@ fn a_dial_that_stands_at_the_ledger_stays_while_it_is_wanted() {
 }
 
 #[test]
-fn growth_by_address_dials_each_address_once() {
+fn growth_by_address_starts_with_those_that_have_none() {
     let mut world = World::single(
         Limits {
             growth: Growth::PerIp,
@@ -327,7 +378,8 @@ fn growth_by_address_dials_each_address_once() {
     }
     assert_eq!(
         world.dials.iter().map(|dial| dial.at).collect::<Vec<_>>(),
-        [Some(ip(1)), Some(ip(2))]
+        [Some(ip(1)), Some(ip(2)), Some(ip(1))],
+        "each address once, then as needed"
     );
     // Another identity's dials are its own.
     world.queue(
@@ -337,7 +389,7 @@ fn growth_by_address_dials_each_address_once() {
             ..want(1)
         },
     );
-    assert_eq!(world.dials.len(), 3);
+    assert_eq!(world.dials.len(), 4);
 }
 
 #[test]

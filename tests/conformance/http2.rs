@@ -210,7 +210,7 @@ fn reset_streams_that_still_count_hold_their_place() {
 fn growth_decides_on_a_second_connection() {
     for (growth, ips, dials) in [
         (Growth::Single, &[1, 2][..], 0),
-        (Growth::PerIp, &[1][..], 0),
+        (Growth::PerIp, &[1][..], 1),
         (Growth::PerIp, &[1, 2][..], 1),
         (Growth::OnSaturation, &[1][..], 1),
     ] {
@@ -218,11 +218,9 @@ fn growth_decides_on_a_second_connection() {
         assert_eq!(world.hit(0, want(0)), conn);
         let getter = world.queue(0, want(0));
         assert_eq!(world.dials.len(), dials, "{growth:?} over {ips:?}");
+        let elsewhere = |at: Option<std::net::IpAddr>| at == Some(ip(2));
         assert!(
-            world
-                .dials
-                .iter()
-                .all(|dial| growth != Growth::PerIp || dial.at == Some(ip(2)))
+            growth != Growth::PerIp || ips.len() == 1 || world.dials.iter().all(|dial| elsewhere(dial.at))
         );
         // Once it is gone, every growth begins anew.
         world.with(0, |machine, now| machine.died(now, conn, CloseReason::PeerClosed));
@@ -230,4 +228,30 @@ fn growth_decides_on_a_second_connection() {
         world.dial_ok(0, Http2);
         world.take(getter);
     }
+}
+
+#[test]
+fn growth_by_address_covers_every_address() {
+    let (mut world, conn) = with_streams(
+        Limits {
+            growth: Growth::PerIp,
+            ..limits()
+        },
+        &[1, 2, 3],
+        100,
+    );
+    assert_eq!(world.hit(0, want(0)), conn);
+    assert_eq!(
+        world.dials.len(),
+        2,
+        "the two that have none, though one connection would do"
+    );
+    world.dial_ok(0, Http2);
+    world.dial_ok(0, Http2);
+    let (second, third) = (world.hit(0, want(0)), world.hit(0, want(0)));
+    assert!(
+        conn != second && second != third && third != conn,
+        "each address takes its part"
+    );
+    assert_eq!(world.dials.len(), 0);
 }

@@ -16,6 +16,7 @@ const OWN: &[&str] = &[
     "streams_outlive_the_lifetime_by_the_grace_and_no_more",
     "reset_streams_that_still_count_hold_their_place",
     "growth_decides_on_a_second_connection",
+    "growth_by_address_covers_every_address",
     "dials_at_once_are_spread_over_the_addresses",
     "a_name_without_an_address_refuses_who_waits_and_asks_once",
 ];

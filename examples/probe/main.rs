@@ -1,0 +1,143 @@
+//! Drives URLs through a pool and reports what hot connections are worth: `probe --help`.
+//!
+//! Without a URL it starts its own TLS server on the loopback and probes that over HTTP/1.1 and HTTP/2:
+//!
+//! ```sh
+//! cargo run --release --example probe
+//! ```
+
+mod drive;
+mod failure;
+mod h1;
+mod h2;
+mod options;
+mod percentile;
+mod progress;
+mod report;
+#[path = "../support/server.rs"]
+mod server;
+mod table;
+mod tally;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use hotpool::{HickoryResolver, StaticResolver};
+use rustls::RootCertStore;
+
+use self::drive::{Drive, Plan};
+use self::options::{Command, Options, Site};
+use self::report::Row;
+
+/// Exit codes: every request was answered, some were not, the command line is wrong.
+const FAILED: u8 = 1;
+const MISUSED: u8 = 2;
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Probe(options)) => options,
+        Ok(Command::Help) => return said(io::stdout().write_all(options::HELP.as_bytes())),
+        Err(problem) => {
+            eprintln!("probe: {problem}\nprobe: --help tells what there is");
+            return MISUSED.into();
+        }
+    };
+    // One thread: what is measured is the pool and the peer, not the scheduler.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime
+        .map_err(Into::into)
+        .and_then(|rt| rt.block_on(probe(options)))
+    {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => FAILED.into(),
+        Err(problem) => {
+            eprintln!("probe: {problem}");
+            FAILED.into()
+        }
+    }
+}
+
+/// A reader that has gone (`probe | head`) is no failure.
+fn said(result: io::Result<()>) -> ExitCode {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => FAILED.into(),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Probes each target over each protocol, one after the other, so that none disturbs another's figures. Answers whether every request was
+/// answered.
+async fn probe(options: Options) -> Result<bool, Box<dyn Error>> {
+    let world = World::of(&options)?;
+    seed();
+    let mut rows = Vec::new();
+    for site in &world.sites {
+        for &require in options.protocols() {
+            let plan = Plan::new(site, require, &options, world.connections)?;
+            let tally = Drive::run(plan, &world.resolver, world.roots.as_ref()).await?;
+            for (what, trouble) in &tally.troubles {
+                eprintln!("probe: {what}: {trouble}");
+            }
+            let row = Row::new(site.target.to_string(), require, &tally);
+            if options.json {
+                print(&(serde_json::to_string(&row)? + "\n"))?;
+            }
+            rows.push(row);
+        }
+    }
+    if !options.json {
+        print(&table::render(&rows))?;
+    }
+    Ok(rows.iter().all(Row::is_good))
+}
+
+/// Makes the process's first random key. A provider may gather entropy for tens of milliseconds then, which is no part of anybody's
+/// handshake.
+fn seed() {
+    if let Some(group) = server::provider().kx_groups.first() {
+        let _ = group.start(); // what is wrong shows in the handshakes
+    }
+}
+
+/// What is probed, and how its names and certificates are judged.
+struct World {
+    sites: Vec<Site>,
+    connections: Option<u32>,
+    resolver: StaticResolver,
+    roots: Option<RootCertStore>,
+    /// Lives as long as it is probed.
+    _server: Option<server::Server>,
+}
+
+/// Connections that are opened to the embedded server: one for each of its addresses.
+const EMBEDDED_CONNECTIONS: u32 = 3;
+
+impl World {
+    fn of(options: &Options) -> Result<Self, Box<dyn Error>> {
+        if !options.sites.is_empty() {
+            return Ok(World {
+                sites: options.sites.clone(),
+                connections: options.connections,
+                resolver: options.resolver.clone().or(HickoryResolver::new()),
+                roots: options.roots.clone(),
+                _server: None,
+            });
+        }
+        let server = server::Server::start()?;
+        Ok(World {
+            sites: vec![Site::parse(&server.target())?],
+            connections: options.connections.or(Some(EMBEDDED_CONNECTIONS)),
+            resolver: server.resolver()?,
+            roots: Some(server.roots()?),
+            _server: Some(server),
+        })
+    }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}

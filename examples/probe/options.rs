@@ -1,0 +1,250 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use hotpool::{Require, StaticResolver, Target};
+use lexopt::prelude::{Long, Short, Value};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+pub(crate) const HELP: &str = "\
+Drives URLs through a pool of hot TLS connections and reports what they are worth.
+
+Usage: probe [URL...] [OPTIONS]
+
+A URL is https://host[:port][/path]; the scheme may be left out. Without one, the probe starts its own
+TLS server on the loopback (three addresses, HTTP/1.1 and HTTP/2) and probes that.
+
+Options:
+      --requests N       requests per target and protocol [200]
+      --concurrency N    requests under way at once [4]
+      --connections N    open N connections first, one after the other and one per address before a second
+                         to any, and keep no more; each carries one of the first N requests, then the
+                         addresses take turns [3 with the server of its own, else what the requests need]
+      --http1, --http2   only this protocol [both, one after the other]
+      --resolve HOST:PORT:ADDR[,ADDR...]
+                         connect to these addresses for this host and port; may be repeated
+      --cacert FILE      trust the authorities in this PEM file [Mozilla's]
+      --timeout SECS     for one request, connecting included [10]
+      --json             one line of JSON per target and protocol
+  -h, --help             this text
+
+Figures:
+  cold       from the first byte of TCP to the last of the first answer: what a connection took to connect
+             and to shake hands, and its first exchange. Neither DNS nor waiting for a free place counts.
+  hot        every other request, from asking the pool for a connection to the last byte of the answer;
+             waiting in line counts.
+  reuse      the share of answered requests that rode on a connection which had carried one before.
+  p50, p99   exact: the nearest rank among all samples.
+
+A request fails that gets no whole answer in time, or one of status 400 and above. After 5 failures in a row, or
+when the pool refuses to dial what has just failed, the rest of that target and protocol is given up.
+
+Exit status: 0 every request was answered, 1 some failed, 2 the command line is wrong.
+";
+
+/// What the command line asks for.
+pub(crate) enum Command {
+    Help,
+    Probe(Options),
+}
+
+pub(crate) struct Options {
+    pub(crate) sites: Vec<Site>,
+    pub(crate) requests: u32,
+    pub(crate) concurrency: u32,
+    pub(crate) connections: Option<u32>,
+    only: Option<Require>,
+    pub(crate) resolver: StaticResolver,
+    pub(crate) roots: Option<RootCertStore>,
+    pub(crate) timeout: Duration,
+    pub(crate) json: bool,
+}
+
+/// A URL, taken apart.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) target: Target<'static>,
+    /// Path and query.
+    pub(crate) path: String,
+}
+
+/// What is wrong with the command line: the option or the URL, and why.
+#[derive(Debug)]
+pub(crate) struct Misuse {
+    what: String,
+    why: String,
+}
+
+impl Misuse {
+    fn new(what: impl Into<String>, why: impl fmt::Display) -> Self {
+        Misuse {
+            what: what.into(),
+            why: why.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.why)
+    }
+}
+
+impl std::error::Error for Misuse {}
+
+impl Options {
+    /// Reads the arguments that follow the program's name.
+    ///
+    /// # Errors
+    /// Names the option or the URL, and what is wrong with it.
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Misuse> {
+        let mut options = Options {
+            sites: Vec::new(),
+            requests: 200,
+            concurrency: 4,
+            connections: None,
+            only: None,
+            resolver: StaticResolver::new(),
+            roots: None,
+            timeout: Duration::from_secs(10),
+            json: false,
+        };
+        let mut parser = lexopt::Parser::from_args(arguments);
+        loop {
+            let name = match parser.next().map_err(|error| Misuse::new("arguments", error))? {
+                None => return Ok(Command::Probe(options)),
+                Some(Value(url)) => {
+                    options.sites.push(Site::parse(&url.to_string_lossy())?);
+                    continue;
+                }
+                Some(Short('h') | Long("help")) => return Ok(Command::Help),
+                Some(Long(name)) => format!("--{name}"),
+                Some(Short(letter)) => format!("-{letter}"),
+            };
+            options.set(&name, &mut parser)?;
+        }
+    }
+
+    fn set(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), Misuse> {
+        match name {
+            "--json" => self.json = true,
+            "--http1" | "--http2" => self.set_protocol(name)?,
+            "--requests" => self.requests = number(name, parser)?,
+            "--concurrency" => self.concurrency = number(name, parser)?,
+            "--connections" => self.connections = Some(number(name, parser)?),
+            "--timeout" => self.timeout = seconds(name, &value(name, parser)?)?,
+            "--cacert" => self.roots = Some(roots(name, &value(name, parser)?)?),
+            "--resolve" => {
+                let known = std::mem::take(&mut self.resolver);
+                self.resolver = resolve(name, known, &value(name, parser)?)?;
+            }
+            _ => return Err(Misuse::new(name, "no such option")),
+        }
+        Ok(())
+    }
+
+    fn set_protocol(&mut self, name: &str) -> Result<(), Misuse> {
+        let require = match name {
+            "--http1" => Require::Http1,
+            _ => Require::Http2,
+        };
+        match self.only.replace(require) {
+            Some(other) if other != require => Err(Misuse::new(
+                name,
+                "contradicts the other; leave both out for both",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The protocols to probe, in order.
+    pub(crate) fn protocols(&self) -> &'static [Require] {
+        match self.only {
+            Some(Require::Http1) => &[Require::Http1],
+            Some(_) => &[Require::Http2],
+            None => &[Require::Http1, Require::Http2],
+        }
+    }
+}
+
+impl Site {
+    pub(crate) fn parse(url: &str) -> Result<Self, Misuse> {
+        let whole = match url.contains("://") {
+            true => url.to_owned(),
+            false => format!("https://{url}"),
+        };
+        let uri: http::Uri = whole.parse().map_err(|error| Misuse::new(url, error))?;
+        let target = Target::try_from(&uri).map_err(|error| Misuse::new(url, error))?;
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        Ok(Site {
+            target: target.into_owned(),
+            path: path.to_owned(),
+        })
+    }
+}
+
+fn value(name: &str, parser: &mut lexopt::Parser) -> Result<String, Misuse> {
+    let value = parser.value().map_err(|_| Misuse::new(name, "needs a value"))?;
+    value
+        .into_string()
+        .map_err(|_| Misuse::new(name, "the value is no text"))
+}
+
+fn number(name: &str, parser: &mut lexopt::Parser) -> Result<u32, Misuse> {
+    let text = value(name, parser)?;
+    match u32::from_str(&text) {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(Misuse::new(name, format!("{text:?} is no whole number from 1"))),
+    }
+}
+
+fn seconds(name: &str, text: &str) -> Result<Duration, Misuse> {
+    let seconds = f64::from_str(text)
+        .ok()
+        .and_then(|s| Duration::try_from_secs_f64(s).ok());
+    // A day is more than any request may take, and far from what a clock overflows at.
+    match seconds {
+        Some(span) if !span.is_zero() && span <= Duration::from_secs(86_400) => Ok(span),
+        _ => Err(Misuse::new(
+            name,
+            format!("{text:?} is no number of seconds up to a day"),
+        )),
+    }
+}
+
+fn roots(name: &str, file: &str) -> Result<RootCertStore, Misuse> {
+    let wrong = |why: &dyn fmt::Display| Misuse::new(name, format!("{file}: {why}"));
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| wrong(&error))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| wrong(&error))?;
+        roots.add(certificate).map_err(|error| wrong(&error))?;
+    }
+    match roots.is_empty() {
+        true => Err(wrong(&"no certificate in it")),
+        false => Ok(roots),
+    }
+}
+
+/// `HOST:PORT:ADDR[,ADDR...]`; IPv6 addresses may stand in brackets.
+fn resolve(name: &str, known: StaticResolver, text: &str) -> Result<StaticResolver, Misuse> {
+    let wrong = |why: &dyn fmt::Display| Misuse::new(name, format!("{text:?}: {why}"));
+    let mut parts = text.splitn(3, ':');
+    let (Some(host), Some(port), Some(addresses)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(wrong(&"not of the form HOST:PORT:ADDR[,ADDR...]"));
+    };
+    let address = |text: &str| {
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        IpAddr::from_str(bare.unwrap_or(text)).map_err(|_| wrong(&format!("{text:?} is no IP address")))
+    };
+    let addresses: Vec<IpAddr> = addresses.split(',').map(address).collect::<Result<_, _>>()?;
+    known
+        .with(format!("{host}:{port}"), addresses)
+        .map_err(|error| wrong(&error))
+}

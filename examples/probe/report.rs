@@ -1,0 +1,120 @@
+//! A row of the report: what `--json` prints, and what the table shows.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hotpool::{ConnInfo, Require};
+use serde::Serialize;
+
+use crate::percentile::percentile;
+use crate::tally::Tally;
+
+/// One target over one protocol.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    /// `host` or `host:port`.
+    pub(crate) target: String,
+    /// The protocol that was asked for: `http/1.1` or `h2`.
+    pub(crate) alpn: &'static str,
+    /// Requests that were made.
+    pub(crate) requests: u64,
+    /// Of these, answered.
+    pub(crate) ok: u64,
+    /// The others, by kind.
+    pub(crate) errors: BTreeMap<String, u64>,
+    /// Connections that the pool opened.
+    pub(crate) connections_opened: u64,
+    /// The share of answered requests on connections that had carried one before, 0 to 1.
+    pub(crate) reuse_rate: f64,
+    pub(crate) latency_us: Latency,
+    /// The addresses whose connections carried requests.
+    pub(crate) ips: Vec<Ip>,
+    pub(crate) tls: Tls,
+    /// Why connections closed, the end of the probe included (`pool_closed`): as many in all as were opened.
+    pub(crate) closes: BTreeMap<&'static str, u64>,
+}
+
+/// In microseconds; null without a sample.
+#[derive(Debug, Serialize)]
+pub(crate) struct Latency {
+    pub(crate) cold_p50: Option<u64>,
+    pub(crate) hot_p50: Option<u64>,
+    pub(crate) hot_p99: Option<u64>,
+}
+
+/// One address.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ip {
+    pub(crate) ip: IpAddr,
+    /// Connections to it that carried requests.
+    pub(crate) connections: usize,
+    /// How long TCP took to connect, the median over them.
+    pub(crate) dial_us: Option<u64>,
+    /// How long the handshake took, the same.
+    pub(crate) tls_us: Option<u64>,
+}
+
+/// What the first connection agreed on; null without one.
+#[derive(Debug, Serialize)]
+pub(crate) struct Tls {
+    pub(crate) version: Option<&'static str>,
+    pub(crate) suite: Option<&'static str>,
+    /// How many connections resumed an earlier session.
+    pub(crate) resumed: usize,
+}
+
+impl Row {
+    pub(crate) fn new(target: String, require: Require, tally: &Tally) -> Self {
+        let closes = tally.counters.closes_by_reason();
+        Row {
+            target,
+            alpn: require.offers().first().map_or("", |protocol| protocol.alpn()),
+            requests: tally.ok() + tally.failed(),
+            ok: tally.ok(),
+            errors: tally.errors.clone(),
+            connections_opened: tally.counters.opened,
+            reuse_rate: tally.reuse_rate(),
+            latency_us: Latency {
+                cold_p50: percentile(&tally.cold, 50),
+                hot_p50: percentile(&tally.hot, 50),
+                hot_p99: percentile(&tally.hot, 99),
+            },
+            ips: ips(tally.connections.values()),
+            tls: tls(tally.connections.values()),
+            closes: closes.map(|(reason, count)| (reason.name(), count)).collect(),
+        }
+    }
+
+    /// Whether requests were made and every one was answered.
+    pub(crate) fn is_good(&self) -> bool {
+        self.ok > 0 && self.errors.is_empty()
+    }
+}
+
+fn ips<'a>(connections: impl Iterator<Item = &'a ConnInfo>) -> Vec<Ip> {
+    let mut by_ip: BTreeMap<IpAddr, Vec<&ConnInfo>> = BTreeMap::new();
+    for info in connections {
+        by_ip.entry(info.remote.ip()).or_default().push(info);
+    }
+    let median = |infos: &[&ConnInfo], time: fn(&ConnInfo) -> Duration| {
+        let samples: Vec<Duration> = infos.iter().map(|info| time(info)).collect();
+        percentile(&samples, 50)
+    };
+    let rows = by_ip.into_iter().map(|(ip, infos)| Ip {
+        ip,
+        connections: infos.len(),
+        dial_us: median(&infos, |info| info.connect_time),
+        tls_us: median(&infos, |info| info.tls_time),
+    });
+    rows.collect()
+}
+
+fn tls<'a>(connections: impl Iterator<Item = &'a ConnInfo>) -> Tls {
+    let all: Vec<_> = connections.map(|info| &info.tls).collect();
+    Tls {
+        version: all.first().map(|tls| tls.version),
+        suite: all.first().map(|tls| tls.suite),
+        resumed: all.iter().filter(|tls| tls.resumed).count(),
+    }
+}

@@ -1,0 +1,198 @@
+//! A TLS server for examples: `hotpool.test`, on three loopback addresses at one port, HTTP/2 and HTTP/1.1 by ALPN.
+//!
+//! It stands on hyper and shares no code with the pool. Every path answers 200 with one line of text. It runs on a thread of its own and
+//! ends when it is dropped.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a server lives outside the pool: its own thread and tasks"
+)]
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use hotpool::{StaticResolver, TargetError};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::{RootCertStore, ServerConfig};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+
+const NAME: &str = "hotpool.test";
+
+/// A port that is free on the first address may be taken on the others.
+const ATTEMPTS: usize = 10;
+
+/// A running server. Dropping it closes every socket it has.
+pub(crate) struct Server {
+    port: u16,
+    ips: Vec<IpAddr>,
+    authority: CertificateDer<'static>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts it: when this returns, it listens.
+    ///
+    /// # Errors
+    /// No port is free on the loopback addresses, or this machine starts no thread.
+    pub(crate) fn start() -> Result<Self, Box<dyn Error>> {
+        let (authority, acceptor) = tls()?;
+        let listeners = listen()?;
+        let addresses: Vec<_> = listeners
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<io::Result<_>>()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("server".into()).spawn(move || {
+            runtime.block_on(async {
+                for listener in listeners {
+                    tokio::spawn(accept(listener, acceptor.clone()));
+                }
+                let _ = stopped.await; // dropped unsent, it ends the server just as well
+            });
+        })?;
+        Ok(Server {
+            port: addresses.first().map_or(0, std::net::SocketAddr::port),
+            ips: addresses.iter().map(std::net::SocketAddr::ip).collect(),
+            authority,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// The target that it serves: `hotpool.test:port`.
+    pub(crate) fn target(&self) -> String {
+        format!("{NAME}:{}", self.port)
+    }
+
+    /// What knows its addresses.
+    ///
+    /// # Errors
+    /// None: its name is a target.
+    pub(crate) fn resolver(&self) -> Result<StaticResolver, TargetError> {
+        StaticResolver::new().with(self.target(), self.ips.iter().copied())
+    }
+
+    /// The authority to trust: it was made for this server alone, and signs nothing else.
+    ///
+    /// # Errors
+    /// None: the certificate reads as a root.
+    pub(crate) fn roots(&self) -> Result<RootCertStore, rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.clone())?;
+        Ok(roots)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Sockets on 127.0.0.1, .2 and .3 at one free port. Where a system gives its loopback one address alone, on that one.
+fn listen() -> io::Result<Vec<TcpListener>> {
+    let mut trouble = None;
+    for _ in 0..ATTEMPTS {
+        match listen_once() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => trouble = Some(error),
+            done => return done,
+        }
+    }
+    Err(trouble.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
+}
+
+fn listen_once() -> io::Result<Vec<TcpListener>> {
+    let mut listeners = vec![TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?];
+    let port = listeners[0].local_addr()?.port();
+    for last in [2, 3] {
+        match TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), port)) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for listener in &listeners {
+        listener.set_nonblocking(true)?;
+    }
+    Ok(listeners)
+}
+
+/// A new authority, and what shakes hands with a certificate of its own.
+fn tls() -> Result<(CertificateDer<'static>, TlsAcceptor), Box<dyn Error>> {
+    let mut params = CertificateParams::default();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "hotpool example authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    let key = KeyPair::generate()?;
+    let leaf = CertificateParams::new([NAME.to_owned()])?.signed_by(&key, &authority)?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![leaf.der().clone()],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok((authority.der().clone(), TlsAcceptor::from(Arc::new(config))))
+}
+
+/// The cryptography that the crate is built with; aws-lc-rs where both are.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    #[cfg(feature = "aws-lc-rs")]
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+    let provider = rustls::crypto::ring::default_provider();
+    Arc::new(provider)
+}
+
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
+        return;
+    };
+    loop {
+        // An error here is one connection's, that went before it was taken.
+        if let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, acceptor.clone()));
+        }
+    }
+}
+
+/// Serves one connection to its end. What goes wrong on it is the client's to notice.
+async fn serve(stream: TcpStream, acceptor: TlsAcceptor) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
+    let ip = stream.local_addr().ok()?.ip();
+    let stream = acceptor.accept(stream).await.ok()?;
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let answer = service_fn(move |request: hyper::Request<Incoming>| async move {
+        let text = format!("hello from {ip} over {:?}\n", request.version());
+        Ok::<_, Infallible>(hyper::Response::new(text))
+    });
+    let io = TokioIo::new(stream);
+    if http2 {
+        let builder = http2::Builder::new(TokioExecutor::new());
+        builder.serve_connection(io, answer).await.ok()
+    } else {
+        http1::Builder::new().serve_connection(io, answer).await.ok()
+    }
+}

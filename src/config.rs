@@ -1,0 +1,221 @@
+//! The pool's settings: limits, ages and deadlines, with defaults that are safe for a stranger's server.
+
+use std::time::Duration;
+
+use crate::error::ConfigError;
+
+/// The settings of a pool.
+///
+/// Every field has a default; change what you need:
+///
+/// ```
+/// let mut config = hotpool::PoolConfig::default();
+/// config.max_per_host = 4;
+/// config.idle_timeout = std::time::Duration::from_secs(20);
+/// ```
+///
+/// With the `serde` feature it is read from any format, missing fields take their defaults, unknown ones are an
+/// error, and durations are written as people do (`"90s"`, `"5m"`).
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
+#[non_exhaustive]
+pub struct PoolConfig {
+    /// Connections in the whole pool, those being dialled included. Default 100.
+    pub max_connections: u32,
+    /// Connections to one origin (host and port), those being dialled included. Default 10.
+    pub max_per_host: u32,
+    /// Connections to one remote address, over all origins. Default 10.
+    pub max_per_ip: u32,
+    /// Idle connections kept for one origin; a surplus one is closed when it comes home. Zero keeps none. Default 10.
+    pub max_idle_per_host: u32,
+    /// Callers that may wait for a connection of one origin. Default 10,000.
+    pub max_waiters: u32,
+    /// Dials under way in the whole pool. Default 64.
+    pub max_dials: u32,
+    /// Addresses that one dial tries, at the most. Default 3.
+    pub dial_attempts: u32,
+    /// How long one `get` may take in all. Default 30 s.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub acquire_timeout: Duration,
+    /// How long one dial may take in all: it goes on when the `get` that asked for it has gone. Default 30 s.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub connect_timeout: Duration,
+    /// How long one address may take within a dial, TCP and TLS together. Default 10 s.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub attempt_timeout: Duration,
+    /// How long a connection may stay idle. Default 60 s.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub idle_timeout: Duration,
+    /// How old a connection may grow; less up to [`lifetime_jitter`](Self::lifetime_jitter) percent, drawn at its birth, so that
+    /// connections born together do not all end together. Default 300 s.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub max_lifetime: Duration,
+    /// The largest share of its lifetime that a connection may lose by the draw, in percent: 0 to 100. Default 10.
+    pub lifetime_jitter: u8,
+    /// Streams that one HTTP/2 connection carries at once, if its peer allows as many. Default 100.
+    pub h2_max_streams: u32,
+    /// When an origin that speaks HTTP/2 gets a further connection. Default [`H2Growth::OnSaturation`].
+    pub h2_growth: H2Growth,
+    /// Which of an origin's addresses serves next. Default [`Selection::Spread`].
+    pub selection: Selection,
+    /// How long [`close`](crate::HotConnPool::close) may take in all. Default 10 s.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub close_timeout: Duration,
+}
+
+/// When an origin that speaks HTTP/2 gets a further connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum H2Growth {
+    /// Never: whoever finds the one connection full waits.
+    Single,
+    /// When every connection is full, up to the caps.
+    #[default]
+    OnSaturation,
+    /// First one connection on every known address, then as [`OnSaturation`](H2Growth::OnSaturation).
+    PerIp,
+}
+
+/// Which of an origin's addresses serves next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Selection {
+    /// The address with the least connections in use.
+    #[default]
+    Spread,
+    /// Each address in turn.
+    RoundRobin,
+    /// Any address, evenly, from a seeded generator.
+    Random,
+    /// The connection used last, wherever it goes.
+    PreferHot,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        PoolConfig {
+            max_connections: 100,
+            max_per_host: 10,
+            max_per_ip: 10,
+            max_idle_per_host: 10,
+            max_waiters: 10_000,
+            max_dials: 64,
+            dial_attempts: 3,
+            acquire_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(30),
+            attempt_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            max_lifetime: Duration::from_secs(300),
+            lifetime_jitter: 10,
+            h2_max_streams: 100,
+            h2_growth: H2Growth::OnSaturation,
+            selection: Selection::Spread,
+            close_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The longest duration a setting may have: what a 64-bit count of nanoseconds holds, halved for sums.
+const LONGEST: Duration = Duration::from_nanos(u64::MAX / 2);
+
+impl PoolConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first field that is zero where it may not be, or too large.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        for (field, count) in [
+            ("max_connections", self.max_connections),
+            ("max_per_host", self.max_per_host),
+            ("max_per_ip", self.max_per_ip),
+            ("max_waiters", self.max_waiters),
+            ("max_dials", self.max_dials),
+            ("dial_attempts", self.dial_attempts),
+            ("h2_max_streams", self.h2_max_streams),
+        ] {
+            if count == 0 {
+                return Err(ConfigError::new(field, "must be at least 1"));
+            }
+        }
+        for (field, span) in [
+            ("acquire_timeout", self.acquire_timeout),
+            ("connect_timeout", self.connect_timeout),
+            ("attempt_timeout", self.attempt_timeout),
+            ("idle_timeout", self.idle_timeout),
+            ("max_lifetime", self.max_lifetime),
+            ("close_timeout", self.close_timeout),
+        ] {
+            if span.is_zero() {
+                return Err(ConfigError::new(field, "must be longer than zero"));
+            }
+            if span > LONGEST {
+                return Err(ConfigError::new(field, "must be at most 292 years"));
+            }
+        }
+        if self.lifetime_jitter > 100 {
+            return Err(ConfigError::new("lifetime_jitter", "must be at most 100 percent"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(change: impl FnOnce(&mut PoolConfig)) -> &'static str {
+        let mut config = PoolConfig::default();
+        change(&mut config);
+        config.validate().expect_err("must be refused").field()
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(PoolConfig::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_by_its_field() {
+        assert_eq!(fault(|c| c.max_connections = 0), "max_connections");
+        assert_eq!(fault(|c| c.max_per_host = 0), "max_per_host");
+        assert_eq!(fault(|c| c.max_per_ip = 0), "max_per_ip");
+        assert_eq!(fault(|c| c.max_waiters = 0), "max_waiters");
+        assert_eq!(fault(|c| c.max_dials = 0), "max_dials");
+        assert_eq!(fault(|c| c.dial_attempts = 0), "dial_attempts");
+        assert_eq!(fault(|c| c.h2_max_streams = 0), "h2_max_streams");
+        assert_eq!(fault(|c| c.idle_timeout = Duration::ZERO), "idle_timeout");
+        assert_eq!(fault(|c| c.max_lifetime = Duration::MAX), "max_lifetime");
+        assert_eq!(fault(|c| c.acquire_timeout = Duration::ZERO), "acquire_timeout");
+        assert_eq!(fault(|c| c.connect_timeout = Duration::MAX), "connect_timeout");
+        assert_eq!(fault(|c| c.attempt_timeout = Duration::ZERO), "attempt_timeout");
+        assert_eq!(fault(|c| c.close_timeout = Duration::ZERO), "close_timeout");
+        assert_eq!(fault(|c| c.lifetime_jitter = 101), "lifetime_jitter");
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn a_partial_file_takes_the_defaults() {
+        let config: PoolConfig = toml::from_str("max_per_host = 3\nidle_timeout = \"90s\"\n").expect("valid");
+        assert_eq!(config.max_per_host, 3);
+        assert_eq!(config.idle_timeout, Duration::from_secs(90));
+        assert_eq!(config.max_connections, PoolConfig::default().max_connections);
+        assert!(
+            toml::from_str::<PoolConfig>("max_per_hots = 3").is_err(),
+            "a misspelt field must not pass"
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! How one connection comes to be: the name's addresses, then, towards one of them, TCP, TLS with ALPN, and HTTP/2 where that was
+//! agreed.
+
+mod progress;
+mod tcp;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub(crate) use self::progress::Progress;
+use crate::clock::{Clock, Moment, before};
+use crate::conn::{ConnInfo, Driver, H1, Wire, handshake};
+pub(crate) use crate::dns::Answer;
+use crate::dns::{Resolve, ResolveError};
+use crate::error::{Error, ErrorKind, Phase};
+use crate::event::Protocol;
+use crate::identity::Require;
+use crate::target::Target;
+use crate::tls::Connector;
+
+/// Makes connections; keeps none.
+pub(crate) struct Dialler {
+    pub(crate) connector: Connector,
+    pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// A connection fresh from its handshake.
+pub(crate) struct Dialled {
+    pub(crate) wire: Wire,
+    /// What has to run for an HTTP/2 connection to move.
+    pub(crate) driver: Option<Driver>,
+    pub(crate) info: ConnInfo,
+}
+
+impl Dialler {
+    /// The addresses of `target`: its own if it is a literal, else what the resolver says before `deadline`.
+    pub(crate) async fn resolve(&self, target: &Target<'_>, deadline: Moment) -> Result<Answer, Error> {
+        let error = |kind| Error::new(kind, Phase::Resolve).with_target(target);
+        let question = self.resolver.resolve(target.host(), target.port());
+        match before(&*self.clock, deadline, question).await {
+            None => Err(error(ErrorKind::Timeout)),
+            Some(Ok(answer)) if answer.addresses.is_empty() => Err(error(ErrorKind::NameNotFound)),
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(problem)) => {
+                let kind = match problem {
+                    ResolveError::NotFound => ErrorKind::NameNotFound,
+                    ResolveError::Timeout => ErrorKind::Timeout,
+                    ResolveError::Failed(_) => ErrorKind::Resolve,
+                };
+                Err(error(kind).with_source(problem))
+            }
+        }
+    }
+
+    /// One attempt: a connection to `target` at `ip`, before `deadline`.
+    ///
+    /// Cancel safe: dropping it closes what it had opened.
+    ///
+    /// # Errors
+    /// Names the target, the address and the phase, a timeout's too.
+    pub(crate) async fn attempt(
+        &self,
+        target: &Target<'_>,
+        ip: IpAddr,
+        require: Require,
+        deadline: Moment,
+        progress: &Progress,
+    ) -> Result<Dialled, Error> {
+        let establish = self.establish(target, ip, require, progress);
+        before(&*self.clock, deadline, establish)
+            .await
+            .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, progress.phase())))
+            .map_err(|error| error.with_target(target).with_ip(ip))
+    }
+
+    async fn establish(
+        &self,
+        target: &Target<'_>,
+        ip: IpAddr,
+        require: Require,
+        progress: &Progress,
+    ) -> Result<Dialled, Error> {
+        let io_error = |error| Error::from_io(Phase::Connect, error);
+        progress.reach(Phase::Connect);
+        let began = self.clock.now();
+        let remote = target.socket_addr(ip).map_err(io_error)?;
+        let stream = tcp::connect(remote).await.map_err(io_error)?;
+        let local = stream.local_addr().map_err(io_error)?;
+        let connected = self.clock.now();
+
+        progress.reach(Phase::Tls);
+        let (stream, protocol, tls) = self.connector.connect(target, require, stream).await?;
+        let secured = self.clock.now();
+
+        progress.reach(Phase::Http2);
+        let (wire, driver) = match protocol {
+            Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream))), None),
+            Protocol::Http2 => {
+                let (handle, driver) = handshake(stream).await?;
+                (Wire::H2(handle), Some(driver))
+            }
+        };
+        let info = ConnInfo {
+            serial: 0, // the pool that takes it in numbers it
+            target: target.to_string().into(),
+            remote,
+            local,
+            protocol,
+            tls,
+            connect_time: connected.since(began),
+            tls_time: secured.since(connected),
+        };
+        Ok(Dialled { wire, driver, info })
+    }
+}

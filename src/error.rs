@@ -1,0 +1,421 @@
+//! The errors of the pool: what went wrong, in which phase, towards whom.
+
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::target::{Target, TargetError};
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The text names no target; [`Error::target_error`] says why.
+    InvalidTarget,
+    /// The name does not exist, or has no address.
+    NameNotFound,
+    /// The name could not be resolved for another reason.
+    Resolve,
+    /// The peer refused the TCP connection.
+    ConnectionRefused,
+    /// The peer reset or closed the connection before it was ready.
+    ConnectionReset,
+    /// No route to the peer.
+    Unreachable,
+    /// Time ran out; [`Error::phase`] says where.
+    Timeout,
+    /// This machine ran out of something: descriptors, ports, memory.
+    LocalResource,
+    /// The certificate's time is over.
+    CertificateExpired,
+    /// The certificate's time has not come.
+    CertificateNotYetValid,
+    /// The certificate is for another name.
+    CertificateName,
+    /// The certificate was issued by an authority that is not trusted.
+    CertificateIssuer,
+    /// The certificate was issued by itself and is not trusted.
+    CertificateSelfSigned,
+    /// The certificate is unacceptable for another reason.
+    CertificateInvalid,
+    /// TLS failed for another reason than the certificate.
+    Tls,
+    /// The peer did not agree to a protocol that was required.
+    Protocol,
+    /// HTTP/2 failed on this connection.
+    Http2,
+    /// As many callers wait already as may (`max_waiters`).
+    TooManyWaiters,
+    /// Every address is blocked for now; [`Error::retry_after`] says for how long.
+    Blocked,
+    /// The pool is closed.
+    Closed,
+    /// The call needs a tokio runtime with I/O and time enabled.
+    NoRuntime,
+    /// The connection's protocol does not offer this.
+    Unsupported,
+    /// Any other failure of reading or writing.
+    Io,
+}
+
+impl ErrorKind {
+    /// The kind as logs and reports name it, in `snake_case`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ErrorKind::InvalidTarget => "invalid_target",
+            ErrorKind::NameNotFound => "name_not_found",
+            ErrorKind::Resolve => "resolve",
+            ErrorKind::ConnectionRefused => "connection_refused",
+            ErrorKind::ConnectionReset => "connection_reset",
+            ErrorKind::Unreachable => "unreachable",
+            ErrorKind::Timeout => "timeout",
+            ErrorKind::LocalResource => "local_resource",
+            ErrorKind::CertificateExpired => "certificate_expired",
+            ErrorKind::CertificateNotYetValid => "certificate_not_yet_valid",
+            ErrorKind::CertificateName => "certificate_name",
+            ErrorKind::CertificateIssuer => "certificate_issuer",
+            ErrorKind::CertificateSelfSigned => "certificate_self_signed",
+            ErrorKind::CertificateInvalid => "certificate_invalid",
+            ErrorKind::Tls => "tls",
+            ErrorKind::Protocol => "protocol",
+            ErrorKind::Http2 => "http2",
+            ErrorKind::TooManyWaiters => "too_many_waiters",
+            ErrorKind::Blocked => "blocked",
+            ErrorKind::Closed => "closed",
+            ErrorKind::NoRuntime => "no_runtime",
+            ErrorKind::Unsupported => "unsupported",
+            ErrorKind::Io => "io",
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            ErrorKind::InvalidTarget => "not a target",
+            ErrorKind::NameNotFound => "the name has no address",
+            ErrorKind::Resolve => "the name could not be resolved",
+            ErrorKind::ConnectionRefused => "connection refused",
+            ErrorKind::ConnectionReset => "connection reset by the peer",
+            ErrorKind::Unreachable => "no route to the peer",
+            ErrorKind::Timeout => "timed out",
+            ErrorKind::LocalResource => "this machine is out of a resource",
+            ErrorKind::CertificateExpired => "the certificate has expired",
+            ErrorKind::CertificateNotYetValid => "the certificate is not valid yet",
+            ErrorKind::CertificateName => "the certificate is for another name",
+            ErrorKind::CertificateIssuer => "the certificate's issuer is not trusted",
+            ErrorKind::CertificateSelfSigned => "the certificate is self-signed and not trusted",
+            ErrorKind::CertificateInvalid => "the certificate is not acceptable",
+            ErrorKind::Tls => "TLS failed",
+            ErrorKind::Protocol => "the peer did not agree to the required protocol",
+            ErrorKind::Http2 => "HTTP/2 failed",
+            ErrorKind::TooManyWaiters => "too many callers wait already",
+            ErrorKind::Blocked => "every address is blocked for now",
+            ErrorKind::Closed => "the pool is closed",
+            ErrorKind::NoRuntime => "no tokio runtime with I/O and time is running here",
+            ErrorKind::Unsupported => "not offered by this connection's protocol",
+            ErrorKind::Io => "reading or writing failed",
+        }
+    }
+}
+
+/// Where in its life a connection was when something went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Reading the target's text.
+    Target,
+    /// Waiting in line for a connection or a permit.
+    Acquire,
+    /// Resolving the name.
+    Resolve,
+    /// Connecting TCP.
+    Connect,
+    /// The TLS handshake, certificates and ALPN included.
+    Tls,
+    /// Setting up HTTP/2.
+    Http2,
+    /// In use by the caller.
+    Use,
+}
+
+impl Phase {
+    /// Every phase, in the order in which a connection goes through them.
+    pub const ALL: &'static [Phase] = &[
+        Phase::Target,
+        Phase::Acquire,
+        Phase::Resolve,
+        Phase::Connect,
+        Phase::Tls,
+        Phase::Http2,
+        Phase::Use,
+    ];
+
+    /// The phase as logs and reports name it, in `snake_case`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Phase::Target => "target",
+            Phase::Acquire => "acquire",
+            Phase::Resolve => "resolve",
+            Phase::Connect => "connect",
+            Phase::Tls => "tls",
+            Phase::Http2 => "http2",
+            Phase::Use => "use",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An error of the pool. Cheap to clone: callers that wait for the same dial are told the same error.
+#[derive(Clone)]
+pub struct Error(Arc<Repr>);
+
+#[derive(Clone)]
+struct Repr {
+    kind: ErrorKind,
+    phase: Phase,
+    target: Option<Box<str>>,
+    ip: Option<IpAddr>,
+    retry_after: Option<Duration>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// In which phase it went wrong.
+    pub fn phase(&self) -> Phase {
+        self.0.phase
+    }
+
+    /// The target it went wrong with (`host` or `host:port`), where there was one.
+    pub fn target(&self) -> Option<&str> {
+        self.0.target.as_deref()
+    }
+
+    /// The address it went wrong with, if it was one address's fault.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.0.ip
+    }
+
+    /// Whether time ran out.
+    pub fn is_timeout(&self) -> bool {
+        self.0.kind == ErrorKind::Timeout
+    }
+
+    /// After how long a new try may succeed, where the pool knows.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// Why the text names no target, if that is the trouble.
+    pub fn target_error(&self) -> Option<&TargetError> {
+        self.0.source.as_deref().and_then(|source| source.downcast_ref())
+    }
+
+    pub(crate) fn new(kind: ErrorKind, phase: Phase) -> Self {
+        Error(Arc::new(Repr {
+            kind,
+            phase,
+            target: None,
+            ip: None,
+            retry_after: None,
+            source: None,
+        }))
+    }
+
+    pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.with(|repr| repr.source = Some(Arc::new(source)))
+    }
+
+    pub(crate) fn with_target(self, target: &Target<'_>) -> Self {
+        self.with(|repr| repr.target = Some(target.to_string().into()))
+    }
+
+    pub(crate) fn with_ip(self, ip: IpAddr) -> Self {
+        self.with(|repr| repr.ip = Some(ip))
+    }
+
+    pub(crate) fn with_retry_after(self, after: Duration) -> Self {
+        self.with(|repr| repr.retry_after = Some(after))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Repr)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// The error for a failed read, write or connect.
+    pub(crate) fn from_io(phase: Phase, error: std::io::Error) -> Self {
+        Error::new(io_kind(&error), phase).with_source(error)
+    }
+}
+
+fn io_kind(error: &std::io::Error) -> ErrorKind {
+    use std::io::ErrorKind as Io;
+    if is_local(error) {
+        return ErrorKind::LocalResource;
+    }
+    match error.kind() {
+        Io::ConnectionRefused => ErrorKind::ConnectionRefused,
+        Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof => {
+            ErrorKind::ConnectionReset
+        }
+        Io::NetworkUnreachable | Io::HostUnreachable => ErrorKind::Unreachable,
+        Io::TimedOut => ErrorKind::Timeout,
+        _ => ErrorKind::Io,
+    }
+}
+
+/// Whether this machine, not the peer, is to blame: no descriptors, ports, buffers or memory.
+fn is_local(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let local = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::ADDRNOTAVAIL,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|code| local.iter().any(|errno| errno.raw_os_error() == code))
+        || error.kind() == std::io::ErrorKind::OutOfMemory
+}
+
+/// `example.com: tls (192.0.2.1): the certificate has expired: …cause`
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(target) = self.target() {
+            write!(f, "{target}: ")?;
+        }
+        f.write_str(self.0.phase.name())?;
+        if let Some(ip) = self.0.ip {
+            write!(f, " ({ip})")?;
+        }
+        write!(f, ": {}", self.0.kind.text())?;
+        if let Some(after) = self.0.retry_after {
+            write!(f, ", try again after {after:?}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Error");
+        out.field("kind", &self.0.kind)
+            .field("phase", &self.0.phase)
+            .field("target", &self.0.target);
+        out.field("ip", &self.0.ip)
+            .field("retry_after", &self.0.retry_after);
+        out.field("source", &self.0.source.as_ref().map(|source| source.to_string()))
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl From<TargetError> for Error {
+    fn from(error: TargetError) -> Self {
+        Error::new(ErrorKind::InvalidTarget, Phase::Target).with_source(error)
+    }
+}
+
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match error.kind() {
+            ErrorKind::Timeout => Io::TimedOut,
+            ErrorKind::ConnectionRefused => Io::ConnectionRefused,
+            ErrorKind::ConnectionReset => Io::ConnectionReset,
+            ErrorKind::Unsupported => Io::Unsupported,
+            ErrorKind::InvalidTarget => Io::InvalidInput,
+            _ => Io::Other,
+        };
+        std::io::Error::new(kind, error)
+    }
+}
+
+/// A pool that cannot be built: which field is at fault, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct ConfigError {
+    field: &'static str,
+    problem: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        ConfigError {
+            field,
+            problem: problem.into(),
+        }
+    }
+
+    /// The field that is at fault, as it is spelled in code.
+    pub fn field(&self) -> &'static str {
+        self.field
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_names_target_phase_address_and_trouble() {
+        let target = Target::try_from("example.com:8443").expect("target");
+        let error = Error::from_io(Phase::Connect, std::io::ErrorKind::ConnectionRefused.into())
+            .with_target(&target)
+            .with_ip(IpAddr::from([192, 0, 2, 1]));
+        assert_eq!(
+            error.to_string(),
+            "example.com:8443: connect (192.0.2.1): connection refused"
+        );
+        assert_eq!(
+            std::io::Error::from(error).kind(),
+            std::io::ErrorKind::ConnectionRefused
+        );
+    }
+
+    #[test]
+    fn a_shortage_of_this_machine_blames_nobody() {
+        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::ADDRNOTAVAIL] {
+            let error = Error::from_io(
+                Phase::Connect,
+                std::io::Error::from_raw_os_error(errno.raw_os_error()),
+            );
+            assert_eq!(error.kind(), ErrorKind::LocalResource);
+        }
+    }
+
+    #[test]
+    fn a_bad_target_keeps_its_own_error() {
+        let error = Error::from(TargetError::Nul);
+        assert_eq!(error.target_error(), Some(&TargetError::Nul));
+        assert_eq!(error.phase(), Phase::Target);
+    }
+}

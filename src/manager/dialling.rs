@@ -1,0 +1,429 @@
+//! The two jobs that a host orders: asking for its addresses, and dialling one of them.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::host::{self, Host, Live};
+use super::inner::Inner;
+use crate::clock::{Moment, before};
+use crate::conn::{Driver, News};
+use crate::dial::{Answer, Dialled, Progress};
+use crate::error::{Error, ErrorKind, Phase};
+use crate::event::CloseReason;
+use crate::machine::{Cause, ConnId, DialId, DialOrder, OriginId};
+use crate::rt::{Home, NotSpawned};
+use crate::target::Target;
+
+/// Starts to resolve the name of a host; the answer goes to its machine.
+pub(super) fn resolve(inner: &Arc<Inner>, origin: OriginId) {
+    let known = inner.with_host(origin, |host, _| (host.target.clone(), host.home.clone()));
+    let Some((target, home)) = known else { return };
+    let mut question = Question {
+        inner: Arc::clone(inner),
+        origin,
+        target,
+        answered: false,
+    };
+    if let Err(problem) = inner.rt.check(home.as_ref()) {
+        return question.answer(Err(not_spawned(problem).with_target(&question.target)));
+    }
+    let job = async move {
+        let inner = Arc::clone(&question.inner);
+        let deadline = inner.clock().now() + inner.config.connect_timeout;
+        let answer = inner.dialler.resolve(&question.target, deadline).await;
+        question.answer(answer);
+    };
+    let _ = inner.rt.job(home.as_ref(), job); // one that did not start has been dropped, and has answered
+}
+
+/// A resolution under way: dropped without an answer, it has failed.
+struct Question {
+    inner: Arc<Inner>,
+    origin: OriginId,
+    target: Target<'static>,
+    answered: bool,
+}
+
+impl Question {
+    fn answer(&mut self, answer: Result<Answer, Error>) {
+        self.answered = true;
+        self.inner.with_host(self.origin, |host, now| {
+            host.resolving = false;
+            match answer {
+                Ok(answer) => {
+                    host.fresh_until = now + answer.ttl.clamp(SHORTEST_TTL, LONGEST_TTL);
+                    host.unresolved = None;
+                    host.machine.resolved(now, &answer.addresses);
+                }
+                Err(error) => {
+                    host.counters.count_failure(Phase::Resolve);
+                    host.unresolved = Some(error);
+                    host.machine.resolve_failed(now);
+                }
+            }
+        });
+    }
+}
+
+/// The bounds on how long an answer of DNS is believed, whatever it says.
+const SHORTEST_TTL: Duration = Duration::from_secs(5);
+const LONGEST_TTL: Duration = Duration::from_secs(1800);
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.answer(Err(dropped(&self.inner, Phase::Resolve).with_target(&self.target)));
+        }
+    }
+}
+
+/// The error of what was dropped before its end: with its pool, or with its runtime.
+fn dropped(inner: &Inner, phase: Phase) -> Error {
+    match inner.is_closed() {
+        true => Error::new(ErrorKind::Closed, phase),
+        false => Error::new(ErrorKind::NoRuntime, phase),
+    }
+}
+
+pub(super) fn not_spawned(problem: NotSpawned) -> Error {
+    match problem {
+        NotSpawned::Closed => Error::new(ErrorKind::Closed, Phase::Acquire),
+        NotSpawned::NoRuntime => Error::new(ErrorKind::NoRuntime, Phase::Acquire),
+    }
+}
+
+/// What a dial needs of its host.
+struct Begun {
+    target: Target<'static>,
+    progress: Arc<Progress>,
+    home: Option<Home>,
+    /// Whether the addresses are past their time: this dial still uses them, the next one has newer.
+    stale: bool,
+}
+
+fn begin(host: &mut Host, now: Moment, dial: DialId) -> Option<Begun> {
+    let progress = Arc::clone(&host.dials.get(&dial)?.progress);
+    if !host.machine.begin(now, dial) {
+        host.dials.remove(&dial);
+        return None;
+    }
+    let stale = now >= host.fresh_until && !std::mem::replace(&mut host.resolving, true);
+    Some(Begun {
+        target: host.target.clone(),
+        progress,
+        home: host.home.clone(),
+        stale,
+    })
+}
+
+/// A dial under way, with every permit it holds: dropped at any point, it gives them back and has failed.
+pub(super) struct DialJob {
+    inner: Arc<Inner>,
+    origin: OriginId,
+    target: Target<'static>,
+    order: DialOrder,
+    progress: Arc<Progress>,
+    /// The address whose permit it holds.
+    holds: Option<IpAddr>,
+    error: Option<Error>,
+    over: bool,
+}
+
+impl DialJob {
+    /// Starts the dial that the desk granted, if it is still wanted; otherwise its permits go back.
+    pub(super) fn start(inner: &Arc<Inner>, origin: OriginId, order: Option<DialOrder>, ip: Option<IpAddr>) {
+        let begun = order.and_then(|order| {
+            let begun = inner.with_host(origin, |host, now| begin(host, now, order.dial));
+            begun.flatten().map(|begun| (order, begun))
+        });
+        let Some((
+            order,
+            Begun {
+                target,
+                progress,
+                home,
+                stale,
+            },
+        )) = begun
+        else {
+            let mut desk = inner.desk.lock();
+            if let Some(ip) = ip {
+                desk.ledger.attempt_over(ip);
+            }
+            desk.ledger.unconnected();
+            return;
+        };
+        if stale {
+            resolve(inner, origin);
+        }
+        let error = inner.rt.check(home.as_ref()).err();
+        let error = error.map(|problem| not_spawned(problem).with_target(&target));
+        let job = DialJob {
+            inner: Arc::clone(inner),
+            origin,
+            target,
+            order,
+            progress,
+            holds: ip,
+            error,
+            over: false,
+        };
+        super::upkeep::start(inner);
+        let _ = inner.rt.job(home.as_ref(), job.run()); // one that did not start has been dropped, and has failed
+    }
+
+    async fn run(mut self) {
+        let deadline = self.inner.clock().now() + self.inner.config.connect_timeout;
+        let first = self.holds;
+        let others = self
+            .order
+            .candidates
+            .clone()
+            .into_iter()
+            .filter(|&ip| Some(ip) != first);
+        let mut tried = 0;
+        for ip in first.into_iter().chain(others) {
+            if tried == self.inner.config.dial_attempts || self.inner.clock().now() >= deadline {
+                break;
+            }
+            if !self.reserve(ip) {
+                continue;
+            }
+            tried += 1;
+            match self.attempt(ip, deadline).await {
+                Ok(dialled) => return self.won(ip, dialled),
+                Err(error) => self.lost(ip, error),
+            }
+        }
+        // Dropped here: whatever was not won has failed.
+    }
+
+    /// Takes the permit of `ip`, unless this dial holds it already or the address is full.
+    fn reserve(&mut self, ip: IpAddr) -> bool {
+        if self.holds != Some(ip) {
+            self.holds = self.inner.desk.lock().ledger.attempt(ip).then_some(ip);
+        }
+        self.holds == Some(ip)
+    }
+
+    async fn attempt(&self, ip: IpAddr, deadline: Moment) -> Result<Dialled, Error> {
+        let inner = &self.inner;
+        let deadline = deadline.min(inner.clock().now() + inner.config.attempt_timeout);
+        inner
+            .dialler
+            .attempt(&self.target, ip, self.order.require, deadline, &self.progress)
+            .await
+    }
+
+    fn lost(&mut self, ip: IpAddr, error: Error) {
+        tracing::debug!(target: "hotpool", %error, "an attempt failed");
+        let cause = blame(&error);
+        let now = self.inner.clock().now_coarse();
+        let until = {
+            let mut desk = self.inner.desk.lock();
+            if let Some(ip) = self.holds.take() {
+                desk.ledger.attempt_over(ip);
+            }
+            match cause {
+                Cause::Tcp => desk.penalties.strike(now, ip, cause),
+                _ => None,
+            }
+        };
+        self.inner.with_host(self.origin, |host, now| {
+            host.counters.count_failure(error.phase());
+            // At once, not when the dial fails: it may yet win at another address, and the next one must not begin here.
+            match until {
+                Some(until) => host.machine.shun(now, ip, until),
+                None => _ = host.machine.penalise(now, ip, cause),
+            }
+        });
+        self.error = Some(error);
+        self.inner.pump(); // somebody may wait for the permit of this address
+    }
+
+    fn won(mut self, ip: IpAddr, mut dialled: Dialled) {
+        self.over = true;
+        dialled.info.serial = self.inner.next_serial();
+        let protocol = dialled.info.protocol;
+        let (leave, cut) = (CancellationToken::new(), CancellationToken::new());
+        let live = Live {
+            info: Arc::new(dialled.info),
+            wire: Some(dialled.wire),
+            lent: 0,
+            leave: leave.clone(),
+            cut: cut.clone(),
+        };
+        let now = self.inner.clock().now_coarse();
+        {
+            let mut desk = self.inner.desk.lock();
+            desk.ledger.connected(now, self.origin, ip);
+            desk.penalties.absolve(ip);
+        }
+        let mut live = Some(live);
+        let conn = self.inner.with_host(self.origin, |host, now| {
+            host.dials.remove(&self.order.dial);
+            let watcher = host.watchers.remove(&self.order.dial);
+            let conn = host.machine.dialled(now, self.order.dial, ip, protocol)?;
+            host.counters.opened += 1;
+            if let Some(live) = live.take() {
+                host.settle_in(conn, live);
+            }
+            Some((conn, watcher))
+        });
+        match conn.flatten() {
+            None => {
+                // Nobody is there to have it: the host was closed meanwhile.
+                self.inner.desk.lock().ledger.closed(self.origin, ip);
+                self.inner.pump();
+                drop(live);
+            }
+            Some((conn, watcher)) => {
+                if let Some(driver) = dialled.driver {
+                    let driver = Drive { driver, leave, cut };
+                    drive(&self.inner, self.origin, conn, driver);
+                }
+                inform(watcher, Ok(()));
+                let look = self.inner.with_host(self.origin, |host, now| host.arm(now));
+                self.inner.rearm(self.origin, look.flatten());
+                self.inner.pump();
+            }
+        }
+    }
+}
+
+impl Drop for DialJob {
+    fn drop(&mut self) {
+        if !self.over {
+            self.failed();
+        }
+    }
+}
+
+impl DialJob {
+    fn failed(&mut self) {
+        {
+            let mut desk = self.inner.desk.lock();
+            if let Some(ip) = self.holds.take() {
+                desk.ledger.attempt_over(ip);
+            }
+            desk.ledger.unconnected();
+        }
+        let none = || dropped(&self.inner, self.progress.phase()).with_target(&self.target);
+        let error = self.error.take().unwrap_or_else(none);
+        let watcher = self.inner.with_host(self.origin, |host, now| {
+            // The error first: the refusals that follow from the failure carry it.
+            if let Some(dial) = host.dials.get_mut(&self.order.dial) {
+                dial.error = Some(error.clone());
+            }
+            host.machine.dial_failed(now, self.order.dial, &[]);
+            host.watchers.remove(&self.order.dial)
+        });
+        self.inner
+            .with_host(self.origin, |host, _| host.dials.remove(&self.order.dial));
+        inform(watcher.flatten(), Err(error));
+        self.inner.pump();
+    }
+}
+
+fn inform(watcher: Option<tokio::sync::oneshot::Sender<host::Answer>>, answer: host::Answer) {
+    if let Some(watcher) = watcher {
+        let _ = watcher.send(answer); // who watched may have gone
+    }
+}
+
+/// Whom an error blames.
+fn blame(error: &Error) -> Cause {
+    match (error.kind(), error.phase()) {
+        (ErrorKind::LocalResource, _) => Cause::Local,
+        // A port that refuses or stays silent says nothing of the other ports of its address: that is the origin's trouble.
+        (ErrorKind::ConnectionRefused | ErrorKind::Timeout, Phase::Connect) => Cause::Protocol,
+        (_, Phase::Connect) => Cause::Tcp,
+        (ErrorKind::Protocol, _) | (_, Phase::Http2) => Cause::Protocol,
+        _ => Cause::Tls,
+    }
+}
+
+/// A driver, and how to end it.
+struct Drive {
+    driver: Driver,
+    leave: CancellationToken,
+    cut: CancellationToken,
+}
+
+/// How long a connection that the pool has closed may take to say goodbye: its peer may read no more.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Runs the driver of an HTTP/2 connection until it ends, is cut, or has had its time to leave. It does not keep the pool alive.
+fn drive(
+    inner: &Arc<Inner>,
+    origin: OriginId,
+    conn: ConnId,
+    Drive {
+        mut driver,
+        leave,
+        cut,
+    }: Drive,
+) {
+    let ending = Ending {
+        pool: Arc::downgrade(inner),
+        origin,
+        conn,
+        reason: CloseReason::PoolClosed,
+    };
+    let clock = Arc::clone(&inner.dialler.clock);
+    let run = async move {
+        loop {
+            match driver.run().await {
+                News::MaxStreams(streams) => {
+                    ending.with_host(|host, now| host.machine.settings(now, conn, streams))
+                }
+                News::Ended(reason) => return ending.note(reason),
+            }
+        }
+    };
+    let bounded = async move {
+        let mut run = std::pin::pin!(run);
+        if leave.run_until_cancelled(&mut run).await.is_none() {
+            before(&*clock, clock.now() + GOODBYE, run).await;
+        }
+    };
+    let _ = inner.rt.driver(async move {
+        _ = cut.run_until_cancelled(bounded).await;
+    }); // one that did not start has been dropped, and its end noted
+}
+
+/// However a driver ends, its connection is over.
+struct Ending {
+    pool: Weak<Inner>,
+    origin: OriginId,
+    conn: ConnId,
+    reason: CloseReason,
+}
+
+impl Ending {
+    fn note(mut self, reason: CloseReason) {
+        self.reason = reason;
+    }
+
+    fn with_host(&self, act: impl FnOnce(&mut Host, Moment)) {
+        if let Some(inner) = self.pool.upgrade() {
+            inner.with_host(self.origin, act);
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.with_host(|host, now| {
+            // A driver ends alike after GOAWAY and after a mere end; the handles know which it was.
+            let last_word = host
+                .last_word(self.conn)
+                .filter(|&word| word == CloseReason::GoAway);
+            host.machine
+                .died(now, self.conn, last_word.unwrap_or(self.reason));
+        });
+    }
+}

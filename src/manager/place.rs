@@ -1,0 +1,66 @@
+//! A place in line, as a value: dropping it gives the place up.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::HotConn;
+use super::host::Answer;
+use super::inner::Inner;
+use crate::error::{Error, ErrorKind, Phase};
+use crate::machine::{OriginId, Ticket};
+
+/// A place in the line of one origin.
+///
+/// Whatever happens to it, nothing leaks: dropped while it waits it leaves the line; dropped after it was granted and before it was
+/// taken, the connection goes to the next in line, or rests.
+pub(super) struct Place {
+    inner: Arc<Inner>,
+    origin: OriginId,
+    ticket: Option<Ticket>,
+    listener: oneshot::Receiver<Answer>,
+}
+
+impl Place {
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        origin: OriginId,
+        ticket: Ticket,
+        listener: oneshot::Receiver<Answer>,
+    ) -> Self {
+        Place {
+            inner,
+            origin,
+            ticket: Some(ticket),
+            listener,
+        }
+    }
+
+    /// Waits until it is granted. Cancel safe.
+    ///
+    /// # Errors
+    /// Why it will not be served.
+    pub(super) async fn granted(&mut self) -> Result<(), Error> {
+        let answer = (&mut self.listener).await;
+        let answer = answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, Phase::Acquire)));
+        if answer.is_err() {
+            self.ticket = None; // over already: there is nothing to give up
+        }
+        answer
+    }
+
+    /// The connection that was granted; none if it died in the meantime.
+    pub(super) fn take(mut self) -> Option<HotConn> {
+        let ticket = self.ticket.take()?;
+        self.inner.redeem(self.origin, ticket)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.inner
+                .with_host(self.origin, |host, now| host.machine.cancel(now, ticket));
+        }
+    }
+}

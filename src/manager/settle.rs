@@ -1,0 +1,201 @@
+//! Doing what the machines and the desk want done, once no lock is held.
+//!
+//! One thread at a time does the work of a pool; whoever comes meanwhile, another thread or the same one deeper down, leaves its work in the
+//! queue and goes. So no chain of consequences, however long, grows the stack: a dial that fails at once because its runtime is ending, the
+//! next one that is granted its permit, and so on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::dialling::{self, DialJob};
+use super::host::{Live, Todo};
+use super::inner::{Desk, Inner};
+use crate::clock::Moment;
+use crate::event::CloseReason;
+use crate::machine::{AllBlocked, Ask, DialId, Evicted, OriginId, Screen, Step, Victim};
+
+/// Work that waits for whoever is at it.
+#[derive(Default)]
+pub(super) struct Work {
+    queue: VecDeque<(OriginId, Todo)>,
+    /// Whether somebody is at it, and will look at the queue and the desk again before it stops.
+    busy: bool,
+    /// Whether the desk was changed since it was last asked what it wants.
+    again: bool,
+}
+
+/// The right to do a pool's work. Given back even by a panic: the next caller goes on.
+struct Shift<'a>(&'a Arc<Inner>);
+
+impl<'a> Shift<'a> {
+    fn begin(inner: &'a Arc<Inner>) -> Option<Self> {
+        let mut work = inner.work.lock();
+        work.again = true;
+        (!std::mem::replace(&mut work.busy, true)).then_some(Shift(inner))
+    }
+
+    fn next(&self) -> Option<(OriginId, Todo)> {
+        self.0.work.lock().queue.pop_front()
+    }
+
+    /// Ends the shift, unless there is more to do. Nobody can leave work behind between the look and the end.
+    fn is_over(&self) -> bool {
+        let mut work = self.0.work.lock();
+        let more = std::mem::take(&mut work.again) || !work.queue.is_empty();
+        work.busy = more;
+        !more
+    }
+}
+
+impl Drop for Shift<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.work.lock().busy = false;
+        }
+    }
+}
+
+impl Todo {
+    fn tell(&mut self) {
+        for (teller, answer) in self.told.drain(..) {
+            let _ = teller.send(answer); // whoever has gone gave its place up
+        }
+    }
+}
+
+fn bury(victims: Vec<(Live, CloseReason)>) {
+    for (live, reason) in victims {
+        tracing::debug!(target: "hotpool", conn = live.info.serial, host = &*live.info.target, %reason, "closed");
+        live.end();
+    }
+}
+
+impl Inner {
+    /// Does what a host's machine wants done, and what follows from it. No lock is held.
+    pub(super) fn settle(self: &Arc<Self>, origin: OriginId, mut todo: Todo) {
+        todo.tell();
+        let victims = std::mem::take(&mut todo.victims);
+        self.work.lock().queue.push_back((origin, todo));
+        self.pump();
+        bury(victims);
+    }
+
+    /// Does the work that waits and what the desk wants, until nothing is left. To be called after every change at the desk.
+    pub(super) fn pump(self: &Arc<Self>) {
+        let Some(shift) = Shift::begin(self) else { return };
+        loop {
+            while let Some((origin, todo)) = shift.next() {
+                self.carry_out(origin, todo);
+            }
+            match self.next_step() {
+                Some(step) => self.take_step(step),
+                None if shift.is_over() => return,
+                None => {}
+            }
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, origin: OriginId, todo: Todo) {
+        self.rearm(origin, todo.arm);
+        let any_closed = !todo.closed.is_empty();
+        let resolve = todo.resolve;
+        for (dial, until) in self.visit_desk(origin, todo) {
+            self.with_host(origin, |host, now| host.dial_blocked(now, dial, until));
+        }
+        if resolve {
+            dialling::resolve(self, origin);
+        }
+        if any_closed {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Brings everything of one host that concerns the desk there, under one lock. Answers the dials that may not go anywhere.
+    fn visit_desk(&self, origin: OriginId, todo: Todo) -> Vec<(DialId, Moment)> {
+        let Todo {
+            closed,
+            abandoned,
+            dials,
+            parked,
+            ..
+        } = todo;
+        let mut blocked = Vec::new();
+        if closed.is_empty() && abandoned.is_empty() && dials.is_empty() && parked.is_empty() {
+            return blocked;
+        }
+        let now = self.clock().now_coarse();
+        let mut desk = self.desk.lock();
+        let Desk {
+            ledger,
+            penalties,
+            orders,
+        } = &mut *desk;
+        for ip in closed {
+            ledger.closed(origin, ip);
+        }
+        for dial in abandoned {
+            ledger.withdraw(origin, dial);
+            orders.remove(&(origin, dial));
+        }
+        for mut order in dials {
+            match penalties.screen(now, AllBlocked::Fail, &mut order.candidates) {
+                Screen::Blocked { until } => blocked.push((order.dial, until)),
+                _ => {
+                    ledger.request(Ask {
+                        origin,
+                        dial: order.dial,
+                        candidates: order.candidates.clone(),
+                    });
+                    orders.insert((origin, order.dial), order);
+                }
+            }
+        }
+        for ip in parked {
+            ledger.parked(origin, ip);
+        }
+        self.contended.store(ledger.contended(), Ordering::Release);
+        blocked
+    }
+
+    /// What the desk wants next. The flag is set before anybody looks for victims.
+    fn next_step(&self) -> Option<Step> {
+        let mut desk = self.desk.lock();
+        let step = desk.ledger.poll_step();
+        self.contended.store(desk.ledger.contended(), Ordering::Release);
+        step
+    }
+
+    fn take_step(self: &Arc<Self>, step: Step) {
+        match step {
+            Step::Grant { origin, dial, ip } => {
+                let order = self.desk.lock().orders.remove(&(origin, dial));
+                DialJob::start(self, origin, order, ip);
+            }
+            Step::Evict(victim) => self.evict(victim),
+        }
+    }
+
+    /// Asks a host for its longest idle connection, and brings the desk the answer.
+    fn evict(self: &Arc<Self>, victim: Victim) {
+        let now = self.clock().now_coarse();
+        let (answer, todo) = {
+            let mut shard = self.shard(victim.origin).lock();
+            match shard.by_id(victim.origin) {
+                None => (Evicted::None, None),
+                Some(host) => (
+                    host.machine.evict_idle(now, victim.into()),
+                    self.finish(host, now),
+                ),
+            }
+        };
+        // The permit that came free first, then the answer: the other way round the desk would still count it and ask for another.
+        if let Some(mut todo) = todo {
+            todo.tell();
+            let victims = std::mem::take(&mut todo.victims);
+            self.carry_out(victim.origin, todo);
+            bury(victims);
+        }
+        self.desk.lock().ledger.answer(now, victim, answer);
+    }
+}

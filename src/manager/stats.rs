@@ -1,0 +1,253 @@
+//! What the pool counts, and the snapshot it shows.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::host::Shard;
+use super::inner::Inner;
+use crate::error::Phase;
+use crate::event::CloseReason;
+
+/// Counts that only grow.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Leases handed out.
+    pub gets: u64,
+    /// Of these, served by a connection that had been dialled before: a dial serves one miss, whatever it serves after that is a hit.
+    pub hits: u64,
+    /// Callers whose time ran out.
+    pub timeouts: u64,
+    /// Connections that came to be.
+    pub opened: u64,
+    failures: [u64; Phase::ALL.len()],
+    closes: [u64; CloseReason::ALL.len()],
+}
+
+impl Counters {
+    /// Attempts to dial, and resolutions, that failed in `phase`.
+    pub fn failures(&self, phase: Phase) -> u64 {
+        self.failures[phase as usize]
+    }
+
+    /// Connections that closed for `reason`.
+    pub fn closes(&self, reason: CloseReason) -> u64 {
+        self.closes[reason as usize]
+    }
+
+    /// Every reason that closed a connection, with how many.
+    pub fn closes_by_reason(&self) -> impl Iterator<Item = (CloseReason, u64)> {
+        CloseReason::ALL
+            .iter()
+            .map(|&reason| (reason, self.closes(reason)))
+            .filter(|&(_, count)| count > 0)
+    }
+
+    /// Every phase in which something failed, with how often.
+    pub fn failures_by_phase(&self) -> impl Iterator<Item = (Phase, u64)> {
+        Phase::ALL
+            .iter()
+            .map(|&phase| (phase, self.failures(phase)))
+            .filter(|&(_, count)| count > 0)
+    }
+
+    /// Connections that closed.
+    pub fn closed(&self) -> u64 {
+        self.closes.iter().sum()
+    }
+
+    pub(super) fn count_failure(&mut self, phase: Phase) {
+        self.failures[phase as usize] += 1;
+    }
+
+    pub(super) fn count_close(&mut self, reason: CloseReason) {
+        self.closes[reason as usize] += 1;
+    }
+
+    pub(super) fn add(&mut self, other: &Counters) {
+        let Counters {
+            gets,
+            hits,
+            timeouts,
+            opened,
+            failures,
+            closes,
+        } = other;
+        self.gets += gets;
+        self.hits += hits;
+        self.timeouts += timeouts;
+        self.opened += opened;
+        self.failures
+            .iter_mut()
+            .zip(failures)
+            .for_each(|(sum, count)| *sum += count);
+        self.closes
+            .iter_mut()
+            .zip(closes)
+            .for_each(|(sum, count)| *sum += count);
+    }
+}
+
+/// Leaves out what never happened.
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Counters");
+        out.field("gets", &self.gets)
+            .field("hits", &self.hits)
+            .field("timeouts", &self.timeouts);
+        out.field("opened", &self.opened);
+        let failures: Vec<_> = self.failures_by_phase().collect();
+        let closes: Vec<_> = self.closes_by_reason().collect();
+        out.field("failures", &failures).field("closes", &closes).finish()
+    }
+}
+
+/// A snapshot of the whole pool, consistent in itself: it was taken under every lock at once.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Live connections: idle ones and leased ones.
+    pub total: u32,
+    /// Of these, ready and used by nobody.
+    pub idle: u32,
+    /// Of these, leased.
+    pub active: u32,
+    /// Leases out: one for each HTTP/1.1 connection in use, one for each HTTP/2 stream.
+    pub leases: u32,
+    /// Dials ordered and not ended, those that wait for a permit included.
+    pub dialling: u32,
+    /// Callers in line.
+    pub waiting: u32,
+    /// What was counted since the pool began, hosts it has since forgotten included.
+    pub counters: Counters,
+    /// The hosts it knows, in no order.
+    pub hosts: Vec<HostStats>,
+}
+
+/// A snapshot of one host.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HostStats {
+    /// The host, as `host` or `host:port`.
+    pub target: Box<str>,
+    /// Live connections.
+    pub total: u32,
+    /// Of these, ready and used by nobody.
+    pub idle: u32,
+    /// Of these, leased.
+    pub active: u32,
+    /// Leases out.
+    pub leases: u32,
+    /// Dials ordered and not ended.
+    pub dialling: u32,
+    /// Callers in line.
+    pub waiting: u32,
+    /// What was counted since the host became known.
+    pub counters: Counters,
+    /// Its addresses, in no order.
+    pub ips: Vec<IpStats>,
+}
+
+/// A snapshot of one address of one host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IpStats {
+    /// The address.
+    pub ip: IpAddr,
+    /// Live connections.
+    pub total: u32,
+    /// Of these, ready and used by nobody.
+    pub idle: u32,
+    /// Leases out.
+    pub leases: u32,
+}
+
+impl Inner {
+    pub(super) fn stats(self: &Arc<Self>) -> Stats {
+        let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();
+        let mut stats = Stats::default();
+        for shard in &shards {
+            stats.counters.add(&shard.forgotten);
+            for host in shard.hosts() {
+                stats.add(host_stats(host));
+            }
+        }
+        stats
+    }
+
+    /// Live connections.
+    pub(super) fn size(&self) -> usize {
+        let of_shard = |shard: &Shard| {
+            shard
+                .hosts()
+                .map(|host| host.machine.connections().count())
+                .sum::<usize>()
+        };
+        self.shards.iter().map(|shard| of_shard(&shard.lock())).sum()
+    }
+
+    /// Panics if any of the books disagree; for tests.
+    pub(super) fn assert_invariants(&self) {
+        let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();
+        for host in shards.iter().flat_map(|shard| shard.hosts()) {
+            host.machine.assert_invariants();
+            let live = host.machine.connections().count() as u64;
+            let counters = &host.counters;
+            assert_eq!(
+                counters.opened - counters.closed(),
+                live,
+                "{:?}: opened - closed = live",
+                host.target
+            );
+            assert_eq!(
+                host.connections().count() as u64,
+                live,
+                "{:?}: one stream for each connection",
+                host.target
+            );
+        }
+        self.desk.lock().ledger.assert_invariants();
+    }
+}
+
+impl Stats {
+    fn add(&mut self, host: HostStats) {
+        self.total += host.total;
+        self.idle += host.idle;
+        self.active += host.active;
+        self.leases += host.leases;
+        self.dialling += host.dialling;
+        self.waiting += host.waiting;
+        self.counters.add(&host.counters);
+        self.hosts.push(host);
+    }
+}
+
+fn host_stats(host: &super::host::Host) -> HostStats {
+    let counts = host.machine.counts();
+    // Of live ones: a lease may outlive its connection, and the machine's own count of those leased goes by leases.
+    let (total, active) = host.machine.connections().fold((0, 0), |(total, active), conn| {
+        (total + 1, active + u32::from(conn.leases > 0))
+    });
+    let mut ips = Vec::new();
+    host.machine.each_ip(|ip, counts| {
+        ips.push(IpStats {
+            ip,
+            total: counts.connections,
+            idle: counts.idle,
+            leases: counts.leases,
+        });
+    });
+    HostStats {
+        target: host.target.to_string().into(),
+        total,
+        idle: counts.idle,
+        active,
+        leases: counts.leases,
+        dialling: counts.dialling,
+        waiting: counts.waiting,
+        counters: host.counters.clone(),
+        ips,
+    }
+}

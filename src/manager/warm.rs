@@ -1,0 +1,115 @@
+//! Opening connections before anybody asks for them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::dialling::not_spawned;
+use super::host::{Answer, Host};
+use super::inner::Inner;
+use super::order::Order;
+use crate::clock::{Moment, before};
+use crate::error::{Error, ErrorKind, Phase};
+use crate::machine::Want;
+use crate::target::Target;
+
+/// How many connections to have ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warm {
+    /// This many in all, spread over the target's addresses.
+    Count(usize),
+    /// This many on each of the target's addresses.
+    EveryIp(usize),
+}
+
+/// What came of warming a target.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct WarmReport {
+    /// Connections that were opened.
+    pub opened: usize,
+    /// The errors of the dials that failed.
+    pub errors: Vec<Error>,
+    /// Connections that are live now, by address.
+    pub ips: Vec<(IpAddr, usize)>,
+}
+
+impl Inner {
+    /// Opens connections until there are as many as asked for, or the caps are reached.
+    pub(super) async fn warm(
+        self: &Arc<Self>,
+        target: &Target<'_>,
+        order: Order,
+        warm: Warm,
+    ) -> Result<WarmReport, Error> {
+        let deadline = self.clock().now() + order.timeout.unwrap_or(self.config.acquire_timeout);
+        let origin = self.origin(target)?;
+        self.rt
+            .check(None)
+            .map_err(|problem| not_spawned(problem).with_target(target))?;
+        let known = self
+            .with_host(origin, |host, _| host.machine.addresses().next().is_some())
+            .unwrap_or(false);
+        if !known {
+            let answer = self.dialler.resolve(target, deadline).await?;
+            self.with_target(target, |host, now| host.machine.resolved(now, &answer.addresses));
+        }
+        let ordered = self.with_target(target, |host, now| order_dials(host, now, order.want(), warm));
+        let mut report = WarmReport::default();
+        for dial in ordered.unwrap_or_default() {
+            match before(self.clock(), deadline, dial).await {
+                Some(Ok(Ok(()))) => report.opened += 1,
+                Some(Ok(Err(error))) => report.errors.push(error),
+                Some(Err(_)) => report
+                    .errors
+                    .push(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target)),
+                None => report
+                    .errors
+                    .push(Error::new(ErrorKind::Timeout, Phase::Acquire).with_target(target)),
+            }
+        }
+        self.with_target(target, |host, _| {
+            host.machine
+                .each_ip(|ip, counts| report.ips.push((ip, counts.connections as usize)));
+        });
+        Ok(report)
+    }
+}
+
+/// Orders the dials that are missing; each answers on a channel of its own.
+fn order_dials(host: &mut Host, now: Moment, want: Want, warm: Warm) -> Vec<oneshot::Receiver<Answer>> {
+    let there = |host: &Host, ip: Option<IpAddr>| {
+        let serves = host
+            .machine
+            .connections()
+            .filter(|conn| conn.identity == want.identity);
+        serves.filter(|conn| ip.is_none_or(|ip| ip == conn.ip)).count()
+    };
+    let mut missing: Vec<Option<IpAddr>> = Vec::new();
+    match warm {
+        Warm::Count(count) => missing.resize(count.saturating_sub(there(host, None)), None),
+        Warm::EveryIp(count) => {
+            let addresses: Vec<_> = host.machine.addresses().collect();
+            for ip in addresses {
+                let short = count.saturating_sub(there(host, Some(ip)));
+                missing.extend(std::iter::repeat_n(Some(ip), short));
+            }
+        }
+    }
+    let mut watched = Vec::new();
+    for pin in missing {
+        let Some(dial) = host.machine.warm(
+            now,
+            Want {
+                pin: pin.or(want.pin),
+                ..want
+            },
+        ) else {
+            break;
+        };
+        watched.push(host.watch(dial));
+    }
+    watched
+}

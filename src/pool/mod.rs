@@ -1,0 +1,122 @@
+//! The pool: what a user builds, asks and closes.
+
+mod builder;
+mod options;
+
+use std::sync::Arc;
+
+pub use self::builder::Builder;
+pub use self::options::GetOptions;
+use crate::error::Error;
+use crate::event::Returned;
+use crate::manager::{CloseReport, ConnectionManager, HotConn, Inner, Stats, Warm, WarmReport};
+use crate::target::Target;
+
+/// A pool of hot TLS connections.
+///
+/// Clones share one pool. Dropping the last one closes what is idle and ends every task, with a warning if connections were live;
+/// [`close`](HotConnPool::close) does it in order.
+#[derive(Clone, Debug)]
+pub struct HotConnPool(Arc<Handle>);
+
+/// What all clones of a pool share. Leases do not hold it: they hold the manager's heart alone.
+#[derive(Debug)]
+struct Handle(ConnectionManager);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+impl HotConnPool {
+    /// What a pool is made of.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    fn new(inner: Arc<Inner>) -> Self {
+        HotConnPool(Arc::new(Handle(ConnectionManager::new(inner))))
+    }
+
+    /// A connection to `target` that is alive and the caller's to use: an idle one, or a new one.
+    ///
+    /// Cancel safe: dropped at any point it leaves nothing behind; a dial that it caused goes on and its connection goes to the next
+    /// caller, or rests.
+    ///
+    /// # Errors
+    /// Names the target, the phase and the trouble; [`Error::kind`] tells them apart. All of it takes `acquire_timeout` at the most.
+    pub async fn get<'a, T>(&self, target: T) -> Result<HotConn, Error>
+    where
+        T: TryInto<Target<'a>>,
+        T::Error: Into<Error>,
+    {
+        self.get_with(target, GetOptions::new()).await
+    }
+
+    /// As [`get`](HotConnPool::get), with options for this one call.
+    ///
+    /// # Errors
+    /// As [`get`](HotConnPool::get).
+    pub async fn get_with<'a, T>(&self, target: T, options: GetOptions) -> Result<HotConn, Error>
+    where
+        T: TryInto<Target<'a>>,
+        T::Error: Into<Error>,
+    {
+        let target = target.try_into().map_err(Into::into)?;
+        self.0.0.get(&target, options.order).await
+    }
+
+    /// A connection to `target` that is idle now, if there is one. Never waits and never dials.
+    ///
+    /// # Errors
+    /// The target is malformed, or the pool is closed.
+    pub fn try_get<'a, T>(&self, target: T) -> Result<Option<HotConn>, Error>
+    where
+        T: TryInto<Target<'a>>,
+        T::Error: Into<Error>,
+    {
+        let target = target.try_into().map_err(Into::into)?;
+        self.0.0.try_get(&target, GetOptions::new().order)
+    }
+
+    /// Gives a connection back to the pool that lent it, and says what became of it. Dropping it does the same.
+    pub fn put(&self, conn: HotConn) -> Returned {
+        conn.give_back()
+    }
+
+    /// Opens connections to `target` before anybody asks for them, and waits for them.
+    ///
+    /// Cancel safe: dials under way go on.
+    ///
+    /// # Errors
+    /// The target is malformed, its name has no address, or the pool is closed. Dials that failed are in the report.
+    pub async fn warm<'a, T>(&self, target: T, warm: Warm, options: GetOptions) -> Result<WarmReport, Error>
+    where
+        T: TryInto<Target<'a>>,
+        T::Error: Into<Error>,
+    {
+        let target = target.try_into().map_err(Into::into)?;
+        self.0.0.warm(&target, options.order, warm).await
+    }
+
+    /// The connections, by host and by IP.
+    pub fn manager(&self) -> &ConnectionManager {
+        &self.0.0
+    }
+
+    /// A snapshot of everything, consistent in itself. Locks every shard: not for the hot path.
+    pub fn stats(&self) -> Stats {
+        self.0.0.stats()
+    }
+
+    /// How many connections are live: idle ones and leased ones.
+    pub fn size(&self) -> usize {
+        self.0.0.size()
+    }
+
+    /// Closes the pool in order, within `close_timeout`: see [`ConnectionManager::close`].
+    pub async fn close(&self) -> CloseReport {
+        self.0.0.close().await
+    }
+}

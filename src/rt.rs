@@ -1,0 +1,179 @@
+//! The one place that spawns tasks. It knows what it spawned, and ends it.
+
+use std::future::Future;
+use std::pin::pin;
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::sync::Mutex;
+
+/// The tasks of one pool. Dropping it ends them.
+///
+/// There are two kinds. *Jobs* (dials, resolutions, upkeep) may be cancelled at any await. *Drivers* move a live connection and get time
+/// to say goodbye.
+pub(crate) struct Rt {
+    /// The runtime of the latest task: home to what is started or awaited outside any runtime, by a drop, say. The latest, because an
+    /// earlier one may have ended.
+    home: Mutex<Option<Handle>>,
+    tracker: TaskTracker,
+    jobs: CancellationToken,
+    drivers: CancellationToken,
+}
+
+/// A runtime to start tasks on.
+#[derive(Clone)]
+pub(crate) struct Home(Handle);
+
+/// Why a task was not started. It was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotSpawned {
+    /// The caller is outside any tokio runtime, and so was every caller before.
+    NoRuntime,
+    /// The pool has been closed.
+    Closed,
+}
+
+impl Rt {
+    pub(crate) fn new() -> Self {
+        let drivers = CancellationToken::new();
+        Rt {
+            home: Mutex::new(None),
+            tracker: TaskTracker::new(),
+            jobs: drivers.child_token(),
+            drivers,
+        }
+    }
+
+    /// The runtime of the caller, to start something there later.
+    pub(crate) fn here(&self) -> Option<Home> {
+        Handle::try_current().ok().map(Home)
+    }
+
+    /// Starts a job: at `home`, or else where the caller runs.
+    pub(crate) fn job(
+        &self,
+        home: Option<&Home>,
+        job: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), NotSpawned> {
+        self.spawn(&self.jobs, home, job)
+    }
+
+    /// Starts the driver of a connection, where the caller runs.
+    pub(crate) fn driver(&self, driver: impl Future<Output = ()> + Send + 'static) -> Result<(), NotSpawned> {
+        self.spawn(&self.drivers, None, driver)
+    }
+
+    /// How many tasks have not ended.
+    pub(crate) fn alive(&self) -> usize {
+        self.tracker.len()
+    }
+
+    fn spawn(
+        &self,
+        until: &CancellationToken,
+        home: Option<&Home>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), NotSpawned> {
+        if until.is_cancelled() {
+            return Err(NotSpawned::Closed);
+        }
+        let runtime = home.map_or_else(|| self.runtime(), |home| Ok(home.0.clone()))?;
+        let task = until.clone().run_until_cancelled_owned(task);
+        drop(self.tracker.spawn_on(task, &runtime));
+        Ok(())
+    }
+
+    /// Whether a job would start.
+    pub(crate) fn check(&self, home: Option<&Home>) -> Result<(), NotSpawned> {
+        match (self.jobs.is_cancelled(), home) {
+            (true, _) => Err(NotSpawned::Closed),
+            (false, Some(_)) => Ok(()),
+            (false, None) => self.runtime().map(drop),
+        }
+    }
+
+    fn runtime(&self) -> Result<Handle, NotSpawned> {
+        match Handle::try_current() {
+            Ok(here) => {
+                *self.home.lock() = Some(here.clone());
+                Ok(here)
+            }
+            Err(_) => self.home.lock().clone().ok_or(NotSpawned::NoRuntime),
+        }
+    }
+
+    /// Awaits `future` where a task would run, so that it finds timers and sockets whoever polls it. As cancel safe as `future`.
+    pub(crate) async fn inside<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        std::future::poll_fn(|cx| {
+            let runtime = self.runtime();
+            let _inside = runtime.as_ref().map(Handle::enter);
+            future.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Cancels the jobs and refuses new ones. Does not wait.
+    pub(crate) fn cancel_jobs(&self) {
+        self.jobs.cancel();
+    }
+
+    /// Cancels every task and refuses new ones. Does not wait.
+    pub(crate) fn cancel(&self) {
+        self.drivers.cancel();
+    }
+
+    /// Waits until no task is left. Cancel safe.
+    pub(crate) async fn idle(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+impl Drop for Rt {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outside_a_runtime_nothing_starts() {
+        assert_eq!(Rt::new().job(None, async {}), Err(NotSpawned::NoRuntime));
+    }
+
+    #[test]
+    fn a_later_caller_outside_uses_the_runtime_of_an_earlier_one() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("runtime");
+        let rt = Rt::new();
+        runtime.block_on(async { rt.job(None, async {}).expect("inside") });
+        let (told, heard) = tokio::sync::oneshot::channel();
+        rt.job(None, async move { assert_eq!(told.send(()), Ok(())) })
+            .expect("the home runtime");
+        assert_eq!(runtime.block_on(heard), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_was_spawned_is_ended_jobs_first() {
+        let rt = Rt::new();
+        let alive = || Handle::current().metrics().num_alive_tasks();
+        let before = alive();
+        rt.job(None, std::future::pending()).expect("inside a runtime");
+        rt.driver(std::future::pending()).expect("inside a runtime");
+        assert_eq!(alive(), before + 2);
+        rt.cancel_jobs();
+        assert_eq!(rt.job(None, async {}), Err(NotSpawned::Closed));
+        rt.driver(async {}).expect("drivers may still start");
+        rt.cancel();
+        rt.idle().await;
+        assert_eq!(alive(), before);
+        assert_eq!(rt.driver(async {}), Err(NotSpawned::Closed));
+    }
+}

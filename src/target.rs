@@ -1,0 +1,565 @@
+//! Where a connection goes: a canonical host and a port.
+//!
+//! Parsing happens once, at the door. What comes out is canonical: lower case, international names in their ASCII form
+//! (UTS 46), one trailing dot stripped, IP literals in the one form that [`std::net::IpAddr`] prints. The same text then serves DNS, SNI,
+//! certificate names and the pool's key, so that no two of them can disagree about who is meant.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+/// The port of a target that names none.
+const DEFAULT_PORT: u16 = 443;
+
+/// The longest name DNS can carry, without its trailing dot (RFC 1035 section 3.1 allows 255 octets on the wire).
+const MAX_NAME: usize = 253;
+/// The longest label DNS can carry (RFC 1035 section 3.1).
+const MAX_LABEL: usize = 63;
+
+/// A canonical host and port, borrowed from the text it was parsed from where that was canonical already.
+///
+/// Made from `"host"`, `"host:port"`, an `https` URL or [`http::Uri`], an [`IpAddr`] or a [`SocketAddr`]:
+///
+/// ```
+/// use hotpool::Target;
+///
+/// let target = Target::try_from("Bücher.Example.:8443")?;
+/// assert_eq!(target.host(), "xn--bcher-kva.example");
+/// assert_eq!(target.port(), 8443);
+/// assert_eq!(Target::try_from("[2001:DB8::1]")?.to_string(), "[2001:db8::1]");
+/// # Ok::<(), hotpool::TargetError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Target<'a> {
+    host: Cow<'a, str>,
+    port: u16,
+    literal: Option<IpAddr>,
+}
+
+/// Why a text names no target. Each variant is one kind of mistake.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// Nothing was given, or nothing before the port.
+    #[error("the host is empty")]
+    Empty,
+    /// The text holds a NUL byte.
+    #[error("the host holds a NUL byte")]
+    Nul,
+    /// The text holds white space.
+    #[error("the host holds white space")]
+    Whitespace,
+    /// A character that no host name may hold.
+    #[error("the host holds the character {0:?}")]
+    Character(char),
+    /// Two dots in a row, or one in front.
+    #[error("the host has an empty label")]
+    EmptyLabel,
+    /// A label that begins or ends with a hyphen, which no certificate may name (RFC 1123 section 2.1).
+    #[error("a label of the host begins or ends with a hyphen")]
+    Hyphen,
+    /// A label over 63 octets in its ASCII form.
+    #[error("a label of the host has {0} octets, over the limit of 63")]
+    LabelTooLong(usize),
+    /// A name over 253 octets in its ASCII form.
+    #[error("the host has {0} octets, over the limit of 253")]
+    NameTooLong(usize),
+    /// An international name that UTS 46 does not allow.
+    #[error("the host is not a valid international name")]
+    Idna,
+    /// Ends in a number without being a dotted IPv4 address; some resolvers would read it as one.
+    #[error("the host ends in a number but is no IPv4 address in dotted form")]
+    Ipv4,
+    /// Text in brackets, or with several colons, that is no IPv6 address.
+    #[error("the host is no IPv6 address")]
+    Ipv6,
+    /// A zone on an address that is not link-local, or a zone of no legal form.
+    #[error("the zone of the IPv6 address is not usable")]
+    Zone,
+    /// Not a number from 1 to 65535.
+    #[error("the port is not a number from 1 to 65535")]
+    Port,
+    /// A plain `http` URL: this pool speaks TLS only.
+    #[error("the scheme is http, and only https is served")]
+    PlainHttp,
+    /// A URL with a scheme other than `https`, or with none.
+    #[error("the scheme is not https")]
+    Scheme,
+    /// A URL with a user name before the host.
+    #[error("the URL holds user information")]
+    UserInfo,
+    /// A URL that cannot be parsed.
+    #[error("the URL is malformed")]
+    Url,
+}
+
+impl<'a> Target<'a> {
+    /// The canonical host: an ASCII name, or an IP literal without brackets (with its zone, if it has one).
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The address, if the host is an IP literal.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.literal
+    }
+
+    /// The zone of a link-local IPv6 literal (RFC 4007 section 11), such as `eth0` or `2`.
+    pub fn zone(&self) -> Option<&str> {
+        self.literal
+            .and_then(|_| self.host.split_once('%'))
+            .map(|(_, zone)| zone)
+    }
+
+    /// The same target with a text of its own.
+    pub fn into_owned(self) -> Target<'static> {
+        Target {
+            host: Cow::Owned(self.host.into_owned()),
+            port: self.port,
+            literal: self.literal,
+        }
+    }
+
+    /// Where to connect for this target at `ip`, with the index of the target's zone.
+    ///
+    /// # Errors
+    /// [`std::io::Error`] if the zone names no interface of this machine.
+    pub(crate) fn socket_addr(&self, ip: IpAddr) -> std::io::Result<SocketAddr> {
+        match (ip, self.zone()) {
+            (IpAddr::V6(v6), Some(zone)) => {
+                Ok(SocketAddrV6::new(v6, self.port, 0, interface_index(zone)?).into())
+            }
+            _ => Ok(SocketAddr::new(ip, self.port)),
+        }
+    }
+
+    fn parse(text: &'a str) -> Result<Self, TargetError> {
+        check_characters(text)?;
+        if let Some((scheme, _)) = text.split_once("://") {
+            check_scheme(Some(scheme))?;
+            let uri = text.parse::<http::Uri>().map_err(|_| TargetError::Url)?;
+            return Target::from_uri(&uri).map(Target::into_owned);
+        }
+        let (host, port) = split(text)?;
+        Target::from_parts(host, port)
+    }
+
+    fn from_uri(uri: &'a http::Uri) -> Result<Self, TargetError> {
+        check_scheme(uri.scheme_str())?;
+        let authority = uri.authority().ok_or(TargetError::Empty)?.as_str();
+        if authority.contains('@') {
+            return Err(TargetError::UserInfo);
+        }
+        let (host, port) = split(authority)?;
+        Target::from_parts(host, port)
+    }
+
+    fn from_parts(host: Host<'a>, port: Option<&str>) -> Result<Self, TargetError> {
+        let port = port.map_or(Ok(DEFAULT_PORT), parse_port)?;
+        let (host, literal) = match host {
+            Host::V6(text) => canonical_v6(text)?,
+            Host::Name(text) => canonical_name(text)?,
+        };
+        Ok(Target { host, port, literal })
+    }
+
+    fn from_ip(ip: IpAddr, port: u16) -> Target<'static> {
+        Target {
+            host: Cow::Owned(ip.to_string()),
+            port,
+            literal: Some(ip),
+        }
+    }
+}
+
+/// `host` or `host:port`, with brackets around an IPv6 literal and without `:443`.
+impl fmt::Display for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.literal {
+            Some(IpAddr::V6(_)) => write!(f, "[{}]", self.host)?,
+            _ => f.write_str(&self.host)?,
+        }
+        if self.port != DEFAULT_PORT {
+            write!(f, ":{}", self.port)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({self})")
+    }
+}
+
+impl<'a> TryFrom<&'a str> for Target<'a> {
+    type Error = TargetError;
+
+    fn try_from(text: &'a str) -> Result<Self, TargetError> {
+        Target::parse(text)
+    }
+}
+
+impl<'a> TryFrom<&'a String> for Target<'a> {
+    type Error = TargetError;
+
+    fn try_from(text: &'a String) -> Result<Self, TargetError> {
+        Target::parse(text)
+    }
+}
+
+impl TryFrom<String> for Target<'static> {
+    type Error = TargetError;
+
+    fn try_from(text: String) -> Result<Self, TargetError> {
+        Target::parse(&text).map(Target::into_owned)
+    }
+}
+
+impl<'a> TryFrom<&'a http::Uri> for Target<'a> {
+    type Error = TargetError;
+
+    fn try_from(uri: &'a http::Uri) -> Result<Self, TargetError> {
+        Target::from_uri(uri)
+    }
+}
+
+impl<'a> From<&'a Target<'_>> for Target<'a> {
+    fn from(target: &'a Target<'_>) -> Self {
+        Target {
+            host: Cow::Borrowed(&target.host),
+            port: target.port,
+            literal: target.literal,
+        }
+    }
+}
+
+impl From<SocketAddr> for Target<'static> {
+    /// The address and port; a scope id becomes the zone.
+    fn from(addr: SocketAddr) -> Self {
+        let mut target = Target::from_ip(addr.ip(), addr.port());
+        if let SocketAddr::V6(v6) = addr
+            && v6.scope_id() != 0
+        {
+            target.host = Cow::Owned(format!("{}%{}", v6.ip(), v6.scope_id()));
+        }
+        target
+    }
+}
+
+impl From<IpAddr> for Target<'static> {
+    fn from(ip: IpAddr) -> Self {
+        Target::from_ip(ip, DEFAULT_PORT)
+    }
+}
+
+enum Host<'a> {
+    Name(&'a str),
+    V6(&'a str),
+}
+
+fn check_characters(text: &str) -> Result<(), TargetError> {
+    if text.is_empty() {
+        return Err(TargetError::Empty);
+    }
+    for character in text.chars() {
+        match character {
+            '\0' => return Err(TargetError::Nul),
+            _ if character.is_whitespace() => return Err(TargetError::Whitespace),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_scheme(scheme: Option<&str>) -> Result<(), TargetError> {
+    match scheme {
+        Some(scheme) if scheme.eq_ignore_ascii_case("https") => Ok(()),
+        Some(scheme) if scheme.eq_ignore_ascii_case("http") => Err(TargetError::PlainHttp),
+        _ => Err(TargetError::Scheme),
+    }
+}
+
+/// Splits host from port; the port is what follows the one colon, or the colon behind the closing bracket.
+fn split(text: &str) -> Result<(Host<'_>, Option<&str>), TargetError> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (literal, rest) = rest.split_once(']').ok_or(TargetError::Ipv6)?;
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((Host::V6(literal), Some(port))),
+            None if rest.is_empty() => Ok((Host::V6(literal), None)),
+            None => Err(TargetError::Ipv6),
+        };
+    }
+    match text.split_once(':') {
+        Some((_, rest)) if rest.contains(':') => Ok((Host::V6(text), None)),
+        Some((host, port)) => Ok((Host::Name(host), Some(port))),
+        None => Ok((Host::Name(text), None)),
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, TargetError> {
+    // `u16::from_str` takes a leading plus sign, which no authority may have (RFC 3986 section 3.2.3).
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(TargetError::Port);
+    }
+    text.parse()
+        .ok()
+        .filter(|&port| port != 0)
+        .ok_or(TargetError::Port)
+}
+
+type Canonical<'a> = (Cow<'a, str>, Option<IpAddr>);
+
+fn canonical_v6(text: &str) -> Result<Canonical<'_>, TargetError> {
+    let (address, zone) = match text.split_once('%') {
+        // In a URL the percent sign is itself escaped (RFC 6874).
+        Some((address, zone)) => (
+            address,
+            Some(zone.strip_prefix("25").filter(|z| !z.is_empty()).unwrap_or(zone)),
+        ),
+        None => (text, None),
+    };
+    let ip: Ipv6Addr = address.parse().map_err(|_| TargetError::Ipv6)?;
+    let literal = Some(IpAddr::V6(ip));
+    let Some(zone) = zone else {
+        return Ok((Cow::Owned(ip.to_string()), literal));
+    };
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'@');
+    if zone.is_empty() || !zone.bytes().all(legal) || !ip.is_unicast_link_local() {
+        return Err(TargetError::Zone);
+    }
+    Ok((Cow::Owned(format!("{ip}%{zone}")), literal))
+}
+
+fn canonical_name(text: &str) -> Result<Canonical<'_>, TargetError> {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    if text.is_empty() {
+        return Err(TargetError::Empty);
+    }
+    let name = if is_plain(text) {
+        Cow::Borrowed(text)
+    } else {
+        to_ascii(text)?
+    };
+    check_name(&name)?;
+    match ends_in_number(&name) {
+        false => Ok((name, None)),
+        true => {
+            let ip: Ipv4Addr = name.parse().map_err(|_| TargetError::Ipv4)?;
+            Ok((name, Some(IpAddr::V4(ip))))
+        }
+    }
+}
+
+/// Whether the text is in canonical form already: lower-case letters, digits, dots, dashes and underscores, no punycode.
+fn is_plain(text: &str) -> bool {
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
+    text.bytes().all(plain) && !text.split('.').any(|label| label.starts_with("xn--"))
+}
+
+fn to_ascii(text: &str) -> Result<Cow<'_, str>, TargetError> {
+    let legal = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if let Some(wrong) = text.chars().find(|&c| !legal(c)) {
+        return Err(TargetError::Character(wrong));
+    }
+    let name = idna::domain_to_ascii_cow(text.as_bytes(), idna::AsciiDenyList::URL)
+        .map_err(|_| TargetError::Idna)?;
+    // Mapping may turn a character into something else than a name's: a full-width dot, an ideographic space.
+    match name.chars().find(|&c| !legal(c)) {
+        Some(wrong) => Err(TargetError::Character(wrong)),
+        None => Ok(match name.strip_suffix('.') {
+            Some(stripped) if !text.ends_with('.') => Cow::Owned(stripped.to_owned()),
+            _ => name,
+        }),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), TargetError> {
+    for label in name.split('.') {
+        match label.len() {
+            0 => return Err(TargetError::EmptyLabel),
+            _ if label.starts_with('-') || label.ends_with('-') => return Err(TargetError::Hyphen),
+            1..=MAX_LABEL => {}
+            length => return Err(TargetError::LabelTooLong(length)),
+        }
+    }
+    match name.len() {
+        0..=MAX_NAME => Ok(()),
+        length => Err(TargetError::NameTooLong(length)),
+    }
+}
+
+/// Whether the last label is a number, decimal or hexadecimal: the "ends in a number" rule of the WHATWG URL Standard. What passes
+/// it must be a dotted IPv4 address, lest another parser read `127.1` as one.
+fn ends_in_number(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let hexadecimal = last
+        .strip_prefix("0x")
+        .is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+    hexadecimal || (!last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn interface_index(zone: &str) -> std::io::Result<u32> {
+    if let Ok(index) = zone.parse() {
+        return Ok(index);
+    }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let socket = rustix::net::socket(
+            rustix::net::AddressFamily::INET,
+            rustix::net::SocketType::DGRAM,
+            None,
+        )?;
+        Ok(rustix::net::netdevice::name_to_index(&socket, zone)?)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    Err(std::io::Error::new(
+        std::io::ErrorKind::Unsupported,
+        "only a numeric zone is supported on this platform",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> String {
+        Target::try_from(text)
+            .unwrap_or_else(|error| panic!("{text:?}: {error}"))
+            .to_string()
+    }
+
+    fn refused(text: &str) -> TargetError {
+        Target::try_from(text).expect_err(text)
+    }
+
+    #[test]
+    fn one_canonical_form() {
+        for (text, canonical) in [
+            ("example.com", "example.com"),
+            ("EXAMPLE.com", "example.com"),
+            ("example.com.", "example.com"),
+            ("example.com:443", "example.com"),
+            ("example.com.:8443", "example.com:8443"),
+            ("my_host.internal", "my_host.internal"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("XN--bcher-KVA.example", "xn--bcher-kva.example"),
+            ("faß.de", "xn--fa-hia.de"),
+            ("example\u{3002}com", "example.com"),
+            ("example.com\u{3002}", "example.com"),
+            ("１２７.0.0.1", "127.0.0.1"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("::1", "[::1]"),
+            ("[::1]:443", "[::1]"),
+            ("[::1]:8443", "[::1]:8443"),
+            ("[2001:DB8:0:0::1]", "[2001:db8::1]"),
+            ("fe80::1%eth0", "[fe80::1%eth0]"),
+            ("[fe80::1%25eth0]:8443", "[fe80::1%eth0]:8443"),
+            ("[fe80::1%25]", "[fe80::1%25]"),
+            ("https://example.com/path?query", "example.com"),
+            ("HTTPS://EXAMPLE.com:8443", "example.com:8443"),
+            ("https://[::1]:8443/", "[::1]:8443"),
+        ] {
+            assert_eq!(parsed(text), canonical, "{text:?}");
+            assert_eq!(
+                parsed(&parsed(text)),
+                canonical,
+                "canonical text must parse to itself"
+            );
+        }
+    }
+
+    #[test]
+    fn each_mistake_has_its_own_error() {
+        let long_label = "a".repeat(64);
+        let long_name = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(62));
+        for (text, error) in [
+            ("", TargetError::Empty),
+            (":443", TargetError::Empty),
+            (".", TargetError::Empty),
+            ("a\0b", TargetError::Nul),
+            ("a b", TargetError::Whitespace),
+            ("a\u{3000}b", TargetError::Whitespace),
+            ("a/b", TargetError::Character('/')),
+            ("user@host", TargetError::Character('@')),
+            ("a%41", TargetError::Character('%')),
+            ("a..b", TargetError::EmptyLabel),
+            (".a", TargetError::EmptyLabel),
+            ("a..", TargetError::EmptyLabel),
+            ("-a.test", TargetError::Hyphen),
+            ("a-.test", TargetError::Hyphen),
+            (long_label.as_str(), TargetError::LabelTooLong(64)),
+            (long_name.as_str(), TargetError::NameTooLong(254)),
+            ("xn--a", TargetError::Idna),
+            ("127.1", TargetError::Ipv4),
+            ("2130706433", TargetError::Ipv4),
+            ("0x7f.0.0.0x1", TargetError::Ipv4),
+            ("127.0.0.01", TargetError::Ipv4),
+            ("256.0.0.1", TargetError::Ipv4),
+            ("[::1", TargetError::Ipv6),
+            ("[::1]x", TargetError::Ipv6),
+            ("[127.0.0.1]", TargetError::Ipv6),
+            ("::g", TargetError::Ipv6),
+            ("::1%lo", TargetError::Zone),
+            ("fe80::1%", TargetError::Zone),
+            ("fe80::1%a/b", TargetError::Zone),
+            ("host:", TargetError::Port),
+            ("host:0", TargetError::Port),
+            ("host:65536", TargetError::Port),
+            ("host:+443", TargetError::Port),
+            ("host:https", TargetError::Port),
+            ("http://example.com", TargetError::PlainHttp),
+            ("ftp://example.com", TargetError::Scheme),
+            ("https://user@example.com", TargetError::UserInfo),
+            ("https://", TargetError::Url),
+        ] {
+            assert_eq!(refused(text), error, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_uri_without_scheme_or_host_is_refused() {
+        assert_eq!(
+            Target::try_from(&http::Uri::from_static("/path")),
+            Err(TargetError::Scheme)
+        );
+        assert_eq!(
+            Target::try_from(&http::Uri::from_static("example.com")),
+            Err(TargetError::Scheme)
+        );
+        assert_eq!(
+            Target::try_from(&http::Uri::from_static("http://a.test/")),
+            Err(TargetError::PlainHttp)
+        );
+    }
+
+    #[test]
+    fn canonical_text_is_borrowed() {
+        let target = Target::try_from("example.com:8443").expect("canonical");
+        assert!(matches!(target.host, Cow::Borrowed("example.com")));
+    }
+
+    #[test]
+    fn a_zone_becomes_a_scope_id() {
+        let target = Target::try_from("[fe80::1%7]:443").expect("numeric zone");
+        let ip = target.ip().expect("literal");
+        assert!(matches!(target.socket_addr(ip), Ok(SocketAddr::V6(addr)) if addr.scope_id() == 7));
+        let target = Target::try_from("fe80::1%lo").expect("named zone");
+        assert!(matches!(target.socket_addr(ip), Ok(SocketAddr::V6(addr)) if addr.scope_id() == 1));
+        let target = Target::try_from("fe80::1%no-such-link").expect("well formed");
+        assert!(target.socket_addr(ip).is_err());
+        let back = Target::from(SocketAddr::V6(SocketAddrV6::new(
+            "fe80::1".parse().expect("ip"),
+            443,
+            0,
+            7,
+        )));
+        assert_eq!(back.to_string(), "[fe80::1%7]");
+    }
+}

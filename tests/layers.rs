@@ -1,0 +1,299 @@
+//! The rooms import only what stands below them, and only the libraries that are theirs.
+//!
+//! The table is the plan of the crate. A room that is not in it, an import that points up, and a library in the wrong room fail.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A room: its name, the rooms it may import, the libraries it may name.
+struct Room(&'static str, &'static [&'static str], &'static [&'static str]);
+
+const GROUND: &[&str] = &[
+    "clock", "config", "error", "event", "identity", "rt", "sync", "target", "fault",
+];
+
+/// Libraries that some room must not name. Any other (`bytes`, `http`, `thiserror` …) is free to all.
+const GUARDED: &[&str] = &[
+    "tokio",
+    "tokio_util",
+    "tokio_rustls",
+    "rustls",
+    "webpki",
+    "webpki_roots",
+    "h2",
+    "hickory_resolver",
+    "socket2",
+    "tracing",
+    "parking_lot",
+    "rustix",
+    "idna",
+];
+
+const ROOMS: &[Room] = &[
+    Room("clock", &["sync"], &["tokio", "rustix"]),
+    Room("config", &["error"], &[]),
+    Room("error", &["target"], &["rustix"]),
+    Room("event", &[], &[]),
+    Room("identity", &["event"], &[]),
+    Room("fault", &[], &[]),
+    Room("rt", &["sync"], &["tokio", "tokio_util"]),
+    Room("sync", &[], &["parking_lot"]),
+    Room("target", &[], &["idna", "rustix"]),
+    Room("machine", GROUND, &[]),
+    Room(
+        "tls",
+        GROUND,
+        &["tokio", "tokio_rustls", "rustls", "webpki", "webpki_roots"],
+    ),
+    Room("dns", GROUND, &["hickory_resolver"]),
+    Room(
+        "conn",
+        &[
+            "clock", "config", "error", "event", "identity", "rt", "sync", "target", "tls",
+        ],
+        &["tokio", "tokio_rustls", "h2"],
+    ),
+    Room(
+        "dial",
+        &[
+            "clock", "config", "error", "event", "identity", "target", "tls", "dns", "conn",
+        ],
+        &["tokio", "socket2"],
+    ),
+    Room(
+        "manager",
+        &[
+            "clock", "config", "error", "event", "identity", "rt", "sync", "target", "machine", "conn",
+            "dial",
+        ],
+        &["tokio", "tokio_util", "tracing"],
+    ),
+    Room(
+        "pool",
+        &[
+            "clock", "config", "error", "event", "identity", "target", "manager", "dial", "dns", "conn",
+            "tls",
+        ],
+        // rustls alone, for the types that its builder takes.
+        &["rustls"],
+    ),
+];
+
+/// Rooms in which the machine's purity also rules out these modules of the standard library and of the ground.
+const PURE: &[(&str, &[&str])] = &[(
+    "machine",
+    &[
+        "std::thread",
+        "std::net::Tcp",
+        "std::time::Instant",
+        "std::time::SystemTime",
+        "crate::rt",
+        "crate::sync",
+    ],
+)];
+
+#[test]
+fn rooms_import_only_what_stands_below_them() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let wrong = violations(&source);
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// The check itself is checked: each kind of violation, planted in a copy of a source tree, is found.
+#[test]
+fn a_planted_violation_is_found() {
+    let dir = std::env::temp_dir().join(format!("hotpool-layers-{}", std::process::id()));
+    for (file, text, expected) in [
+        (
+            "machine/mod.rs",
+            "use crate::manager::Inner;",
+            "machine imports manager",
+        ),
+        (
+            "machine/mod.rs",
+            "fn f() { tokio::spawn(async {}); }",
+            "machine names tokio",
+        ),
+        (
+            "machine/mod.rs",
+            "use crate::{clock::Moment, conn::Wire};",
+            "machine imports conn",
+        ),
+        (
+            "machine/deep/x.rs",
+            "use super::super::super::pool::Builder;",
+            "machine imports pool",
+        ),
+        (
+            "machine/mod.rs",
+            "use std::time::{Duration, Instant};",
+            "machine names std::time::Instant",
+        ),
+        ("machine/mod.rs", "use crate::rt::Rt;", "machine names crate::rt"),
+        (
+            "dns/mod.rs",
+            "use {crate::{tls::TlsInfo}, std::fmt};",
+            "dns imports tls",
+        ),
+        (
+            "conn/mod.rs",
+            "type X = crate::dial::Dialler;",
+            "conn imports dial",
+        ),
+        (
+            "manager/mod.rs",
+            "use hickory_resolver::TokioResolver;",
+            "manager names hickory_resolver",
+        ),
+        ("event.rs", "use tracing::debug;", "event names tracing"),
+        ("helpers.rs", "", "helpers is no room of the plan"),
+    ] {
+        let path = dir.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        let found = violations(&dir);
+        fs::remove_dir_all(&dir).unwrap();
+        assert!(
+            found.iter().any(|line| line.contains(expected)),
+            "{text:?}: {expected:?} not in {found:?}"
+        );
+    }
+}
+
+fn violations(source: &Path) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for file in rust_files(source) {
+        let relative = file.strip_prefix(source).unwrap();
+        let parts: Vec<String> = relative
+            .with_extension("")
+            .iter()
+            .map(|part| part.to_str().unwrap().to_owned())
+            .collect();
+        let room = parts[0].as_str();
+        if room == "lib" {
+            continue;
+        }
+        let Some(rules) = ROOMS.iter().find(|rules| rules.0 == room) else {
+            wrong.push(format!("{}: {room} is no room of the plan", relative.display()));
+            continue;
+        };
+        let code = strip(&fs::read_to_string(&file).unwrap());
+        for path in paths(&code) {
+            wrong.extend(
+                judge(rules, &module(&parts), &path)
+                    .map(|problem| format!("{}: {problem}", relative.display())),
+            );
+        }
+    }
+    wrong
+}
+
+/// The module path of a file: `manager/mod.rs` is `[manager]`, `manager/host.rs` is `[manager, host]`.
+fn module(parts: &[String]) -> Vec<String> {
+    parts.iter().filter(|part| *part != "mod").cloned().collect()
+}
+
+fn judge(Room(room, rooms, libraries): &Room, module: &[String], path: &str) -> Option<String> {
+    for (pure, banned) in PURE {
+        if let Some(name) = banned
+            .iter()
+            .find(|name| pure == room && path.starts_with(**name))
+        {
+            return Some(format!("{room} names {name}"));
+        }
+    }
+    let mut segments = path.split("::");
+    let first = segments.next()?;
+    let target = match first {
+        "crate" => segments.next()?,
+        "super" => {
+            let ups = 1 + segments.clone().take_while(|segment| *segment == "super").count();
+            if ups < module.len() {
+                return None; // still inside the room
+            }
+            path.split("::").nth(ups)?
+        }
+        library => {
+            let stranger = GUARDED.contains(&library) && !libraries.contains(&library);
+            return stranger.then(|| format!("{room} names {library}"));
+        }
+    };
+    let known = ROOMS.iter().any(|rules| rules.0 == target);
+    (known && target != *room && !rooms.contains(&target)).then(|| format!("{room} imports {target}"))
+}
+
+fn rust_files(dir: &Path) -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.insert(path);
+        }
+    }
+    files
+}
+
+/// The code without comments, and without the test modules at the end of a file: tests may use what they need.
+fn strip(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text);
+    let lines = code.lines().map(|line| line.split("//").next().unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Every path that the code names, with the braces of `use` trees multiplied out.
+fn paths(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = code;
+    while let Some(at) = rest.find("use ") {
+        let alone = rest[..at]
+            .chars()
+            .next_back()
+            .is_none_or(|c| !c.is_alphanumeric() && c != '_');
+        let tree = &rest[at + 4..];
+        let Some(end) = tree.find(';') else { break };
+        if alone {
+            expand("", &tree[..end], &mut found);
+        }
+        rest = &tree[if alone { end } else { 0 }..];
+    }
+    let word = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    found.extend(
+        code.split(|c| !word(c))
+            .filter(|path| path.contains("::"))
+            .map(|path| path.trim_matches(':').to_owned()),
+    );
+    found
+}
+
+fn expand(prefix: &str, tree: &str, found: &mut Vec<String>) {
+    let tree = tree.trim();
+    let Some(open) = tree.find('{') else {
+        let name = tree
+            .split(" as ")
+            .next()
+            .unwrap_or(tree)
+            .trim()
+            .trim_start_matches("::");
+        if !name.is_empty() {
+            found.push(format!("{prefix}{name}"));
+        }
+        return;
+    };
+    let close = tree
+        .rfind('}')
+        .unwrap_or_else(|| panic!("unbalanced use tree: {tree}"));
+    let prefix = format!("{prefix}{}", tree[..open].trim());
+    let mut depth = 0;
+    let branches = tree[open + 1..close].split(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    });
+    let branches: Vec<_> = branches.collect();
+    for branch in branches {
+        expand(&prefix, branch, found);
+    }
+}

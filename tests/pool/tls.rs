@@ -1,0 +1,410 @@
+//! Whom the pool trusts, what it offers, and what it remembers: nothing unverified is ever pooled, and no session crosses identities.
+
+use std::sync::Arc;
+
+use hotpool::{Builder, Error, ErrorKind, GetOptions, HotConnPool, Phase, Protocol, Require, Returned};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+
+use crate::common::{at_rest, builder, config, finish, name, pool, resolver, round, use_up, within};
+use crate::support::certs::{self, Leaf};
+use crate::support::peer::{Alpn, Peer, To};
+
+const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
+const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
+/// A whole configuration that trusts the test authority and shows no certificate.
+fn whole(roots: RootCertStore) -> ClientConfig {
+    ClientConfig::builder_with_provider(certs::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+fn with_whole(peer: &Peer, tls: ClientConfig) -> HotConnPool {
+    let builder = HotConnPool::builder().resolver(resolver(peer));
+    builder.tls_config(tls).build().unwrap()
+}
+
+/// A get that must fail in the TLS handshake, and leave nothing behind on either side.
+async fn refused(pool: HotConnPool, peer: Peer, options: GetOptions) -> Error {
+    let name = name(&peer);
+    let error = within("the refusal", pool.get_with(&name, options))
+        .await
+        .unwrap_err();
+    assert_eq!(error.phase(), Phase::Tls, "{error:?}");
+    assert_eq!(error.target(), Some(name.as_str()), "{error:?}");
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("{name}: tls (127.0.0.1): ")),
+        "{error}"
+    );
+    assert_eq!(pool.size(), 0);
+    at_rest(&pool).await;
+    let stats = pool.stats();
+    assert_eq!(
+        (stats.counters.opened, stats.counters.failures(Phase::Tls)),
+        (0, 1)
+    );
+    peer.wait_for("nothing is left", |seen| (seen.accepts, seen.live) == (1, 0))
+        .await;
+    finish(pool, peer).await;
+    error
+}
+
+fn bad_leaves() -> [(&'static str, Leaf, ErrorKind); 6] {
+    [
+        ("wrong name", certs::wrong_name(), ErrorKind::CertificateName),
+        ("expired", certs::expired(), ErrorKind::CertificateExpired),
+        (
+            "not yet valid",
+            certs::not_yet_valid(),
+            ErrorKind::CertificateNotYetValid,
+        ),
+        (
+            "unknown authority",
+            certs::unknown_ca(),
+            ErrorKind::CertificateIssuer,
+        ),
+        (
+            "self-signed",
+            certs::self_signed(),
+            ErrorKind::CertificateSelfSigned,
+        ),
+        (
+            "self-signed authority",
+            certs::self_signed_ca(),
+            ErrorKind::CertificateSelfSigned,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn each_bad_certificate_is_refused_by_its_own_name() {
+    for versions in [TLS13, TLS12] {
+        for (what, leaf, kind) in bad_leaves() {
+            let peer = Peer::builder().certificate(leaf).versions(versions).start();
+            let pool = pool(&peer, |_| {});
+            let error = refused(pool, peer, GetOptions::new()).await;
+            assert_eq!(error.kind(), kind, "{what}: {error:?}");
+        }
+    }
+}
+
+/// A whole configuration has a verifier of its own, which may call a self-signed certificate by another name; it is refused all the same.
+#[tokio::test]
+async fn a_whole_configuration_refuses_the_same() {
+    for (what, leaf, kind) in bad_leaves() {
+        let peer = Peer::builder().certificate(leaf).start();
+        let pool = with_whole(&peer, whole(certs::authority().roots()));
+        let error = refused(pool, peer, GetOptions::new()).await;
+        if kind == ErrorKind::CertificateSelfSigned {
+            let kinds = [ErrorKind::CertificateIssuer, ErrorKind::CertificateInvalid];
+            assert!(kinds.contains(&error.kind()), "{what}: {error:?}");
+        } else {
+            assert_eq!(error.kind(), kind, "{what}: {error:?}");
+        }
+    }
+}
+
+/// The connection that is trusted lives on; a new one to the same peer is judged anew.
+#[tokio::test]
+async fn each_connection_is_judged_by_its_own_certificate() {
+    let peer = Peer::builder().alpn(Alpn::Http1).start();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let mut trusted = pool.get(&name).await.unwrap();
+    peer.switch_certificate(To::All, &certs::expired());
+    let error = within("the refusal", pool.get(&name)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CertificateExpired);
+    assert_eq!(use_up(&mut trusted, "/").await.conn, 1);
+    assert_eq!(pool.put(trusted), Returned::Kept);
+    assert_eq!(pool.size(), 1);
+    finish(pool, peer).await;
+}
+
+#[tokio::test]
+async fn a_good_certificate_by_an_intermediate_and_a_root_of_ones_own_are_trusted() {
+    let by_intermediate = certs::authority().server_by_intermediate(&["peer.test"]);
+    let peer = Peer::builder().certificate(by_intermediate).start();
+    let trusting = pool(&peer, |_| {});
+    assert_eq!(round(&trusting, &name(&peer)).await.status, 200);
+    finish(trusting, peer).await;
+
+    let own = certs::self_signed();
+    let roots = own.as_root();
+    let peer = Peer::builder().certificate(own).start();
+    let known = HotConnPool::builder().roots(roots).resolver(resolver(&peer));
+    let pool = known.build().unwrap();
+    assert_eq!(round(&pool, &name(&peer)).await.status, 200);
+    finish(pool, peer).await;
+}
+
+/// Without any roots of one's own Mozilla's are trusted, which have never heard of the test authority.
+#[tokio::test]
+async fn the_default_roots_do_not_know_the_test_authority() {
+    let peer = Peer::start();
+    let pool = HotConnPool::builder().resolver(resolver(&peer)).build().unwrap();
+    let error = refused(pool, peer, GetOptions::new()).await;
+    assert_eq!(error.kind(), ErrorKind::CertificateIssuer);
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_to_who_asks() {
+    let client = certs::authority().client("the client");
+    for alpn in [Alpn::Http1, Alpn::Http2] {
+        let peer = Peer::builder()
+            .alpn(alpn)
+            .client_auth(certs::authority().roots())
+            .start();
+        let pool = builder(&peer, |_| {})
+            .client_identity(client.chain.clone(), client.key())
+            .build()
+            .unwrap();
+        assert_eq!(round(&pool, &name(&peer)).await.status, 200);
+        let shown = peer.connections()[0].client_chain.clone();
+        assert_eq!(shown.first().map(Vec::as_slice), Some(client.chain[0].as_ref()));
+        finish(pool, peer).await;
+    }
+}
+
+/// Shown to nobody who does not ask.
+#[tokio::test]
+async fn a_client_certificate_is_not_shown_unasked() {
+    let client = certs::authority().client("the client");
+    let peer = Peer::start();
+    let pool = builder(&peer, |_| {})
+        .client_identity(client.chain.clone(), client.key())
+        .build()
+        .unwrap();
+    round(&pool, &name(&peer)).await;
+    assert!(peer.connections()[0].client_chain.is_empty());
+    finish(pool, peer).await;
+}
+
+fn fault(builder: Builder) -> &'static str {
+    builder.build().expect_err("must be refused").field()
+}
+
+#[test]
+fn what_cannot_be_built_names_the_field() {
+    let roots = || certs::authority().roots();
+    let client = certs::authority().client("the client");
+    let start = HotConnPool::builder;
+    assert_eq!(fault(start().roots(RootCertStore::empty())), "roots");
+    assert_eq!(fault(start().tls_config(whole(roots())).roots(roots())), "roots");
+    assert_eq!(
+        fault(start().tls_config(whole(roots())).provider(certs::provider())),
+        "provider"
+    );
+    let identity = start().client_identity(client.chain.clone(), client.key());
+    assert_eq!(fault(identity.tls_config(whole(roots()))), "client_identity");
+    let another_key = certs::authority().client("another").key();
+    let mismatched = start()
+        .roots(roots())
+        .client_identity(client.chain.clone(), another_key);
+    assert_eq!(fault(mismatched), "client_identity");
+    assert_eq!(
+        fault(start().config(config(|config| config.max_per_ip = 0))),
+        "max_per_ip"
+    );
+}
+
+#[tokio::test]
+async fn what_the_peer_chooses_is_what_is_spoken() {
+    for (alpn, protocol) in [
+        (Alpn::Both, Protocol::Http2),
+        (Alpn::Http1, Protocol::Http1),
+        (Alpn::Http2, Protocol::Http2),
+        (Alpn::None, Protocol::Http1),
+    ] {
+        let peer = Peer::builder().alpn(alpn).start();
+        let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+        let mut conn = pool.get(&name).await.unwrap();
+        assert_eq!(conn.protocol(), protocol, "{alpn:?}");
+        assert_eq!(use_up(&mut conn, "/").await.status, 200);
+        drop(conn);
+        let offered = peer.connections()[0].offered.clone();
+        assert_eq!(offered, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+        finish(pool, peer).await;
+    }
+}
+
+#[tokio::test]
+async fn requiring_one_protocol_offers_that_alone() {
+    for (require, protocol, offered) in [
+        (Require::Http1, Protocol::Http1, &b"http/1.1"[..]),
+        (Require::Http2, Protocol::Http2, &b"h2"[..]),
+    ] {
+        let peer = Peer::start();
+        let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+        let options = GetOptions::new().require(require);
+        let conn = pool.get_with(&name, options).await.unwrap();
+        assert_eq!(conn.protocol(), protocol);
+        assert_eq!(peer.connections()[0].offered, [offered]);
+        drop(conn);
+        finish(pool, peer).await;
+    }
+}
+
+#[tokio::test]
+async fn a_required_protocol_that_the_peer_lacks_is_an_error() {
+    for (alpn, require) in [
+        (Alpn::Http1, Require::Http2),
+        (Alpn::Http2, Require::Http1),
+        (Alpn::None, Require::Http2),
+    ] {
+        let peer = Peer::builder().alpn(alpn).start();
+        let pool = pool(&peer, |_| {});
+        let error = refused(pool, peer, GetOptions::new().require(require)).await;
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{alpn:?}, {require:?}");
+    }
+}
+
+/// HTTP/1.1 by choice of the peer and HTTP/1.1 by requirement are different identities: neither rides on the other's connection.
+#[tokio::test]
+async fn a_required_protocol_has_connections_of_its_own() {
+    let peer = Peer::builder().alpn(Alpn::Http1).start();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    drop(pool.get(&name).await.unwrap());
+    let required = GetOptions::new().require(Require::Http1);
+    let mut conn = pool.get_with(&name, required).await.unwrap();
+    assert_eq!(use_up(&mut conn, "/").await.conn, 2);
+    drop(conn);
+    for (options, serial) in [(GetOptions::new(), 1), (required, 2)] {
+        let conn = pool.get_with(&name, options).await.unwrap();
+        assert_eq!(conn.info().serial, serial);
+    }
+    finish(pool, peer).await;
+}
+
+#[tokio::test]
+async fn both_versions_of_tls_are_spoken() {
+    for (versions, spoken) in [(TLS12, "TLSv1_2"), (TLS13, "TLSv1_3")] {
+        let peer = Peer::builder().versions(versions).start();
+        let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+        let conn = pool.get(&name).await.unwrap();
+        assert_eq!(conn.info().tls.version, spoken);
+        drop(conn);
+        round(&pool, &name).await;
+        assert_eq!(peer.seen().accepts, 1);
+        finish(pool, peer).await;
+    }
+}
+
+/// One connection after another, each used, so that its tickets have been read, and discarded.
+async fn dial_anew(pool: &HotConnPool, name: &str, require: Require) -> bool {
+    let options = GetOptions::new().require(require);
+    let mut conn = within("a connection", pool.get_with(name, options))
+        .await
+        .unwrap();
+    use_up(&mut conn, "/").await;
+    let resumed = conn.info().tls.resumed;
+    conn.discard();
+    resumed
+}
+
+#[tokio::test]
+async fn sessions_are_resumed_within_an_identity_and_never_across() {
+    for versions in [TLS13, TLS12] {
+        let peer = Peer::builder().versions(versions).start();
+        let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+        let mut resumed = Vec::new();
+        for require in [
+            Require::Any,
+            Require::Any,
+            Require::Http1,
+            Require::Http2,
+            Require::Http1,
+            Require::Http2,
+            Require::Any,
+        ] {
+            resumed.push(dial_anew(&pool, &name, require).await);
+        }
+        assert_eq!(resumed, [false, true, false, false, true, true, true]);
+        let seen: Vec<bool> = peer.connections().iter().map(|seen| seen.resumed).collect();
+        assert_eq!(seen, resumed, "the peer says the same");
+        finish(pool, peer).await;
+    }
+}
+
+/// Two hosts behind one certificate and one address do not share sessions, nor do two pools.
+#[tokio::test]
+async fn sessions_belong_to_one_host_of_one_pool() {
+    let peer = Peer::start();
+    let (one, two) = (pool(&peer, |_| {}), pool(&peer, |_| {}));
+    let (a, b) = (
+        crate::common::host(&peer, "a.peer.test"),
+        crate::common::host(&peer, "b.peer.test"),
+    );
+    assert!(!dial_anew(&one, &a, Require::Any).await);
+    assert!(!dial_anew(&one, &b, Require::Any).await);
+    assert!(!dial_anew(&two, &a, Require::Any).await);
+    assert!(dial_anew(&one, &a, Require::Any).await);
+    within("close", two.close()).await;
+    finish(one, peer).await;
+}
+
+/// A whole configuration keeps the store it came with for those who offer both; who requires one does without.
+#[tokio::test]
+async fn a_whole_configuration_resumes_for_any_alone() {
+    let peer = Peer::start();
+    let pool = with_whole(&peer, whole(certs::authority().roots()));
+    let name = name(&peer);
+    let mut resumed = Vec::new();
+    for require in [
+        Require::Any,
+        Require::Any,
+        Require::Http1,
+        Require::Http1,
+        Require::Any,
+    ] {
+        resumed.push(dial_anew(&pool, &name, require).await);
+    }
+    assert_eq!(resumed, [false, true, false, false, true]);
+    finish(pool, peer).await;
+}
+
+/// Its ALPN list is the pool's, whatever it had.
+#[tokio::test]
+async fn a_whole_configuration_offers_what_the_pool_offers() {
+    let peer = Peer::start();
+    let mut tls = whole(certs::authority().roots());
+    tls.alpn_protocols = vec![b"gopher".to_vec()];
+    tls.enable_early_data = true;
+    let pool = with_whole(&peer, tls);
+    round(&pool, &name(&peer)).await;
+    let seen = &peer.connections()[0];
+    assert_eq!(seen.offered, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+    finish(pool, peer).await;
+}
+
+/// The name of the target is what TLS asks for, and an address is asked for by no name.
+#[tokio::test]
+async fn the_server_name_is_the_targets() {
+    let peer = Peer::start();
+    let pool = pool(&peer, |_| {});
+    round(&pool, &crate::common::host(&peer, "A.Peer.Test")).await;
+    round(&pool, &format!("127.0.0.1:{}", peer.port())).await;
+    let names: Vec<_> = peer.connections().into_iter().map(|seen| seen.sni).collect();
+    assert_eq!(names, [Some("a.peer.test".to_owned()), None]);
+    finish(pool, peer).await;
+}
+
+/// A provider of one's own is taken.
+#[tokio::test]
+async fn a_provider_of_ones_own_is_used() {
+    let mut provider = (*certs::provider()).clone();
+    provider
+        .cipher_suites
+        .retain(|suite| suite.suite() == rustls::CipherSuite::TLS13_CHACHA20_POLY1305_SHA256);
+    let peer = Peer::builder().alpn(Alpn::Http1).start();
+    let pool = builder(&peer, |_| {})
+        .provider(Arc::new(provider))
+        .build()
+        .unwrap();
+    let conn = pool.get(&name(&peer)).await.unwrap();
+    assert_eq!(conn.info().tls.suite, "TLS13_CHACHA20_POLY1305_SHA256");
+    drop(conn);
+    finish(pool, peer).await;
+}

@@ -1,0 +1,115 @@
+//! The tools without a network: against the server that they start themselves.
+
+use serde_json::{Value, json};
+
+use crate::tool::run;
+
+#[test]
+fn the_probe_reuses_one_connection_per_address_over_both_protocols() {
+    let run = run("probe", &["--json"]);
+    assert_eq!((run.code, run.err.as_str()), (0, ""), "{}", run.out);
+    let rows = run.rows();
+    assert_eq!(
+        rows.iter().map(|row| &row["alpn"]).collect::<Vec<_>>(),
+        ["http/1.1", "h2"]
+    );
+    for row in &rows {
+        let (requests, ok) = (row["requests"].as_u64(), row["ok"].as_u64());
+        assert!(requests == ok && ok >= Some(100), "{row}");
+        assert_eq!(row["errors"], json!({}), "{row}");
+        assert_eq!(row["connections_opened"], 3, "{row}");
+        assert!(row["reuse_rate"].as_f64() > Some(0.95), "{row}");
+        let ips: Vec<_> = row["ips"].as_array().unwrap().iter().map(ip_and_count).collect();
+        assert_eq!(
+            ips,
+            [("127.0.0.1", 1), ("127.0.0.2", 1), ("127.0.0.3", 1)],
+            "{row}"
+        );
+        assert_eq!(row["closes"], json!({ "pool_closed": 3 }), "{row}");
+        assert_eq!(row["tls"]["version"], "TLSv1_3", "{row}");
+        let latency = &row["latency_us"];
+        let us = |name: &str| latency[name].as_u64().filter(|&us| us > 0).expect("a figure");
+        assert!(us("hot_p50") <= us("hot_p99"), "{row}");
+        // A handshake costs far more than an exchange on a connection that stands.
+        assert!(us("cold_p50") > us("hot_p50"), "{row}");
+    }
+}
+
+#[test]
+fn a_row_has_these_fields_and_no_others() {
+    let row = run("probe", &["--json", "--http1", "--requests", "3"])
+        .rows()
+        .remove(0);
+    let fields = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let mut expected = [
+        "target",
+        "alpn",
+        "requests",
+        "ok",
+        "errors",
+        "connections_opened",
+        "reuse_rate",
+        "latency_us",
+        "ips",
+        "tls",
+        "closes",
+    ];
+    expected.sort_unstable();
+    assert_eq!(fields(&row), expected);
+    assert_eq!(fields(&row["latency_us"]), ["cold_p50", "hot_p50", "hot_p99"]);
+    assert_eq!(fields(&row["ips"][0]), ["connections", "dial_us", "ip", "tls_us"]);
+    assert_eq!(fields(&row["tls"]), ["resumed", "suite", "version"]);
+    // Three requests, each the first on its connection: nothing was reused, and the report does not say otherwise.
+    assert_eq!(
+        (&row["reuse_rate"], &row["latency_us"]["hot_p50"]),
+        (&json!(0.0), &Value::Null)
+    );
+}
+
+#[test]
+fn without_json_it_is_a_table() {
+    let run = run("probe", &["--requests", "20", "--connections", "6"]);
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    let lines: Vec<&str> = run.out.lines().collect();
+    assert!(
+        lines[0].starts_with("target") && lines[0].contains("cold p50"),
+        "{}",
+        run.out
+    );
+    for (line, protocol) in lines[1..3].iter().zip(["http/1.1", "h2"]) {
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        // target, protocol, requests, ok, failed, opened, reuse: 14 of 20 requests were not the first.
+        assert_eq!(
+            cells[1..7],
+            [protocol, "20", "20", "0", "6", "70.0"],
+            "{}",
+            run.out
+        );
+    }
+    let twos = lines
+        .iter()
+        .filter(|line| line.contains("127.0.0.") && line.contains(" 2 "));
+    assert_eq!(
+        twos.count(),
+        6,
+        "two connections to each address, over each protocol: {}",
+        run.out
+    );
+}
+
+#[test]
+fn the_quickstart_runs() {
+    let run = run("quickstart", &[]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let says = "connection 1: hello from 127.0.0.1 over HTTP/2.0\n";
+    assert!(run.out.starts_with(&says.repeat(2)), "{}", run.out);
+    assert!(
+        run.out.ends_with("2 connections opened for 3 leases\n"),
+        "{}",
+        run.out
+    );
+}
+
+fn ip_and_count(ip: &Value) -> (&str, u64) {
+    (ip["ip"].as_str().unwrap(), ip["connections"].as_u64().unwrap())
+}
