@@ -4,6 +4,12 @@
 #[path = "../../tests/rules/mod.rs"]
 mod rules;
 
+mod ages;
+mod dials;
+mod leaving;
+mod seeing;
+mod streams;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
