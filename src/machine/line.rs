@@ -229,3 +229,58 @@ impl Line {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{IdentityId, Require};
+
+    fn want(identity: u32) -> Want {
+        Want {
+            identity: IdentityId(identity),
+            require: Require::Any,
+            pin: None,
+        }
+    }
+
+    #[test]
+    fn a_queue_is_given_away_only_when_nobody_waits_or_dials_for_it() {
+        let mut line = Line::new();
+        assert_eq!(line.queue(&want(0)), 0);
+        let waiter = line.join(0);
+        assert_eq!((line.queue(&want(0)), line.queue(&want(1))), (0, 1));
+        line.queues[1].dials = 1;
+        assert_eq!(line.queue(&want(2)), 2, "both are needed");
+        line.queues[1].dials = 0;
+        line.join(2);
+        assert_eq!(line.queue(&want(3)), 1);
+        line.join(1);
+        assert_eq!(line.give_up(waiter), Some(GivenUp::Waiting));
+        assert_eq!(line.queue(&want(4)), 0);
+        line.assert_invariants();
+    }
+
+    #[test]
+    fn the_first_of_those_who_pass_is_the_one_that_came_first() {
+        let mut line = Line::new();
+        let queues = [0, 1, 2].map(|identity| line.queue(&want(identity)));
+        assert_eq!(queues, [0, 0, 0], "nobody waits in it");
+        line.join(0);
+        let other = line.queue(&want(3));
+        line.join(other);
+        assert_eq!(line.first(|_| true), Some(0));
+        assert_eq!(line.first(|passing| *passing == want(3)), Some(other));
+        // The first of all gives up: the queue that came second goes first, and the empty one is no queue.
+        let late = line.join(0);
+        assert!(line.dismiss(0).is_some());
+        assert_eq!(line.first(|_| true), Some(other));
+        assert_eq!(line.by_arrival(), [other, 0]);
+        assert_eq!(line.give_up(late), Some(GivenUp::Waiting));
+        assert_eq!(
+            (line.first(|_| true), line.by_arrival()),
+            (Some(other), vec![other])
+        );
+        assert_eq!((line.head_number(0), line.head_number(other)), (None, Some(1)));
+        line.assert_invariants();
+    }
+}

@@ -306,6 +306,19 @@ mod tests {
     }
 
     #[test]
+    fn failures_within_one_block_are_one_failure() {
+        let mut table = Penalties::new(TERMS);
+        assert_eq!(table.strike(at(0), ip(1), Cause::Tls), Some(at(1)));
+        assert_eq!(table.strike(at(1), ip(1), Cause::Tls), Some(at(3)));
+        assert_eq!(table.strike(at(2), ip(1), Cause::Tls), Some(at(3)));
+        assert_eq!(table.strike(at(3), ip(1), Cause::Tls), Some(at(7)));
+        // One quiet maximum after its end all is forgotten, not before.
+        let mut later = table.clone();
+        assert_eq!(later.strike(at(14), ip(1), Cause::Tls), Some(at(22)));
+        assert_eq!(table.strike(at(15), ip(1), Cause::Tls), Some(at(16)));
+    }
+
+    #[test]
     fn shunning_only_prolongs() {
         let mut table = Penalties::new(TERMS);
         table.shun(at(5), ip(1), at(5));
@@ -329,6 +342,7 @@ mod tests {
         assert_eq!(table.len(), 3, "one that is known needs no room");
         // What is over goes first, all of it.
         table.shun(at(5), ip(4), at(40));
+        assert_eq!(table.len(), 3);
         assert_eq!(
             table.list(at(5)).map(|(ip, _)| ip).collect::<Vec<_>>(),
             [ip(1), ip(3), ip(4)]

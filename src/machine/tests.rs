@@ -4,6 +4,12 @@
 #[path = "../../tests/rules/mod.rs"]
 mod rules;
 
+mod ages;
+mod dials;
+mod leaving;
+mod seeing;
+mod streams;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -722,6 +728,16 @@ fn a_connection_that_comes_home_may_make_room_at_once() {
     );
     world.dial_ok(0, Http1);
     world.take(other);
+}
+
+#[test]
+fn the_first_reason_stands() {
+    let (mut world, conn) = one_of(10, limits());
+    world.with(0, |machine, now| machine.going_away(now, conn));
+    world.with(0, |machine, now| machine.evict_all(now, CloseReason::Evicted));
+    let returned = world.release(0, conn, Fate::Close(CloseReason::Failed));
+    assert_eq!(returned, Returned::Closed(CloseReason::GoAway));
+    assert_eq!(world.closed, [(0, conn, CloseReason::GoAway)]);
 }
 
 #[test]

@@ -141,7 +141,7 @@ mod tests {
         }
         // What is overdue comes out at the next turn.
         wheel.arm(4, second(2));
-        assert_eq!(due(&mut wheel, second(10)), [4]);
+        assert_eq!(due(&mut wheel, second(9)), [4]);
     }
 
     #[test]

@@ -339,3 +339,68 @@ fn limits_change_under_way() {
     assert_eq!(ledger.counts().total, 2);
     assert!(!ledger.contended());
 }
+
+#[test]
+fn an_origin_that_gave_one_is_asked_for_the_next() {
+    let mut ledger = ledger(2, 9, 9);
+    ledger.connect(0, A, 1);
+    ledger.connect(0, A, 2);
+    for slot in 0..2 {
+        ledger.request(Ask {
+            origin: B,
+            dial: dial(slot),
+            candidates: vec![ip(3)],
+        });
+        let asked = ledger.victim();
+        assert_eq!(asked.origin, A);
+        ledger.closed(A, ip(1 + slot as u8));
+        ledger.answer(at(1), asked, gave());
+        assert_eq!(ledger.steps(), [granted(B, slot, Some(3))]);
+    }
+}
+
+#[test]
+fn what_nobody_has_for_the_total_may_still_be_had_for_an_address() {
+    let mut ledger = ledger(1, 1, 9);
+    ledger.connect(0, A, 1);
+    for (slot, last) in [(0, 1), (1, 9)] {
+        ledger.request(Ask {
+            origin: B,
+            dial: dial(slot),
+            candidates: vec![ip(last)],
+        });
+    }
+    let steps = ledger.steps();
+    let [Step::Evict(for_total), Step::Evict(for_address)] = steps[..] else {
+        panic!("{steps:?}")
+    };
+    assert_eq!((for_total.ip, for_address.ip), (None, Some(ip(1))));
+    ledger.answer(at(5), for_total, Evicted::None);
+    ledger.answer(at(5), for_address, Evicted::Younger(at(4)));
+    let again = ledger.victim();
+    assert_eq!((again.origin, again.ip), (A, Some(ip(1))));
+}
+
+#[test]
+fn an_origin_without_connections_is_forgotten_dry_or_not() {
+    let mut ledger = ledger(2, 9, 9);
+    ledger.connect(0, A, 1);
+    ledger.connect(0, C, 1);
+    ledger.request(Ask {
+        origin: B,
+        dial: dial(0),
+        candidates: vec![ip(2)],
+    });
+    let asked = ledger.victim();
+    ledger.answer(at(1), asked, Evicted::None);
+    ledger.assert_invariants();
+    let other = ledger.victim();
+    assert_eq!((asked.origin, other.origin), (A, C));
+    // The dry one's last connection goes, and it says no more.
+    ledger.closed(A, ip(1));
+    ledger.assert_invariants();
+    assert_eq!(ledger.steps(), [granted(B, 0, Some(2))]);
+    ledger.closed(C, ip(1));
+    ledger.answer(at(2), other, Evicted::None);
+    ledger.assert_invariants();
+}
