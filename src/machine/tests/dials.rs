@@ -147,6 +147,23 @@ fn a_failed_dial_answers_those_it_was_for_and_a_failed_probe_everybody() {
 }
 
 #[test]
+fn who_comes_while_all_is_paused_waits_even_beside_a_block() {
+    let mut world = World::single(limits(), &[1]);
+    world.with(0, |machine, now| machine.penalise(now, ip(1), Cause::Tls));
+    assert_eq!(world.get(0, want(0)), Acquire::Blocked { until: at(1) });
+    world.with(0, |machine, now| machine.set_paused(now, true));
+    let getter = world.queue(0, want(0));
+    assert_eq!(world.machine(0).counts().waiting, 1);
+    // The block is over by the time that work goes on.
+    world.now = at(1);
+    world.with(0, |machine, now| machine.set_paused(now, false));
+    assert_eq!(world.dials.len(), 1);
+    world.dial_ok(0, Http1);
+    world.take(getter);
+    assert_eq!(world.machine(0).counts().waiting, 0);
+}
+
+#[test]
 fn an_adopted_connection_is_handed_out_and_takes_a_place() {
     let two = Limits {
         max_per_host: 2,
