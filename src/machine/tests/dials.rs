@@ -104,6 +104,24 @@ fn a_dial_that_has_not_begun_goes_with_the_last_who_wants_it() {
 }
 
 #[test]
+fn a_dial_that_has_not_begun_goes_when_what_comes_home_serves_the_last_who_wants_it() {
+    let mut machine = Machine::new(limits(), 0);
+    machine.resolved(at(0), &[ip(1)]);
+    let conn = machine.adopt(at(0), identity(0), ip(1), Http1).unwrap();
+    let lease = machine.try_acquire(at(0), want(0));
+    assert_eq!(lease.map(|lease| lease.conn), Some(conn));
+    let waiting = ticket(machine.acquire(at(0), want(0)));
+    let dial = order(&mut machine).dial;
+    assert_eq!(machine.release(at(0), conn, Fate::Reusable), Returned::Kept);
+    let Some(Action::Grant(granted, _)) = machine.poll_action() else {
+        panic!("nobody was served")
+    };
+    assert_eq!(granted, waiting);
+    assert_eq!(machine.poll_action(), Some(Action::Abandon(dial)));
+    machine.assert_invariants();
+}
+
+#[test]
 fn a_failed_dial_answers_those_it_was_for_and_a_failed_probe_everybody() {
     let tight = Limits {
         max_per_host: 1,
