@@ -229,13 +229,13 @@ impl Machine {
     /// Offers the places of a sound connection to those who wait, then lets it rest. `hit` is how its first lease
     /// counts.
     pub(super) fn offer(&mut self, now: Moment, slot: u32, hit: bool) {
-        if self.line.len > 0 {
-            self.serve(slot, hit);
+        if self.line.len == 0 {
+            return self.rest(slot);
         }
+        self.serve(slot, hit);
         self.rest(slot);
-        if self.line.len > 0 {
-            self.settle(now);
-        }
+        // Even if nobody waits any more: a dial that has not begun is of no use then.
+        self.settle(now);
     }
 
     /// Puts a sound connection where it belongs by its leases, and keeps the limit of idle ones.

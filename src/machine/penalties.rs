@@ -312,6 +312,8 @@ mod tests {
         assert_eq!(table.strike(at(1), ip(1), Cause::Tls), Some(at(3)));
         assert_eq!(table.strike(at(2), ip(1), Cause::Tls), Some(at(3)));
         assert_eq!(table.strike(at(3), ip(1), Cause::Tls), Some(at(7)));
+        // Others' failures change nothing while there is room.
+        table.strike(at(8), ip(2), Cause::Tls);
         // One quiet maximum after its end all is forgotten, not before.
         let mut later = table.clone();
         assert_eq!(later.strike(at(14), ip(1), Cause::Tls), Some(at(22)));
@@ -354,6 +356,16 @@ mod tests {
             [ip(1), ip(3), ip(5)]
         );
         assert_eq!(table.len(), 3);
+    }
+
+    #[test]
+    fn what_is_over_at_this_very_moment_makes_room_first() {
+        let mut table = Penalties::new(TERMS);
+        for (last, until) in [(1, 5), (2, 5), (3, 60)] {
+            table.shun(at(0), ip(last), at(until));
+        }
+        table.shun(at(5), ip(4), at(40));
+        assert_eq!(table.len(), 2, "both of them are gone");
     }
 
     #[test]

@@ -382,25 +382,24 @@ fn what_nobody_has_for_the_total_may_still_be_had_for_an_address() {
 }
 
 #[test]
-fn an_origin_without_connections_is_forgotten_dry_or_not() {
-    let mut ledger = ledger(2, 9, 9);
-    ledger.connect(0, A, 1);
-    ledger.connect(0, C, 1);
-    ledger.request(Ask {
-        origin: B,
-        dial: dial(0),
-        candidates: vec![ip(2)],
-    });
-    let asked = ledger.victim();
-    ledger.answer(at(1), asked, Evicted::None);
-    ledger.assert_invariants();
-    let other = ledger.victim();
-    assert_eq!((asked.origin, other.origin), (A, C));
-    // The dry one's last connection goes, and it says no more.
-    ledger.closed(A, ip(1));
-    ledger.assert_invariants();
-    assert_eq!(ledger.steps(), [granted(B, 0, Some(2))]);
-    ledger.closed(C, ip(1));
-    ledger.answer(at(2), other, Evicted::None);
-    ledger.assert_invariants();
+fn an_origin_without_connections_is_forgotten_dry_or_asked() {
+    let mut ledger = ledger(1, 9, 9);
+    for (slot, dry) in [(0, true), (1, false)] {
+        ledger.connect(0, A, 1);
+        ledger.request(Ask {
+            origin: B,
+            dial: dial(slot),
+            candidates: vec![ip(2)],
+        });
+        let asked = ledger.victim();
+        if dry {
+            ledger.answer(at(1), asked, Evicted::None);
+        }
+        ledger.closed(A, ip(1));
+        ledger.assert_invariants();
+        ledger.answer(at(2), asked, Evicted::None);
+        assert_eq!(ledger.steps(), [granted(B, slot, Some(2))]);
+        ledger.attempt_over(ip(2));
+        ledger.unconnected();
+    }
 }

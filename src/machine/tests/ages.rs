@@ -33,6 +33,40 @@ fn a_look_counts_what_it_closed_itself() {
 }
 
 #[test]
+fn the_place_of_what_aged_out_goes_to_who_waits() {
+    let one = Limits {
+        max_per_host: 1,
+        ..limits()
+    };
+    let (mut world, cut) = one_of(10, one);
+    world.queue(0, want(1));
+    for (now, dials) in [(at(300), 0), (at(330) - A_NANO, 0), (at(330), 1)] {
+        world.now = now;
+        world.timeout(0);
+        assert_eq!(world.dials.len(), dials, "at {now:?}");
+    }
+    assert_eq!(world.reason(cut), Some(CloseReason::Lifetime));
+}
+
+#[test]
+fn what_is_looked_at_is_not_closed_meanwhile_and_its_age_counts_afterwards() {
+    for (now, reason) in [
+        (at(60) - A_NANO, None),
+        (at(60), Some(CloseReason::IdleTimeout)),
+        (at(300), Some(CloseReason::Lifetime)),
+    ] {
+        let mut world = World::single(limits(), &[1]);
+        let conn = world.open(0, want(0), Http1);
+        world.put(0, conn);
+        assert!(world.with(0, |machine, _| machine.inspect(conn)));
+        world.now = now;
+        assert_eq!((world.timeout(0), world.reason(conn)), (0, None));
+        world.with(0, |machine, now| machine.inspected(now, conn, Ok(())));
+        assert_eq!(world.reason(conn), reason, "at {now:?}");
+    }
+}
+
+#[test]
 fn nothing_is_due_once_the_last_connection_is_over() {
     let mut world = World::single(limits(), &[1]);
     let conn = world.open(0, want(0), Http1);

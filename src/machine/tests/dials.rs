@@ -104,6 +104,24 @@ fn a_dial_that_has_not_begun_goes_with_the_last_who_wants_it() {
 }
 
 #[test]
+fn a_dial_that_has_not_begun_goes_when_what_comes_home_serves_the_last_who_wants_it() {
+    let mut machine = Machine::new(limits(), 0);
+    machine.resolved(at(0), &[ip(1)]);
+    let conn = machine.adopt(at(0), identity(0), ip(1), Http1).unwrap();
+    let lease = machine.try_acquire(at(0), want(0));
+    assert_eq!(lease.map(|lease| lease.conn), Some(conn));
+    let waiting = ticket(machine.acquire(at(0), want(0)));
+    let dial = order(&mut machine).dial;
+    assert_eq!(machine.release(at(0), conn, Fate::Reusable), Returned::Kept);
+    let Some(Action::Grant(granted, _)) = machine.poll_action() else {
+        panic!("nobody was served")
+    };
+    assert_eq!(granted, waiting);
+    assert_eq!(machine.poll_action(), Some(Action::Abandon(dial)));
+    machine.assert_invariants();
+}
+
+#[test]
 fn a_failed_dial_answers_those_it_was_for_and_a_failed_probe_everybody() {
     let tight = Limits {
         max_per_host: 1,
@@ -144,6 +162,23 @@ fn a_failed_dial_answers_those_it_was_for_and_a_failed_probe_everybody() {
     world.machine(0).assert_invariants();
     world.queue(0, want(0));
     assert!(world.dials[0].order.probe, "the next may probe again");
+}
+
+#[test]
+fn who_comes_while_all_is_paused_waits_even_beside_a_block() {
+    let mut world = World::single(limits(), &[1]);
+    world.with(0, |machine, now| machine.penalise(now, ip(1), Cause::Tls));
+    assert_eq!(world.get(0, want(0)), Acquire::Blocked { until: at(1) });
+    world.with(0, |machine, now| machine.set_paused(now, true));
+    let getter = world.queue(0, want(0));
+    assert_eq!(world.machine(0).counts().waiting, 1);
+    // The block is over by the time that work goes on.
+    world.now = at(1);
+    world.with(0, |machine, now| machine.set_paused(now, false));
+    assert_eq!(world.dials.len(), 1);
+    world.dial_ok(0, Http1);
+    world.take(getter);
+    assert_eq!(world.machine(0).counts().waiting, 0);
 }
 
 #[test]

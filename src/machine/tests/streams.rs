@@ -20,6 +20,22 @@ fn a_suspect_connection_waits_for_a_sign_of_life_and_is_as_old_as_before() {
 }
 
 #[test]
+fn a_sign_of_life_that_comes_too_late_for_an_idle_connection_is_not_heard() {
+    let (mut world, conn) = one_of(10, limits());
+    world.put(0, conn);
+    world.with(0, |machine, now| machine.suspect(now, conn));
+    world.now = at(60);
+    world.with(0, |machine, now| machine.healthy(now, conn));
+    assert_eq!(world.reason(conn), Some(CloseReason::IdleTimeout));
+    // One in use is not idle.
+    let (mut world, conn) = one_of(10, limits());
+    world.with(0, |machine, now| machine.suspect(now, conn));
+    world.now = at(60);
+    world.with(0, |machine, now| machine.healthy(now, conn));
+    assert_eq!(world.hit(0, want(0)), conn);
+}
+
+#[test]
 fn settings_are_no_use_of_a_connection_and_a_stream_that_ends_is() {
     let (mut world, conn) = one_of(1, limits());
     world.put(0, conn);
@@ -57,6 +73,28 @@ fn a_look_that_ends_well_leaves_no_promise_behind() {
     world.queue(0, want(0));
     assert_eq!(world.dials.len(), 1, "it promises nothing to the next one");
     world.machine(0).assert_invariants();
+}
+
+#[test]
+fn random_choice_prefers_no_address() {
+    let random = Limits {
+        selection: Selection::Random,
+        ..limits()
+    };
+    let mut world = World::single(random, &[1, 2, 3]);
+    let conns = [1, 2, 3].map(|last| world.open(0, pinned(last), Http1));
+    for conn in conns {
+        world.put(0, conn);
+    }
+    let mut picked = [0; 3];
+    for _ in 0..300 {
+        let conn = world.hit(0, want(0));
+        world.put(0, conn);
+        for (count, one) in picked.iter_mut().zip(conns) {
+            *count += u32::from(one == conn);
+        }
+    }
+    assert!(picked.iter().all(|count| (75..125).contains(count)), "{picked:?}");
 }
 
 #[test]
