@@ -34,6 +34,9 @@ pub struct PoolConfig {
     pub max_idle_per_host: u32,
     /// Callers that may wait for a connection of one origin. Default 10,000.
     pub max_waiters: u32,
+    /// Hosts that the pool knows at once. One more, and the one that was least recently used is forgotten, with its idle connections. Default
+    /// 10,000.
+    pub max_hosts: u32,
     /// Dials under way in the whole pool. Default 64.
     pub max_dials: u32,
     /// Addresses that one dial tries, at the most. Default 3.
@@ -62,6 +65,10 @@ pub struct PoolConfig {
     pub h2_growth: H2Growth,
     /// Which of an origin's addresses serves next. Default [`Selection::Spread`].
     pub selection: Selection,
+    /// How long a lease may be out before it is reported as leaked, once, with the place where it was asked for. The lease itself is left
+    /// alone. Default 60 s.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub leak_timeout: Duration,
     /// How long [`close`](crate::HotConnPool::close) may take in all. Default 10 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub close_timeout: Duration,
@@ -113,6 +120,7 @@ impl Default for PoolConfig {
             max_per_ip: 10,
             max_idle_per_host: 10,
             max_waiters: 10_000,
+            max_hosts: 10_000,
             max_dials: 64,
             dial_attempts: 3,
             acquire_timeout: Duration::from_secs(30),
@@ -124,6 +132,7 @@ impl Default for PoolConfig {
             h2_max_streams: 100,
             h2_growth: H2Growth::OnSaturation,
             selection: Selection::Spread,
+            leak_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(10),
         }
     }
@@ -143,6 +152,7 @@ impl PoolConfig {
             ("max_per_host", self.max_per_host),
             ("max_per_ip", self.max_per_ip),
             ("max_waiters", self.max_waiters),
+            ("max_hosts", self.max_hosts),
             ("max_dials", self.max_dials),
             ("dial_attempts", self.dial_attempts),
             ("h2_max_streams", self.h2_max_streams),
@@ -157,6 +167,7 @@ impl PoolConfig {
             ("attempt_timeout", self.attempt_timeout),
             ("idle_timeout", self.idle_timeout),
             ("max_lifetime", self.max_lifetime),
+            ("leak_timeout", self.leak_timeout),
             ("close_timeout", self.close_timeout),
         ] {
             if span.is_zero() {
@@ -194,6 +205,8 @@ mod tests {
         assert_eq!(fault(|c| c.max_per_host = 0), "max_per_host");
         assert_eq!(fault(|c| c.max_per_ip = 0), "max_per_ip");
         assert_eq!(fault(|c| c.max_waiters = 0), "max_waiters");
+        assert_eq!(fault(|c| c.max_hosts = 0), "max_hosts");
+        assert_eq!(fault(|c| c.leak_timeout = Duration::ZERO), "leak_timeout");
         assert_eq!(fault(|c| c.max_dials = 0), "max_dials");
         assert_eq!(fault(|c| c.dial_attempts = 0), "dial_attempts");
         assert_eq!(fault(|c| c.h2_max_streams = 0), "h2_max_streams");

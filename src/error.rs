@@ -49,6 +49,8 @@ pub enum ErrorKind {
     Http2,
     /// As many callers wait already as may (`max_waiters`).
     TooManyWaiters,
+    /// As many hosts are in use already as may be known (`max_hosts`).
+    TooManyHosts,
     /// Every address is blocked for now; [`Error::retry_after`] says for how long.
     Blocked,
     /// The pool is closed.
@@ -83,6 +85,7 @@ impl ErrorKind {
             ErrorKind::Protocol => "protocol",
             ErrorKind::Http2 => "http2",
             ErrorKind::TooManyWaiters => "too_many_waiters",
+            ErrorKind::TooManyHosts => "too_many_hosts",
             ErrorKind::Blocked => "blocked",
             ErrorKind::Closed => "closed",
             ErrorKind::NoRuntime => "no_runtime",
@@ -111,6 +114,7 @@ impl ErrorKind {
             ErrorKind::Protocol => "the peer did not agree to the required protocol",
             ErrorKind::Http2 => "HTTP/2 failed",
             ErrorKind::TooManyWaiters => "too many callers wait already",
+            ErrorKind::TooManyHosts => "too many hosts are in use already",
             ErrorKind::Blocked => "every address is blocked for now",
             ErrorKind::Closed => "the pool is closed",
             ErrorKind::NoRuntime => "no tokio runtime with I/O and time is running here",

@@ -60,6 +60,10 @@ close_reasons! {
     OverLimit => "over_limit",
     /// Idle, and closed to make room for a connection that somebody waits for.
     Evicted => "evicted",
+    /// Closed because its owner said so, with others of its host, its address or its kind.
+    Removed => "removed",
+    /// Taken out of the pool by its user; its permits came back when that one was done with it.
+    Detached => "detached",
     /// Its address is no longer among those that the host resolves to.
     AddressGone => "address_gone",
     /// Its address answered that we are blocked there.
@@ -96,4 +100,31 @@ pub enum Returned {
     Kept,
     /// It was closed, for this reason.
     Closed(CloseReason),
+}
+
+/// How an exchange went, as its user saw it: see [`HotConn::report`](crate::HotConn::report).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It went well: what was held against the address is forgotten.
+    Ok,
+    /// It was answered with this HTTP status. 403 blocks the address for this origin for a while: its idle connections close, and dials go
+    /// elsewhere. Any other status counts as [`Ok`](Outcome::Ok): the address answered.
+    Status(u16),
+    /// It failed: dials to the address stand back for a moment, longer each time.
+    Error,
+}
+
+/// What is known of a request that was not answered: whether it is safe to send it again, to another connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RetrySafety {
+    /// No byte of it was sent.
+    NeverSent,
+    /// The peer said that it did not look at it (HTTP/2: refused, or above the last stream of a GOAWAY).
+    Unprocessed,
+    /// Some of it was sent, but not all: a peer that acts on whole requests only has not acted on it.
+    PartlySent,
+    /// All of it was sent: it may have been acted upon.
+    Sent,
 }

@@ -41,10 +41,11 @@ pub use crate::config::{H2Growth, PoolConfig, Selection};
 pub use crate::conn::{ConnInfo, H2, H2Response};
 pub use crate::dns::{Answer, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver};
 pub use crate::error::{ConfigError, Error, ErrorKind, Phase};
-pub use crate::event::{CloseReason, Protocol, Returned};
+pub use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 pub use crate::identity::Require;
 pub use crate::manager::{
-    CloseReport, ConnectionManager, Counters, HostStats, HotConn, IpStats, Stats, Warm, WarmReport,
+    CloseReport, ConnectionManager, Counters, Detached, Endpoint, Get, HostStats, HotConn, IntoTarget,
+    IpStats, Stats, Warm, WarmReport,
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::target::{Target, TargetError};

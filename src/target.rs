@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 /// The port of a target that names none.
@@ -29,9 +30,12 @@ const MAX_LABEL: usize = 63;
 /// assert_eq!(Target::try_from("[2001:DB8::1]")?.to_string(), "[2001:db8::1]");
 /// # Ok::<(), hotpool::TargetError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub struct Target<'a> {
-    host: Cow<'a, str>,
+    /// `host` or `host:port`: brackets around an IPv6 literal, no `:443`. All the rest follows from it.
+    text: Cow<'a, str>,
+    /// Where the host ends in `text`, brackets aside.
+    host_end: usize,
     port: u16,
     literal: Option<IpAddr>,
 }
@@ -96,7 +100,12 @@ pub enum TargetError {
 impl<'a> Target<'a> {
     /// The canonical host: an ASCII name, or an IP literal without brackets (with its zone, if it has one).
     pub fn host(&self) -> &str {
-        &self.host
+        &self.text[usize::from(self.is_v6())..self.host_end]
+    }
+
+    /// The canonical text: `host` or `host:port`, with brackets around an IPv6 literal and without `:443`.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// The port.
@@ -112,17 +121,20 @@ impl<'a> Target<'a> {
     /// The zone of a link-local IPv6 literal (RFC 4007 section 11), such as `eth0` or `2`.
     pub fn zone(&self) -> Option<&str> {
         self.literal
-            .and_then(|_| self.host.split_once('%'))
+            .and_then(|_| self.host().split_once('%'))
             .map(|(_, zone)| zone)
     }
 
     /// The same target with a text of its own.
     pub fn into_owned(self) -> Target<'static> {
         Target {
-            host: Cow::Owned(self.host.into_owned()),
-            port: self.port,
-            literal: self.literal,
+            text: Cow::Owned(self.text.into_owned()),
+            ..self
         }
+    }
+
+    fn is_v6(&self) -> bool {
+        matches!(self.literal, Some(IpAddr::V6(_)))
     }
 
     /// Where to connect for this target at `ip`, with the index of the target's zone.
@@ -145,8 +157,7 @@ impl<'a> Target<'a> {
             let uri = text.parse::<http::Uri>().map_err(|_| TargetError::Url)?;
             return Target::from_uri(&uri).map(Target::into_owned);
         }
-        let (host, port) = split(text)?;
-        Target::from_parts(host, port, false)
+        Target::from_authority(text, false)
     }
 
     fn from_uri(uri: &'a http::Uri) -> Result<Self, TargetError> {
@@ -155,40 +166,76 @@ impl<'a> Target<'a> {
         if authority.contains('@') {
             return Err(TargetError::UserInfo);
         }
-        let (host, port) = split(authority)?;
-        Target::from_parts(host, port, true)
+        Target::from_authority(authority, true)
     }
 
-    fn from_parts(host: Host<'a>, port: Option<&str>, url: bool) -> Result<Self, TargetError> {
+    fn from_authority(text: &'a str, url: bool) -> Result<Self, TargetError> {
+        let (host, port) = split(text)?;
         let port = port.map_or(Ok(DEFAULT_PORT), parse_port)?;
         let (host, literal) = match host {
             Host::V6(text) => canonical_v6(text, url)?,
             Host::Name(text) => canonical_name(text)?,
         };
-        Ok(Target { host, port, literal })
+        match host {
+            // Canonical as it stands, as most are: nothing to write anew.
+            Cow::Borrowed(host) if port == DEFAULT_PORT => Ok(Target {
+                text: Cow::Borrowed(host),
+                host_end: host.len(),
+                port,
+                literal,
+            }),
+            host => {
+                let mut target = Target::new(&host, port, literal);
+                if *target.text == *text {
+                    target.text = Cow::Borrowed(text);
+                }
+                Ok(target)
+            }
+        }
+    }
+
+    fn new(host: &str, port: u16, literal: Option<IpAddr>) -> Self {
+        let (open, close) = match literal {
+            Some(IpAddr::V6(_)) => ("[", "]"),
+            _ => ("", ""),
+        };
+        let text = match port {
+            DEFAULT_PORT => format!("{open}{host}{close}"),
+            port => format!("{open}{host}{close}:{port}"),
+        };
+        Target {
+            text: Cow::Owned(text),
+            host_end: open.len() + host.len(),
+            port,
+            literal,
+        }
     }
 
     fn from_ip(ip: IpAddr, port: u16) -> Target<'static> {
         let ip = ip.to_canonical();
-        Target {
-            host: Cow::Owned(ip.to_string()),
-            port,
-            literal: Some(ip),
-        }
+        Target::new(&ip.to_string(), port, Some(ip))
+    }
+}
+
+/// By the canonical text, which says it all.
+impl PartialEq for Target<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Target<'_> {}
+
+impl Hash for Target<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
     }
 }
 
 /// `host` or `host:port`, with brackets around an IPv6 literal and without `:443`.
 impl fmt::Display for Target<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.literal {
-            Some(IpAddr::V6(_)) => write!(f, "[{}]", self.host)?,
-            _ => f.write_str(&self.host)?,
-        }
-        if self.port != DEFAULT_PORT {
-            write!(f, ":{}", self.port)?;
-        }
-        Ok(())
+        f.write_str(&self.text)
     }
 }
 
@@ -233,9 +280,8 @@ impl<'a> TryFrom<&'a http::Uri> for Target<'a> {
 impl<'a> From<&'a Target<'_>> for Target<'a> {
     fn from(target: &'a Target<'_>) -> Self {
         Target {
-            host: Cow::Borrowed(&target.host),
-            port: target.port,
-            literal: target.literal,
+            text: Cow::Borrowed(&target.text),
+            ..*target
         }
     }
 }
@@ -243,14 +289,13 @@ impl<'a> From<&'a Target<'_>> for Target<'a> {
 impl From<SocketAddr> for Target<'static> {
     /// The address and port; the scope id of a link-local address becomes its zone.
     fn from(addr: SocketAddr) -> Self {
-        let mut target = Target::from_ip(addr.ip(), addr.port());
-        if let SocketAddr::V6(v6) = addr
-            && v6.scope_id() != 0
-            && v6.ip().is_unicast_link_local()
-        {
-            target.host = Cow::Owned(format!("{}%{}", v6.ip(), v6.scope_id()));
+        match addr {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 && v6.ip().is_unicast_link_local() => {
+                let host = format!("{}%{}", v6.ip(), v6.scope_id());
+                Target::new(&host, addr.port(), Some(addr.ip()))
+            }
+            _ => Target::from_ip(addr.ip(), addr.port()),
         }
-        target
     }
 }
 
@@ -547,7 +592,13 @@ mod tests {
     #[test]
     fn canonical_text_is_borrowed() {
         let target = Target::try_from("example.com:8443").expect("canonical");
-        assert!(matches!(target.host, Cow::Borrowed("example.com")));
+        assert!(matches!(target.text, Cow::Borrowed("example.com:8443")));
+        assert_eq!(target.host(), "example.com");
+        let target = Target::try_from("example.com:443").expect("canonical but for the port");
+        assert!(matches!(target.text, Cow::Borrowed("example.com")));
+        let target = Target::try_from("[::1]:8443").expect("canonical");
+        assert!(matches!(target.text, Cow::Borrowed("[::1]:8443")));
+        assert_eq!(target.host(), "::1");
     }
 
     #[test]

@@ -9,12 +9,14 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop::unconstrained;
 
 use super::Tls;
-use crate::event::CloseReason;
+use crate::event::{CloseReason, RetrySafety};
 
 /// A stream that knows whether it was touched since it was last known to be clean.
 pub(crate) struct H1 {
     stream: Tls,
     state: State,
+    /// Whether anything was written since it was last known to be clean.
+    sent: bool,
 }
 
 /// ```text
@@ -33,6 +35,7 @@ impl H1 {
         H1 {
             stream,
             state: State::Clean,
+            sent: false,
         }
     }
 
@@ -40,6 +43,15 @@ impl H1 {
     pub(crate) fn assume_clean(&mut self) {
         if self.state == State::Touched {
             self.state = State::Clean;
+            self.sent = false;
+        }
+    }
+
+    /// What is known of the last request.
+    pub(crate) fn retry_safety(&self) -> RetrySafety {
+        match self.sent {
+            false => RetrySafety::NeverSent,
+            true => RetrySafety::Sent,
         }
     }
 
@@ -116,6 +128,7 @@ impl AsyncRead for H1 {
 impl AsyncWrite for H1 {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.sent |= matches!(result, Poll::Ready(Ok(1..)));
         self.note(result)
     }
 
@@ -125,6 +138,7 @@ impl AsyncWrite for H1 {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.sent |= matches!(result, Poll::Ready(Ok(1..)));
         self.note(result)
     }
 

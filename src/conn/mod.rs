@@ -5,7 +5,7 @@ mod h2;
 mod info;
 mod records;
 
-use std::task::{Context, Waker};
+use std::task::Context;
 
 pub(crate) use self::h1::H1;
 pub(crate) use self::h2::{Driver, H2Handle, News, handshake};
@@ -19,22 +19,58 @@ pub(crate) type Transport = Records<tokio::net::TcpStream>;
 /// What runs below HTTP.
 pub(crate) type Tls = tokio_rustls::client::TlsStream<Transport>;
 
-/// A connection as the pool keeps it while nobody leases it.
+/// A connection that serves one caller at a time, as far as the pool touches it between two of them.
+pub(crate) trait Single: Send {
+    /// Whether it is known to be between two exchanges.
+    fn verdict(&self) -> Result<(), CloseReason>;
+
+    /// Looks whether it may be handed out: its peer has neither closed it nor sent what nobody asked for. Reads nothing, waits for nothing;
+    /// `cx` is woken when there is reason to look again.
+    fn look(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason>;
+
+    /// Closes it, with a goodbye where one can be said without waiting.
+    fn end(self: Box<Self>);
+}
+
+/// What moves between a pool and its callers.
 pub(crate) enum Wire {
     /// The stream itself: it moves to its lease and back.
     H1(Box<H1>),
-    /// A handle: it stays, and each lease has a clone.
+    /// A handle: the pool has one, and each lease another.
     H2(H2Handle),
+    /// A stream of which nothing is real, for tests and benches of the pool's own workings.
+    #[cfg(any(test, feature = "__internals"))]
+    Scripted(Box<dyn Single>),
 }
 
 impl Wire {
-    /// Looks whether the connection may be handed out: its peer has neither closed it nor sent what nobody asked for. Reads nothing,
-    /// waits for nothing.
-    pub(crate) fn look(&mut self) -> Result<(), CloseReason> {
-        let cx = &mut Context::from_waker(Waker::noop());
+    /// See [`Single::verdict`]. HTTP/2 knows no such state.
+    pub(crate) fn verdict(&self) -> Result<(), CloseReason> {
+        match self {
+            Wire::H1(h1) => h1.verdict(),
+            Wire::H2(_) => Ok(()),
+            #[cfg(any(test, feature = "__internals"))]
+            Wire::Scripted(scripted) => scripted.verdict(),
+        }
+    }
+
+    /// See [`Single::look`].
+    pub(crate) fn look(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         match self {
             Wire::H1(h1) => h1.look(cx),
             Wire::H2(h2) => h2.look(cx),
+            #[cfg(any(test, feature = "__internals"))]
+            Wire::Scripted(scripted) => scripted.look(cx),
+        }
+    }
+
+    /// See [`Single::end`]. HTTP/2 says goodbye when the last handle goes.
+    pub(crate) fn end(self) {
+        match self {
+            Wire::H1(h1) => h1.end(),
+            Wire::H2(_) => {}
+            #[cfg(any(test, feature = "__internals"))]
+            Wire::Scripted(scripted) => scripted.end(),
         }
     }
 }

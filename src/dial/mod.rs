@@ -4,7 +4,9 @@
 mod progress;
 mod tcp;
 
+use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,9 +36,56 @@ pub(crate) struct Dialled {
     pub(crate) info: ConnInfo,
 }
 
+/// A future that a seam answers with.
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One attempt: where to, and until when.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) target: &'a Target<'a>,
+    pub(crate) ip: IpAddr,
+    pub(crate) require: Require,
+    pub(crate) deadline: Moment,
+    pub(crate) progress: &'a Progress,
+}
+
+/// Who makes connections: the network, or a script.
+pub(crate) trait Connect: Send + Sync + 'static {
+    /// The addresses of `target`.
+    fn resolve<'a>(&'a self, target: &'a Target<'a>, deadline: Moment) -> Boxed<'a, Result<Answer, Error>>;
+
+    /// A connection. Cancel safe: dropping it closes what it had opened.
+    ///
+    /// # Errors
+    /// Names the target, the address and the phase, a timeout's too.
+    fn attempt<'a>(&'a self, attempt: Attempt<'a>) -> Boxed<'a, Result<Dialled, Error>>;
+}
+
+impl Connect for Dialler {
+    fn resolve<'a>(&'a self, target: &'a Target<'a>, deadline: Moment) -> Boxed<'a, Result<Answer, Error>> {
+        Box::pin(self.addresses(target, deadline))
+    }
+
+    fn attempt<'a>(&'a self, attempt: Attempt<'a>) -> Boxed<'a, Result<Dialled, Error>> {
+        Box::pin(async move {
+            let Attempt {
+                target,
+                ip,
+                deadline,
+                progress,
+                ..
+            } = attempt;
+            before(&*self.clock, deadline, self.establish(attempt))
+                .await
+                .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, progress.phase())))
+                .map_err(|error| error.with_target(target).with_ip(ip))
+        })
+    }
+}
+
 impl Dialler {
     /// The addresses of `target`: its own if it is a literal, else what the resolver says before `deadline`.
-    pub(crate) async fn resolve(&self, target: &Target<'_>, deadline: Moment) -> Result<Answer, Error> {
+    async fn addresses(&self, target: &Target<'_>, deadline: Moment) -> Result<Answer, Error> {
         let error = |kind| Error::new(kind, Phase::Resolve).with_target(target);
         let question = self.resolver.resolve(target.host(), target.port());
         match before(&*self.clock, deadline, question).await {
@@ -57,34 +106,14 @@ impl Dialler {
         }
     }
 
-    /// One attempt: a connection to `target` at `ip`, before `deadline`.
-    ///
-    /// Cancel safe: dropping it closes what it had opened.
-    ///
-    /// # Errors
-    /// Names the target, the address and the phase, a timeout's too.
-    pub(crate) async fn attempt(
-        &self,
-        target: &Target<'_>,
-        ip: IpAddr,
-        require: Require,
-        deadline: Moment,
-        progress: &Progress,
-    ) -> Result<Dialled, Error> {
-        let establish = self.establish(target, ip, require, progress);
-        before(&*self.clock, deadline, establish)
-            .await
-            .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, progress.phase())))
-            .map_err(|error| error.with_target(target).with_ip(ip))
-    }
-
-    async fn establish(
-        &self,
-        target: &Target<'_>,
-        ip: IpAddr,
-        require: Require,
-        progress: &Progress,
-    ) -> Result<Dialled, Error> {
+    async fn establish(&self, attempt: Attempt<'_>) -> Result<Dialled, Error> {
+        let Attempt {
+            target,
+            ip,
+            require,
+            progress,
+            ..
+        } = attempt;
         let io_error = |error| Error::from_io(Phase::Connect, error);
         progress.reach(Phase::Connect);
         let began = self.clock.now();
@@ -112,7 +141,7 @@ impl Dialler {
         };
         let info = ConnInfo {
             serial: 0, // the pool that takes it in numbers it
-            target: target.to_string().into(),
+            target: target.as_str().into(),
             remote,
             local,
             protocol,

@@ -2,20 +2,24 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
-use super::host::Todo;
-use super::inner::{Asked, Inner};
+use super::get::Get;
+use super::inner::Inner;
+use super::lent::Site;
+use super::name::{Endpoint, IntoTarget, Name};
 use super::stats::Stats;
 use super::warm::{Warm, WarmReport};
 use super::{HotConn, Order};
 use crate::clock::before;
 use crate::conn::ConnInfo;
 use crate::error::{Error, ErrorKind, Phase};
-use crate::target::Target;
+use crate::event::Returned;
+use crate::target::{Target, TargetError};
 
 /// The connections of a pool, by host and by IP: lends them, takes them back, shows them.
 ///
@@ -53,58 +57,47 @@ impl ConnectionManager {
         }
     }
 
-    pub(crate) async fn get(&self, target: &Target<'_>, order: Order) -> Result<HotConn, Error> {
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// A connection to `target`: see [`HotConnPool::get`](crate::HotConnPool::get).
+    #[track_caller]
+    pub fn get<'a>(&'a self, target: impl IntoTarget<'a>) -> Get<'a> {
+        self.get_ordered(target.name(), Order::default(), Location::caller())
+    }
+
+    pub(crate) fn get_ordered<'a>(&'a self, name: Name<'a>, order: Order, site: Site) -> Get<'a> {
+        Get::new(&self.inner, name, order, site)
+    }
+
+    pub(crate) fn try_get(
+        &self,
+        name: &Name<'_>,
+        order: Order,
+        site: Site,
+    ) -> Result<Option<HotConn>, Error> {
         let inner = &self.inner;
-        let want = order.want();
-        let mut deadline = None;
-        // Connections that died between their handshake and the first look: a peer that ends them all must not be dialled for ever.
-        let mut stillborn: Vec<Error> = Vec::new();
-        while stillborn.len() < inner.config.dial_attempts as usize {
-            let mut place = match inner.ask(target, want) {
-                Ok(Asked::Ready(conn)) => match self.look(target, conn)? {
-                    Some(conn) => return Ok(conn),
-                    None => continue,
-                },
-                Ok(Asked::Line(place)) => place,
-                // Blocked because of what has just happened here: that is the better answer.
-                Err(error) => return Err(stillborn.pop().unwrap_or(error)),
-            };
-            // The clock is read for the deadline only when there is something to wait for.
-            let limit = order.timeout.unwrap_or(inner.config.acquire_timeout);
-            let until = *deadline.get_or_insert_with(|| inner.clock().now() + limit);
-            let granted = inner.rt.inside(before(inner.clock(), until, place.granted()));
-            match granted.await {
-                Some(granted) => granted?,
-                None => return Err(self.out_of_time(target)),
-            }
-            match place.take().map(|conn| self.look(target, conn)) {
-                Some(Ok(Some(conn))) => return Ok(conn),
-                Some(Ok(None)) => {}
-                Some(Err(error)) => stillborn.push(error),
-                None => {
-                    stillborn.push(Error::new(ErrorKind::ConnectionReset, Phase::Acquire).with_target(target))
-                }
-            }
+        let target = name.target()?;
+        if inner.is_closed() {
+            return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(&target));
         }
-        Err(stillborn
-            .pop()
-            .unwrap_or_else(|| Error::new(ErrorKind::ConnectionReset, Phase::Acquire)))
-    }
-
-    fn look(&self, target: &Target<'_>, conn: HotConn) -> Result<Option<HotConn>, Error> {
-        conn.alive().map_err(|error| error.with_target(target))
-    }
-
-    pub(crate) fn try_get(&self, target: &Target<'_>, order: Order) -> Result<Option<HotConn>, Error> {
-        if self.inner.is_closed() {
-            return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target));
-        }
-        while let Some(conn) = self.inner.try_ask(target, order.want()) {
-            if let Some(conn) = self.look(target, conn)? {
+        let (text, want) = (target.as_str(), order.want());
+        let hash = inner.directory.hash(text);
+        while let Some(conn) = inner.try_ask(hash, text, want, site) {
+            if let Some(conn) = conn.alive().map_err(|error| error.with_target(&target))? {
                 return Ok(Some(conn));
             }
         }
         Ok(None)
+    }
+
+    pub(crate) fn endpoint(&self, name: &Name<'_>) -> Result<Endpoint, TargetError> {
+        Ok(Endpoint::new(&self.inner, name.target()?))
+    }
+
+    pub(crate) fn put(&self, conn: HotConn) -> Returned {
+        conn.give_back(&self.inner)
     }
 
     pub(crate) async fn warm(
@@ -116,24 +109,15 @@ impl ConnectionManager {
         self.inner.rt.inside(self.inner.warm(target, order, warm)).await
     }
 
-    fn out_of_time(&self, target: &Target<'_>) -> Error {
-        let phase = self.inner.with_target(target, |host, _| {
-            host.counters.timeouts += 1;
-            host.phase()
-        });
-        Error::new(ErrorKind::Timeout, phase.unwrap_or(Phase::Acquire)).with_target(target)
-    }
-
     /// The live connections of one host, in no order. Empty if the host is unknown.
-    pub fn connections_for_host<'a, T>(&self, target: T) -> Result<Vec<Arc<ConnInfo>>, Error>
-    where
-        T: TryInto<Target<'a>>,
-        T::Error: Into<Error>,
-    {
-        let target = target.try_into().map_err(Into::into)?;
+    ///
+    /// # Errors
+    /// The target is malformed.
+    pub fn connections_for_host<'a>(&self, target: impl IntoTarget<'a>) -> Result<Vec<Arc<ConnInfo>>, Error> {
+        let name = target.name();
         let found = self
             .inner
-            .with_target(&target, |host, _| host.connections().cloned().collect());
+            .with_target(&name.target()?, |host, _| host.connections().cloned().collect());
         Ok(found.unwrap_or_default())
     }
 
@@ -188,7 +172,7 @@ impl ConnectionManager {
     async fn close_once(&self) -> CloseReport {
         let inner = &self.inner;
         let began = inner.clock().now();
-        let deadline = began + inner.config.close_timeout;
+        let deadline = began + inner.config().close_timeout;
         // Of the first who tried to close, if this one goes on where that one was dropped.
         let before_closing = *self
             .before_closing
@@ -233,7 +217,7 @@ impl ConnectionManager {
         self.inner.rt.cancel_jobs();
     }
 
-    /// As [`shut`](Self::shut), and ends the drivers too.
+    /// As [`shut`](Self::shut), and ends the drivers and the use of what is lent, too.
     pub(crate) fn abandon(&self) {
         let live = self.size();
         if live > 0 && !self.closing.initialized() {
@@ -241,31 +225,19 @@ impl ConnectionManager {
         }
         self.shut();
         self.inner.rt.cancel();
+        self.inner.abort_all();
     }
 }
 
 impl Inner {
     fn close_hosts(self: &Arc<Self>) {
-        let now = self.clock().now_coarse();
-        let mut work: Vec<(_, Todo)> = Vec::new();
-        for shard in &self.shards {
-            for host in shard.lock().hosts_mut() {
-                host.machine.close(now);
-                work.push((host.id, host.drain(now)));
-            }
-        }
-        for (origin, todo) in work {
-            self.settle(origin, todo);
-        }
+        self.each_host(|host, now| host.machine.close(now));
     }
 
     fn sweep_all(self: &Arc<Self>) -> usize {
-        let hosts: Vec<_> = self.shards.iter().flat_map(|shard| shard.lock().ids()).collect();
-        let swept = hosts.into_iter().map(|origin| {
-            self.with_host(origin, |host, now| host.machine.handle_timeout(now) as usize)
-                .unwrap_or(0)
-        });
-        swept.sum()
+        self.each_host(|host, now| host.machine.handle_timeout(now) as usize)
+            .into_iter()
+            .sum()
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::host::{self, Host, Live};
+use super::host::{self, Host};
 use super::inner::Inner;
+use super::live::{Fresh, Live, Rest, Shared};
 use crate::clock::{Moment, before};
-use crate::conn::{Driver, News};
-use crate::dial::{Answer, Dialled, Progress, attempt_time};
+use crate::conn::{ConnInfo, Driver, News, Wire};
+use crate::dial::{Answer, Attempt, Dialled, Progress, attempt_time};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::machine::{Cause, ConnId, DialId, DialOrder, OriginId};
@@ -32,7 +33,7 @@ pub(super) fn resolve(inner: &Arc<Inner>, origin: OriginId) {
     }
     let job = async move {
         let inner = Arc::clone(&question.inner);
-        let deadline = inner.clock().now() + inner.config.connect_timeout;
+        let deadline = inner.clock().now() + inner.config().connect_timeout;
         let answer = inner.dialler.resolve(&question.target, deadline).await;
         question.answer(answer);
     };
@@ -102,6 +103,7 @@ fn begin(host: &mut Host, now: Moment, dial: DialId) -> Option<Begun> {
         host.dials.remove(&dial);
         return None;
     }
+    host.counters.dials += 1;
     // A host that was only ever asked for at a pinned address has nothing to refresh.
     let known = host.machine.addresses().next().is_some();
     let stale = known && now >= host.fresh_until && !std::mem::replace(&mut host.resolving, true);
@@ -170,7 +172,7 @@ impl DialJob {
     }
 
     async fn run(mut self) {
-        let deadline = self.inner.clock().now() + self.inner.config.connect_timeout;
+        let deadline = self.inner.clock().now() + self.inner.config().connect_timeout;
         let first = self.holds;
         let others = self
             .order
@@ -181,7 +183,7 @@ impl DialJob {
         let candidates: Vec<_> = first.into_iter().chain(others).collect();
         let mut left = u32::try_from(candidates.len())
             .unwrap_or(u32::MAX)
-            .min(self.inner.config.dial_attempts);
+            .min(self.inner.config().dial_attempts);
         for ip in candidates {
             if left == 0 || self.inner.clock().now() >= deadline {
                 break;
@@ -210,10 +212,16 @@ impl DialJob {
     async fn attempt(&self, ip: IpAddr, deadline: Moment, attempts: u32) -> Result<Dialled, Error> {
         let inner = &self.inner;
         let now = inner.clock().now();
-        let deadline = now + attempt_time(deadline.since(now), attempts, inner.config.attempt_timeout);
+        let deadline = now + attempt_time(deadline.since(now), attempts, inner.config().attempt_timeout);
         inner
             .dialler
-            .attempt(&self.target, ip, self.order.require, deadline, &self.progress)
+            .attempt(Attempt {
+                target: &self.target,
+                ip,
+                require: self.order.require,
+                deadline,
+                progress: &self.progress,
+            })
             .await
     }
 
@@ -247,45 +255,47 @@ impl DialJob {
         self.over = true;
         dialled.info.serial = self.inner.next_serial();
         let protocol = dialled.info.protocol;
-        let (leave, cut) = (CancellationToken::new(), CancellationToken::new());
-        let live = Live {
-            info: Arc::new(dialled.info),
-            wire: Some(dialled.wire),
-            lent: 0,
-            leave: leave.clone(),
-            cut: cut.clone(),
-        };
+        let info = Arc::new(dialled.info);
+        let born = Born::new(&self.inner, dialled.wire, info);
+        let tokens = born.tokens();
         let now = self.inner.clock().now_coarse();
         {
             let mut desk = self.inner.desk.lock();
             desk.ledger.connected(now, self.origin, ip);
             desk.penalties.absolve(ip);
         }
-        let mut live = Some(live);
+        let mut born = Some(born);
         let conn = self.inner.with_host(self.origin, |host, now| {
             host.dials.remove(&self.order.dial);
             let watcher = host.watchers.remove(&self.order.dial);
             let conn = host.machine.dialled(now, self.order.dial, ip, protocol)?;
             host.counters.opened += 1;
-            if let Some(live) = live.take() {
-                host.settle_in(conn, live);
-            }
-            Some((conn, watcher))
+            let rung = born
+                .take()
+                .is_some_and(|born| born.settle_in(&self.inner, host, conn));
+            Some((conn, watcher, rung))
         });
         match conn.flatten() {
             None => {
                 // Nobody is there to have it: the host was closed meanwhile.
                 self.inner.desk.lock().ledger.closed(self.origin, ip);
                 self.inner.pump();
-                drop(live);
+                drop(born);
             }
-            Some((conn, watcher)) => {
-                if let Some(driver) = dialled.driver {
+            Some((conn, watcher, rung)) => {
+                if rung {
+                    self.inner.bell.ring((self.origin, conn));
+                }
+                if let (Some(driver), Some((leave, cut))) = (dialled.driver, tokens) {
                     let driver = Drive { driver, leave, cut };
                     drive(&self.inner, self.origin, conn, driver);
                 }
                 inform(watcher, Ok(()));
-                let look = self.inner.with_host(self.origin, |host, now| host.arm(now));
+                let leak_timeout = self.inner.config().leak_timeout;
+                let look = self.inner.with_host(self.origin, |host, now| {
+                    let next = host.arm(now);
+                    host.arm_at(now + leak_timeout).or(next)
+                });
                 self.inner.rearm(self.origin, look.flatten());
                 self.inner.pump();
             }
@@ -333,6 +343,48 @@ fn inform(watcher: Option<tokio::sync::oneshot::Sender<host::Answer>>, answer: h
     }
 }
 
+/// A connection that was dialled, before its machine knows it.
+struct Born {
+    info: Arc<ConnInfo>,
+    kind: Kind,
+}
+
+enum Kind {
+    Single(Fresh),
+    Shared(Shared),
+}
+
+impl Born {
+    fn new(inner: &Inner, wire: Wire, info: Arc<ConnInfo>) -> Self {
+        let kind = match wire {
+            Wire::H2(handle) => Kind::Shared(Shared::new(handle)),
+            wire => Kind::Single(Fresh::new(&inner.bell, wire)),
+        };
+        Born { info, kind }
+    }
+
+    fn tokens(&self) -> Option<(CancellationToken, CancellationToken)> {
+        match &self.kind {
+            Kind::Single(_) => None,
+            Kind::Shared(shared) => Some((shared.leave.clone(), shared.cut.clone())),
+        }
+    }
+
+    /// Gives it its place. Answers whether it is to be looked at.
+    fn settle_in(self, inner: &Arc<Inner>, host: &mut Host, conn: ConnId) -> bool {
+        let Born { info, kind } = self;
+        let (rest, rung) = match kind {
+            Kind::Shared(shared) => (Rest::Shared(shared), false),
+            Kind::Single(fresh) => {
+                let (single, rung) = fresh.settle_in((inner, host.id, conn), &info);
+                (Rest::Single(single), rung)
+            }
+        };
+        host.settle_in(conn, Live { info, rest });
+        rung
+    }
+}
+
 /// Whom an error blames.
 fn blame(error: &Error) -> Cause {
     match (error.kind(), error.phase()) {
@@ -372,7 +424,7 @@ fn drive(
         conn,
         reason: CloseReason::PoolClosed,
     };
-    let clock = Arc::clone(&inner.dialler.clock);
+    let clock = Arc::clone(&inner.clock);
     let run = async move {
         loop {
             match driver.run().await {

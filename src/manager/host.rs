@@ -1,4 +1,4 @@
-//! One origin as the manager holds it, and the shards that hold the origins.
+//! One origin as the manager holds it.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
+use super::alarm::Alarm;
+use super::inner::Inner;
+use super::lent::{Lent, Site};
+use super::live::{Live, Rest, Single};
 use super::stats::Counters;
 use crate::clock::Moment;
-use crate::conn::{ConnInfo, Wire};
+use crate::conn::ConnInfo;
 use crate::dial::{self, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
@@ -32,7 +35,7 @@ pub(super) struct Host {
     pub(super) machine: Machine,
     pub(super) counters: Counters,
     /// By [`ConnId::slot`].
-    live: Vec<Option<Live>>,
+    pub(super) live: Vec<Option<Live>>,
     /// By [`Ticket::slot`].
     waiting: Vec<Option<oneshot::Sender<Answer>>>,
     pub(super) dials: HashMap<DialId, Dial>,
@@ -44,22 +47,14 @@ pub(super) struct Host {
     pub(super) unresolved: Option<Error>,
     pub(super) resolving: bool,
     pub(super) last_asked: Moment,
+    /// The use of it that the roll knows of.
+    pub(super) enrolled: Moment,
+    /// Whoever warms it holds this: one at a time, so that the next finds what the one before has opened.
+    pub(super) warming: Arc<tokio::sync::Mutex<()>>,
     /// The runtime of whoever asked last: its dials run there.
     pub(super) home: Option<Home>,
     /// For when the wheel holds this host: an entry that comes out before is stale.
     pub(super) armed: Moment,
-}
-
-/// A live connection. Its stream is out while it is leased, if it is HTTP/1.1.
-pub(super) struct Live {
-    pub(super) info: Arc<ConnInfo>,
-    pub(super) wire: Option<Wire>,
-    /// Handles that are out, if it is HTTP/2.
-    pub(super) lent: u32,
-    /// Asks the driver to end soon, if it is HTTP/2.
-    pub(super) leave: CancellationToken,
-    /// Ends the driver at once, if it is HTTP/2.
-    pub(super) cut: CancellationToken,
 }
 
 /// A dial that has been ordered.
@@ -67,6 +62,14 @@ pub(super) struct Dial {
     pub(super) progress: Arc<Progress>,
     /// The error it failed with, for those whom it was to serve.
     pub(super) error: Option<Error>,
+}
+
+/// Where a lease was taken back to.
+pub(super) enum TakenBack {
+    /// Its place; its alarm rang while it was out, or not.
+    Home { rung: bool },
+    /// That place is gone.
+    Stray(Box<Lent>),
 }
 
 /// What is left to do once the lock is released.
@@ -98,6 +101,8 @@ impl Host {
             unresolved: None,
             resolving: false,
             last_asked: now,
+            enrolled: now,
+            warming: Arc::default(),
             home: None,
             armed: Moment::FAR,
         }
@@ -108,45 +113,70 @@ impl Host {
         *slot(&mut self.live, conn.slot()) = Some(live);
     }
 
-    /// What a leaseholder gets of a connection: the stream itself, or a handle of its own.
-    pub(super) fn lend(&mut self, lease: Lease) -> Option<(Wire, Arc<ConnInfo>)> {
+    /// What a leaseholder gets of a connection.
+    pub(super) fn lend(
+        &mut self,
+        home: &Arc<Inner>,
+        now: Moment,
+        lease: Lease,
+        site: Site,
+    ) -> Option<Box<Lent>> {
         let live = self.live.get_mut(lease.conn.slot())?.as_mut()?;
-        let wire = match &live.wire {
-            Some(Wire::H2(handle)) => {
-                live.lent += 1;
-                Some(Wire::H2(handle.clone()))
-            }
-            _ => live.wire.take(),
-        }?;
-        Some((wire, Arc::clone(&live.info)))
+        let mut lent = live.lend((home, self.id, lease.conn), now, site)?;
+        lent.fresh = !lease.hit;
+        self.counters.gets += 1;
+        self.counters.hits += u64::from(lease.hit);
+        Some(lent)
     }
 
-    /// Takes a leased stream back to its place. Answers it, if that place is gone.
-    pub(super) fn take_back(&mut self, conn: ConnId, wire: Wire) -> Option<Wire> {
-        let home = match self.machine.is_live(conn) {
-            true => self.live.get_mut(conn.slot()).and_then(Option::as_mut),
-            false => None,
-        };
-        match (home, wire) {
-            (Some(live), Wire::H1(h1)) => {
-                live.wire = Some(Wire::H1(h1));
-                None
-            }
-            (Some(live), wire) => {
-                live.lent -= 1;
-                Some(wire)
-            }
-            (None, wire) => Some(wire),
+    /// Takes a lease back to its place.
+    pub(super) fn take_back(&mut self, lent: Box<Lent>) -> TakenBack {
+        if !self.machine.is_live(lent.conn) {
+            return TakenBack::Stray(lent);
         }
+        match self.live.get_mut(lent.conn.slot()).and_then(Option::as_mut) {
+            Some(live) => {
+                let rung = lent.alarm.as_ref().is_some_and(Alarm::is_rung);
+                self.counters.recovered += u64::from(live.take_back(lent));
+                TakenBack::Home { rung }
+            }
+            None => TakenBack::Stray(lent),
+        }
+    }
+
+    /// Whether anybody uses it or waits.
+    pub(super) fn is_busy(&self) -> bool {
+        let counts = self.machine.counts();
+        counts.leases > 0 || counts.waiting > 0 || counts.dialling > 0 || counts.held > 0 || self.resolving
+    }
+
+    /// A live connection.
+    pub(super) fn live_mut(&mut self, conn: ConnId) -> Option<&mut Live> {
+        if !self.machine.is_live(conn) {
+            return None;
+        }
+        self.live.get_mut(conn.slot())?.as_mut()
+    }
+
+    /// A live HTTP/1.1 connection.
+    pub(super) fn single_mut(&mut self, conn: ConnId) -> Option<&mut Single> {
+        match &mut self.live_mut(conn)?.rest {
+            Rest::Single(single) => Some(single),
+            Rest::Shared(_) => None,
+        }
+    }
+
+    /// All live connections, in no order.
+    pub(super) fn lives_mut(&mut self) -> impl Iterator<Item = &mut Live> {
+        self.live.iter_mut().flatten()
     }
 
     /// Why an HTTP/2 connection takes no new streams, if it takes none.
     pub(super) fn last_word(&mut self, conn: ConnId) -> Option<CloseReason> {
-        if !self.machine.is_live(conn) {
-            return None;
+        match &mut self.live_mut(conn)?.rest {
+            Rest::Shared(shared) => shared.last_word(),
+            Rest::Single(_) => None,
         }
-        let live = self.live.get_mut(conn.slot())?.as_mut()?;
-        live.wire.as_mut()?.look().err()
     }
 
     /// Takes in the addresses that a resolution found, and for how long they hold.
@@ -276,6 +306,11 @@ impl Host {
         }
     }
 
+    /// What is known of each connection, by slot.
+    pub(super) fn infos(&self) -> impl Iterator<Item = Option<&ConnInfo>> {
+        self.live.iter().map(|live| live.as_ref().map(|live| &*live.info))
+    }
+
     /// The live connections, in no order.
     pub(super) fn connections(&self) -> impl Iterator<Item = &Arc<ConnInfo>> {
         self.live.iter().flatten().map(|live| &live.info)
@@ -288,50 +323,4 @@ fn slot<T>(list: &mut Vec<Option<T>>, index: usize) -> &mut Option<T> {
         list.resize_with(index + 1, || None);
     }
     &mut list[index]
-}
-
-/// Some of a pool's hosts.
-#[derive(Default)]
-pub(super) struct Shard {
-    /// Looked up by a borrowed target: a map's keys may be seen with any shorter lifetime.
-    names: HashMap<Target<'static>, OriginId>,
-    hosts: HashMap<OriginId, Host>,
-    /// What hosts that were forgotten had counted.
-    pub(super) forgotten: Counters,
-}
-
-impl Shard {
-    pub(super) fn id(&self, target: &Target<'_>) -> Option<OriginId> {
-        let names: &HashMap<Target<'_>, OriginId> = &self.names;
-        names.get(target).copied()
-    }
-
-    pub(super) fn by_id(&mut self, id: OriginId) -> Option<&mut Host> {
-        self.hosts.get_mut(&id)
-    }
-
-    pub(super) fn insert(&mut self, host: Host) {
-        self.names.insert(host.target.clone(), host.id);
-        self.hosts.insert(host.id, host);
-    }
-
-    /// Forgets a host that has nothing alive; its counts are kept.
-    pub(super) fn forget(&mut self, id: OriginId) {
-        if let Some(host) = self.hosts.remove(&id) {
-            self.names.remove(&host.target);
-            self.forgotten.add(&host.counters);
-        }
-    }
-
-    pub(super) fn hosts(&self) -> impl Iterator<Item = &Host> {
-        self.hosts.values()
-    }
-
-    pub(super) fn ids(&self) -> Vec<OriginId> {
-        self.hosts.keys().copied().collect()
-    }
-
-    pub(super) fn hosts_mut(&mut self) -> impl Iterator<Item = &mut Host> {
-        self.hosts.values_mut()
-    }
 }

@@ -6,14 +6,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::Extensions;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::host::Live;
 use super::inner::Inner;
-use crate::conn::{ConnInfo, H1, H2, Wire};
+use super::lent::Lent;
+use super::live::{Watch, Way};
+use crate::conn::{ConnInfo, H2, Wire};
 use crate::error::{Error, ErrorKind, Phase};
-use crate::event::{CloseReason, Protocol, Returned};
-use crate::machine::{Cause, ConnId, Fate, Lease, OriginId};
+use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
+use crate::machine::Cause;
 
 /// A connection on loan from a pool.
 ///
@@ -23,47 +25,43 @@ use crate::machine::{Cause, ConnId, Fate, Lease, OriginId};
 /// Dropping it gives it back, as [`HotConnPool::put`](crate::HotConnPool::put) does; that one says what became of it. An
 /// HTTP/1.1 connection is kept only if nothing was read or written, or if the caller vouches for it with
 /// [`assume_clean`](HotConn::assume_clean).
+///
+/// One that is out for longer than [`leak_timeout`](crate::PoolConfig::leak_timeout) is reported, once, with the place where it was asked for.
 #[must_use = "dropped, it goes straight back to the pool"]
-pub struct HotConn {
-    pool: Arc<Inner>,
-    origin: OriginId,
-    conn: ConnId,
+pub struct HotConn(
     /// Some until it is given back.
-    wire: Option<Wire>,
-    info: Arc<ConnInfo>,
-    /// Whether nobody had it before.
-    fresh: bool,
-    /// Why it must not be used again, if the caller or a look at it said so.
-    doomed: Option<CloseReason>,
-}
+    Option<Box<Lent>>,
+);
 
 impl HotConn {
-    pub(super) fn new(
-        pool: Arc<Inner>,
-        origin: OriginId,
-        lease: Lease,
-        wire: Wire,
-        info: Arc<ConnInfo>,
-    ) -> Self {
-        HotConn {
-            pool,
-            origin,
-            conn: lease.conn,
-            fresh: !lease.hit,
-            wire: Some(wire),
-            info,
-            doomed: None,
-        }
+    pub(super) fn new(lent: Box<Lent>) -> Self {
+        HotConn(Some(lent))
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "empty only once it is given back, which consumes it"
+    )]
+    fn lent(&self) -> &Lent {
+        self.0.as_deref().expect("a lease that was given back")
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "empty only once it is given back, which consumes it"
+    )]
+    fn lent_mut(&mut self) -> &mut Lent {
+        self.0.as_deref_mut().expect("a lease that was given back")
     }
 
     /// What it speaks.
     pub fn protocol(&self) -> Protocol {
-        self.info.protocol
+        self.info().protocol
     }
 
     /// What is known of it since its birth.
     pub fn info(&self) -> &ConnInfo {
-        &self.info
+        &self.lent().info
     }
 
     /// Its HTTP/2 side.
@@ -71,8 +69,8 @@ impl HotConn {
     /// # Errors
     /// [`ErrorKind::Unsupported`] on an HTTP/1.1 connection.
     pub fn h2(&mut self) -> Result<H2<'_>, Error> {
-        match &mut self.wire {
-            Some(Wire::H2(handle)) => Ok(handle.lease()),
+        match &mut self.lent_mut().wire {
+            Wire::H2(handle) => Ok(handle.lease()),
             _ => Err(Error::new(ErrorKind::Unsupported, Phase::Use)),
         }
     }
@@ -81,29 +79,104 @@ impl HotConn {
     /// The connection may then serve another caller, who is handed whatever was overlooked. Bytes that came unasked are still noticed when
     /// it is given back, and an error met on the way is not forgiven. No effect on HTTP/2.
     pub fn assume_clean(&mut self) {
-        if let Some(Wire::H1(h1)) = &mut self.wire {
+        if let Wire::H1(h1) = &mut self.lent_mut().wire {
             h1.assume_clean();
+        }
+    }
+
+    /// Says how an exchange went, so that the pool learns which addresses to avoid for this origin. May be said more than once.
+    pub fn report(&self, outcome: Outcome) {
+        let lent = self.lent();
+        let ip = lent.info.remote.ip();
+        lent.home.with_host(lent.origin, |host, now| match outcome {
+            Outcome::Ok => host.machine.absolve(now, ip),
+            Outcome::Status(403) => _ = host.machine.penalise(now, ip, Cause::Status),
+            Outcome::Status(_) => host.machine.absolve(now, ip),
+            Outcome::Error => _ = host.machine.penalise(now, ip, Cause::Protocol),
+        });
+    }
+
+    /// Says that this lease will take long (a long poll, a tunnel): it will not be reported as leaked.
+    pub fn expect_long(&self) {
+        let lent = self.lent();
+        lent.home.with_host(lent.origin, |host, _| {
+            let out = host.live_mut(lent.conn).and_then(|live| live.out_mut(lent.slot));
+            if let Some(out) = out {
+                out.watch = Watch::Off;
+            }
+        });
+    }
+
+    /// Whatever its user wants to keep with it. On HTTP/1.1 it stays with the connection, for all its callers to come; on HTTP/2 it goes with
+    /// the lease.
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.lent_mut().extensions
+    }
+
+    /// What is known of the last request, if no answer came: whether it may be sent again, to another connection, without being acted
+    /// upon twice. On HTTP/2 only what [`h2`](HotConn::h2)'s own errors say is known.
+    pub fn retry_safety(&self) -> RetrySafety {
+        match &self.lent().wire {
+            Wire::H1(h1) => h1.retry_safety(),
+            _ => RetrySafety::Sent,
         }
     }
 
     /// Closes the connection instead of giving it back. On HTTP/2 it takes no new streams from now on and closes when
     /// the streams of the others have ended.
     pub fn discard(mut self) {
-        self.doomed = Some(CloseReason::Discarded);
+        self.lent_mut().doomed = Some(CloseReason::Discarded);
     }
 
-    /// Looks whether it is alive. One that is not goes, with the reason: an idle one had its time, and another may serve; one that
-    /// nobody had before is an error, or a peer that ends every connection at once would be dialled without end.
+    /// Takes the connection out of the pool for good, to use it for something else than exchanges: after an upgrade, say. It still counts
+    /// under every limit, until it is dropped, and does not count as leaked.
+    ///
+    /// # Errors
+    /// The lease itself, on HTTP/2, where others use the connection too.
+    pub fn detach(mut self) -> Result<Detached, HotConn> {
+        if self.protocol() == Protocol::Http2 {
+            return Err(self);
+        }
+        self.expect_long();
+        self.lent_mut().doomed = Some(CloseReason::Detached);
+        Ok(Detached(self))
+    }
+
+    /// Looks whether it is alive, if anything happened since the last look. One that is not goes, with the reason: an idle one had its time, and
+    /// another may serve; one that nobody had before is an error, or a peer that ends every connection at once would be dialled without end.
     pub(super) fn alive(mut self) -> Result<Option<Self>, Error> {
-        let Err(reason) = self.wire.as_mut().map_or(Ok(()), Wire::look) else {
+        let lent = self.lent_mut();
+        if !lent.is_in_doubt() {
+            return Ok(Some(self));
+        }
+        let Err(reason) = lent.look() else {
             return Ok(Some(self));
         };
-        self.doomed = Some(reason);
-        if !self.fresh {
+        lent.doomed = Some(reason);
+        if !lent.fresh {
             return Ok(None);
         }
+        Err(lent.stillborn(reason))
+    }
+
+    /// Gives it back. `pool` is the caller's own, most often the home of the connection.
+    pub(crate) fn give_back(mut self, pool: &Arc<Inner>) -> Returned {
+        let lent = self.0.take();
+        lent.map_or(
+            Returned::Closed(CloseReason::Discarded),
+            |lent| match Arc::ptr_eq(pool, &lent.home) {
+                true => pool.give_back(lent),
+                false => Arc::clone(&lent.home).give_back(lent),
+            },
+        )
+    }
+}
+
+impl Lent {
+    /// The error for a connection that ended before anybody had it.
+    fn stillborn(&self, reason: CloseReason) -> Error {
         let ip = self.info.remote.ip();
-        self.pool.with_host(self.origin, |host, now| {
+        self.home.with_host(self.origin, |host, now| {
             host.counters.count_failure(Phase::Tls);
             host.machine.penalise(now, ip, Cause::Protocol)
         });
@@ -117,75 +190,56 @@ impl HotConn {
             }
             _ => Error::new(ErrorKind::ConnectionReset, Phase::Tls),
         };
-        Err(error.with_ip(ip))
-    }
-
-    pub(crate) fn give_back(mut self) -> Returned {
-        self.finish().unwrap_or(Returned::Closed(CloseReason::Discarded))
-    }
-
-    fn finish(&mut self) -> Option<Returned> {
-        let mut wire = self.wire.take()?;
-        let verdict = match (&mut wire, self.doomed) {
-            (_, Some(reason)) => Err(reason),
-            (Wire::H1(h1), None) => h1.verdict().and_then(|()| wire.look()),
-            (Wire::H2(_), None) => wire.look(),
-        };
-        // Where others have streams on it, it leaves the rotation now and closes with the last of them.
-        let fate = match verdict {
-            Ok(()) => Fate::Reusable,
-            Err(reason) => Fate::Close(reason),
-        };
-        Some(self.pool.give_back(self.origin, self.conn, wire, fate))
-    }
-
-    fn h1(self: Pin<&mut Self>) -> io::Result<Pin<&mut H1>> {
-        match &mut self.get_mut().wire {
-            Some(Wire::H1(h1)) => Ok(Pin::new(h1)),
-            _ => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "an HTTP/2 connection is used through h2()",
-            )),
-        }
+        error.with_ip(ip)
     }
 }
 
 impl Drop for HotConn {
     fn drop(&mut self) {
-        self.finish();
+        if let Some(lent) = self.0.take() {
+            Arc::clone(&lent.home).give_back(lent);
+        }
     }
 }
 
 impl fmt::Debug for HotConn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HotConn")
-            .field("info", &self.info)
+            .field("info", self.info())
             .finish_non_exhaustive()
     }
 }
 
-impl Live {
-    /// Closes it, with a goodbye where one can be said without waiting. HTTP/2 says its own when the last handle goes, unless handles
-    /// are out: their time is over, and its permits are somebody else's by now.
-    pub(super) fn end(self) {
-        self.leave.cancel();
-        if let Some(Wire::H1(h1)) = self.wire {
-            h1.end();
-        } else if self.lent > 0 {
-            self.cut.cancel();
-        }
-    }
+/// Polls the stream, which an abort interrupts.
+macro_rules! poll_h1 {
+    ($self:ident, $way:expr, $cx:ident, |$h1:ident, $inner:ident| $poll:expr) => {{
+        let Lent {
+            wire, abort, polled, ..
+        } = $self.get_mut().lent_mut();
+        let Wire::H1($h1) = wire else {
+            return Poll::Ready(Err(unsupported()));
+        };
+        *polled = true;
+        abort.watch($way, $cx, |$inner| $poll)
+    }};
+}
+
+fn unsupported() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "an HTTP/2 connection is used through h2()",
+    )
 }
 
 impl AsyncRead for HotConn {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.h1()?.poll_read(cx, buf)
+        poll_h1!(self, Way::In, cx, |h1, cx| Pin::new(h1).poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for HotConn {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.h1()?.poll_write(cx, buf)
+        poll_h1!(self, Way::Out, cx, |h1, cx| Pin::new(h1).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -193,18 +247,69 @@ impl AsyncWrite for HotConn {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.h1()?.poll_write_vectored(cx, bufs)
+        poll_h1!(self, Way::Out, cx, |h1, cx| Pin::new(h1)
+            .poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
-        matches!(&self.wire, Some(Wire::H1(h1)) if h1.is_write_vectored())
+        matches!(&self.lent().wire, Wire::H1(h1) if h1.is_write_vectored())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.h1()?.poll_flush(cx)
+        poll_h1!(self, Way::Out, cx, |h1, cx| Pin::new(h1).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.h1()?.poll_shutdown(cx)
+        poll_h1!(self, Way::Out, cx, |h1, cx| Pin::new(h1).poll_shutdown(cx))
+    }
+}
+
+/// A connection that has left its pool and still counts there: the TLS stream of an HTTP/1.1 connection. See [`HotConn::detach`].
+///
+/// Dropping it closes it.
+#[derive(Debug)]
+#[must_use = "dropped, it is closed"]
+pub struct Detached(HotConn);
+
+impl Detached {
+    /// What is known of it since its birth.
+    pub fn info(&self) -> &ConnInfo {
+        self.0.info()
+    }
+}
+
+impl AsyncRead for Detached {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Detached {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

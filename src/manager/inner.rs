@@ -1,54 +1,52 @@
 //! The heart of a pool: shards of hosts, the desk with the permits, and the road between them.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
 use super::HotConn;
-use super::host::{Host, Shard, Todo};
+use super::alarm::Bell;
+use super::directory::{Directory, Hash};
+use super::host::{Host, TakenBack, Todo};
+use super::lent::{Lent, Site};
 use super::place::Place;
+use super::roll::Roll;
 use super::settle::Work;
 use crate::clock::{Clock, Moment};
 use crate::config::PoolConfig;
-use crate::conn::Wire;
-use crate::dial::Dialler;
+use crate::dial::Connect;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Returned};
 use crate::machine::{
-    Acquire, ConnId, DialId, DialOrder, Fate, Lease, Ledger, LedgerLimits, Limits, Machine, OriginId,
-    Penalties, PenaltyTerms, Ticket, Want, Wheel,
+    Acquire, DialId, DialOrder, Fate, Lease, Ledger, LedgerLimits, Limits, Machine, OriginId, Penalties,
+    PenaltyTerms, Ticket, Want, Wheel,
 };
 use crate::rt::Rt;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::target::Target;
-
-/// How many bits of an [`OriginId`] name its shard.
-const SHARD_BITS: u32 = 6;
-const SHARDS: usize = 1 << SHARD_BITS;
 
 /// Everything a pool consists of, but for its public face.
 pub(crate) struct Inner {
-    pub(super) shards: Box<[Mutex<Shard>]>,
+    pub(super) directory: Directory,
     pub(super) desk: Mutex<Desk>,
     pub(super) wheel: Mutex<Wheel<OriginId>>,
+    pub(super) roll: Mutex<Roll>,
+    settings: Mutex<Arc<PoolConfig>>,
     /// Whether anybody waits for a permit at the desk: then an idle connection is worth a word to it.
     pub(super) contended: AtomicBool,
     closed: AtomicBool,
-    /// Told when the wheel has a new first deadline.
-    pub(super) rearmed: Arc<Notify>,
+    pub(super) paused: AtomicBool,
+    /// Whose alarm rang. Its call wakes the upkeep, for a new first deadline of the wheel, too.
+    pub(super) bell: Arc<Bell>,
     /// Told when a connection has closed.
     pub(super) emptied: Notify,
     pub(super) upkeep: AtomicBool,
     pub(super) work: Mutex<Work>,
     serial: AtomicU64,
-    origins: AtomicU64,
-    hasher: RandomState,
     pub(crate) rt: Rt,
-    pub(crate) dialler: Dialler,
-    pub(crate) config: PoolConfig,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) dialler: Box<dyn Connect>,
 }
 
 /// What all hosts share: permits and the penalties of addresses.
@@ -68,37 +66,43 @@ pub(super) enum Asked {
 }
 
 impl Inner {
-    pub(crate) fn new(config: PoolConfig, dialler: Dialler) -> Arc<Self> {
-        let ledger = Ledger::new(LedgerLimits {
-            max_connections: config.max_connections,
-            max_per_ip: config.max_per_ip,
-            max_dials: config.max_dials,
-        });
+    pub(crate) fn new(config: PoolConfig, clock: Arc<dyn Clock>, dialler: Box<dyn Connect>) -> Arc<Self> {
         Arc::new(Inner {
-            shards: (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect(),
+            directory: Directory::new(),
             desk: Mutex::new(Desk {
-                ledger,
+                ledger: Ledger::new(ledger_limits(&config)),
                 penalties: Penalties::new(PenaltyTerms::default()),
                 orders: HashMap::new(),
             }),
             wheel: Mutex::new(Wheel::new()),
+            roll: Mutex::default(),
+            settings: Mutex::new(Arc::new(config)),
             contended: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-            rearmed: Arc::new(Notify::new()),
+            paused: AtomicBool::new(false),
+            bell: Arc::default(),
             emptied: Notify::new(),
             upkeep: AtomicBool::new(false),
             work: Mutex::default(),
             serial: AtomicU64::new(0),
-            origins: AtomicU64::new(0),
-            hasher: RandomState::new(),
             rt: Rt::new(),
+            clock,
             dialler,
-            config,
         })
     }
 
     pub(super) fn clock(&self) -> &dyn Clock {
-        &*self.dialler.clock
+        &*self.clock
+    }
+
+    /// The settings in force.
+    pub(super) fn config(&self) -> Arc<PoolConfig> {
+        Arc::clone(&self.settings.lock())
+    }
+
+    /// Puts other settings in force for whoever asks from now on. Answers those before.
+    pub(super) fn set_config(&self, config: PoolConfig) -> Arc<PoolConfig> {
+        std::mem::replace(&mut *self.settings.lock(), Arc::new(config))
     }
 
     pub(super) fn next_serial(&self) -> u64 {
@@ -114,15 +118,6 @@ impl Inner {
         !self.closed.swap(true, Ordering::AcqRel)
     }
 
-    fn shard_of(&self, target: &Target<'_>) -> usize {
-        // The low bits pick the shard; a hash map picks its buckets by others.
-        self.hasher.hash_one(target) as usize & (SHARDS - 1)
-    }
-
-    pub(super) fn shard(&self, origin: OriginId) -> &Mutex<Shard> {
-        &self.shards[origin.0 as usize & (SHARDS - 1)]
-    }
-
     /// One act on one host, if the pool knows it: `act` under its lock, then whatever its machine wants done.
     pub(super) fn with_host<T>(
         self: &Arc<Self>,
@@ -131,7 +126,7 @@ impl Inner {
     ) -> Option<T> {
         let now = self.clock().now_coarse();
         let (answer, todo) = {
-            let mut shard = self.shard(origin).lock();
+            let mut shard = self.directory.shard_of(origin).lock();
             let host = shard.by_id(origin)?;
             let answer = act(host, now);
             (answer, self.finish(host, now))
@@ -148,7 +143,8 @@ impl Inner {
         target: &Target<'_>,
         act: impl FnOnce(&mut Host, Moment) -> T,
     ) -> Option<T> {
-        let origin = self.shards[self.shard_of(target)].lock().id(target)?;
+        let hash = self.directory.hash(target.as_str());
+        let origin = self.directory.shard(hash).lock().named(hash, target.as_str())?.id;
         self.with_host(origin, act)
     }
 
@@ -170,153 +166,246 @@ impl Inner {
     /// The id of `target`'s host, which is made if it is new.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`].
+    /// [`ErrorKind::Closed`]; [`ErrorKind::TooManyHosts`].
     pub(super) fn origin(self: &Arc<Self>, target: &Target<'_>) -> Result<OriginId, Error> {
-        let index = self.shard_of(target);
-        let mut shard = self.shards[index].lock();
-        // Read under the lock that `close` takes for each shard after it has set the flag: none is missed.
-        if self.is_closed() {
-            return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target));
+        let hash = self.directory.hash(target.as_str());
+        let mut place = false;
+        loop {
+            let mut shard = self.directory.shard(hash).lock();
+            // Read under the lock that `close` takes for each shard after it has set the flag: none is missed.
+            if self.is_closed() {
+                return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target));
+            }
+            if let Some(host) = shard.named(hash, target.as_str()) {
+                return Ok(host.id);
+            }
+            if place {
+                let (host, look) = self.new_host(hash, target);
+                let (id, used) = (host.id, host.enrolled);
+                shard.insert(host);
+                drop(shard);
+                self.roll.lock().enter(used, id);
+                self.rearm(id, look);
+                super::upkeep::start(self);
+                return Ok(id);
+            }
+            drop(shard);
+            place = self.make_place();
+            if !place {
+                return Err(Error::new(ErrorKind::TooManyHosts, Phase::Acquire).with_target(target));
+            }
         }
-        if let Some(id) = shard.id(target) {
-            return Ok(id);
-        }
-        let number = self.origins.fetch_add(1, Ordering::Relaxed);
-        let id = OriginId(number << SHARD_BITS | index as u64);
-        let now = self.clock().now_coarse();
-        let machine = Machine::new(self.limits(), self.hasher.hash_one(id));
-        let mut host = Host::new(id, target.clone().into_owned(), machine, now);
+    }
+
+    fn new_host(&self, hash: Hash, target: &Target<'_>) -> (Box<Host>, Option<Moment>) {
+        let (id, now, config) = (
+            self.directory.next_id(hash),
+            self.clock().now_coarse(),
+            self.config(),
+        );
+        let machine = Machine::new(limits(&config), self.directory.seed(id));
+        let mut host = Box::new(Host::new(id, target.clone().into_owned(), machine, now));
         if let Some(ip) = target.ip() {
             host.machine.resolved(now, &[ip]);
             host.fresh_until = Moment::FAR;
         }
-        let look = host.arm_at(now + self.config.idle_timeout);
-        shard.insert(host);
+        // Whoever pauses or resumes sets the flag and then visits every shard.
+        host.machine.set_paused(now, self.paused.load(Ordering::Acquire));
+        let look = host.arm_at(now + config.idle_timeout);
+        (host, look)
+    }
+
+    /// Sees to it that one more host may be known: the one that was least recently used goes, unless it is in use. False if all are.
+    fn make_place(self: &Arc<Self>) -> bool {
+        let most = self.config().max_hosts as usize;
+        let mut tries = self.roll.lock().len();
+        loop {
+            let mut roll = self.roll.lock();
+            if roll.len() < most {
+                return true;
+            }
+            let (Some((used, origin)), true) = (roll.pop(), tries > 0) else {
+                return false;
+            };
+            drop(roll);
+            tries -= 1;
+            if let Some(used) = self.dismiss(origin, used) {
+                self.roll.lock().enter(used, origin);
+            }
+        }
+    }
+
+    /// Lets hosts go until there are no more than may be.
+    pub(super) fn trim_hosts(self: &Arc<Self>) {
+        let most = self.config().max_hosts as usize;
+        while self.roll.lock().len() > most && self.make_place() {}
+    }
+
+    /// Forgets a host, with its idle connections, unless it was used after that moment or is in use. Answers when it was used then.
+    fn dismiss(self: &Arc<Self>, origin: OriginId, used: Moment) -> Option<Moment> {
+        let now = self.clock().now_coarse();
+        let mut shard = self.directory.shard_of(origin).lock();
+        let host = shard.by_id(origin)?;
+        if host.last_asked > used || host.is_busy() {
+            host.enrolled = host.last_asked.max(used);
+            if host.is_busy() {
+                host.enrolled = now.max(host.enrolled);
+            }
+            return Some(host.enrolled);
+        }
+        host.machine.evict_all(now, CloseReason::Evicted);
+        let todo = host.drain(now);
+        shard.forget(origin);
         drop(shard);
-        self.rearm(id, look);
-        super::upkeep::start(self);
-        Ok(id)
+        self.settle(origin, todo);
+        None
     }
 
     /// Has the wheel look at a host at that time, if at any.
     pub(super) fn rearm(&self, origin: OriginId, at: Option<Moment>) {
         if let Some(at) = at {
             self.wheel.lock().arm(origin, at);
-            self.rearmed.notify_one();
+            self.bell.call.notify_one();
         }
     }
 
-    fn limits(&self) -> Limits {
-        let config = &self.config;
-        Limits {
-            max_per_host: config.max_per_host,
-            max_idle_per_host: config.max_idle_per_host,
-            max_waiters: config.max_waiters,
-            idle_timeout: config.idle_timeout,
-            max_lifetime: config.max_lifetime,
-            jitter: config.lifetime_jitter,
-            h2_max_streams: config.h2_max_streams,
-            growth: config.h2_growth,
-            selection: config.selection,
-            ..Limits::default()
+    /// Asks a host that is known for a connection, and stands in line if it has none. Under its lock.
+    fn ask_host(
+        self: &Arc<Self>,
+        host: &mut Host,
+        now: Moment,
+        want: Want,
+        site: Site,
+    ) -> Result<Option<Asked>, Error> {
+        host.last_asked = now;
+        match host.machine.acquire(now, want) {
+            Acquire::Lease(lease) => Ok(self.lend(host, now, lease, site).map(Asked::Ready)),
+            Acquire::Wait(ticket) => {
+                let listener = host.stand(ticket);
+                host.home = self.rt.here();
+                let place = Place::new(Arc::clone(self), host.id, ticket, listener, site);
+                Ok(Some(Asked::Line(place)))
+            }
+            Acquire::Blocked { until } => Err(host.blocked(now, until)),
+            Acquire::Full => {
+                Err(Error::new(ErrorKind::TooManyWaiters, Phase::Acquire).with_target(&host.target))
+            }
+            Acquire::Closed => Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(&host.target)),
         }
+    }
+
+    /// Asks the host of this canonical text, if it is known, for a connection. One lock, and nothing else where one is ready.
+    ///
+    /// None if the host is not known, or its connection died at this very moment: ask by target then.
+    ///
+    /// # Errors
+    /// Closed, too many waiters, or every address blocked.
+    pub(super) fn ask_known(
+        self: &Arc<Self>,
+        hash: Hash,
+        text: &str,
+        want: Want,
+        site: Site,
+    ) -> Option<Result<Asked, Error>> {
+        let now = self.clock().now_coarse();
+        let (asked, origin, look, todo) = {
+            let mut shard = self.directory.shard(hash).lock();
+            let host = shard.named(hash, text)?;
+            let asked = self.ask_host(host, now, want, site);
+            let look = match asked {
+                Ok(Some(Asked::Line(_))) => host.arm(now),
+                _ => None,
+            };
+            (asked, host.id, look, self.finish(host, now))
+        };
+        if let Some(todo) = todo {
+            self.settle(origin, todo);
+        }
+        self.rearm(origin, look);
+        asked.transpose()
     }
 
     /// Asks for a connection, and stands in line if there is none.
     ///
     /// # Errors
-    /// Closed, too many waiters, or every address blocked.
-    pub(super) fn ask(self: &Arc<Self>, target: &Target<'_>, want: Want) -> Result<Asked, Error> {
-        let origin = self.origin(target)?;
-        let mut look = None;
-        let asked = self.with_host(origin, |host, now| {
-            host.last_asked = now;
-            let error = |kind| Error::new(kind, Phase::Acquire).with_target(target);
-            match host.machine.acquire(now, want) {
-                Acquire::Lease(lease) => Ok(self.lend(host, lease).map(Asked::Ready)),
-                Acquire::Wait(ticket) => {
-                    let listener = host.stand(ticket);
-                    host.home = self.rt.here();
-                    look = host.arm(now);
-                    Ok(Some(Asked::Line(Place::new(
-                        Arc::clone(self),
-                        origin,
-                        ticket,
-                        listener,
-                    ))))
-                }
-                Acquire::Blocked { until } => Err(host.blocked(now, until)),
-                Acquire::Full => Err(error(ErrorKind::TooManyWaiters)),
-                Acquire::Closed => Err(error(ErrorKind::Closed)),
+    /// Closed, too many hosts or waiters, or every address blocked.
+    pub(super) fn ask(self: &Arc<Self>, target: &Target<'_>, want: Want, site: Site) -> Result<Asked, Error> {
+        let hash = self.directory.hash(target.as_str());
+        loop {
+            self.origin(target)?;
+            // None: the host was forgotten, or its connection died, between two locks.
+            if let Some(asked) = self.ask_known(hash, target.as_str(), want, site) {
+                return asked;
             }
-        });
-        self.rearm(origin, look);
-        match asked {
-            Some(Ok(Some(asked))) => Ok(asked),
-            Some(Err(error)) => Err(error),
-            // The host was forgotten, or its connection died, between two locks: ask anew.
-            None | Some(Ok(None)) => self.ask(target, want),
         }
     }
 
     /// A connection that is idle now, without waiting or dialling.
-    pub(super) fn try_ask(self: &Arc<Self>, target: &Target<'_>, want: Want) -> Option<HotConn> {
-        self.with_target(target, |host, now| {
-            let lease = host.machine.try_acquire(now, want)?;
-            self.lend(host, lease)
-        })?
+    pub(super) fn try_ask(
+        self: &Arc<Self>,
+        hash: Hash,
+        text: &str,
+        want: Want,
+        site: Site,
+    ) -> Option<HotConn> {
+        let now = self.clock().now_coarse();
+        let (conn, origin, todo) = {
+            let mut shard = self.directory.shard(hash).lock();
+            let host = shard.named(hash, text)?;
+            host.last_asked = now;
+            let lease = host.machine.try_acquire(now, want);
+            let conn = lease.and_then(|lease| self.lend(host, now, lease, site));
+            (conn, host.id, self.finish(host, now))
+        };
+        if let Some(todo) = todo {
+            self.settle(origin, todo);
+        }
+        conn
     }
 
     /// The connection of a granted ticket.
-    pub(super) fn redeem(self: &Arc<Self>, origin: OriginId, ticket: Ticket) -> Option<HotConn> {
-        self.with_host(origin, |host, _| {
+    pub(super) fn redeem(self: &Arc<Self>, origin: OriginId, ticket: Ticket, site: Site) -> Option<HotConn> {
+        self.with_host(origin, |host, now| {
             let lease = host.machine.take(ticket)?;
-            self.lend(host, lease)
+            self.lend(host, now, lease, site)
         })?
     }
 
-    fn lend(self: &Arc<Self>, host: &mut Host, lease: Lease) -> Option<HotConn> {
-        let Some((wire, info)) = host.lend(lease) else {
+    fn lend(self: &Arc<Self>, host: &mut Host, now: Moment, lease: Lease, site: Site) -> Option<HotConn> {
+        let Some(lent) = host.lend(self, now, lease, site) else {
             // It ended between the grant and now. Were it alive, the machine and the list of streams would disagree.
             let alive = host.machine.is_live(lease.conn);
             debug_assert!(!alive, "{:?} was lent and has no stream", lease.conn);
-            let now = self.clock().now_coarse();
             host.machine
                 .release(now, lease.conn, Fate::Close(CloseReason::Failed));
             return None;
         };
-        host.counters.gets += 1;
-        host.counters.hits += u64::from(lease.hit);
-        Some(HotConn::new(Arc::clone(self), host.id, lease, wire, info))
+        Some(HotConn::new(lent))
     }
 
     /// Takes a lease back.
-    pub(super) fn give_back(
-        self: &Arc<Self>,
-        origin: OriginId,
-        conn: ConnId,
-        wire: Wire,
-        fate: Fate,
-    ) -> Returned {
-        let gone = Returned::Closed(CloseReason::PoolClosed);
-        let mut stray = None;
+    pub(super) fn give_back(self: &Arc<Self>, mut lent: Box<Lent>) -> Returned {
+        let fate = lent.fate(); // a look, if one is due, before any lock
+        let (origin, conn) = (lent.origin, lent.conn);
         let now = self.clock().now_coarse();
-        let (returned, todo) = {
-            let mut shard = self.shard(origin).lock();
+        let (returned, stray, rung, todo) = {
+            let mut shard = self.directory.shard_of(origin).lock();
             match shard.by_id(origin) {
-                None => {
-                    stray = Some(wire);
-                    (gone, None)
-                }
+                None => (Returned::Closed(CloseReason::PoolClosed), Some(lent), false, None),
                 Some(host) => {
-                    stray = stray.or(host.take_back(conn, wire));
+                    let (stray, rung) = match host.take_back(lent) {
+                        TakenBack::Stray(lent) => (Some(lent), false),
+                        TakenBack::Home { rung } => (None, rung),
+                    };
                     let returned = host.machine.release(now, conn, fate);
-                    let todo = self.finish(host, now);
-                    (returned, todo)
+                    (returned, stray, rung, self.finish(host, now))
                 }
             }
         };
         drop(stray);
+        if rung {
+            self.bell.ring((origin, conn));
+        }
         if let Some(todo) = todo {
             self.settle(origin, todo);
         }
@@ -325,9 +414,39 @@ impl Inner {
 
     /// Forgets a host that has nothing alive and that nobody asked for lately.
     pub(super) fn forget(&self, origin: OriginId) {
-        let mut shard = self.shard(origin).lock();
-        if shard.by_id(origin).is_some_and(|host| host.machine.is_vacant()) {
-            shard.forget(origin);
-        }
+        let mut shard = self.directory.shard_of(origin).lock();
+        let used = shard
+            .by_id(origin)
+            .filter(|host| host.machine.is_vacant())
+            .map(|host| host.enrolled);
+        let Some(used) = used else { return };
+        shard.forget(origin);
+        drop(shard);
+        self.roll.lock().strike(used, origin);
+    }
+}
+
+/// The limits of one host.
+pub(super) fn limits(config: &PoolConfig) -> Limits {
+    Limits {
+        max_per_host: config.max_per_host,
+        max_idle_per_host: config.max_idle_per_host,
+        max_waiters: config.max_waiters,
+        idle_timeout: config.idle_timeout,
+        max_lifetime: config.max_lifetime,
+        jitter: config.lifetime_jitter,
+        h2_max_streams: config.h2_max_streams,
+        growth: config.h2_growth,
+        selection: config.selection,
+        ..Limits::default()
+    }
+}
+
+/// The limits of all hosts together.
+pub(super) fn ledger_limits(config: &PoolConfig) -> LedgerLimits {
+    LedgerLimits {
+        max_connections: config.max_connections,
+        max_per_ip: config.max_per_ip,
+        max_dials: config.max_dials,
     }
 }

@@ -4,30 +4,45 @@
 //!
 //! | lock | guards | never under it |
 //! |---|---|---|
-//! | a shard's (`Inner::shards`) | the hosts of that shard: machine, live connections, senders to those who wait | another shard's lock or the desk's, a wake-up, dropping a connection, I/O |
+//! | a shard's (`directory`) | the hosts of that shard: machine, live connections, senders to those who wait | another shard's lock or the desk's, a wake-up, dropping a connection, I/O |
 //! | the desk's (`Inner::desk`) | the Ledger of permits over all hosts, the penalties of addresses | a shard's lock, a wake-up, I/O |
-//! | the work's (`Inner::work`) | what is to be done, and whether somebody is at it | any other lock, doing it |
+//! | the work's (`settle`) | what is to be done, and whether somebody is at it | any other lock, doing it |
 //! | the wheel's (`Inner::wheel`) | when to look at which host again | any other lock |
+//! | the roll's (`roll`) | which hosts there are, by their last known use | any other lock |
+//! | the bell's (`alarm`) | which resting connections to look at | any other lock; taken under a shard's |
+//! | the settings' (`Inner::settings`) | the settings in force | anything but copying them |
+//! | an abort's (`live`) | who waits for a leased connection's bytes | a wake-up, any other lock |
 //!
-//! No operation holds two of them, but for the two that look at everything at once: `stats` and `assert_invariants` lock all shards in
-//! index order, then the desk. What a machine wants done is collected under its lock ([`Todo`](host::Todo)) and done after it is released
-//! (`settle`).
+//! No operation holds two of them, but for the bell's, and but for the two that look at everything at once: `stats` and `assert_invariants`
+//! lock all shards in index order, then the desk. What a machine wants done is collected under its lock ([`Todo`](host::Todo)) and done after
+//! it is released (`settle`).
 
+mod alarm;
 mod connections;
+mod control;
 mod dialling;
+mod directory;
+mod get;
 mod host;
 mod hotconn;
 mod inner;
+mod leaks;
+mod lent;
+mod live;
+mod name;
 mod order;
 mod place;
+mod roll;
 mod settle;
 mod stats;
 mod upkeep;
 mod warm;
 
 pub use connections::{CloseReport, ConnectionManager};
-pub use hotconn::HotConn;
+pub use get::Get;
+pub use hotconn::{Detached, HotConn};
 pub(crate) use inner::Inner;
+pub use name::{Endpoint, IntoTarget};
 pub(crate) use order::Order;
 pub use stats::{Counters, HostStats, IpStats, Stats};
 pub use warm::{Warm, WarmReport};

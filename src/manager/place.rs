@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::HotConn;
 use super::host::Answer;
 use super::inner::Inner;
+use super::lent::Site;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::machine::{OriginId, Ticket};
 
@@ -19,6 +20,7 @@ pub(super) struct Place {
     origin: OriginId,
     ticket: Option<Ticket>,
     listener: oneshot::Receiver<Answer>,
+    site: Site,
 }
 
 impl Place {
@@ -27,12 +29,14 @@ impl Place {
         origin: OriginId,
         ticket: Ticket,
         listener: oneshot::Receiver<Answer>,
+        site: Site,
     ) -> Self {
         Place {
             inner,
             origin,
             ticket: Some(ticket),
             listener,
+            site,
         }
     }
 
@@ -52,7 +56,7 @@ impl Place {
     /// The connection that was granted; none if it died in the meantime.
     pub(super) fn take(mut self) -> Option<HotConn> {
         let ticket = self.ticket.take()?;
-        self.inner.redeem(self.origin, ticket)
+        self.inner.redeem(self.origin, ticket, self.site)
     }
 }
 

@@ -6,14 +6,15 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::dialling::{self, DialJob};
-use super::host::{Live, Todo};
+use super::host::Todo;
 use super::inner::{Desk, Inner};
+use super::live::Live;
 use crate::clock::Moment;
 use crate::event::CloseReason;
 use crate::machine::{AllBlocked, Ask, DialId, Evicted, OriginId, Screen, Step, Victim};
+use crate::sync::Ordering;
 
 /// Work that waits for whoever is at it.
 #[derive(Default)]
@@ -180,7 +181,7 @@ impl Inner {
     fn evict(self: &Arc<Self>, victim: Victim) {
         let now = self.clock().now_coarse();
         let (answer, todo) = {
-            let mut shard = self.shard(victim.origin).lock();
+            let mut shard = self.directory.shard_of(victim.origin).lock();
             match shard.by_id(victim.origin) {
                 None => (Evicted::None, None),
                 Some(host) => (

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::host::Shard;
+use super::directory::Shard;
 use super::inner::Inner;
 use crate::error::Phase;
 use crate::event::CloseReason;
+use crate::sync::Mutex;
 
 /// Counts that only grow.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -17,8 +19,18 @@ pub struct Counters {
     pub gets: u64,
     /// Of these, served by a connection that had been dialled before: a dial serves one miss, whatever it serves after that is a hit.
     pub hits: u64,
+    /// Callers that stood in line, whatever came of it.
+    pub waits: u64,
+    /// How long they stood there, in all.
+    pub wait_time: Duration,
     /// Callers whose time ran out.
     pub timeouts: u64,
+    /// Leases that were out for longer than `leak_timeout`, unless their holder had said that it takes long.
+    pub leaked: u64,
+    /// Of these, the ones that came home after all.
+    pub recovered: u64,
+    /// Dials that began.
+    pub dials: u64,
     /// Connections that came to be.
     pub opened: u64,
     failures: [u64; Phase::ALL.len()],
@@ -69,14 +81,24 @@ impl Counters {
         let Counters {
             gets,
             hits,
+            waits,
+            wait_time,
             timeouts,
+            leaked,
+            recovered,
+            dials,
             opened,
             failures,
             closes,
         } = other;
         self.gets += gets;
         self.hits += hits;
+        self.waits += waits;
+        self.wait_time += *wait_time;
         self.timeouts += timeouts;
+        self.leaked += leaked;
+        self.recovered += recovered;
+        self.dials += dials;
         self.opened += opened;
         self.failures
             .iter_mut()
@@ -93,10 +115,13 @@ impl Counters {
 impl fmt::Debug for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Counters");
-        out.field("gets", &self.gets)
-            .field("hits", &self.hits)
+        out.field("gets", &self.gets).field("hits", &self.hits);
+        out.field("waits", &self.waits)
+            .field("wait_time", &self.wait_time)
             .field("timeouts", &self.timeouts);
-        out.field("opened", &self.opened);
+        out.field("leaked", &self.leaked)
+            .field("recovered", &self.recovered);
+        out.field("dials", &self.dials).field("opened", &self.opened);
         let failures: Vec<_> = self.failures_by_phase().collect();
         let closes: Vec<_> = self.closes_by_reason().collect();
         out.field("failures", &failures).field("closes", &closes).finish()
@@ -165,7 +190,7 @@ pub struct IpStats {
 
 impl Inner {
     pub(super) fn stats(self: &Arc<Self>) -> Stats {
-        let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();
+        let shards: Vec<_> = self.directory.shards().map(Mutex::lock).collect();
         let mut stats = Stats::default();
         for shard in &shards {
             stats.counters.add(&shard.forgotten);
@@ -184,12 +209,12 @@ impl Inner {
                 .map(|host| host.machine.connections().count())
                 .sum::<usize>()
         };
-        self.shards.iter().map(|shard| of_shard(&shard.lock())).sum()
+        self.directory.shards().map(|shard| of_shard(&shard.lock())).sum()
     }
 
     /// Panics if any of the books disagree; for tests.
     pub(super) fn assert_invariants(&self) {
-        let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();
+        let shards: Vec<_> = self.directory.shards().map(Mutex::lock).collect();
         for host in shards.iter().flat_map(|shard| shard.hosts()) {
             host.machine.assert_invariants();
             let live = host.machine.connections().count() as u64;

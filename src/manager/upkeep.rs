@@ -1,13 +1,14 @@
 //! The sweep that closes what is due, when it is due, and forgets hosts that have nothing left.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::host::Host;
 use super::inner::Inner;
+use super::leaks::Leak;
 use crate::clock::{Moment, before};
-use crate::machine::{OriginId, PenaltyTerms};
+use crate::machine::{ConnId, OriginId, PenaltyTerms};
+use crate::sync::Ordering;
 
 /// Starts the sweeper, once for each pool, at its first host: from then on there may be something to sweep.
 pub(super) fn start(inner: &Arc<Inner>) {
@@ -30,25 +31,59 @@ impl Drop for Sweeper {
 }
 
 impl Sweeper {
-    /// Sweeps, then sleeps until the wheel's next deadline or until that changes. Holds the pool only while it sweeps.
+    /// Looks at what rang and sweeps, then sleeps until the wheel's next deadline or until it is called. Holds the pool only while it works.
     async fn run(&self) {
         while let Some(inner) = self.0.upgrade() {
+            inner.inspect_rung();
             inner.sweep();
             let next = inner.wheel.lock().next();
-            let rearmed = Arc::clone(&inner.rearmed);
-            let clock = Arc::clone(&inner.dialler.clock);
+            let bell = Arc::clone(&inner.bell);
+            let clock = Arc::clone(&inner.clock);
             drop(inner);
             match next {
                 Some(at) => {
-                    before(&*clock, at, rearmed.notified()).await;
+                    before(&*clock, at, bell.call.notified()).await;
                 }
-                None => rearmed.notified().await,
+                None => bell.call.notified().await,
             }
         }
     }
 }
 
 impl Inner {
+    /// Looks at every idle connection whose alarm rang.
+    fn inspect_rung(self: &Arc<Self>) {
+        for (origin, conn) in self.bell.take() {
+            self.inspect(origin, conn);
+        }
+    }
+
+    /// Takes an idle connection out, looks at it outside the lock, and puts it back or closes it.
+    fn inspect(self: &Arc<Self>, origin: OriginId, conn: ConnId) {
+        let taken = self.with_host(origin, |host, _| {
+            let single = host.single_mut(conn)?;
+            // In use: whoever has it looks when it comes home. Not rung: somebody has looked since.
+            if !single.lent.as_ref().is_some_and(|lent| lent.is_in_doubt()) || !host.machine.inspect(conn) {
+                return None;
+            }
+            host.single_mut(conn)?.lent.take()
+        });
+        let Some(mut lent) = taken.flatten() else { return };
+        let verdict = lent.look();
+        let back = self.with_host(origin, |host, now| {
+            let Some(single) = host.single_mut(conn) else {
+                return Some(lent);
+            };
+            single.lent = Some(lent);
+            host.machine.inspected(now, conn, verdict);
+            None
+        });
+        // It was closed meanwhile.
+        if let Some(lent) = back.flatten() {
+            lent.wire.end();
+        }
+    }
+
     /// Closes everything that is due. Answers how many connections that were.
     pub(super) fn sweep(self: &Arc<Self>) -> usize {
         let mut closed = 0;
@@ -61,47 +96,61 @@ impl Inner {
     }
 
     fn sweep_host(self: &Arc<Self>, origin: OriginId) -> usize {
+        let config = self.config();
+        let idle_timeout = config.idle_timeout;
         let swept = self.with_host(origin, |host, now| {
             if now < host.armed {
-                return Swept {
-                    closed: 0,
-                    next: None,
-                    empty: false,
-                }; // a stale entry: the host is looked at later
+                return Swept::default(); // a stale entry: the host is looked at later
             }
             host.armed = Moment::FAR;
             let closed = host.machine.handle_timeout(now) as usize;
+            let (leaks, look) = host.leaks(now, config.leak_timeout);
             let next = host.arm(now);
-            let forget_at = host.last_asked + self.linger(host);
+            let next = look.and_then(|look| host.arm_at(look)).or(next);
+            let forget_at = host.last_asked + linger(host, idle_timeout);
             let vacant = host.machine.is_vacant() && next.is_none();
             let empty = vacant && now >= forget_at;
             let next = match next {
-                None if !empty => host.arm_at(forget_at.max(now + self.config.idle_timeout)),
+                None if !empty => host.arm_at(forget_at.max(now + idle_timeout)),
                 next => next,
             };
-            Swept { closed, next, empty }
+            Swept {
+                closed,
+                leaks,
+                next,
+                empty,
+            }
         });
-        let Some(Swept { closed, next, empty }) = swept else {
+        let Some(Swept {
+            closed,
+            leaks,
+            next,
+            empty,
+        }) = swept
+        else {
             return 0;
         };
+        leaks.iter().for_each(Leak::report);
         self.rearm(origin, next);
         if empty {
             self.forget(origin);
         }
         closed
     }
+}
 
-    /// For how long a host that nobody asks for is remembered: longer where there are failures to remember.
-    fn linger(&self, host: &Host) -> Duration {
-        match host.machine.penalties().is_empty() {
-            true => self.config.idle_timeout,
-            false => self.config.idle_timeout.max(PenaltyTerms::default().max),
-        }
+/// For how long a host that nobody asks for is remembered: longer where there are failures to remember.
+fn linger(host: &Host, idle_timeout: Duration) -> Duration {
+    match host.machine.penalties().is_empty() {
+        true => idle_timeout,
+        false => idle_timeout.max(PenaltyTerms::default().max),
     }
 }
 
+#[derive(Default)]
 struct Swept {
     closed: usize,
+    leaks: Vec<Leak>,
     next: Option<Moment>,
     empty: bool,
 }

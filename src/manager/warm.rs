@@ -44,8 +44,14 @@ impl Inner {
         order: Order,
         warm: Warm,
     ) -> Result<WarmReport, Error> {
-        let deadline = self.clock().now() + order.timeout.unwrap_or(self.config.acquire_timeout);
+        let deadline = self.clock().now() + order.timeout.unwrap_or(self.config().acquire_timeout);
         let origin = self.origin(target)?;
+        // One at a time for each host: the next finds what the one before has opened.
+        let turn = self.with_host(origin, |host, _| Arc::clone(&host.warming));
+        let turn = turn.unwrap_or_default();
+        let Some(_turn) = before(self.clock(), deadline, turn.lock()).await else {
+            return Err(Error::new(ErrorKind::Timeout, Phase::Acquire).with_target(target));
+        };
         self.rt
             .check(None)
             .map_err(|problem| not_spawned(problem).with_target(target))?;

@@ -82,12 +82,17 @@ impl Builder {
     /// [`ConfigError`] names the field.
     pub fn build(self) -> Result<HotConnPool, ConfigError> {
         self.config.validate()?;
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let dialler = Dialler {
             connector: Connector::new(self.tls)?,
             resolver: self.resolver.unwrap_or_else(|| Arc::new(HickoryResolver::new())),
-            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+            clock: Arc::clone(&clock),
         };
-        Ok(HotConnPool::new(Inner::new(self.config, dialler)))
+        Ok(HotConnPool::new(Inner::new(
+            self.config,
+            clock,
+            Box::new(dialler),
+        )))
     }
 }
 

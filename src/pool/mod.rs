@@ -3,14 +3,17 @@
 mod builder;
 mod options;
 
+use std::panic::Location;
 use std::sync::Arc;
 
 pub use self::builder::Builder;
 pub use self::options::GetOptions;
 use crate::error::Error;
 use crate::event::Returned;
-use crate::manager::{CloseReport, ConnectionManager, HotConn, Inner, Stats, Warm, WarmReport};
-use crate::target::Target;
+use crate::manager::{
+    CloseReport, ConnectionManager, Endpoint, Get, HotConn, Inner, IntoTarget, Stats, Warm, WarmReport,
+};
+use crate::target::TargetError;
 
 /// A pool of hot TLS connections.
 ///
@@ -46,58 +49,74 @@ impl HotConnPool {
     ///
     /// # Errors
     /// Names the target, the phase and the trouble; [`Error::kind`] tells them apart. All of it takes `acquire_timeout` at the most.
-    pub async fn get<'a, T>(&self, target: T) -> Result<HotConn, Error>
-    where
-        T: TryInto<Target<'a>>,
-        T::Error: Into<Error>,
-    {
-        self.get_with(target, GetOptions::new()).await
+    #[track_caller]
+    pub fn get<'a>(&'a self, target: impl IntoTarget<'a>) -> Get<'a> {
+        self.0.0.get(target)
     }
 
     /// As [`get`](HotConnPool::get), with options for this one call.
     ///
     /// # Errors
     /// As [`get`](HotConnPool::get).
-    pub async fn get_with<'a, T>(&self, target: T, options: GetOptions) -> Result<HotConn, Error>
-    where
-        T: TryInto<Target<'a>>,
-        T::Error: Into<Error>,
-    {
-        let target = target.try_into().map_err(Into::into)?;
-        self.0.0.get(&target, options.order).await
+    #[track_caller]
+    pub fn get_with<'a>(&'a self, target: impl IntoTarget<'a>, options: GetOptions) -> Get<'a> {
+        self.0
+            .0
+            .get_ordered(target.name(), options.order, Location::caller())
     }
 
     /// A connection to `target` that is idle now, if there is one. Never waits and never dials.
     ///
     /// # Errors
     /// The target is malformed, or the pool is closed.
-    pub fn try_get<'a, T>(&self, target: T) -> Result<Option<HotConn>, Error>
-    where
-        T: TryInto<Target<'a>>,
-        T::Error: Into<Error>,
-    {
-        let target = target.try_into().map_err(Into::into)?;
-        self.0.0.try_get(&target, GetOptions::new().order)
+    #[track_caller]
+    pub fn try_get<'a>(&self, target: impl IntoTarget<'a>) -> Result<Option<HotConn>, Error> {
+        self.try_get_with(target, GetOptions::new())
+    }
+
+    /// As [`try_get`](HotConnPool::try_get), with options for this one call.
+    ///
+    /// # Errors
+    /// As [`try_get`](HotConnPool::try_get).
+    #[track_caller]
+    pub fn try_get_with<'a>(
+        &self,
+        target: impl IntoTarget<'a>,
+        options: GetOptions,
+    ) -> Result<Option<HotConn>, Error> {
+        self.0
+            .0
+            .try_get(&target.name(), options.order, Location::caller())
+    }
+
+    /// Prepares a target that will be asked for again and again.
+    ///
+    /// # Errors
+    /// The target is malformed.
+    pub fn endpoint<'a>(&self, target: impl IntoTarget<'a>) -> Result<Endpoint, TargetError> {
+        self.0.0.endpoint(&target.name())
     }
 
     /// Gives a connection back to the pool that lent it, and says what became of it. Dropping it does the same.
     pub fn put(&self, conn: HotConn) -> Returned {
-        conn.give_back()
+        self.0.0.put(conn)
     }
 
-    /// Opens connections to `target` before anybody asks for them, and waits for them.
+    /// Opens connections to `target` before anybody asks for them, and waits for them. Callers that warm the same target at the same time take
+    /// turns: together they open what the one that asked for most asked for.
     ///
     /// Cancel safe: dials under way go on.
     ///
     /// # Errors
     /// The target is malformed, its name has no address, or the pool is closed. Dials that failed are in the report.
-    pub async fn warm<'a, T>(&self, target: T, warm: Warm, options: GetOptions) -> Result<WarmReport, Error>
-    where
-        T: TryInto<Target<'a>>,
-        T::Error: Into<Error>,
-    {
-        let target = target.try_into().map_err(Into::into)?;
-        self.0.0.warm(&target, options.order, warm).await
+    pub async fn warm<'a>(
+        &self,
+        target: impl IntoTarget<'a>,
+        warm: Warm,
+        options: GetOptions,
+    ) -> Result<WarmReport, Error> {
+        let name = target.name();
+        self.0.0.warm(&name.target()?, options.order, warm).await
     }
 
     /// The connections, by host and by IP.

@@ -1,0 +1,97 @@
+//! What tells that something happened on a connection that rests.
+//!
+//! Each HTTP/1.1 connection has one alarm: the waker it is polled with when it parks. A rung alarm means *look*, not *dead*: TLS tickets and
+//! key updates ring it, too. It marks the connection and puts its name on the list of those to look at; whoever is handed the connection before
+//! that happened looks itself.
+
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Wake, Waker};
+
+use tokio::sync::Notify;
+
+use crate::machine::{ConnId, OriginId};
+use crate::sync::{AtomicBool, Mutex, Ordering};
+
+/// Connections whose alarm rang, and who looks at them.
+#[derive(Default)]
+pub(super) struct Bell {
+    rung: Mutex<Vec<(OriginId, ConnId)>>,
+    /// Told when there is something to do for the pool's upkeep.
+    pub(super) call: Notify,
+}
+
+impl Bell {
+    /// The connections to look at. Their names are off the list then.
+    pub(super) fn take(&self) -> Vec<(OriginId, ConnId)> {
+        std::mem::take(&mut self.rung.lock())
+    }
+
+    /// Has a connection looked at. Wakes the upkeep: not to be called under a lock.
+    pub(super) fn ring(&self, name: (OriginId, ConnId)) {
+        self.rung.lock().push(name);
+        self.call.notify_one();
+    }
+}
+
+/// The alarm of one connection.
+struct Mark {
+    rung: AtomicBool,
+    /// Whose alarm it is, from when that is known.
+    name: OnceLock<(OriginId, ConnId)>,
+    bell: Arc<Bell>,
+}
+
+impl Wake for Mark {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Only the first: its name is on the list then, or on its way there.
+        if !self.rung.swap(true, Ordering::AcqRel)
+            && let Some(&name) = self.name.get()
+        {
+            self.bell.ring(name);
+        }
+    }
+}
+
+/// The alarm of one connection, ready to be set.
+pub(super) struct Alarm {
+    mark: Arc<Mark>,
+    waker: Waker,
+}
+
+impl Alarm {
+    pub(super) fn new(bell: &Arc<Bell>) -> Self {
+        let mark = Arc::new(Mark {
+            rung: AtomicBool::new(false),
+            name: OnceLock::new(),
+            bell: Arc::clone(bell),
+        });
+        Alarm {
+            waker: Waker::from(Arc::clone(&mark)),
+            mark,
+        }
+    }
+
+    /// Says whose alarm it is. If it rang before, nobody has heard.
+    pub(super) fn name(&self, origin: OriginId, conn: ConnId) {
+        _ = self.mark.name.set((origin, conn)); // named once
+    }
+
+    /// Whether it rang since it was last set.
+    ///
+    /// Whoever is told of a ring passes a connection over that is in use. So this is asked again when one comes to rest, under the same
+    /// lock: a ring before that shows here, one after that finds it at rest.
+    pub(super) fn is_rung(&self) -> bool {
+        self.mark.rung.load(Ordering::Acquire)
+    }
+
+    /// Looks, with the alarm set anew: what happens from now on rings it.
+    pub(super) fn set<T>(&self, look: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        // Before the look: what happens during it must not be lost.
+        self.mark.rung.store(false, Ordering::Release);
+        look(&mut Context::from_waker(&self.waker))
+    }
+}

@@ -1,0 +1,164 @@
+//! Ruling a pool while it runs: other settings, connections that have to go, a pause.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::ConnectionManager;
+use super::host::Host;
+use super::inner::{Inner, ledger_limits, limits};
+use super::live::Rest;
+use super::name::IntoTarget;
+use crate::clock::Moment;
+use crate::config::PoolConfig;
+use crate::conn::ConnInfo;
+use crate::error::{ConfigError, Error};
+use crate::event::CloseReason;
+use crate::machine::OriginId;
+use crate::sync::Ordering;
+
+impl ConnectionManager {
+    /// Puts other settings in force, at once and for all hosts: where a cap grew, those who wait are dialled for; where it shrank, idle
+    /// connections close, the longest idle first, and leased ones when they come home. A connection's lifetime stays what it was at birth,
+    /// and a `get` under way keeps its deadline.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the field; nothing has changed then.
+    pub fn update_config(&self, config: PoolConfig) -> Result<(), ConfigError> {
+        config.validate()?;
+        let inner = self.inner();
+        let (of_host, of_all) = (limits(&config), ledger_limits(&config));
+        inner.set_config(config);
+        inner.desk.lock().ledger.set_limits(of_all);
+        inner.each_host(|host, now| host.machine.set_limits(now, of_host.clone()));
+        inner.rearm_all();
+        inner.pump(); // there may be room now for those who wait at the desk, or too little for what is idle
+        inner.trim_hosts();
+        Ok(())
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> Arc<PoolConfig> {
+        self.inner().config()
+    }
+
+    /// Closes the connections to one host: idle ones now, leased ones when they come home. Answers how many there were. Dials under way go on.
+    ///
+    /// # Errors
+    /// The target is malformed.
+    pub fn evict_host<'a>(&self, target: impl IntoTarget<'a>) -> Result<usize, Error> {
+        let name = target.name();
+        let inner = self.inner();
+        let gone = inner.with_target(&name.target()?, |host, now| host.evict(now, |_| true));
+        Ok(gone.unwrap_or(0))
+    }
+
+    /// As [`evict_host`](Self::evict_host), for one remote address and all hosts.
+    pub fn evict_ip(&self, ip: IpAddr) -> usize {
+        let ip = ip.to_canonical();
+        self.evict(|info| info.remote.ip() == ip)
+    }
+
+    /// Keeps the connections that pass and closes the others: idle ones now, leased ones when they come home. Answers how many those are.
+    pub fn retain(&self, mut keep: impl FnMut(&ConnInfo) -> bool) -> usize {
+        self.evict(|info| !keep(info))
+    }
+
+    /// As [`evict_host`](Self::evict_host), and forgets the host with all that was learned of it, unless somebody uses or awaits a connection to it.
+    ///
+    /// # Errors
+    /// The target is malformed.
+    pub fn remove<'a>(&self, target: impl IntoTarget<'a>) -> Result<usize, Error> {
+        let name = target.name();
+        let inner = self.inner();
+        let gone = inner.with_target(&name.target()?, |host, now| (host.id, host.evict(now, |_| true)));
+        Ok(gone.map_or(0, |(origin, gone)| {
+            inner.forget(origin);
+            gone
+        }))
+    }
+
+    /// Hands nothing out and dials nothing from now on: whoever asks waits, up to its timeout. What comes home rests.
+    pub fn pause(&self) {
+        self.set_paused(true);
+    }
+
+    /// Goes on after a [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.set_paused(false);
+    }
+
+    fn set_paused(&self, paused: bool) {
+        let inner = self.inner();
+        // First the flag, which new hosts begin with, then those that are there.
+        inner.paused.store(paused, Ordering::Release);
+        inner.each_host(|host, now| host.machine.set_paused(now, paused));
+    }
+
+    fn evict(&self, mut goes: impl FnMut(&ConnInfo) -> bool) -> usize {
+        self.inner()
+            .each_host(|host, now| host.evict(now, &mut goes))
+            .into_iter()
+            .sum()
+    }
+}
+
+impl Host {
+    /// Closes what goes: idle connections now, leased ones when they come home. Answers how many those are.
+    fn evict(&mut self, now: Moment, mut goes: impl FnMut(&ConnInfo) -> bool) -> usize {
+        let mut gone = 0;
+        let going: Vec<bool> = self
+            .infos()
+            .map(|info| info.is_some_and(|info| goes(info)))
+            .collect();
+        self.machine.retain(now, CloseReason::Removed, |conn| {
+            let goes = conn.retired.is_none() && going.get(conn.conn.slot()).is_some_and(|&goes| goes);
+            gone += usize::from(goes);
+            !goes
+        });
+        gone
+    }
+}
+
+impl Inner {
+    /// One act on every host, one shard after the other, then whatever their machines want done.
+    pub(super) fn each_host<T>(self: &Arc<Self>, mut act: impl FnMut(&mut Host, Moment) -> T) -> Vec<T> {
+        let mut answers = Vec::new();
+        for shard in self.directory.shards() {
+            let mut work = Vec::new();
+            let now = self.clock().now_coarse();
+            for host in shard.lock().hosts_mut() {
+                answers.push(act(host, now));
+                if let Some(todo) = self.finish(host, now) {
+                    work.push((host.id, todo));
+                }
+            }
+            for (origin, todo) in work {
+                self.settle(origin, todo);
+            }
+        }
+        answers
+    }
+
+    /// Has the wheel look at every host anew, by the limits in force.
+    fn rearm_all(self: &Arc<Self>) {
+        let idle = self.config().idle_timeout;
+        let looks: Vec<(OriginId, Option<Moment>)> = self.each_host(|host, now| {
+            let look = host.machine.arm(now).unwrap_or(now + idle);
+            (host.id, host.arm_at(look))
+        });
+        for (origin, look) in looks {
+            self.rearm(origin, look);
+        }
+    }
+
+    /// Ends every use of what is lent.
+    pub(super) fn abort_all(self: &Arc<Self>) {
+        self.each_host(|host, _| {
+            for live in host.lives_mut() {
+                if let Rest::Single(single) = &live.rest {
+                    single.abort.abort();
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,135 @@
+//! Where the hosts are: shards, each a table under one lock.
+//!
+//! A host is found by the hash of its canonical text, keyed by a seed of the pool's own, and either that text or its id. The id carries
+//! the hash, so that what knows the id never hashes again.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::SharedSeed;
+use foldhash::quality::SeedableRandomState;
+use hashbrown::HashTable;
+
+use super::host::Host;
+use super::stats::Counters;
+use crate::machine::OriginId;
+use crate::sync::{AtomicU64, Mutex, Ordering};
+
+/// The hash of a host's canonical text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hash(u32);
+
+impl Hash {
+    /// Spread over all bits: a table takes its bucket from the low ones and a tag from the high ones, and the lowest have chosen the shard.
+    const fn spread(self) -> u64 {
+        (self.0 as u64)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .rotate_left(32)
+    }
+
+    const fn of(origin: OriginId) -> Self {
+        Hash(origin.0 as u32)
+    }
+}
+
+/// A value on cache lines of its own: what happens at one shard does not slow its neighbours.
+#[repr(align(128))]
+struct Apart<T>(T);
+
+/// Every host of a pool.
+pub(super) struct Directory {
+    shards: Box<[Apart<Mutex<Shard>>]>,
+    hasher: SeedableRandomState,
+    /// Hosts there ever were.
+    born: AtomicU64,
+}
+
+impl Directory {
+    pub(super) fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = (4 * cores).next_power_of_two();
+        // The seed comes from the operating system: who chooses host names must not be able to choose their buckets.
+        let seed = std::hash::RandomState::new().hash_one(shards);
+        let shared = SharedSeed::global_random();
+        Directory {
+            shards: (0..shards).map(|_| Apart(Mutex::new(Shard::default()))).collect(),
+            hasher: SeedableRandomState::with_seed(seed, shared),
+            born: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn hash(&self, text: &str) -> Hash {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(text.as_bytes());
+        Hash(hasher.finish() as u32)
+    }
+
+    /// A number of this pool's own for `origin`'s machine to draw from.
+    pub(super) fn seed(&self, origin: OriginId) -> u64 {
+        self.hasher.hash_one(origin)
+    }
+
+    /// The id of a host that is about to be entered. 2^32 hosts later a number comes again, for another hash.
+    pub(super) fn next_id(&self, hash: Hash) -> OriginId {
+        let number = self.born.fetch_add(1, Ordering::Relaxed);
+        OriginId(number << 32 | u64::from(hash.0))
+    }
+
+    /// The shard of the host whose text has this hash.
+    pub(super) fn shard(&self, hash: Hash) -> &Mutex<Shard> {
+        &self.shards[hash.0 as usize & (self.shards.len() - 1)].0
+    }
+
+    pub(super) fn shard_of(&self, origin: OriginId) -> &Mutex<Shard> {
+        self.shard(Hash::of(origin))
+    }
+
+    /// All shards, in the order in which whoever needs several locks them.
+    pub(super) fn shards(&self) -> impl Iterator<Item = &Mutex<Shard>> {
+        self.shards.iter().map(|shard| &shard.0)
+    }
+}
+
+/// Some of a pool's hosts.
+#[derive(Default)]
+pub(super) struct Shard {
+    table: HashTable<Box<Host>>,
+    /// What hosts that were forgotten had counted.
+    pub(super) forgotten: Counters,
+}
+
+impl Shard {
+    /// The host of this canonical text. Any other text finds nothing, so a find proves the text canonical.
+    pub(super) fn named(&mut self, hash: Hash, text: &str) -> Option<&mut Host> {
+        let found = self
+            .table
+            .find_mut(hash.spread(), |host| host.target.as_str() == text)?;
+        Some(found)
+    }
+
+    pub(super) fn by_id(&mut self, id: OriginId) -> Option<&mut Host> {
+        let found = self.table.find_mut(Hash::of(id).spread(), |host| host.id == id)?;
+        Some(found)
+    }
+
+    pub(super) fn insert(&mut self, host: Box<Host>) {
+        let hash = |host: &Box<Host>| Hash::of(host.id).spread();
+        self.table.insert_unique(hash(&host), host, hash);
+    }
+
+    /// Forgets a host that has nothing alive; its counts are kept.
+    pub(super) fn forget(&mut self, id: OriginId) {
+        let found = self.table.find_entry(Hash::of(id).spread(), |host| host.id == id);
+        if let Ok(entry) = found {
+            let (host, _) = entry.remove();
+            self.forgotten.add(&host.counters);
+        }
+    }
+
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.table.iter().map(|host| &**host)
+    }
+
+    pub(super) fn hosts_mut(&mut self) -> impl Iterator<Item = &mut Host> {
+        self.table.iter_mut().map(|host| &mut **host)
+    }
+}

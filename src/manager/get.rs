@@ -1,0 +1,184 @@
+//! Asking for a connection: at once where one is ready, else as a place in line.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::inner::{Asked, Inner};
+use super::lent::Site;
+use super::name::Name;
+use super::place::Place;
+use super::{HotConn, Order};
+use crate::clock::{Moment, before};
+use crate::dial::Boxed;
+use crate::error::{Error, ErrorKind, Phase};
+use crate::target::Target;
+
+/// A connection to come: see [`HotConnPool::get`](crate::HotConnPool::get).
+///
+/// Its first poll answers if a connection is ready, without a timer, a waiter or an allocation.
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Get<'a>(State<'a>);
+
+/// ```text
+/// New ──ready, or an error──────────────▶ Over
+///  └──nothing ready──▶ Waiting ──answer──▶ Over
+/// ```
+enum State<'a> {
+    New(Request<'a>),
+    Waiting(Boxed<'a, Result<HotConn, Error>>),
+    Over,
+}
+
+/// Who asks whom for what.
+struct Request<'a> {
+    inner: &'a Arc<Inner>,
+    name: Name<'a>,
+    order: Order,
+    site: Site,
+}
+
+impl<'a> Get<'a> {
+    pub(super) fn new(inner: &'a Arc<Inner>, name: Name<'a>, order: Order, site: Site) -> Self {
+        Get(State::New(Request {
+            inner,
+            name,
+            order,
+            site,
+        }))
+    }
+}
+
+impl Future for Get<'_> {
+    type Output = Result<HotConn, Error>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match std::mem::replace(&mut self.0, State::Over) {
+                // New => Waiting, Over: one that is ready needs nothing but itself.
+                State::New(request) => match request.at_once() {
+                    Ok(conn) => return Poll::Ready(Ok(conn)),
+                    Err(first) => self.0 = State::Waiting(Box::pin(request.wait(first))),
+                },
+                // Waiting => Waiting, Over
+                State::Waiting(mut waiting) => {
+                    let polled = waiting.as_mut().poll(cx);
+                    if polled.is_pending() {
+                        self.0 = State::Waiting(waiting);
+                    }
+                    return polled;
+                }
+                State::Over => return Poll::Pending, // as a finished async function, but without the panic
+            }
+        }
+    }
+}
+
+impl<'a> Request<'a> {
+    /// A connection that is ready; else what was answered, if anything was.
+    #[inline]
+    fn at_once(&self) -> Result<HotConn, Option<Result<Asked, Error>>> {
+        let known = self
+            .name
+            .key(self.inner)
+            .and_then(|(hash, text)| self.inner.ask_known(hash, text, self.order.want(), self.site));
+        match known {
+            Some(Ok(Asked::Ready(conn))) => match conn.alive() {
+                Ok(Some(conn)) => Ok(conn),
+                Ok(None) => Err(None),
+                Err(error) => Err(Some(Err(error))),
+            },
+            other => Err(other),
+        }
+    }
+
+    async fn wait(self, first: Option<Result<Asked, Error>>) -> Result<HotConn, Error> {
+        let target = self.name.target()?;
+        let (inner, want) = (self.inner, self.order.want());
+        let config = inner.config();
+        let limit = self.order.timeout.unwrap_or(config.acquire_timeout);
+        let until = inner.clock().now() + limit;
+        let mut first = first;
+        // Connections that died between their handshake and the first look: a peer that ends them all must not be dialled for ever.
+        let mut stillborn: Vec<Error> = Vec::new();
+        while stillborn.len() < config.dial_attempts as usize {
+            let asked = first
+                .take()
+                .unwrap_or_else(|| inner.ask(&target, want, self.site));
+            let conn = match asked {
+                Ok(Asked::Ready(conn)) => conn.alive().map_err(|error| error.with_target(&target))?,
+                Ok(Asked::Line(place)) => match inner.stand(place, until, &target).await? {
+                    Ok(conn) => conn,
+                    Err(error) => {
+                        stillborn.push(error);
+                        continue;
+                    }
+                },
+                // Blocked because of what has just happened here: that is the better answer.
+                Err(error) => return Err(stillborn.pop().unwrap_or(error).with_target(&target)),
+            };
+            if let Some(conn) = conn {
+                return Ok(conn);
+            }
+        }
+        Err(stillborn.pop().unwrap_or_else(|| reset(&target)))
+    }
+}
+
+fn reset(target: &Target<'_>) -> Error {
+    Error::new(ErrorKind::ConnectionReset, Phase::Acquire).with_target(target)
+}
+
+/// What a place in line came to: a connection, none if an older one died, an error if a new one did.
+type Served = Result<Option<HotConn>, Error>;
+
+impl Inner {
+    /// Waits in line.
+    ///
+    /// # Errors
+    /// The time is over, or the place will not be served.
+    async fn stand(
+        self: &Arc<Self>,
+        mut place: Place,
+        until: Moment,
+        target: &Target<'_>,
+    ) -> Result<Served, Error> {
+        let began = self.clock().now();
+        let granted = self.rt.inside(before(self.clock(), until, place.granted())).await;
+        let waited = self.clock().now().since(began);
+        self.with_target(target, |host, _| {
+            host.counters.waits += 1;
+            host.counters.wait_time += waited;
+        });
+        match granted {
+            Some(granted) => granted?,
+            None => return Err(self.out_of_time(target)),
+        }
+        Ok(match place.take().map(HotConn::alive) {
+            Some(served) => served.map_err(|error| error.with_target(target)),
+            None => Err(reset(target)),
+        })
+    }
+
+    fn out_of_time(self: &Arc<Self>, target: &Target<'_>) -> Error {
+        let phase = self.with_target(target, |host, _| {
+            host.counters.timeouts += 1;
+            host.phase()
+        });
+        Error::new(ErrorKind::Timeout, phase.unwrap_or(Phase::Acquire)).with_target(target)
+    }
+}
+
+impl fmt::Debug for Get<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.0 {
+            State::New(request) => return f.debug_tuple("Get").field(&request.name).finish(),
+            State::Waiting(_) => "waiting",
+            State::Over => "over",
+        };
+        f.debug_tuple("Get").field(&format_args!("{state}")).finish()
+    }
+}

@@ -1,0 +1,70 @@
+//! What moves between a host and its callers: a connection on loan, or the right to streams of one.
+
+use std::panic::Location;
+use std::sync::Arc;
+
+use http::Extensions;
+
+use super::alarm::Alarm;
+use super::inner::Inner;
+use super::live::Abort;
+use crate::conn::{ConnInfo, Wire};
+use crate::event::CloseReason;
+use crate::machine::{ConnId, Fate, OriginId};
+
+/// Where in the caller's code a lease was asked for.
+pub(super) type Site = &'static Location<'static>;
+
+/// A connection with everything that its user needs. It carries its home, so that neither lending nor giving back counts a reference.
+///
+/// There is one for each HTTP/1.1 connection, which rests in its host while nobody has it, and one for each lease of an HTTP/2 one.
+pub(super) struct Lent {
+    pub(super) home: Arc<Inner>,
+    pub(super) origin: OriginId,
+    pub(super) conn: ConnId,
+    pub(super) wire: Wire,
+    pub(super) info: Arc<ConnInfo>,
+    /// What rings when something happens while it rests; none on HTTP/2, which has a driver.
+    pub(super) alarm: Option<Alarm>,
+    pub(super) abort: Abort,
+    /// Which of its connection's leases it is.
+    pub(super) slot: usize,
+    /// Whether nobody had it before.
+    pub(super) fresh: bool,
+    /// Whether its user read or wrote: then whoever is told of its stream is that user, not the alarm.
+    pub(super) polled: bool,
+    /// Why it must not be used again, if the caller or a look at it said so.
+    pub(super) doomed: Option<CloseReason>,
+    pub(super) extensions: Extensions,
+}
+
+impl Lent {
+    /// Whether it must be looked at before anybody relies on it.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.doomed.is_some() || self.alarm.as_ref().is_none_or(Alarm::is_rung)
+    }
+
+    /// Looks whether it is alive and unspoilt, with its alarm set.
+    pub(super) fn look(&mut self) -> Result<(), CloseReason> {
+        let wire = &mut self.wire;
+        match &self.alarm {
+            Some(alarm) => alarm.set(|cx| wire.look(cx)),
+            None => wire.look(&mut std::task::Context::from_waker(std::task::Waker::noop())),
+        }
+    }
+
+    /// Whether another may have it. Looks only if anything may have changed since the last look: its user touched it, or its alarm rang.
+    pub(super) fn fate(&mut self) -> Fate {
+        let verdict = match self.doomed {
+            Some(reason) => Err(reason),
+            None if self.polled || self.is_in_doubt() => self.wire.verdict().and_then(|()| self.look()),
+            None => Ok(()),
+        };
+        self.polled = false;
+        match verdict {
+            Ok(()) => Fate::Reusable,
+            // Where others have streams on it, it leaves the rotation now and closes with the last of them.
+            Err(reason) => Fate::Close(reason),
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! A live connection as its host keeps it, at home or lent.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use http::Extensions;
+use tokio_util::sync::CancellationToken;
+
+use super::alarm::{Alarm, Bell};
+use super::inner::Inner;
+use super::lent::{Lent, Site};
+use crate::clock::Moment;
+use crate::conn::{ConnInfo, H2Handle, Wire};
+use crate::event::CloseReason;
+use crate::machine::{ConnId, OriginId};
+use crate::sync::{AtomicBool, Mutex, Ordering};
+
+/// Whose a connection is, and which.
+pub(super) type Ids<'a> = (&'a Arc<Inner>, OriginId, ConnId);
+
+/// A live connection.
+pub(super) struct Live {
+    pub(super) info: Arc<ConnInfo>,
+    pub(super) rest: Rest,
+}
+
+/// How its callers have it.
+pub(super) enum Rest {
+    /// HTTP/1.1: one at a time.
+    Single(Single),
+    /// HTTP/2: each has a handle.
+    Shared(Shared),
+}
+
+pub(super) struct Single {
+    /// The connection, unless somebody has it.
+    pub(super) lent: Option<Box<Lent>>,
+    pub(super) out: Out,
+    pub(super) abort: Abort,
+}
+
+/// A connection that nobody has had yet, and that its machine does not know yet.
+pub(super) struct Fresh {
+    wire: Wire,
+    alarm: Alarm,
+    dead: Option<CloseReason>,
+}
+
+impl Fresh {
+    /// Looks at it and sets its alarm, before it can rest anywhere.
+    pub(super) fn new(bell: &Arc<Bell>, mut wire: Wire) -> Self {
+        let alarm = Alarm::new(bell);
+        let dead = alarm.set(|cx| wire.look(cx)).err();
+        Fresh { wire, alarm, dead }
+    }
+
+    /// Gives it its name. Answers whether it is to be looked at.
+    pub(super) fn settle_in(self, (home, origin, conn): Ids<'_>, info: &Arc<ConnInfo>) -> (Single, bool) {
+        let Fresh { wire, alarm, dead } = self;
+        alarm.name(origin, conn);
+        let rung = alarm.is_rung() || dead.is_some();
+        let abort = Abort::default();
+        let lent = Lent {
+            home: Arc::clone(home),
+            origin,
+            conn,
+            wire,
+            info: Arc::clone(info),
+            alarm: Some(alarm),
+            abort: abort.clone(),
+            slot: 0,
+            fresh: true,
+            polled: false,
+            doomed: dead,
+            extensions: Extensions::new(),
+        };
+        let single = Single {
+            lent: Some(Box::new(lent)),
+            out: Out::new(Moment::ZERO, Location::caller()),
+            abort,
+        };
+        (single, rung)
+    }
+}
+
+pub(super) struct Shared {
+    pub(super) handle: H2Handle,
+    /// Leases that are out.
+    pub(super) outs: Vec<Option<Out>>,
+    /// Asks the driver to end soon.
+    pub(super) leave: CancellationToken,
+    /// Ends the driver at once.
+    pub(super) cut: CancellationToken,
+}
+
+/// A lease that is out, for those who look for leases that never come home.
+#[derive(Clone, Copy)]
+pub(super) struct Out {
+    pub(super) since: Moment,
+    pub(super) site: Site,
+    pub(super) watch: Watch,
+}
+
+/// What the search for leaked leases makes of one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    On,
+    /// Its holder said that it will take long.
+    Off,
+    /// It was reported.
+    Reported,
+}
+
+impl Out {
+    pub(super) const fn new(since: Moment, site: Site) -> Self {
+        Out {
+            since,
+            site,
+            watch: Watch::On,
+        }
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.watch == Watch::On
+    }
+
+    /// Whether it is out for longer than `limit`, and that was not said before.
+    pub(super) fn is_leaked(&mut self, now: Moment, limit: Duration) -> bool {
+        let leaked = self.watch == Watch::On && now.since(self.since) >= limit;
+        if leaked {
+            self.watch = Watch::Reported;
+        }
+        leaked
+    }
+}
+
+impl Live {
+    /// A lease of it; none if it is out, which its machine knows better.
+    pub(super) fn lend(&mut self, ids: Ids<'_>, now: Moment, site: Site) -> Option<Box<Lent>> {
+        match &mut self.rest {
+            Rest::Single(single) => {
+                let lent = single.lent.take()?;
+                single.out = Out::new(now, site);
+                Some(lent)
+            }
+            Rest::Shared(shared) => Some(shared.lend(&self.info, ids, Out::new(now, site))),
+        }
+    }
+
+    /// Takes a lease back. Answers whether it had been reported as leaked.
+    pub(super) fn take_back(&mut self, lent: Box<Lent>) -> bool {
+        match &mut self.rest {
+            Rest::Single(single) => {
+                single.lent = Some(lent);
+                single.out.watch == Watch::Reported
+            }
+            Rest::Shared(shared) => shared
+                .outs
+                .get_mut(lent.slot)
+                .and_then(Option::take)
+                .is_some_and(|out| out.watch == Watch::Reported),
+        }
+    }
+
+    /// The leases that are out.
+    pub(super) fn outs(&mut self) -> impl Iterator<Item = &mut Out> {
+        let (single, shared) = match &mut self.rest {
+            Rest::Single(single) => (single.lent.is_none().then_some(&mut single.out), None),
+            Rest::Shared(shared) => (None, Some(shared.outs.iter_mut().flatten())),
+        };
+        single.into_iter().chain(shared.into_iter().flatten())
+    }
+
+    /// The record of one lease.
+    pub(super) fn out_mut(&mut self, slot: usize) -> Option<&mut Out> {
+        match &mut self.rest {
+            Rest::Single(single) => Some(&mut single.out),
+            Rest::Shared(shared) => shared.outs.get_mut(slot)?.as_mut(),
+        }
+    }
+
+    /// Closes it, with a goodbye where one can be said without waiting. One that is lent is its holder's to close.
+    pub(super) fn end(self) {
+        match self.rest {
+            Rest::Single(single) => {
+                if let Some(lent) = single.lent {
+                    lent.wire.end();
+                }
+            }
+            Rest::Shared(shared) => {
+                shared.leave.cancel();
+                // Its time is over, and its permits are somebody else's by now.
+                if shared.outs.iter().any(Option::is_some) {
+                    shared.cut.cancel();
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(handle: H2Handle) -> Self {
+        Shared {
+            handle,
+            outs: Vec::new(),
+            leave: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        }
+    }
+
+    fn lend(&mut self, info: &Arc<ConnInfo>, (home, origin, conn): Ids<'_>, out: Out) -> Box<Lent> {
+        let slot = match self.outs.iter().position(Option::is_none) {
+            Some(free) => free,
+            None => {
+                self.outs.push(None);
+                self.outs.len() - 1
+            }
+        };
+        self.outs[slot] = Some(out);
+        Box::new(Lent {
+            home: Arc::clone(home),
+            origin,
+            conn,
+            wire: Wire::H2(self.handle.clone()),
+            info: Arc::clone(info),
+            alarm: None,
+            abort: Abort::default(),
+            slot,
+            fresh: false,
+            polled: false,
+            doomed: None,
+            extensions: Extensions::new(),
+        })
+    }
+
+    /// Why it takes no new streams, if it takes none.
+    pub(super) fn last_word(&mut self) -> Option<CloseReason> {
+        let cx = &mut Context::from_waker(Waker::noop());
+        self.handle.look(cx).err()
+    }
+}
+
+/// Ends the use of a connection from outside: whoever reads or writes is told at once.
+#[derive(Clone, Default)]
+pub(super) struct Abort(Arc<Aborting>);
+
+#[derive(Default)]
+struct Aborting {
+    set: AtomicBool,
+    /// Who waits to read, and who waits to write.
+    wakers: Mutex<[Option<Waker>; 2]>,
+}
+
+/// In which direction somebody waits.
+#[derive(Clone, Copy)]
+pub(super) enum Way {
+    In,
+    Out,
+}
+
+impl Abort {
+    pub(super) fn abort(&self) {
+        self.0.set.store(true, Ordering::Release);
+        let wakers = std::mem::take(&mut *self.0.wakers.lock());
+        for waker in wakers.into_iter().flatten() {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.set.load(Ordering::Acquire)
+    }
+
+    /// Polls what an abort interrupts.
+    pub(super) fn watch<T>(
+        &self,
+        way: Way,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<std::io::Result<T>>,
+    ) -> Poll<std::io::Result<T>> {
+        let aborted = || Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into()));
+        if self.is_set() {
+            return aborted();
+        }
+        let polled = poll(cx);
+        if polled.is_pending() {
+            let place = &mut self.0.wakers.lock()[way as usize];
+            if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                *place = Some(cx.waker().clone());
+            }
+            // Set before the waker stood there: nobody will wake it.
+            if self.is_set() {
+                return aborted();
+            }
+        }
+        polled
+    }
+}
