@@ -33,6 +33,9 @@ pub mod machine;
 mod manager;
 mod pool;
 mod rt;
+#[cfg(feature = "__internals")]
+#[doc(hidden)]
+pub mod scripted;
 mod sync;
 mod target;
 mod tls;

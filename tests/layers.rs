@@ -74,6 +74,14 @@ const ROOMS: &[Room] = &[
         ],
         &["tokio", "tokio_util", "tracing"],
     ),
+    // Behind a hidden feature, for tests and benches.
+    Room(
+        "scripted",
+        &[
+            "clock", "config", "error", "event", "sync", "target", "manager", "dial", "conn", "tls", "pool",
+        ],
+        &[],
+    ),
     Room(
         "pool",
         &[

@@ -39,7 +39,7 @@ pub(crate) enum Wire {
     /// A handle: the pool has one, and each lease another.
     H2(H2Handle),
     /// A stream of which nothing is real, for tests and benches of the pool's own workings.
-    #[cfg(any(test, feature = "__internals"))]
+    #[cfg(feature = "__internals")]
     Scripted(Box<dyn Single>),
 }
 
@@ -49,7 +49,7 @@ impl Wire {
         match self {
             Wire::H1(h1) => h1.verdict(),
             Wire::H2(_) => Ok(()),
-            #[cfg(any(test, feature = "__internals"))]
+            #[cfg(feature = "__internals")]
             Wire::Scripted(scripted) => scripted.verdict(),
         }
     }
@@ -59,7 +59,7 @@ impl Wire {
         match self {
             Wire::H1(h1) => h1.look(cx),
             Wire::H2(h2) => h2.look(cx),
-            #[cfg(any(test, feature = "__internals"))]
+            #[cfg(feature = "__internals")]
             Wire::Scripted(scripted) => scripted.look(cx),
         }
     }
@@ -69,7 +69,7 @@ impl Wire {
         match self {
             Wire::H1(h1) => h1.end(),
             Wire::H2(_) => {}
-            #[cfg(any(test, feature = "__internals"))]
+            #[cfg(feature = "__internals")]
             Wire::Scripted(scripted) => scripted.end(),
         }
     }

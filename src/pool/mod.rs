@@ -38,7 +38,7 @@ impl HotConnPool {
         Builder::default()
     }
 
-    fn new(inner: Arc<Inner>) -> Self {
+    pub(crate) fn new(inner: Arc<Inner>) -> Self {
         HotConnPool(Arc::new(Handle(ConnectionManager::new(inner))))
     }
 

@@ -1,0 +1,255 @@
+//! Pools of which nothing but the pool is real: no socket, no resolver, connections that do what a [`Stage`] says.
+//!
+//! For this crate's own tests, models and benches: a hundred thousand connections fit in memory, and every step of a dial can be made to
+//! fail, to take its time or never to come. Everything from `get` to the Ledger is the pool's own code.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::clock::{Clock, Moment};
+use crate::config::PoolConfig;
+use crate::conn::{ConnInfo, Single, Wire};
+use crate::dial::{Answer, Attempt, Boxed, Connect, Dialled};
+use crate::error::{ConfigError, Error, ErrorKind, Phase};
+use crate::event::{CloseReason, Protocol};
+use crate::manager::Inner;
+use crate::pool::HotConnPool;
+use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::target::Target;
+use crate::tls::TlsInfo;
+
+/// What happens at one step of a dial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// It succeeds at once.
+    Ok,
+    /// It fails at once.
+    Err,
+    /// It succeeds after having been polled this often.
+    Slow(u32),
+    /// It never ends.
+    Never,
+}
+
+/// What happens to a connection from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Nothing,
+    Closed,
+    Stray,
+}
+
+/// The other end of everything, and its memory of what happened. Clones share it.
+#[derive(Clone, Default)]
+pub struct Stage(Arc<Scene>);
+
+#[derive(Default)]
+struct Scene {
+    addresses: Vec<IpAddr>,
+    drop_time: Duration,
+    acts: Mutex<HashMap<Phase, VecDeque<Act>>>,
+    conns: Mutex<HashMap<u64, Arc<Far>>>,
+    born: AtomicU64,
+    dials: AtomicU64,
+}
+
+/// The far end of one connection.
+struct Far {
+    event: Mutex<(Event, Option<Waker>)>,
+}
+
+impl Stage {
+    /// A stage on which every name has this many addresses, from 10.0.0.1 on.
+    pub fn new(addresses: u32) -> Self {
+        Stage::with_drops(addresses, Duration::ZERO)
+    }
+
+    /// One on which dropping a connection keeps its thread busy for a while, as TLS does.
+    pub fn with_drops(addresses: u32, drop_time: Duration) -> Self {
+        let first = u32::from(Ipv4Addr::new(10, 0, 0, 1));
+        let addresses = (first..first + addresses).map(|ip| Ipv4Addr::from(ip).into());
+        Stage(Arc::new(Scene {
+            addresses: addresses.collect(),
+            drop_time,
+            ..Scene::default()
+        }))
+    }
+
+    /// A pool that dials here.
+    ///
+    /// # Errors
+    /// As [`Builder::build`](crate::Builder::build).
+    pub fn pool(&self, config: PoolConfig, clock: impl Clock) -> Result<HotConnPool, ConfigError> {
+        config.validate()?;
+        let inner = Inner::new(config, Arc::new(clock), Box::new(self.clone()));
+        Ok(HotConnPool::new(inner))
+    }
+
+    /// Says what happens when a dial next comes to `phase`, after what was said before: [`Act::Ok`] where nothing was. [`Phase::Resolve`],
+    /// [`Phase::Connect`], [`Phase::Tls`] and [`Phase::Http2`] (the agreement on a protocol) are played.
+    pub fn next(&self, phase: Phase, act: Act) {
+        self.0.acts.lock().entry(phase).or_default().push_back(act);
+    }
+
+    /// Attempts to dial that began.
+    pub fn dials(&self) -> u64 {
+        self.0.dials.load(Ordering::Relaxed)
+    }
+
+    /// Connections that are open.
+    pub fn open(&self) -> usize {
+        self.0.conns.lock().len()
+    }
+
+    /// The peer closes every connection that is open. Answers how many those are.
+    pub fn close_all(&self) -> usize {
+        self.strike(Event::Closed)
+    }
+
+    /// The peer sends something unasked on every connection that is open. Answers how many those are.
+    pub fn stray_all(&self) -> usize {
+        self.strike(Event::Stray)
+    }
+
+    fn strike(&self, event: Event) -> usize {
+        let struck: Vec<_> = self.0.conns.lock().values().cloned().collect();
+        for far in &struck {
+            let waker = {
+                let mut state = far.event.lock();
+                state.0 = event;
+                state.1.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+        struck.len()
+    }
+
+    async fn play(&self, phase: Phase) -> Result<(), Error> {
+        let act = self
+            .0
+            .acts
+            .lock()
+            .get_mut(&phase)
+            .and_then(VecDeque::pop_front);
+        match act.unwrap_or(Act::Ok) {
+            Act::Ok => Ok(()),
+            Act::Err => Err(Error::new(ErrorKind::ConnectionRefused, phase)),
+            Act::Never => std::future::pending().await,
+            Act::Slow(polls) => {
+                let mut left = polls;
+                poll_fn(|cx| {
+                    if left == 0 {
+                        return Poll::Ready(());
+                    }
+                    left -= 1;
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                })
+                .await;
+                Ok(())
+            }
+        }
+    }
+
+    fn connection(&self, target: &Target<'_>, ip: IpAddr) -> Dialled {
+        let number = self.0.born.fetch_add(1, Ordering::Relaxed);
+        let far = Arc::new(Far {
+            event: Mutex::new((Event::Nothing, None)),
+        });
+        self.0.conns.lock().insert(number, Arc::clone(&far));
+        let near = Near {
+            stage: self.clone(),
+            number,
+            far,
+        };
+        let info = ConnInfo {
+            serial: 0,
+            target: target.as_str().into(),
+            remote: SocketAddr::new(ip, target.port()),
+            local: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
+            protocol: Protocol::Http1,
+            tls: TlsInfo {
+                version: "none",
+                suite: "none",
+                resumed: false,
+            },
+            connect_time: Duration::ZERO,
+            tls_time: Duration::ZERO,
+        };
+        Dialled {
+            wire: Wire::Scripted(Box::new(near)),
+            driver: None,
+            info,
+        }
+    }
+}
+
+impl Connect for Stage {
+    fn resolve<'a>(&'a self, target: &'a Target<'a>, _deadline: Moment) -> Boxed<'a, Result<Answer, Error>> {
+        Box::pin(async move {
+            let played = self.play(Phase::Resolve).await;
+            played.map_err(|error| error.with_target(target))?;
+            Ok(Answer {
+                addresses: self.0.addresses.clone(),
+                ttl: Duration::from_secs(1800),
+            })
+        })
+    }
+
+    fn attempt<'a>(&'a self, attempt: Attempt<'a>) -> Boxed<'a, Result<Dialled, Error>> {
+        Box::pin(async move {
+            let Attempt { target, ip, .. } = attempt;
+            self.0.dials.fetch_add(1, Ordering::Relaxed);
+            for phase in [Phase::Connect, Phase::Tls, Phase::Http2] {
+                attempt.progress.reach(phase);
+                let played = self.play(phase).await;
+                played.map_err(|error| error.with_target(target).with_ip(ip))?;
+            }
+            Ok(self.connection(target, ip))
+        })
+    }
+}
+
+/// The pool's end of one connection.
+struct Near {
+    stage: Stage,
+    number: u64,
+    far: Arc<Far>,
+}
+
+impl Single for Near {
+    fn verdict(&self) -> Result<(), CloseReason> {
+        Ok(())
+    }
+
+    fn look(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        let mut state = self.far.event.lock();
+        match state.0 {
+            Event::Nothing => {
+                state.1 = Some(cx.waker().clone());
+                Ok(())
+            }
+            Event::Closed => Err(CloseReason::PeerClosed),
+            Event::Stray => Err(CloseReason::StrayBytes),
+        }
+    }
+
+    fn end(self: Box<Self>) {}
+}
+
+impl Drop for Near {
+    fn drop(&mut self) {
+        self.stage.0.conns.lock().remove(&self.number);
+        #[expect(clippy::disallowed_methods, reason = "a busy thread, not a deadline")]
+        let began = std::time::Instant::now();
+        while began.elapsed() < self.stage.0.drop_time {
+            std::hint::spin_loop();
+        }
+    }
+}
