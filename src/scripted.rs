@@ -131,12 +131,7 @@ impl Stage {
     }
 
     async fn play(&self, phase: Phase) -> Result<(), Error> {
-        let act = self
-            .0
-            .acts
-            .lock()
-            .get_mut(&phase)
-            .and_then(VecDeque::pop_front);
+        let act = self.0.acts.lock().get_mut(&phase).and_then(VecDeque::pop_front);
         match act.unwrap_or(Act::Ok) {
             Act::Ok => Ok(()),
             Act::Err => Err(Error::new(ErrorKind::ConnectionRefused, phase)),
@@ -246,10 +241,14 @@ impl Single for Near {
 impl Drop for Near {
     fn drop(&mut self) {
         self.stage.0.conns.lock().remove(&self.number);
-        #[expect(clippy::disallowed_methods, reason = "a busy thread, not a deadline")]
-        let began = std::time::Instant::now();
-        while began.elapsed() < self.stage.0.drop_time {
-            std::hint::spin_loop();
-        }
+        busy(self.stage.0.drop_time);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a busy thread, not a deadline")]
+fn busy(span: Duration) {
+    let began = std::time::Instant::now();
+    while began.elapsed() < span {
+        std::hint::spin_loop();
     }
 }

@@ -83,6 +83,11 @@ impl Machine {
         Some(at)
     }
 
+    /// For when the wheel is to hold this origin, by what [`arm`](Machine::arm) answered last; [`Moment::FAR`] if it is not.
+    pub fn armed(&self) -> Moment {
+        self.armed
+    }
+
     /// The longest idle of a lane, if its time is over.
     fn idled_out(&self, now: Moment, lane: usize) -> Option<u32> {
         let slot = self.lanes[lane].idle.oldest;

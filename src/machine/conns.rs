@@ -13,7 +13,6 @@
 //! ```
 
 use super::id::{ConnId, Key};
-use super::lanes::Lane;
 use crate::clock::Moment;
 use crate::event::{CloseReason, Protocol};
 use crate::fault::planted;
@@ -45,6 +44,11 @@ impl State {
     /// Whether it may be handed out again as it is, now or after what it is doing.
     pub(super) const fn is_sound(self) -> bool {
         matches!(self, State::Idle | State::Open | State::Full | State::Inspected)
+    }
+
+    /// Whether nothing but its leases decides on who may have it next.
+    pub(super) const fn is_ready(self) -> bool {
+        matches!(self, State::Idle | State::Open | State::Full)
     }
 
     /// Whether the driver has yet to say that it may be used.
@@ -110,6 +114,7 @@ impl Conn {
     }
 
     /// How many more leases it may give.
+    #[inline]
     pub(super) fn room(&self) -> u32 {
         let http2 = self.protocol == Protocol::Http2;
         let leases = if http2 && planted("reserves_when_opened") {
@@ -126,7 +131,15 @@ impl Conn {
     }
 
     /// The state of a sound connection that nothing holds back.
+    #[inline]
     pub(super) fn rest(&self) -> State {
+        if self.protocol == Protocol::Http1 {
+            return if self.leases == 0 {
+                State::Idle
+            } else {
+                State::Full
+            };
+        }
         match (self.room(), self.leases) {
             (0, _) => State::Full,
             (_, 0) => State::Idle,
@@ -188,6 +201,7 @@ impl Conns {
     }
 
     /// The id of what is in `slot` now.
+    #[inline]
     pub(super) fn id(&self, slot: u32) -> ConnId {
         ConnId(Key {
             slot,
@@ -196,6 +210,7 @@ impl Conns {
     }
 
     /// The slot of `id`, unless that id is over.
+    #[inline]
     pub(super) fn slot(&self, id: ConnId) -> Option<u32> {
         let conn = self.slots.get(id.slot())?;
         (conn.generation == id.0.generation && conn.state != State::Vacant).then_some(id.0.slot)
@@ -231,6 +246,7 @@ impl List {
     };
 
     /// Puts `slot` in its place by `since`: at the newest end, but for one that comes back from an inspection.
+    #[inline]
     pub(super) fn link(&mut self, conns: &mut Conns, slot: u32) {
         let since = conns[slot].since;
         let mut newer = NONE;
@@ -252,6 +268,7 @@ impl List {
         self.len += 1;
     }
 
+    #[inline]
     pub(super) fn unlink(&mut self, conns: &mut Conns, slot: u32) {
         let Conn { newer, older, .. } = conns[slot];
         match newer {
@@ -271,17 +288,6 @@ impl List {
         std::iter::successors(first, |&slot| {
             Some(conns[slot].older).filter(|&slot| slot != NONE)
         })
-    }
-}
-
-impl Lane {
-    /// The list of this lane that a connection in `state` stands in.
-    pub(super) fn list(&mut self, state: State) -> Option<&mut List> {
-        match state {
-            State::Idle => Some(&mut self.idle),
-            State::Open => Some(&mut self.open),
-            _ => None,
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::conns::State;
 use super::id::{ConnId, Ticket};
 use super::lanes::Lane;
-use super::limits::Selection;
+use super::limits::{Growth, Selection};
 use super::line::GivenUp;
 use super::words::{Acquire, Action, Fate, Lease, Want};
 use super::{Machine, Phase};
@@ -18,10 +18,13 @@ impl Machine {
     ///
     /// A hit allocates nothing. A miss stands in line and, where the limits allow it, authorises a dial in the same
     /// call. No later caller overtakes: where somebody waits for the same, nothing that would serve them is idle.
+    #[inline]
     pub fn acquire(&mut self, now: Moment, want: Want) -> Acquire {
         match self.try_acquire(now, want) {
             Some(lease) => {
-                self.cover_addresses(&want);
+                if self.limits.growth == Growth::PerIp {
+                    self.cover_addresses(&want);
+                }
                 Acquire::Lease(lease)
             }
             None => self.join(want),
@@ -29,6 +32,7 @@ impl Machine {
     }
 
     /// A connection that is ready for `want`, if there is one. Never waits and never dials.
+    #[inline]
     pub fn try_acquire(&mut self, now: Moment, want: Want) -> Option<Lease> {
         let now = self.tick(now);
         if self.phase != Phase::Open {
@@ -75,6 +79,7 @@ impl Machine {
     /// Takes one lease of `conn` back, and says what became of the connection.
     ///
     /// One that is over already, by `died` or a retirement, answers the reason it ended for.
+    #[inline]
     pub fn release(&mut self, now: Moment, conn: ConnId, fate: Fate) -> Returned {
         let now = self.tick(now);
         let Some(slot) = self.conns.slot(conn).filter(|&slot| self.conns[slot].leases > 0) else {
@@ -127,7 +132,11 @@ impl Machine {
     }
 
     /// The lane to serve `want` from, by selection; none if none has anything ready.
+    #[inline]
     fn pick(&mut self, want: &Want) -> Option<usize> {
+        if self.limits.selection == Selection::Spread {
+            return self.least_used(want);
+        }
         let ready = |lane: &Lane| lane.offers() && lane.suits(want);
         let mut lanes = self
             .lanes
@@ -141,7 +150,7 @@ impl Machine {
         };
         let all = [first, second].into_iter().chain(lanes);
         let picked = match self.limits.selection {
-            Selection::Spread => all.min_by_key(|&lane| self.lanes[lane].leases),
+            Selection::Spread => self.least_used(want),
             // Lane 0 comes after the last one that had its turn, whatever that was.
             Selection::RoundRobin => all.min_by_key(|&lane| (lane <= self.turn, lane)),
             Selection::PreferHot => all.max_by_key(|&lane| self.last_use(lane)),
@@ -159,6 +168,18 @@ impl Machine {
         picked
     }
 
+    /// The lane with the fewest leases that has something ready. The default, and so a loop of its own.
+    #[inline]
+    fn least_used(&self, want: &Want) -> Option<usize> {
+        let (mut picked, mut least) = (None, u32::MAX);
+        for (index, lane) in self.lanes.iter().enumerate() {
+            if lane.leases < least && lane.offers() && lane.suits(want) {
+                (picked, least) = (Some(index), lane.leases);
+            }
+        }
+        picked
+    }
+
     /// When what `lane` has ready was last put back: connections in use are hotter than any that rest.
     fn last_use(&self, lane: usize) -> Moment {
         let lane = &self.lanes[lane];
@@ -170,19 +191,21 @@ impl Machine {
     }
 
     /// Why a connection that is ready must not be handed out any more, by age.
+    #[inline]
     fn overdue(&self, now: Moment, slot: u32) -> Option<CloseReason> {
         let conn = &self.conns[slot];
         if now >= conn.expires {
             return Some(CloseReason::Lifetime);
         }
         let grace = Duration::from_nanos(u64::from(planted("hand_out_deadline_is_exclusive")));
-        let idle = conn.state == State::Idle
+        let idle = matches!(conn.state, State::Idle)
             && now.since(conn.since) >= self.limits.idle_timeout.saturating_add(grace);
         let idle = idle && !planted("hands_out_expired");
         idle.then_some(CloseReason::IdleTimeout)
     }
 
     /// Why a connection that came home clean must not stay.
+    #[inline]
     pub(super) fn unfit(&self, now: Moment, slot: u32) -> Option<CloseReason> {
         let conn = &self.conns[slot];
         if now >= conn.expires && !planted("age_is_checked_at_hand_out_only") {
@@ -195,6 +218,7 @@ impl Machine {
         (self.live() > self.limits.max_per_host).then_some(CloseReason::OverLimit)
     }
 
+    #[inline]
     fn lend(&mut self, slot: u32, hit: bool) -> Lease {
         let conn = &mut self.conns[slot];
         conn.leases += 1;
@@ -215,6 +239,7 @@ impl Machine {
         }
     }
 
+    #[inline]
     fn unlend(&mut self, slot: u32) {
         let conn = &mut self.conns[slot];
         conn.leases -= 1;
@@ -228,6 +253,7 @@ impl Machine {
 
     /// Offers the places of a sound connection to those who wait, then lets it rest. `hit` is how its first lease
     /// counts.
+    #[inline]
     pub(super) fn offer(&mut self, now: Moment, slot: u32, hit: bool) {
         if self.line.len == 0 {
             return self.rest(slot);
@@ -239,9 +265,10 @@ impl Machine {
     }
 
     /// Puts a sound connection where it belongs by its leases, and keeps the limit of idle ones.
+    #[inline]
     pub(super) fn rest(&mut self, slot: u32) {
         let conn = &self.conns[slot];
-        if conn.state == State::Suspect {
+        if matches!(conn.state, State::Suspect) {
             return;
         }
         let state = conn.rest();

@@ -268,31 +268,49 @@ impl Machine {
     }
 
     /// Moves a connection to another state and keeps whatever counts or lists states in step.
+    #[inline]
     fn set_state(&mut self, slot: u32, state: State) {
-        let conn = &mut self.conns[slot];
-        let (old, pending) = (conn.state, conn.is_pending());
-        if old == state {
-            return;
+        let old = std::mem::replace(&mut self.conns[slot].state, state);
+        if !(old.is_ready() && state.is_ready()) {
+            self.recount(slot, old, state);
         }
-        conn.state = state;
-        let (now_pending, lane) = (conn.is_pending(), &mut self.lanes[conn.lane as usize]);
-        if old.is_sound() != state.is_sound() || old.is_held() || state.is_held() {
-            let inspected = |state| u32::from(state == State::Inspected);
-            lane.sound = lane.sound + u32::from(state.is_sound()) - u32::from(old.is_sound());
-            lane.inspected = lane.inspected + inspected(state) - inspected(old);
-            self.counts.held = self.counts.held + u32::from(state.is_held()) - u32::from(old.is_held());
+        self.relink(slot, old, state);
+    }
+
+    /// Brings the counts in step with a change of state that is more than a lease given or taken.
+    fn recount(&mut self, slot: u32, old: State, state: State) {
+        let conn = &self.conns[slot];
+        let unsettled = |state: State| u32::from(!conn.settled && state.is_sound());
+        let inspected = |state| u32::from(state == State::Inspected);
+        let held = |state: State| u32::from(state.is_held());
+        let lane = &mut self.lanes[conn.lane as usize];
+        lane.sound = lane.sound + u32::from(state.is_sound()) - u32::from(old.is_sound());
+        lane.inspected = lane.inspected + inspected(state) - inspected(old);
+        lane.pending = lane.pending + unsettled(state) - unsettled(old);
+        self.counts.held = self.counts.held + held(state) - held(old);
+    }
+
+    /// Moves a connection from the list of one state to that of another: all there is to do between two callers.
+    #[inline]
+    fn relink(&mut self, slot: u32, old: State, state: State) {
+        let lane = &mut self.lanes[self.conns[slot].lane as usize];
+        match (old, state) {
+            (State::Idle, State::Idle) | (State::Open, State::Open) => return,
+            (State::Idle, _) => {
+                lane.idle.unlink(&mut self.conns, slot);
+                self.counts.idle -= 1;
+            }
+            (State::Open, _) => lane.open.unlink(&mut self.conns, slot),
+            _ => {}
         }
-        lane.pending = lane.pending + u32::from(now_pending) - u32::from(pending);
-        if let Some(list) = lane.list(old) {
-            list.unlink(&mut self.conns, slot);
-        }
-        if let Some(list) = lane.list(state) {
-            list.link(&mut self.conns, slot);
-        }
-        self.counts.idle -= u32::from(old == State::Idle);
-        if state == State::Idle {
-            self.counts.idle += 1;
-            self.parked = true;
+        match state {
+            State::Idle => {
+                lane.idle.link(&mut self.conns, slot);
+                self.counts.idle += 1;
+                self.parked = true;
+            }
+            State::Open => lane.open.link(&mut self.conns, slot),
+            _ => {}
         }
     }
 }

@@ -63,10 +63,12 @@ impl ConnectionManager {
 
     /// A connection to `target`: see [`HotConnPool::get`](crate::HotConnPool::get).
     #[track_caller]
+    #[inline]
     pub fn get<'a>(&'a self, target: impl IntoTarget<'a>) -> Get<'a> {
         self.get_ordered(target.name(), Order::default(), Location::caller())
     }
 
+    #[inline]
     pub(crate) fn get_ordered<'a>(&'a self, name: Name<'a>, order: Order, site: Site) -> Get<'a> {
         Get::new(&self.inner, name, order, site)
     }
@@ -96,6 +98,7 @@ impl ConnectionManager {
         Ok(Endpoint::new(&self.inner, name.target()?))
     }
 
+    #[inline]
     pub(crate) fn put(&self, conn: HotConn) -> Returned {
         conn.give_back(&self.inner)
     }

@@ -106,10 +106,7 @@ impl Host {
     /// Closes what goes: idle connections now, leased ones when they come home. Answers how many those are.
     fn evict(&mut self, now: Moment, mut goes: impl FnMut(&ConnInfo) -> bool) -> usize {
         let mut gone = 0;
-        let going: Vec<bool> = self
-            .infos()
-            .map(|info| info.is_some_and(|info| goes(info)))
-            .collect();
+        let going: Vec<bool> = self.infos().map(|info| info.is_some_and(&mut goes)).collect();
         self.machine.retain(now, CloseReason::Removed, |conn| {
             let goes = conn.retired.is_none() && going.get(conn.conn.slot()).is_some_and(|&goes| goes);
             gone += usize::from(goes);

@@ -75,6 +75,7 @@ impl Directory {
     }
 
     /// The shard of the host whose text has this hash.
+    #[inline]
     pub(super) fn shard(&self, hash: Hash) -> &Mutex<Shard> {
         &self.shards[hash.0 as usize & (self.shards.len() - 1)].0
     }
@@ -112,8 +113,9 @@ impl Shard {
     }
 
     pub(super) fn insert(&mut self, host: Box<Host>) {
-        let hash = |host: &Box<Host>| Hash::of(host.id).spread();
-        self.table.insert_unique(hash(&host), host, hash);
+        let hash = Hash::of(host.id).spread();
+        self.table
+            .insert_unique(hash, host, |other| Hash::of(other.id).spread());
     }
 
     /// Forgets a host that has nothing alive; its counts are kept.

@@ -41,6 +41,7 @@ struct Request<'a> {
 }
 
 impl<'a> Get<'a> {
+    #[inline]
     pub(super) fn new(inner: &'a Arc<Inner>, name: Name<'a>, order: Order, site: Site) -> Self {
         Get(State::New(Request {
             inner,
@@ -56,23 +57,33 @@ impl Future for Get<'_> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            match std::mem::replace(&mut self.0, State::Over) {
-                // New => Waiting, Over: one that is ready needs nothing but itself.
-                State::New(request) => match request.at_once() {
-                    Ok(conn) => return Poll::Ready(Ok(conn)),
-                    Err(first) => self.0 = State::Waiting(Box::pin(request.wait(first))),
-                },
-                // Waiting => Waiting, Over
-                State::Waiting(mut waiting) => {
-                    let polled = waiting.as_mut().poll(cx);
-                    if polled.is_pending() {
-                        self.0 = State::Waiting(waiting);
-                    }
-                    return polled;
+        // New => Waiting, Over: a connection that is ready needs nothing but itself.
+        if let State::New(request) = &self.0 {
+            match request.at_once() {
+                Ok(conn) => {
+                    self.0 = State::Over;
+                    return Poll::Ready(Ok(conn));
                 }
-                State::Over => return Poll::Pending, // as a finished async function, but without the panic
+                Err(first) => self.begin_waiting(first),
             }
+        }
+        // Waiting => Waiting, Over
+        let State::Waiting(waiting) = &mut self.0 else {
+            return Poll::Pending; // as a finished async function, but without the panic
+        };
+        let polled = waiting.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.0 = State::Over;
+        }
+        polled
+    }
+}
+
+impl Get<'_> {
+    #[cold]
+    fn begin_waiting(&mut self, first: Option<Result<Asked, Error>>) {
+        if let State::New(request) = std::mem::replace(&mut self.0, State::Over) {
+            self.0 = State::Waiting(Box::pin(request.wait(first)));
         }
     }
 }
@@ -86,6 +97,7 @@ impl<'a> Request<'a> {
             .key(self.inner)
             .and_then(|(hash, text)| self.inner.ask_known(hash, text, self.order.want(), self.site));
         match known {
+            Some(Ok(Asked::Ready(conn))) if conn.is_sure() => Ok(conn),
             Some(Ok(Asked::Ready(conn))) => match conn.alive() {
                 Ok(Some(conn)) => Ok(conn),
                 Ok(None) => Err(None),
@@ -110,7 +122,7 @@ impl<'a> Request<'a> {
                 .unwrap_or_else(|| inner.ask(&target, want, self.site));
             let conn = match asked {
                 Ok(Asked::Ready(conn)) => conn.alive().map_err(|error| error.with_target(&target))?,
-                Ok(Asked::Line(place)) => match inner.stand(place, until, &target).await? {
+                Ok(Asked::Line(place)) => match inner.stand(*place, until, &target).await? {
                     Ok(conn) => conn,
                     Err(error) => {
                         stillborn.push(error);

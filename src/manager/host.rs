@@ -114,6 +114,7 @@ impl Host {
     }
 
     /// What a leaseholder gets of a connection.
+    #[inline]
     pub(super) fn lend(
         &mut self,
         home: &Arc<Inner>,
@@ -130,6 +131,7 @@ impl Host {
     }
 
     /// Takes a lease back to its place.
+    #[inline]
     pub(super) fn take_back(&mut self, lent: Box<Lent>) -> TakenBack {
         if !self.machine.is_live(lent.conn) {
             return TakenBack::Stray(lent);
@@ -193,11 +195,16 @@ impl Host {
         listener
     }
 
-    /// Everything that the machine wants done.
-    pub(super) fn drain(&mut self, now: Moment) -> Todo {
-        let mut todo = Todo::default();
+    /// Everything that the machine wants done. `parked`: the desk wants to hear which addresses have an idle connection.
+    #[cold]
+    pub(super) fn todo(&mut self, now: Moment, parked: bool) -> Box<Todo> {
+        let mut todo = Box::new(Todo::default());
         while let Some(action) = self.machine.poll_action() {
             self.sort(now, action, &mut todo);
+        }
+        todo.arm = self.arm(now);
+        if parked {
+            todo.parked = self.idle_addresses();
         }
         todo
     }

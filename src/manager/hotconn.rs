@@ -142,13 +142,19 @@ impl HotConn {
         Ok(Detached(self))
     }
 
+    /// Whether nothing happened since it was last looked at.
+    #[inline]
+    pub(super) fn is_sure(&self) -> bool {
+        !self.lent().is_in_doubt()
+    }
+
     /// Looks whether it is alive, if anything happened since the last look. One that is not goes, with the reason: an idle one had its time, and
     /// another may serve; one that nobody had before is an error, or a peer that ends every connection at once would be dialled without end.
     pub(super) fn alive(mut self) -> Result<Option<Self>, Error> {
-        let lent = self.lent_mut();
-        if !lent.is_in_doubt() {
+        if self.is_sure() {
             return Ok(Some(self));
         }
+        let lent = self.lent_mut();
         let Err(reason) = lent.look() else {
             return Ok(Some(self));
         };

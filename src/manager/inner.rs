@@ -62,7 +62,7 @@ pub(super) enum Asked {
     /// Here it is; whether it is alive is for the caller to look at.
     Ready(HotConn),
     /// Stand here until told.
-    Line(Place),
+    Line(Box<Place>),
 }
 
 impl Inner {
@@ -149,18 +149,14 @@ impl Inner {
     }
 
     /// What follows from an act, if anything does. Under the host's lock.
-    pub(super) fn finish(&self, host: &mut Host, now: Moment) -> Option<Todo> {
+    #[inline]
+    pub(super) fn finish(&self, host: &mut Host, now: Moment) -> Option<Box<Todo>> {
         // The flag is read inside the critical section: whoever waits at the desk set it before looking here.
         let parked = host.machine.take_parked() && self.contended.load(Ordering::Acquire);
-        if !host.machine.has_actions() && !parked {
-            return None;
+        match host.machine.has_actions() || parked {
+            false => None,
+            true => Some(host.todo(now, parked)),
         }
-        let mut todo = host.drain(now);
-        todo.arm = host.arm(now);
-        if parked {
-            todo.parked = host.idle_addresses();
-        }
-        Some(todo)
     }
 
     /// The id of `target`'s host, which is made if it is new.
@@ -254,7 +250,7 @@ impl Inner {
             return Some(host.enrolled);
         }
         host.machine.evict_all(now, CloseReason::Evicted);
-        let todo = host.drain(now);
+        let todo = host.todo(now, false);
         shard.forget(origin);
         drop(shard);
         self.settle(origin, todo);
@@ -269,37 +265,13 @@ impl Inner {
         }
     }
 
-    /// Asks a host that is known for a connection, and stands in line if it has none. Under its lock.
-    fn ask_host(
-        self: &Arc<Self>,
-        host: &mut Host,
-        now: Moment,
-        want: Want,
-        site: Site,
-    ) -> Result<Option<Asked>, Error> {
-        host.last_asked = now;
-        match host.machine.acquire(now, want) {
-            Acquire::Lease(lease) => Ok(self.lend(host, now, lease, site).map(Asked::Ready)),
-            Acquire::Wait(ticket) => {
-                let listener = host.stand(ticket);
-                host.home = self.rt.here();
-                let place = Place::new(Arc::clone(self), host.id, ticket, listener, site);
-                Ok(Some(Asked::Line(place)))
-            }
-            Acquire::Blocked { until } => Err(host.blocked(now, until)),
-            Acquire::Full => {
-                Err(Error::new(ErrorKind::TooManyWaiters, Phase::Acquire).with_target(&host.target))
-            }
-            Acquire::Closed => Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(&host.target)),
-        }
-    }
-
     /// Asks the host of this canonical text, if it is known, for a connection. One lock, and nothing else where one is ready.
     ///
     /// None if the host is not known, or its connection died at this very moment: ask by target then.
     ///
     /// # Errors
     /// Closed, too many waiters, or every address blocked.
+    #[inline]
     pub(super) fn ask_known(
         self: &Arc<Self>,
         hash: Hash,
@@ -308,21 +280,54 @@ impl Inner {
         site: Site,
     ) -> Option<Result<Asked, Error>> {
         let now = self.clock().now_coarse();
-        let (asked, origin, look, todo) = {
-            let mut shard = self.directory.shard(hash).lock();
-            let host = shard.named(hash, text)?;
-            let asked = self.ask_host(host, now, want, site);
-            let look = match asked {
-                Ok(Some(Asked::Line(_))) => host.arm(now),
-                _ => None,
-            };
-            (asked, host.id, look, self.finish(host, now))
-        };
+        let mut shard = self.directory.shard(hash).lock();
+        let host = shard.named(hash, text)?;
+        host.last_asked = now;
+        let origin = host.id;
+        // A hit returns from here, in registers: what a miss answers is larger, and slower to move.
+        let acquired = host.machine.acquire(now, want);
+        if let Acquire::Lease(lease) = acquired {
+            let conn = self.lend(host, now, lease, site);
+            let todo = self.finish(host, now);
+            drop(shard);
+            if let Some(todo) = todo {
+                self.settle(origin, todo);
+            }
+            return conn.map(|conn| Ok(Asked::Ready(conn)));
+        }
+        let missed = self.missed(host, now, acquired, site);
+        let look = missed.is_ok().then(|| host.arm(now)).flatten();
+        let todo = self.finish(host, now);
+        drop(shard);
         if let Some(todo) = todo {
             self.settle(origin, todo);
         }
         self.rearm(origin, look);
-        asked.transpose()
+        missed.transpose()
+    }
+
+    /// What follows for a caller for whom nothing was ready. Under the host's lock.
+    #[cold]
+    fn missed(
+        self: &Arc<Self>,
+        host: &mut Host,
+        now: Moment,
+        acquired: Acquire,
+        site: Site,
+    ) -> Result<Option<Asked>, Error> {
+        let error = |kind| Error::new(kind, Phase::Acquire).with_target(&host.target);
+        match acquired {
+            Acquire::Lease(_) => Ok(None),
+            Acquire::Wait(ticket) => {
+                let listener = host.stand(ticket);
+                host.home = self.rt.here();
+                let place = Place::new(Arc::clone(self), host.id, ticket, listener, site);
+                Ok(Some(Asked::Line(Box::new(place))))
+            }
+            Acquire::Blocked { until } => Err(host.blocked(now, until)),
+            Acquire::Full => Err(error(ErrorKind::TooManyWaiters)),
+            Acquire::Closed => Err(error(ErrorKind::Closed)),
+        }
     }
 
     /// Asks for a connection, and stands in line if there is none.
@@ -371,6 +376,7 @@ impl Inner {
         })?
     }
 
+    #[inline]
     fn lend(self: &Arc<Self>, host: &mut Host, now: Moment, lease: Lease, site: Site) -> Option<HotConn> {
         let Some(lent) = host.lend(self, now, lease, site) else {
             // It ended between the grant and now. Were it alive, the machine and the list of streams would disagree.
@@ -384,6 +390,7 @@ impl Inner {
     }
 
     /// Takes a lease back.
+    #[inline]
     pub(super) fn give_back(self: &Arc<Self>, mut lent: Box<Lent>) -> Returned {
         let fate = lent.fate(); // a look, if one is due, before any lock
         let (origin, conn) = (lent.origin, lent.conn);

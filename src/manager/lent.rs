@@ -40,6 +40,7 @@ pub(super) struct Lent {
 
 impl Lent {
     /// Whether it must be looked at before anybody relies on it.
+    #[inline]
     pub(super) fn is_in_doubt(&self) -> bool {
         self.doomed.is_some() || self.alarm.as_ref().is_none_or(Alarm::is_rung)
     }
@@ -54,6 +55,7 @@ impl Lent {
     }
 
     /// Whether another may have it. Looks only if anything may have changed since the last look: its user touched it, or its alarm rang.
+    #[inline]
     pub(super) fn fate(&mut self) -> Fate {
         let verdict = match self.doomed {
             Some(reason) => Err(reason),

@@ -138,6 +138,7 @@ impl Out {
 
 impl Live {
     /// A lease of it; none if it is out, which its machine knows better.
+    #[inline]
     pub(super) fn lend(&mut self, ids: Ids<'_>, now: Moment, site: Site) -> Option<Box<Lent>> {
         match &mut self.rest {
             Rest::Single(single) => {
@@ -150,6 +151,7 @@ impl Live {
     }
 
     /// Takes a lease back. Answers whether it had been reported as leaked.
+    #[inline]
     pub(super) fn take_back(&mut self, lent: Box<Lent>) -> bool {
         match &mut self.rest {
             Rest::Single(single) => {

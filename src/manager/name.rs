@@ -55,6 +55,7 @@ pub enum Name<'a> {
 
 impl<'a> Name<'a> {
     /// The text to look up, with its hash. None if it is known to be no target.
+    #[inline]
     pub(super) fn key(&self, inner: &Inner) -> Option<(Hash, &str)> {
         let text = match self {
             Name::Prepared(endpoint) if endpoint.pool == pool(inner) => {

@@ -19,7 +19,7 @@ use crate::sync::Ordering;
 /// Work that waits for whoever is at it.
 #[derive(Default)]
 pub(super) struct Work {
-    queue: VecDeque<(OriginId, Todo)>,
+    queue: VecDeque<(OriginId, Box<Todo>)>,
     /// Whether somebody is at it, and will look at the queue and the desk again before it stops.
     busy: bool,
     /// Whether the desk was changed since it was last asked what it wants.
@@ -36,7 +36,7 @@ impl<'a> Shift<'a> {
         (!std::mem::replace(&mut work.busy, true)).then_some(Shift(inner))
     }
 
-    fn next(&self) -> Option<(OriginId, Todo)> {
+    fn next(&self) -> Option<(OriginId, Box<Todo>)> {
         self.0.work.lock().queue.pop_front()
     }
 
@@ -74,7 +74,7 @@ fn bury(victims: Vec<(Live, CloseReason)>) {
 
 impl Inner {
     /// Does what a host's machine wants done, and what follows from it. No lock is held.
-    pub(super) fn settle(self: &Arc<Self>, origin: OriginId, mut todo: Todo) {
+    pub(super) fn settle(self: &Arc<Self>, origin: OriginId, mut todo: Box<Todo>) {
         todo.tell();
         let victims = std::mem::take(&mut todo.victims);
         self.work.lock().queue.push_back((origin, todo));
@@ -87,7 +87,7 @@ impl Inner {
         let Some(shift) = Shift::begin(self) else { return };
         loop {
             while let Some((origin, todo)) = shift.next() {
-                self.carry_out(origin, todo);
+                self.carry_out(origin, *todo);
             }
             match self.next_step() {
                 Some(step) => self.take_step(step),
@@ -194,7 +194,7 @@ impl Inner {
         if let Some(mut todo) = todo {
             todo.tell();
             let victims = std::mem::take(&mut todo.victims);
-            self.carry_out(victim.origin, todo);
+            self.carry_out(victim.origin, *todo);
             bury(victims);
         }
         self.desk.lock().ledger.answer(now, victim, answer);

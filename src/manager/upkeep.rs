@@ -102,18 +102,21 @@ impl Inner {
             if now < host.armed {
                 return Swept::default(); // a stale entry: the host is looked at later
             }
-            host.armed = Moment::FAR;
             let closed = host.machine.handle_timeout(now) as usize;
             let (leaks, look) = host.leaks(now, config.leak_timeout);
-            let next = host.arm(now);
-            let next = look.and_then(|look| host.arm_at(look)).or(next);
+            let _ = host.machine.arm(now); // `armed` says it all
+            let look = look.unwrap_or(Moment::FAR).min(host.machine.armed());
             let forget_at = host.last_asked + linger(host, idle_timeout);
-            let vacant = host.machine.is_vacant() && next.is_none();
+            let vacant = host.machine.is_vacant() && look == Moment::FAR;
             let empty = vacant && now >= forget_at;
-            let next = match next {
-                None if !empty => host.arm_at(forget_at.max(now + idle_timeout)),
-                next => next,
+            // One that has nothing now may get it, or is to be forgotten.
+            let look = match look == Moment::FAR && !empty {
+                true => forget_at.max(now + idle_timeout),
+                false => look,
             };
+            // This look is over, whatever it was for.
+            host.armed = Moment::FAR;
+            let next = host.arm_at(look);
             Swept {
                 closed,
                 leaks,

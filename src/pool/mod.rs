@@ -50,6 +50,7 @@ impl HotConnPool {
     /// # Errors
     /// Names the target, the phase and the trouble; [`Error::kind`] tells them apart. All of it takes `acquire_timeout` at the most.
     #[track_caller]
+    #[inline]
     pub fn get<'a>(&'a self, target: impl IntoTarget<'a>) -> Get<'a> {
         self.0.0.get(target)
     }
@@ -59,6 +60,7 @@ impl HotConnPool {
     /// # Errors
     /// As [`get`](HotConnPool::get).
     #[track_caller]
+    #[inline]
     pub fn get_with<'a>(&'a self, target: impl IntoTarget<'a>, options: GetOptions) -> Get<'a> {
         self.0
             .0
@@ -98,6 +100,7 @@ impl HotConnPool {
     }
 
     /// Gives a connection back to the pool that lent it, and says what became of it. Dropping it does the same.
+    #[inline]
     pub fn put(&self, conn: HotConn) -> Returned {
         self.0.0.put(conn)
     }

@@ -143,7 +143,7 @@ async fn half_a_record_on_an_idle_connection_closes_it() {
 async fn unsent_bytes_are_not_clean_whatever_the_caller_says() {
     let peer = http1_peer();
     let pool = pool(&peer, |_| {});
-    let mut conn = pool.get(&name(&peer)).await.unwrap();
+    let mut conn = pool.get(name(&peer)).await.unwrap();
     peer.order(To::All, Order::Hang);
     let piece = vec![b'x'; 1 << 16];
     loop {

@@ -56,7 +56,7 @@ fn runtime() -> Runtime {
 async fn a_cancelled_grant_is_offered_to_who_waits_at_the_total_cap() {
     let (a, b) = (http1_peer(), http1_peer());
     let pool = pool_of(&[&a, &b], |config| config.max_connections = 1);
-    let lease = pool.get(&name(&a)).await.unwrap();
+    let lease = pool.get(name(&a)).await.unwrap();
     let (name_a, name_b) = (name(&a), name(&b));
     let mut second = Box::pin(pool.get(&name_a));
     assert!(futures_pending(second.as_mut()));
@@ -76,7 +76,7 @@ async fn a_cancelled_grant_is_offered_to_who_waits_at_the_total_cap() {
 async fn a_dial_whose_caller_left_makes_room_for_another_host() {
     let (a, b) = (http1_peer(), http1_peer());
     let pool = pool_of(&[&a, &b], |config| config.max_connections = 2);
-    let _lease = pool.get(&name(&a)).await.unwrap();
+    let _lease = pool.get(name(&a)).await.unwrap();
     let (name_a, name_b) = (name(&a), name(&b));
     let mut second = Box::pin(pool.get(&name_a));
     assert!(futures_pending(second.as_mut()));
@@ -92,13 +92,13 @@ async fn a_dial_whose_caller_left_makes_room_for_another_host() {
 async fn who_waits_beside_a_blocked_address_is_dialled_for_when_the_block_ends() {
     let peer = http1_peer();
     let pool = pool(&peer, |_| {});
-    let _lease = pool.get(&name(&peer)).await.unwrap();
+    let _lease = pool.get(name(&peer)).await.unwrap();
     peer.next(To::All, 1, Act::ResetAfterHello);
-    pool.get(&name(&peer)).await.unwrap_err();
+    pool.get(name(&peer)).await.unwrap_err();
     // The one that is out may come home, so this waits; the block of a second ends first.
     let options = GetOptions::new().timeout(Duration::from_secs(8));
     drop(
-        pool.get_with(&name(&peer), options)
+        pool.get_with(name(&peer), options)
             .await
             .expect("dialled after the block"),
     );
@@ -114,7 +114,7 @@ async fn a_peer_that_ends_fresh_connections_is_an_error_and_not_a_loop() {
     for _ in 0..5 {
         // Whether the end has arrived when the connection is looked at is a race; either way it is one dial.
         outcomes.push(
-            pool.get(&name(&peer))
+            pool.get(name(&peer))
                 .await
                 .map(drop)
                 .map_err(|error| error.kind()),
@@ -134,7 +134,7 @@ fn close_returns_though_a_runtime_is_driven_by_nobody() {
     let peer = Peer::start();
     let pool = pool(&peer, |config| config.close_timeout = Duration::from_secs(1));
     let idle = Builder::new_current_thread().enable_all().build().unwrap();
-    idle.block_on(async { drop(pool.get(&name(&peer)).await.unwrap()) });
+    idle.block_on(async { drop(pool.get(name(&peer)).await.unwrap()) });
     let closer = Builder::new_current_thread().enable_all().build().unwrap();
     let report = closer.block_on(within("close has a deadline", pool.close()));
     assert!(report.tasks_left >= 1, "{report:?}: the driver cannot have ended");
@@ -146,7 +146,7 @@ fn a_runtime_that_ends_under_thousands_of_waiters_refuses_each_without_a_deeper_
     let peer = http1_peer();
     let pool = pool(&peer, |config| config.max_per_host = 2);
     let ending = runtime();
-    let lease = ending.block_on(async { pool.get(&name(&peer)).await.unwrap() });
+    let lease = ending.block_on(async { pool.get(name(&peer)).await.unwrap() });
     peer.next(To::All, 5, Act::StallOnAccept);
     let refused = Arc::new(AtomicUsize::new(0));
     for _ in 0..3000 {
@@ -176,7 +176,7 @@ fn a_dial_runs_where_its_caller_does() {
     let (a, b) = (http1_peer(), http1_peer());
     let pool = pool_of(&[&a, &b], |config| config.max_connections = 1);
     let (main, short) = (runtime(), runtime());
-    let lease = main.block_on(pool.get(&name(&a))).unwrap();
+    let lease = main.block_on(pool.get(name(&a))).unwrap();
     let waiter = {
         let (pool, name) = (pool.clone(), name(&b));
         let _inside = main.enter();
@@ -227,7 +227,7 @@ async fn a_closed_http2_connection_ends_though_its_peer_reads_no_more() {
         config.idle_timeout = Duration::from_secs(1);
         config.max_connections = 1;
     });
-    let mut conn = pool.get(&name(&peer)).await.unwrap();
+    let mut conn = pool.get(name(&peer)).await.unwrap();
     let tasks = alive_tasks();
     let request = http::Request::post(format!("https://{}/read", name(&peer)))
         .body(())
@@ -300,7 +300,7 @@ async fn a_port_that_refuses_says_nothing_of_its_neighbours() {
         "that origin is avoided"
     );
     drop(
-        pool.get(&name(&peer))
+        pool.get(name(&peer))
             .await
             .expect("another port of the same address"),
     );
@@ -312,9 +312,9 @@ async fn the_time_until_a_new_try_is_counted_from_now() {
     let clock = ManualClock::new();
     let pool = builder(&peer, |_| {}).clock(clock.clone()).build().unwrap();
     peer.always(To::All, Act::ResetAfterHello);
-    pool.get(&name(&peer)).await.unwrap_err();
+    pool.get(name(&peer)).await.unwrap_err();
     clock.advance(Duration::from_millis(400));
-    let error = pool.get(&name(&peer)).await.unwrap_err();
+    let error = pool.get(name(&peer)).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_millis(600)));
     let report = pool
         .warm(&name(&peer), Warm::Count(1), GetOptions::new())
@@ -331,8 +331,8 @@ async fn the_time_until_a_new_try_is_counted_from_now() {
 async fn the_second_to_close_counts_from_where_the_first_began() {
     let peer = http1_peer();
     let pool = pool(&peer, |config| config.close_timeout = Duration::from_secs(1));
-    let lease = pool.get(&name(&peer)).await.unwrap();
-    drop(pool.get(&name(&peer)).await.unwrap());
+    let lease = pool.get(name(&peer)).await.unwrap();
+    drop(pool.get(name(&peer)).await.unwrap());
     {
         let mut first = Box::pin(pool.close());
         assert!(futures_pending(first.as_mut()));

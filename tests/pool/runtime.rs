@@ -86,7 +86,7 @@ fn without_any_runtime_close_works() {
     let report = block_on(pool.close());
     assert_eq!((report.closed, report.leases_left), (0, 0));
     assert_eq!(
-        block_on(pool.get(&name(&peer))).unwrap_err().kind(),
+        block_on(pool.get(name(&peer))).unwrap_err().kind(),
         ErrorKind::Closed
     );
 }

@@ -246,7 +246,7 @@ async fn a_provider_of_ones_own_is_used() {
         .provider(Arc::new(provider))
         .build()
         .unwrap();
-    let conn = pool.get(&name(&peer)).await.unwrap();
+    let conn = pool.get(name(&peer)).await.unwrap();
     assert_eq!(conn.info().tls.suite, "TLS13_CHACHA20_POLY1305_SHA256");
     drop(conn);
     finish(pool, peer).await;
