@@ -39,7 +39,7 @@ const ROOMS: &[Room] = &[
     Room("config", &["error"], &[]),
     Room("error", &["target"], &["rustix"]),
     Room("event", &[], &[]),
-    Room("identity", &["event"], &[]),
+    Room("identity", &["event", "fault", "sync"], &[]),
     Room("fault", &[], &[]),
     Room("rt", &["sync"], &["tokio", "tokio_util"]),
     Room("sync", &[], &["parking_lot"]),

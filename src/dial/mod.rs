@@ -15,9 +15,9 @@ pub(crate) use crate::dns::Answer;
 use crate::dns::{Resolve, ResolveError};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
-use crate::identity::Require;
 use crate::target::Target;
 use crate::tls::Connector;
+pub(crate) use crate::tls::{Identities, Interned, Tls};
 
 /// Makes connections; keeps none.
 pub(crate) struct Dialler {
@@ -67,11 +67,11 @@ impl Dialler {
         &self,
         target: &Target<'_>,
         ip: IpAddr,
-        require: Require,
+        identity: &Arc<Interned>,
         deadline: Moment,
         progress: &Progress,
     ) -> Result<Dialled, Error> {
-        let establish = self.establish(target, ip, require, progress);
+        let establish = self.establish(target, ip, identity, progress);
         before(&*self.clock, deadline, establish)
             .await
             .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, progress.phase())))
@@ -82,7 +82,7 @@ impl Dialler {
         &self,
         target: &Target<'_>,
         ip: IpAddr,
-        require: Require,
+        identity: &Arc<Interned>,
         progress: &Progress,
     ) -> Result<Dialled, Error> {
         let io_error = |error| Error::from_io(Phase::Connect, error);
@@ -98,7 +98,7 @@ impl Dialler {
         progress.reach(Phase::Tls);
         let (stream, protocol, tls) = self
             .connector
-            .connect(target, require, Records::new(stream))
+            .connect(target, identity, Records::new(stream))
             .await?;
         let secured = self.clock.now();
 

@@ -1,6 +1,6 @@
 //! The public face of the manager.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,7 +14,10 @@ use super::warm::{Warm, WarmReport};
 use super::{HotConn, Order};
 use crate::clock::before;
 use crate::conn::ConnInfo;
+use crate::dial::Tls;
 use crate::error::{Error, ErrorKind, Phase};
+use crate::event::CloseReason;
+use crate::identity::IdentityId;
 use crate::target::Target;
 
 /// The connections of a pool, by host and by IP: lends them, takes them back, shows them.
@@ -55,12 +58,12 @@ impl ConnectionManager {
 
     pub(crate) async fn get(&self, target: &Target<'_>, order: Order) -> Result<HotConn, Error> {
         let inner = &self.inner;
-        let want = order.want();
+        let claim = order.claim(&inner.identities);
         let mut deadline = None;
         // Connections that died between their handshake and the first look: a peer that ends them all must not be dialled for ever.
         let mut stillborn: Vec<Error> = Vec::new();
         while stillborn.len() < inner.config.dial_attempts as usize {
-            let mut place = match inner.ask(target, want) {
+            let mut place = match inner.ask(target, &claim) {
                 Ok(Asked::Ready(conn)) => match self.look(target, conn)? {
                     Some(conn) => return Ok(conn),
                     None => continue,
@@ -99,7 +102,8 @@ impl ConnectionManager {
         if self.inner.is_closed() {
             return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target));
         }
-        while let Some(conn) = self.inner.try_ask(target, order.want()) {
+        let claim = order.claim(&self.inner.identities);
+        while let Some(conn) = self.inner.try_ask(target, &claim) {
             if let Some(conn) = self.look(target, conn)? {
                 return Ok(Some(conn));
             }
@@ -114,6 +118,14 @@ impl ConnectionManager {
         warm: Warm,
     ) -> Result<WarmReport, Error> {
         self.inner.rt.inside(self.inner.warm(target, order, warm)).await
+    }
+
+    pub(crate) fn update_tls(&self, tls: Tls) {
+        let inner = &self.inner;
+        let retired = inner.identities.renew(tls);
+        let ids: HashSet<_> = retired.iter().map(|identity| identity.id).collect();
+        inner.retain_identities(|identity| !ids.contains(&identity));
+        inner.dialler.connector.forget(&ids);
     }
 
     fn out_of_time(&self, target: &Target<'_>) -> Error {
@@ -256,6 +268,17 @@ impl Inner {
         }
         for (origin, todo) in work {
             self.settle(origin, todo);
+        }
+    }
+
+    /// Closes the connections of identities that do not pass, leased ones when they come home.
+    fn retain_identities(self: &Arc<Self>, keep: impl Fn(IdentityId) -> bool) {
+        let hosts: Vec<_> = self.shards.iter().flat_map(|shard| shard.lock().ids()).collect();
+        for origin in hosts {
+            self.with_host(origin, |host, now| {
+                let reason = CloseReason::IdentityRetired;
+                host.machine.retain(now, reason, |conn| keep(conn.identity));
+            });
         }
     }
 

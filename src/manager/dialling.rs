@@ -10,7 +10,7 @@ use super::host::{self, Host, Live};
 use super::inner::Inner;
 use crate::clock::{Moment, before};
 use crate::conn::{Driver, News};
-use crate::dial::{Answer, Dialled, Progress, attempt_time};
+use crate::dial::{Answer, Dialled, Interned, Progress, attempt_time};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::machine::{Cause, ConnId, DialId, DialOrder, OriginId};
@@ -91,13 +91,15 @@ pub(super) fn not_spawned(problem: NotSpawned) -> Error {
 struct Begun {
     target: Target<'static>,
     progress: Arc<Progress>,
+    identity: Option<Arc<Interned>>,
     home: Option<Home>,
     /// Whether the addresses are past their time: this dial still uses them, the next one has newer.
     stale: bool,
 }
 
 fn begin(host: &mut Host, now: Moment, dial: DialId) -> Option<Begun> {
-    let progress = Arc::clone(&host.dials.get(&dial)?.progress);
+    let ordered = host.dials.get(&dial)?;
+    let (progress, identity) = (Arc::clone(&ordered.progress), ordered.identity.clone());
     if !host.machine.begin(now, dial) {
         host.dials.remove(&dial);
         return None;
@@ -108,6 +110,7 @@ fn begin(host: &mut Host, now: Moment, dial: DialId) -> Option<Begun> {
     Some(Begun {
         target: host.target.clone(),
         progress,
+        identity,
         home: host.home.clone(),
         stale,
     })
@@ -119,6 +122,7 @@ pub(super) struct DialJob {
     origin: OriginId,
     target: Target<'static>,
     order: DialOrder,
+    identity: Option<Arc<Interned>>,
     progress: Arc<Progress>,
     /// The address whose permit it holds.
     holds: Option<IpAddr>,
@@ -138,6 +142,7 @@ impl DialJob {
             Begun {
                 target,
                 progress,
+                identity,
                 home,
                 stale,
             },
@@ -160,6 +165,7 @@ impl DialJob {
             origin,
             target,
             order,
+            identity,
             progress,
             holds: ip,
             error,
@@ -209,11 +215,15 @@ impl DialJob {
 
     async fn attempt(&self, ip: IpAddr, deadline: Moment, attempts: u32) -> Result<Dialled, Error> {
         let inner = &self.inner;
+        let Some(identity) = &self.identity else {
+            debug_assert!(false, "{:?} is for nobody", self.order);
+            return Err(dropped(inner, Phase::Acquire));
+        };
         let now = inner.clock().now();
         let deadline = now + attempt_time(deadline.since(now), attempts, inner.config.attempt_timeout);
         inner
             .dialler
-            .attempt(&self.target, ip, self.order.require, deadline, &self.progress)
+            .attempt(&self.target, ip, identity, deadline, &self.progress)
             .await
     }
 
@@ -254,6 +264,7 @@ impl DialJob {
             lent: 0,
             leave: leave.clone(),
             cut: cut.clone(),
+            _identity: self.identity.clone(),
         };
         let now = self.inner.clock().now_coarse();
         {
@@ -269,6 +280,14 @@ impl DialJob {
             host.counters.opened += 1;
             if let Some(live) = live.take() {
                 host.settle_in(conn, live);
+            }
+            // A new epoch that has been here already did not see it; one that has yet to come will.
+            if self
+                .identity
+                .as_ref()
+                .is_some_and(|identity| self.inner.identities.is_retired(identity))
+            {
+                host.machine.retire(now, conn, CloseReason::IdentityRetired);
             }
             Some((conn, watcher))
         });

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::stats::Counters;
 use crate::clock::Moment;
 use crate::conn::{ConnInfo, Wire};
-use crate::dial::{self, Progress};
+use crate::dial::{self, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::machine::{Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket};
@@ -60,6 +60,8 @@ pub(super) struct Live {
     pub(super) leave: CancellationToken,
     /// Ends the driver at once, if it is HTTP/2.
     pub(super) cut: CancellationToken,
+    /// Held while it lives: whoever asks for the same again has to find it.
+    pub(super) _identity: Option<Arc<Interned>>,
 }
 
 /// A dial that has been ordered.
@@ -67,6 +69,8 @@ pub(super) struct Dial {
     pub(super) progress: Arc<Progress>,
     /// The error it failed with, for those whom it was to serve.
     pub(super) error: Option<Error>,
+    /// For whom. Some from the moment it was ordered, under the same lock.
+    pub(super) identity: Option<Arc<Interned>>,
 }
 
 /// What is left to do once the lock is released.
@@ -182,6 +186,7 @@ impl Host {
                     Dial {
                         progress,
                         error: None,
+                        identity: None,
                     },
                 );
                 todo.dials.push(order);
@@ -203,6 +208,13 @@ impl Host {
                     todo.victims.push((live, reason));
                 }
             }
+        }
+    }
+
+    /// Says for whom a dial is that was just ordered.
+    pub(super) fn bind(&mut self, dial: DialId, identity: Option<Arc<Interned>>) {
+        if let Some(dial) = self.dials.get_mut(&dial) {
+            dial.identity = identity;
         }
     }
 

@@ -9,17 +9,18 @@ use tokio::sync::Notify;
 
 use super::HotConn;
 use super::host::{Host, Shard, Todo};
+use super::order::Claim;
 use super::place::Place;
 use super::settle::Work;
 use crate::clock::{Clock, Moment};
 use crate::config::PoolConfig;
 use crate::conn::Wire;
-use crate::dial::Dialler;
+use crate::dial::{Dialler, Identities, Tls};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Returned};
 use crate::machine::{
     Acquire, ConnId, DialId, DialOrder, Fate, Lease, Ledger, LedgerLimits, Limits, Machine, OriginId,
-    Penalties, PenaltyTerms, Ticket, Want, Wheel,
+    Penalties, PenaltyTerms, Ticket, Wheel,
 };
 use crate::rt::Rt;
 use crate::sync::Mutex;
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     serial: AtomicU64,
     origins: AtomicU64,
     hasher: RandomState,
+    pub(super) identities: Identities,
     pub(crate) rt: Rt,
     pub(crate) dialler: Dialler,
     pub(crate) config: PoolConfig,
@@ -68,7 +70,7 @@ pub(super) enum Asked {
 }
 
 impl Inner {
-    pub(crate) fn new(config: PoolConfig, dialler: Dialler) -> Arc<Self> {
+    pub(crate) fn new(config: PoolConfig, tls: Tls, dialler: Dialler) -> Arc<Self> {
         let ledger = Ledger::new(LedgerLimits {
             max_connections: config.max_connections,
             max_per_ip: config.max_per_ip,
@@ -91,6 +93,7 @@ impl Inner {
             serial: AtomicU64::new(0),
             origins: AtomicU64::new(0),
             hasher: RandomState::new(),
+            identities: Identities::new(tls),
             rt: Rt::new(),
             dialler,
             config,
@@ -160,6 +163,9 @@ impl Inner {
             return None;
         }
         let mut todo = host.drain(now);
+        for order in &todo.dials {
+            host.bind(order.dial, self.identities.find(order.identity));
+        }
         todo.arm = host.arm(now);
         if parked {
             todo.parked = host.idle_addresses();
@@ -226,12 +232,13 @@ impl Inner {
     ///
     /// # Errors
     /// Closed, too many waiters, or every address blocked.
-    pub(super) fn ask(self: &Arc<Self>, target: &Target<'_>, want: Want) -> Result<Asked, Error> {
+    pub(super) fn ask(self: &Arc<Self>, target: &Target<'_>, claim: &Claim) -> Result<Asked, Error> {
         let origin = self.origin(target)?;
         let mut look = None;
         let asked = self.with_host(origin, |host, now| {
             host.last_asked = now;
             let error = |kind| Error::new(kind, Phase::Acquire).with_target(target);
+            let want = claim.want(&self.identities);
             match host.machine.acquire(now, want) {
                 Acquire::Lease(lease) => Ok(self.lend(host, lease).map(Asked::Ready)),
                 Acquire::Wait(ticket) => {
@@ -243,6 +250,7 @@ impl Inner {
                         origin,
                         ticket,
                         listener,
+                        self.identities.find(want.identity),
                     ))))
                 }
                 Acquire::Blocked { until } => Err(host.blocked(now, until)),
@@ -255,14 +263,14 @@ impl Inner {
             Some(Ok(Some(asked))) => Ok(asked),
             Some(Err(error)) => Err(error),
             // The host was forgotten, or its connection died, between two locks: ask anew.
-            None | Some(Ok(None)) => self.ask(target, want),
+            None | Some(Ok(None)) => self.ask(target, claim),
         }
     }
 
     /// A connection that is idle now, without waiting or dialling.
-    pub(super) fn try_ask(self: &Arc<Self>, target: &Target<'_>, want: Want) -> Option<HotConn> {
+    pub(super) fn try_ask(self: &Arc<Self>, target: &Target<'_>, claim: &Claim) -> Option<HotConn> {
         self.with_target(target, |host, now| {
-            let lease = host.machine.try_acquire(now, want)?;
+            let lease = host.machine.try_acquire(now, claim.want(&self.identities))?;
             self.lend(host, lease)
         })?
     }

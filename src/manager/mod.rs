@@ -8,9 +8,10 @@
 //! | the desk's (`Inner::desk`) | the Ledger of permits over all hosts, the penalties of addresses | a shard's lock, a wake-up, I/O |
 //! | the work's (`Inner::work`) | what is to be done, and whether somebody is at it | any other lock, doing it |
 //! | the wheel's (`Inner::wheel`) | when to look at which host again | any other lock |
+//! | the identities' (`Inner::identities`) | which identity has which number | any other lock |
 //!
-//! No operation holds two of them, but for the two that look at everything at once: `stats` and `assert_invariants` lock all shards in
-//! index order, then the desk. What a machine wants done is collected under its lock ([`Todo`](host::Todo)) and done after it is released
+//! No operation holds two of them, but for a miss, which looks an identity up under its shard's, and the two that look at everything
+//! at once: `stats` and `assert_invariants` lock all shards in index order, then the desk. What a machine wants done is collected under its lock ([`Todo`](host::Todo)) and done after it is released
 //! (`settle`).
 
 mod connections;

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::HotConn;
 use super::host::Answer;
 use super::inner::Inner;
+use crate::dial::Interned;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::machine::{OriginId, Ticket};
 
@@ -19,6 +20,8 @@ pub(super) struct Place {
     origin: OriginId,
     ticket: Option<Ticket>,
     listener: oneshot::Receiver<Answer>,
+    /// Held while it waits: whatever is dialled for it has to find it.
+    _identity: Option<Arc<Interned>>,
 }
 
 impl Place {
@@ -27,12 +30,14 @@ impl Place {
         origin: OriginId,
         ticket: Ticket,
         listener: oneshot::Receiver<Answer>,
+        identity: Option<Arc<Interned>>,
     ) -> Self {
         Place {
             inner,
             origin,
             ticket: Some(ticket),
             listener,
+            _identity: identity,
         }
     }
 

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::event::Returned;
 use crate::manager::{CloseReport, ConnectionManager, HotConn, Inner, Stats, Warm, WarmReport};
 use crate::target::Target;
+use crate::tls::Tls;
 
 /// A pool of hot TLS connections.
 ///
@@ -98,6 +99,16 @@ impl HotConnPool {
     {
         let target = target.try_into().map_err(Into::into)?;
         self.0.0.warm(&target, options.order, warm).await
+    }
+
+    /// Makes `tls` the pool's own setup from now on: to reload roots, revocation lists or the client's certificate.
+    ///
+    /// Whoever asks from now on gets connections that rest on it, and no TLS session from before, even if the setup is equal to the one before. Idle
+    /// connections of the old one close now, leased ones when they come home, both as [`CloseReason::IdentityRetired`](crate::CloseReason::IdentityRetired); those who wait already are
+    /// still served by the old one, and what was dialled for them closes after that one use. Calls that brought a setup of their own
+    /// ([`GetOptions::tls`]) are not concerned. Takes each shard's lock in turn: not for the hot path.
+    pub fn update_tls(&self, tls: Tls) {
+        self.0.0.update_tls(tls);
     }
 
     /// The connections, by host and by IP.
