@@ -69,8 +69,8 @@ const ROOMS: &[Room] = &[
     Room(
         "manager",
         &[
-            "clock", "config", "error", "event", "identity", "rt", "sync", "target", "machine", "conn",
-            "dial",
+            "clock", "config", "error", "event", "fault", "identity", "rt", "sync", "target", "machine",
+            "conn", "dial",
         ],
         &["tokio", "tokio_util", "tracing"],
     ),

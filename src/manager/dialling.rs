@@ -13,6 +13,7 @@ use crate::conn::{Driver, News};
 use crate::dial::{Answer, Dialled, Interned, Progress, attempt_time};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
+use crate::fault::planted;
 use crate::machine::{Cause, ConnId, DialId, DialOrder, OriginId};
 use crate::rt::{Home, NotSpawned};
 use crate::target::Target;
@@ -282,11 +283,12 @@ impl DialJob {
                 host.settle_in(conn, live);
             }
             // A new epoch that has been here already did not see it; one that has yet to come will.
-            if self
+            let identities = &self.inner.identities;
+            let retired = self
                 .identity
                 .as_ref()
-                .is_some_and(|identity| self.inner.identities.is_retired(identity))
-            {
+                .is_some_and(|its| identities.is_retired(its));
+            if retired && !planted("late_birth_is_kept") {
                 host.machine.retire(now, conn, CloseReason::IdentityRetired);
             }
             Some((conn, watcher))

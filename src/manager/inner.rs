@@ -18,6 +18,7 @@ use crate::conn::Wire;
 use crate::dial::{Dialler, Identities, Tls};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Returned};
+use crate::fault::planted;
 use crate::machine::{
     Acquire, ConnId, DialId, DialOrder, Fate, Lease, Ledger, LedgerLimits, Limits, Machine, OriginId,
     Penalties, PenaltyTerms, Ticket, Wheel,
@@ -250,7 +251,9 @@ impl Inner {
                         origin,
                         ticket,
                         listener,
-                        self.identities.find(want.identity),
+                        self.identities
+                            .find(want.identity)
+                            .filter(|_| !planted("waiters_hold_no_identity")),
                     ))))
                 }
                 Acquire::Blocked { until } => Err(host.blocked(now, until)),

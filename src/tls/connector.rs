@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
@@ -58,8 +58,8 @@ struct Used {
     config: Arc<ClientConfig>,
     /// When it was last used, as a count of uses.
     last: u64,
-    /// Whether anybody still has the identity: its number does not come again.
-    identity: Weak<Interned>,
+    /// Held: sessions are of use when no connection is left, to whoever asks for the same again and is given the same number.
+    _identity: Arc<Interned>,
 }
 
 impl Connector {
@@ -84,7 +84,7 @@ impl Connector {
         let used = Used {
             config: Arc::clone(&config),
             last: now,
-            identity: Arc::downgrade(identity),
+            _identity: Arc::clone(identity),
         };
         configs.by_use.insert((identity.id, port), used);
         config
@@ -144,9 +144,8 @@ impl Configs {
         config
     }
 
-    /// Room for one more: first what nobody can use again goes, then what was not used for longest.
+    /// Room for one more: what was not used for longest goes.
     fn make_room(&mut self) {
-        self.by_use.retain(|_, used| used.identity.strong_count() > 0);
         if self.by_use.len() < MOST_CONFIGS {
             return;
         }
