@@ -39,7 +39,7 @@ const ROOMS: &[Room] = &[
     Room("config", &["error"], &[]),
     Room("error", &["target"], &["rustix"]),
     Room("event", &[], &[]),
-    Room("identity", &["event"], &[]),
+    Room("identity", &["event", "fault", "sync"], &[]),
     Room("fault", &[], &[]),
     Room("rt", &["sync"], &["tokio", "tokio_util"]),
     Room("sync", &[], &["parking_lot"]),
@@ -69,8 +69,8 @@ const ROOMS: &[Room] = &[
     Room(
         "manager",
         &[
-            "clock", "config", "error", "event", "identity", "rt", "sync", "target", "machine", "conn",
-            "dial",
+            "clock", "config", "error", "event", "fault", "identity", "rt", "sync", "target", "machine",
+            "conn", "dial",
         ],
         &["tokio", "tokio_util", "tracing"],
     ),

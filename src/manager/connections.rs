@@ -76,7 +76,7 @@ impl ConnectionManager {
     pub(crate) fn try_get(
         &self,
         name: &Name<'_>,
-        order: Order,
+        order: &Order,
         site: Site,
     ) -> Result<Option<HotConn>, Error> {
         let inner = &self.inner;
@@ -84,9 +84,9 @@ impl ConnectionManager {
         if inner.is_closed() {
             return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(&target));
         }
-        let (text, want) = (target.as_str(), order.want());
+        let (text, claim) = (target.as_str(), order.claim(&inner.identities));
         let hash = inner.directory.hash(text);
-        while let Some(conn) = inner.try_ask(hash, text, want, site) {
+        while let Some(conn) = inner.try_ask(hash, text, &claim, site) {
             if let Some(conn) = conn.alive().map_err(|error| error.with_target(&target))? {
                 return Ok(Some(conn));
             }
