@@ -78,7 +78,8 @@ const ROOMS: &[Room] = &[
     Room(
         "scripted",
         &[
-            "clock", "config", "error", "event", "sync", "target", "manager", "dial", "conn", "tls", "pool",
+            "clock", "config", "error", "event", "identity", "sync", "target", "manager", "dial", "conn",
+            "tls", "pool",
         ],
         &[],
     ),
