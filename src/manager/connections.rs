@@ -19,6 +19,7 @@ use crate::clock::before;
 use crate::conn::ConnInfo;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Returned;
+use crate::machine::AT_ONCE;
 use crate::target::{Target, TargetError};
 
 /// The connections of a pool, by host and by IP: lends them, takes them back, shows them.
@@ -238,9 +239,14 @@ impl Inner {
     }
 
     fn sweep_all(self: &Arc<Self>) -> usize {
-        self.each_host(|host, now| host.machine.handle_timeout(now) as usize)
-            .into_iter()
-            .sum()
+        let mut swept = 0;
+        loop {
+            let closed = self.each_host(|host, now| host.machine.handle_timeout(now));
+            swept += closed.iter().map(|&closed| closed as usize).sum::<usize>();
+            if closed.iter().all(|&closed| u64::from(closed) < AT_ONCE) {
+                return swept;
+            }
+        }
     }
 }
 

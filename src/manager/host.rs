@@ -64,6 +64,8 @@ pub(super) struct Dial {
     pub(super) error: Option<Error>,
     /// For whom. Some from the moment it was ordered, under the same lock.
     pub(super) identity: Option<Arc<Interned>>,
+    /// Where it dials now.
+    pub(super) at: Option<IpAddr>,
 }
 
 /// Where a lease was taken back to.
@@ -222,6 +224,7 @@ impl Host {
                         progress,
                         error: None,
                         identity: None,
+                        at: None,
                     },
                 );
                 todo.dials.push(order);
