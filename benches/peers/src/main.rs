@@ -27,7 +27,6 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::field::SCRIPTED;
 use crate::ours::By;
 use crate::report::Report;
 use crate::table::Effort;
@@ -97,7 +96,7 @@ fn parse() -> Result<Asked, lexopt::Error> {
             cycles: 100_000,
         },
         hosts: None,
-        entries: if SCRIPTED { 100_000 } else { 4_000 },
+        entries: 100_000,
         by: By::Name,
         cycle: None,
         json: None,

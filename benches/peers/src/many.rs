@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hotpool::{HotConn, Returned};
 
 use crate::contender::{Contender, Duplex};
-use crate::field::{Field, SCRIPTED};
+use crate::field::Field;
 use crate::rivals::floor::{Floor, Record};
 
 /// Every host once, in an order without a pattern, over and over.
@@ -90,12 +90,8 @@ impl Contender for Hosts {
         assert!(matches!(kept, Returned::Kept), "{kept:?}");
     }
 
-    fn stream<'l>(&self, lease: &'l mut HotConn) -> Option<&'l mut dyn Duplex> {
-        (!SCRIPTED).then_some(lease)
-    }
-
-    fn settled(&self, lease: &mut HotConn) {
-        lease.assume_clean();
+    fn stream<'l>(&self, _: &'l mut HotConn) -> Option<&'l mut dyn Duplex> {
+        None
     }
 
     fn dials(&self) -> u64 {

@@ -2,7 +2,6 @@
 
 use crate::after::around_exchanges;
 use crate::contender::{Alone, Contender, Paired, Rig};
-use crate::field::SCRIPTED;
 use crate::many::{Hosts, Map};
 use crate::ours::{By, ENDPOINT, Ours};
 use crate::rivals::bb8::Bb8;
@@ -142,4 +141,4 @@ pub(crate) fn many(effort: Effort, hosts: usize) -> (Vec<Row>, usize) {
 }
 
 /// How many hosts, where nobody says.
-pub(crate) const HOSTS: usize = if SCRIPTED { 10_000 } else { 1_000 };
+pub(crate) const HOSTS: usize = 10_000;
