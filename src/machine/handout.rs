@@ -20,7 +20,7 @@ impl Machine {
     /// call. No later caller overtakes: where somebody waits for the same, nothing that would serve them is idle.
     #[inline]
     pub fn acquire(&mut self, now: Moment, want: Want) -> Acquire {
-        match self.try_acquire(now, want) {
+        match self.ready(now, &want) {
             Some(lease) => {
                 if self.limits.growth == Growth::PerIp {
                     self.cover_addresses(&want);
@@ -34,11 +34,16 @@ impl Machine {
     /// A connection that is ready for `want`, if there is one. Never waits and never dials.
     #[inline]
     pub fn try_acquire(&mut self, now: Moment, want: Want) -> Option<Lease> {
+        self.ready(now, &want)
+    }
+
+    #[inline]
+    fn ready(&mut self, now: Moment, want: &Want) -> Option<Lease> {
         let now = self.tick(now);
         if self.phase != Phase::Open {
             return None;
         }
-        while let Some(lane) = self.pick(&want) {
+        while let Some(lane) = self.pick(want) {
             let lane = &self.lanes[lane];
             // One already in use first: the others may then grow old and go.
             let idle = if planted("lends_the_oldest") {

@@ -85,9 +85,9 @@ impl ConnectionManager {
         if inner.is_closed() {
             return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(&target));
         }
-        let (text, claim) = (target.as_str(), order.claim(&inner.identities));
-        let hash = inner.directory.hash(text);
-        while let Some(conn) = inner.try_ask(hash, text, &claim, site) {
+        let key = inner.directory.key(target.as_str());
+        let claim = order.claim(&inner.identities);
+        while let Some(conn) = inner.try_ask(&key, &claim, site) {
             if let Some(conn) = conn.alive().map_err(|error| error.with_target(&target))? {
                 return Ok(Some(conn));
             }
