@@ -14,7 +14,7 @@ use super::lent::Site;
 use super::name::{Endpoint, IntoTarget, Name};
 use super::stats::Stats;
 use super::warm::{Warm, WarmReport};
-use super::{HotConn, Order};
+use super::{Detached, HotConn, Order};
 use crate::clock::before;
 use crate::conn::ConnInfo;
 use crate::error::{Error, ErrorKind, Phase};
@@ -97,6 +97,12 @@ impl ConnectionManager {
 
     pub(crate) fn endpoint(&self, name: &Name<'_>) -> Result<Endpoint, TargetError> {
         Ok(Endpoint::new(&self.inner, name.target()?))
+    }
+
+    /// Takes a connection back that [`HotConn::detach`] took out, as [`HotConnPool::put`](crate::HotConnPool::put) takes back a lease: it is
+    /// kept if it is known to be clean. It goes to the host that it was verified for, in the pool that it left.
+    pub fn add(&self, detached: Detached) -> Returned {
+        detached.attach(&self.inner)
     }
 
     #[inline]

@@ -272,12 +272,19 @@ impl AsyncWrite for HotConn {
 
 /// A connection that has left its pool and still counts there: the TLS stream of an HTTP/1.1 connection. See [`HotConn::detach`].
 ///
-/// Dropping it closes it.
+/// Dropping it closes it; [`ConnectionManager::add`](crate::ConnectionManager::add) takes it back into the pool that it left.
 #[derive(Debug)]
 #[must_use = "dropped, it is closed"]
 pub struct Detached(HotConn);
 
 impl Detached {
+    /// Undoes the detaching.
+    pub(super) fn attach(self, pool: &Arc<Inner>) -> Returned {
+        let mut conn = self.0;
+        conn.lent_mut().doomed = None;
+        conn.give_back(pool)
+    }
+
     /// What is known of it since its birth.
     pub fn info(&self) -> &ConnInfo {
         self.0.info()
