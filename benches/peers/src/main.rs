@@ -3,6 +3,7 @@
 //! ```text
 //! peers [table] [--rounds N] [--cycles N] [--hosts N] [--entries N] [--json FILE] [--assert]
 //! peers cycle N [--by name|endpoint] [--hosts N]
+//! peers features
 //! ```
 //!
 //! `figures`, beside this project's manifest, runs all of it and what counts instructions and system calls.
@@ -40,6 +41,8 @@ struct Asked {
     by: By,
     /// Cycles and nothing else.
     cycle: Option<u64>,
+    /// Which of this project's features are on, and nothing else.
+    features: bool,
     json: Option<std::path::PathBuf>,
     assert: bool,
 }
@@ -53,6 +56,13 @@ fn main() -> ExitCode {
         }
     };
     match asked.cycle {
+        _ if asked.features => {
+            let all = [("endpoint", cfg!(feature = "endpoint")), ("scripted", SCRIPTED)];
+            all.iter()
+                .filter(|(_, on)| *on)
+                .for_each(|(name, _)| println!("{name}"));
+            ExitCode::SUCCESS
+        }
         Some(cycles) => {
             cycle::run(cycles, asked.by, asked.hosts);
             ExitCode::SUCCESS
@@ -100,6 +110,7 @@ fn parse() -> Result<Asked, lexopt::Error> {
         entries: if SCRIPTED { 100_000 } else { 4_000 },
         by: By::Name,
         cycle: None,
+        features: false,
         json: None,
         assert: false,
     };
@@ -107,6 +118,7 @@ fn parse() -> Result<Asked, lexopt::Error> {
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Value(word) if word == "table" => {}
+            Arg::Value(word) if word == "features" => asked.features = true,
             Arg::Value(word) if word == "cycle" => asked.cycle = Some(parser.value()?.parse()?),
             Arg::Long("rounds") => asked.effort.rounds = parser.value()?.parse()?,
             Arg::Long("cycles") => asked.effort.cycles = parser.value()?.parse()?,

@@ -197,8 +197,8 @@ impl Report {
             } = gate;
             let verdict = match (gate.value, gate.holds()) {
                 (None, _) => "not measured".to_owned(),
-                (Some(value), true) => format!("{value:.3}{unit}, ok"),
-                (Some(value), false) => format!("{value:.3}{unit}, BROKEN"),
+                (Some(value), true) => format!("{value:.5}{unit}, ok"),
+                (Some(value), false) => format!("{value:.5}{unit}, BROKEN"),
             };
             let _ = writeln!(text, "  {name:<62} at most {limit}{unit}: {verdict}");
         }
@@ -239,7 +239,7 @@ fn kind() -> &'static str {
 /// JSON has no infinities.
 fn number(value: f64) -> String {
     if value.is_finite() {
-        format!("{value:.4}")
+        value.to_string()
     } else {
         "null".to_owned()
     }

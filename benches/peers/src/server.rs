@@ -59,6 +59,7 @@ impl Server {
         }
     }
 
+    #[cfg(not(feature = "scripted"))]
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
