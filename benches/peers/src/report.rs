@@ -82,7 +82,8 @@ impl Report {
     }
 
     pub(crate) fn many(&mut self, rows: &[Row], hosts: usize, bytes: usize) {
-        let title = format!("one thread, {hosts} hosts in random order, scripted connections, {bytes} bytes each");
+        let title =
+            format!("one thread, {hosts} hosts in random order, scripted connections, {bytes} bytes each");
         self.section(&title, &format!("of the {MAP}"), rows);
         let ratio = (hosts >= 10_000).then(|| find(rows, NAME).cpu_ratio);
         self.gate(format!("{NAME}, 10,000 hosts: of a {MAP}"), ratio, 1.5, "");
@@ -106,8 +107,7 @@ impl Report {
         let _ = writeln!(
             self.text,
             "\nlatency of get, open-loop, {entries} entries of {hosts} hosts; {} expired, a pass took {:.1?}",
-            latency.closed,
-            latency.pass,
+            latency.closed, latency.pass,
         );
         for (name, histogram) in [
             ("without clean-up", &latency.quiet),
@@ -194,8 +194,8 @@ impl Report {
             } = gate;
             let verdict = match (gate.value, gate.holds()) {
                 (None, _) => "not measured".to_owned(),
-                (Some(value), true) => format!("{value:.3}{unit}, ok"),
-                (Some(value), false) => format!("{value:.3}{unit}, BROKEN"),
+                (Some(value), true) => format!("{value:.5}{unit}, ok"),
+                (Some(value), false) => format!("{value:.5}{unit}, BROKEN"),
             };
             let _ = writeln!(text, "  {name:<62} at most {limit}{unit}: {verdict}");
         }
@@ -227,7 +227,7 @@ fn find<'a>(rows: &'a [Row], name: &str) -> &'a Row {
 /// JSON has no infinities.
 fn number(value: f64) -> String {
     if value.is_finite() {
-        format!("{value:.4}")
+        value.to_string()
     } else {
         "null".to_owned()
     }

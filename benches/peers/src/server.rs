@@ -59,7 +59,6 @@ impl Server {
         }
     }
 
-
     pub(crate) fn target(&self) -> String {
         format!("{NAME}:{}", self.port)
     }
