@@ -40,7 +40,7 @@ mod sync;
 mod target;
 mod tls;
 
-pub use crate::config::{H2Growth, PoolConfig, Selection};
+pub use crate::config::{H2Growth, PoolConfig, ReuseCheck, Selection};
 pub use crate::conn::{ConnInfo, H2, H2Response};
 pub use crate::dns::{Answer, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver};
 pub use crate::error::{ConfigError, Error, ErrorKind, Phase};
