@@ -55,6 +55,10 @@ pub use crate::target::{Target, TargetError};
 pub use crate::tls::TlsInfo;
 pub use {h2, http, rustls};
 
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
 // So that the tests of the rules read the same inside the crate and outside.
 #[cfg(test)]
 extern crate self as hotpool;

@@ -48,18 +48,17 @@ pub(super) struct ResponseHead {
     version: u8,
 }
 
+/// A head and its length, once it is whole.
+pub(super) type Found<T> = Result<Option<(usize, T)>, CloseReason>;
+
 /// Reads the head at the front of `bytes`, after what was held before. Answers how much of `bytes` belonged to it, once it is whole.
 ///
 /// A head that comes in one piece is read in place; of one that does not, all that came is held.
-pub(super) fn take<T>(
-    held: &mut Held,
-    bytes: &[u8],
-    parse: fn(&[u8]) -> Result<Option<(usize, T)>, CloseReason>,
-) -> Result<Option<(usize, T)>, CloseReason> {
-    if held.is_empty() {
-        if let Some(found) = parse(bytes)? {
-            return Ok(Some(found));
-        }
+pub(super) fn take<T>(held: &mut Held, bytes: &[u8], parse: fn(&[u8]) -> Found<T>) -> Found<T> {
+    if held.is_empty()
+        && let Some(found) = parse(bytes)?
+    {
+        return Ok(Some(found));
     }
     let Some(taken) = held.take(bytes, HEAD_LIMIT)? else {
         return Ok(None);
@@ -72,7 +71,7 @@ pub(super) fn take<T>(
     }
 }
 
-pub(super) fn request(bytes: &[u8]) -> Result<Option<(usize, RequestHead)>, CloseReason> {
+pub(super) fn request(bytes: &[u8]) -> Found<RequestHead> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
     let mut request = Request::new(&mut []);
     let parsed = request.parse_with_uninit_headers(bytes, &mut fields);
@@ -106,7 +105,7 @@ pub(super) fn request(bytes: &[u8]) -> Result<Option<(usize, RequestHead)>, Clos
     Ok(Some((length, head)))
 }
 
-pub(super) fn response(bytes: &[u8]) -> Result<Option<(usize, ResponseHead)>, CloseReason> {
+pub(super) fn response(bytes: &[u8]) -> Found<ResponseHead> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
     let mut response = Response::new(&mut []);
     let parsed =

@@ -24,7 +24,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
-pub(crate) use self::observer::Observer;
+pub(crate) use self::observer::{Observer, Rest};
 use super::Tls;
 use crate::config::ReuseCheck;
 use crate::event::{CloseReason, RetrySafety};
@@ -61,8 +61,8 @@ impl H1 {
         }
     }
 
-    /// The status of the last answer, once its head has passed, and whether the whole answer has.
-    pub(crate) fn answered(&self) -> Option<(u16, bool)> {
+    /// The status of the last answer, once its head has passed, and what is left of it.
+    pub(crate) fn answered(&self) -> Option<(u16, Rest)> {
         self.observer.answered()
     }
 

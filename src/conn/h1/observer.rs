@@ -47,6 +47,15 @@ enum State {
     Over(CloseReason),
 }
 
+/// What is still to come of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    Nothing,
+    Something,
+    /// Whatever comes before the connection ends.
+    UntilClose,
+}
+
 /// How far a message has passed.
 #[derive(Clone, Debug)]
 enum Part {
@@ -107,9 +116,14 @@ impl Observer {
         }
     }
 
-    /// The status of the answer whose head has passed last, and whether all of it has.
-    pub(crate) fn answered(&self) -> Option<(u16, bool)> {
-        (self.status > 0).then_some((self.status, self.answer.is_done()))
+    /// The status of the answer, once its head has passed, and what is left of it.
+    pub(crate) fn answered(&self) -> Option<(u16, Rest)> {
+        let rest = match &self.answer {
+            Part::Done => Rest::Nothing,
+            Part::Body(Body::UntilClose) => Rest::UntilClose,
+            _ => Rest::Something,
+        };
+        (self.status > 0).then_some((self.status, rest))
     }
 
     /// What is known of the request, if its answer does not come.

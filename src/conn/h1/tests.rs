@@ -4,7 +4,7 @@
 mod cases;
 
 use self::cases::{ANSWERS, CHUNKS, CLEAN, GET, HEAD, OK, REQUESTS};
-use super::Observer;
+use super::{Observer, Rest};
 use crate::event::CloseReason::{self, *};
 use crate::event::RetrySafety;
 
@@ -78,7 +78,7 @@ fn one_exchange_follows_the_other() {
             observer.sent(request.as_bytes());
             assert_eq!(observer.answered(), None);
             observer.received(answer.as_bytes());
-            assert_eq!(observer.answered(), Some((200, true)));
+            assert_eq!(observer.answered(), Some((200, Rest::Nothing)));
             assert_eq!(observer.verdict(), CLEAN);
         }
     }
