@@ -69,7 +69,10 @@ impl Bench {
 
     async fn lease(&self) -> HotConn {
         self.leases.fetch_add(1, Ordering::Relaxed);
-        self.pool.get_with(&self.target, self.options).await.unwrap()
+        self.pool
+            .get_with(&self.target, self.options.clone())
+            .await
+            .unwrap()
     }
 
     /// `get` and `put`.

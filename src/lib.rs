@@ -4,7 +4,7 @@
 //!
 //! Start at [`HotConnPool::builder`]. A [`Target`] says where to, [`GetOptions`] how; a [`HotConn`] is what you get, [`Returned`] what
 //! became of it; [`Error`] names the phase and the trouble. [`PoolConfig`] has every limit, [`Stats`] every count, and
-//! [`ConnectionManager`] the view inside. [`Resolve`] and [`clock::Clock`] are the seams. [`fingerprint`] reads TLS
+//! [`ConnectionManager`] the view inside. [`Tls`] says whom to trust and whom to be. [`Resolve`] and [`clock::Clock`] are the seams. [`fingerprint`] reads TLS
 //! hellos and what they tell of their client.
 //!
 //! [`h2`], [`http`] and [`rustls`] are re-exported because their types stand in this API.
@@ -52,7 +52,7 @@ pub use crate::manager::{
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::target::{Target, TargetError};
-pub use crate::tls::TlsInfo;
+pub use crate::tls::{Revocation, Tls, TlsBuilder, TlsInfo};
 pub use {h2, http, rustls};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! For this crate's own tests, models and benches: a hundred thousand connections fit in memory, and every step of a dial can be made to
 //! fail, to take its time or never to come. Everything from `get` to the Ledger is the pool's own code.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -16,11 +16,12 @@ use crate::conn::{ConnInfo, Single, Wire};
 use crate::dial::{Answer, Attempt, Boxed, Connect, Dialled};
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol};
+use crate::identity::IdentityId;
 use crate::manager::Inner;
 use crate::pool::HotConnPool;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::target::Target;
-use crate::tls::TlsInfo;
+use crate::tls::{Tls, TlsInfo};
 
 /// What happens at one step of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,8 @@ impl Stage {
     /// As [`Builder::build`](crate::Builder::build).
     pub fn pool(&self, config: PoolConfig, clock: impl Clock) -> Result<HotConnPool, ConfigError> {
         config.validate()?;
-        let inner = Inner::new(config, Arc::new(clock), Box::new(self.clone()));
+        let tls = Tls::builder().build()?;
+        let inner = Inner::new(config, tls, Arc::new(clock), Box::new(self.clone()));
         Ok(HotConnPool::new(inner))
     }
 
@@ -209,6 +211,8 @@ impl Connect for Stage {
             Ok(self.connection(target, ip))
         })
     }
+
+    fn forget(&self, _: &HashSet<IdentityId>) {}
 }
 
 /// The pool's end of one connection.

@@ -39,7 +39,7 @@ const ROOMS: &[Room] = &[
     Room("config", &["error"], &[]),
     Room("error", &["target"], &["rustix"]),
     Room("event", &[], &[]),
-    Room("identity", &["event"], &[]),
+    Room("identity", &["event", "fault", "sync"], &[]),
     Room("fault", &[], &[]),
     Room("rt", &["sync"], &["tokio", "tokio_util"]),
     Room("sync", &[], &["parking_lot"]),
@@ -70,8 +70,8 @@ const ROOMS: &[Room] = &[
     Room(
         "manager",
         &[
-            "clock", "config", "error", "event", "identity", "rt", "sync", "target", "machine", "conn",
-            "dial",
+            "clock", "config", "error", "event", "fault", "identity", "rt", "sync", "target", "machine",
+            "conn", "dial",
         ],
         &["tokio", "tokio_util", "tracing"],
     ),
@@ -79,7 +79,8 @@ const ROOMS: &[Room] = &[
     Room(
         "scripted",
         &[
-            "clock", "config", "error", "event", "sync", "target", "manager", "dial", "conn", "tls", "pool",
+            "clock", "config", "error", "event", "identity", "sync", "target", "manager", "dial", "conn",
+            "tls", "pool",
         ],
         &[],
     ),

@@ -4,6 +4,7 @@
 mod progress;
 mod tcp;
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -18,9 +19,10 @@ pub(crate) use crate::dns::Answer;
 use crate::dns::{Resolve, ResolveError};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
-use crate::identity::Require;
+use crate::identity::IdentityId;
 use crate::target::Target;
 use crate::tls::Connector;
+pub(crate) use crate::tls::{Identities, Interned, Tls};
 
 /// Makes connections; keeps none.
 pub(crate) struct Dialler {
@@ -46,7 +48,7 @@ pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub(crate) struct Attempt<'a> {
     pub(crate) target: &'a Target<'a>,
     pub(crate) ip: IpAddr,
-    pub(crate) require: Require,
+    pub(crate) identity: &'a Arc<Interned>,
     pub(crate) deadline: Moment,
     pub(crate) progress: &'a Progress,
 }
@@ -61,6 +63,9 @@ pub(crate) trait Connect: Send + Sync + 'static {
     /// # Errors
     /// Names the target, the address and the phase, a timeout's too.
     fn attempt<'a>(&'a self, attempt: Attempt<'a>) -> Boxed<'a, Result<Dialled, Error>>;
+
+    /// These identities are over: whatever is kept for them (TLS sessions) may go.
+    fn forget(&self, identities: &HashSet<IdentityId>);
 }
 
 impl Connect for Dialler {
@@ -82,6 +87,10 @@ impl Connect for Dialler {
                 .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, progress.phase())))
                 .map_err(|error| error.with_target(target).with_ip(ip))
         })
+    }
+
+    fn forget(&self, identities: &HashSet<IdentityId>) {
+        self.connector.forget(identities);
     }
 }
 
@@ -112,7 +121,7 @@ impl Dialler {
         let Attempt {
             target,
             ip,
-            require,
+            identity,
             progress,
             ..
         } = attempt;
@@ -129,7 +138,7 @@ impl Dialler {
         progress.reach(Phase::Tls);
         let (stream, protocol, tls) = self
             .connector
-            .connect(target, require, Records::new(stream))
+            .connect(target, identity, Records::new(stream))
             .await?;
         let secured = self.clock.now();
 

@@ -235,7 +235,7 @@ mod tests {
     use super::*;
     use crate::identity::{IdentityId, Require};
 
-    fn want(identity: u32) -> Want {
+    fn want(identity: u64) -> Want {
         Want {
             identity: IdentityId(identity),
             require: Require::Any,

@@ -66,6 +66,7 @@ use self::rng::Rng;
 use crate::clock::Moment;
 use crate::fault::planted;
 
+pub use self::age::AT_ONCE;
 pub use self::id::{ConnId, DialId, OriginId, Ticket};
 pub use self::ledger::{Ask, Ledger, LedgerCounts, Step, Victim};
 pub use self::limits::{AllBlocked, Growth, LedgerLimits, Limits, PenaltyTerms, Selection};
@@ -201,6 +202,15 @@ impl Machine {
                 counts.leases += same.leases;
             }
             each(lane.ip, counts);
+        }
+    }
+
+    /// Who waits for one address and no other, by address.
+    pub fn each_pinned(&self, mut each: impl FnMut(IpAddr, u32)) {
+        for queue in &self.line.queues {
+            if let (Some(ip), 1..) = (queue.want.pin, queue.len) {
+                each(ip, queue.len);
+            }
         }
     }
 

@@ -620,9 +620,9 @@ fn settings_are_remembered_for_the_identity_they_came_to() {
         },
         &[1],
     );
-    for identity in [0, 1] {
+    for (identity, streams) in [(0, 10), (1, 11)] {
         let conn = world.open(0, want(identity), Http2);
-        world.with(0, |machine, now| machine.settings(now, conn, 10 + identity));
+        world.with(0, |machine, now| machine.settings(now, conn, streams));
         world.with(0, |machine, now| machine.died(now, conn, CloseReason::PeerClosed));
         world.put(0, conn);
     }

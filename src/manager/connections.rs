@@ -19,6 +19,7 @@ use crate::clock::before;
 use crate::conn::ConnInfo;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Returned;
+use crate::machine::AT_ONCE;
 use crate::target::{Target, TargetError};
 
 /// The connections of a pool, by host and by IP: lends them, takes them back, shows them.
@@ -76,7 +77,7 @@ impl ConnectionManager {
     pub(crate) fn try_get(
         &self,
         name: &Name<'_>,
-        order: Order,
+        order: &Order,
         site: Site,
     ) -> Result<Option<HotConn>, Error> {
         let inner = &self.inner;
@@ -84,9 +85,9 @@ impl ConnectionManager {
         if inner.is_closed() {
             return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(&target));
         }
-        let (text, want) = (target.as_str(), order.want());
+        let (text, claim) = (target.as_str(), order.claim(&inner.identities));
         let hash = inner.directory.hash(text);
-        while let Some(conn) = inner.try_ask(hash, text, want, site) {
+        while let Some(conn) = inner.try_ask(hash, text, &claim, site) {
             if let Some(conn) = conn.alive().map_err(|error| error.with_target(&target))? {
                 return Ok(Some(conn));
             }
@@ -238,9 +239,14 @@ impl Inner {
     }
 
     fn sweep_all(self: &Arc<Self>) -> usize {
-        self.each_host(|host, now| host.machine.handle_timeout(now) as usize)
-            .into_iter()
-            .sum()
+        let mut swept = 0;
+        loop {
+            let closed = self.each_host(|host, now| host.machine.handle_timeout(now));
+            swept += closed.iter().map(|&closed| closed as usize).sum::<usize>();
+            if closed.iter().all(|&closed| u64::from(closed) < AT_ONCE) {
+                return swept;
+            }
+        }
     }
 }
 

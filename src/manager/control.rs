@@ -1,5 +1,6 @@
 //! Ruling a pool while it runs: other settings, connections that have to go, a pause.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,8 +12,10 @@ use super::name::IntoTarget;
 use crate::clock::Moment;
 use crate::config::PoolConfig;
 use crate::conn::ConnInfo;
+use crate::dial::Tls;
 use crate::error::{ConfigError, Error};
 use crate::event::CloseReason;
+use crate::fault::planted;
 use crate::machine::OriginId;
 use crate::sync::Ordering;
 
@@ -39,6 +42,19 @@ impl ConnectionManager {
     /// The settings in force.
     pub fn config(&self) -> Arc<PoolConfig> {
         self.inner().config()
+    }
+
+    /// Makes `tls` the pool's own setup: see [`HotConnPool::update_tls`](crate::HotConnPool::update_tls).
+    pub fn update_tls(&self, tls: Tls) {
+        let inner = self.inner();
+        let retired = inner.identities.renew(tls);
+        let ids: HashSet<_> = retired.iter().map(|identity| identity.id).collect();
+        let stays = |identity| !ids.contains(&identity) || planted("old_epoch_stays");
+        inner.each_host(|host, now| {
+            let reason = CloseReason::IdentityRetired;
+            host.machine.retain(now, reason, |conn| stays(conn.identity));
+        });
+        inner.dialler.forget(&ids);
     }
 
     /// Closes the connections to one host: idle ones now, leased ones when they come home. Answers how many there were. Dials under way go on.

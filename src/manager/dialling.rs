@@ -11,9 +11,10 @@ use super::inner::Inner;
 use super::live::{Fresh, Live, Rest, Shared};
 use crate::clock::{Moment, before};
 use crate::conn::{ConnInfo, Driver, News, Wire};
-use crate::dial::{Answer, Attempt, Dialled, Progress, attempt_time};
+use crate::dial::{Answer, Attempt, Dialled, Interned, Progress, attempt_time};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
+use crate::fault::planted;
 use crate::machine::{Cause, ConnId, DialId, DialOrder, OriginId};
 use crate::rt::{Home, NotSpawned};
 use crate::target::Target;
@@ -92,13 +93,15 @@ pub(super) fn not_spawned(problem: NotSpawned) -> Error {
 struct Begun {
     target: Target<'static>,
     progress: Arc<Progress>,
+    identity: Option<Arc<Interned>>,
     home: Option<Home>,
     /// Whether the addresses are past their time: this dial still uses them, the next one has newer.
     stale: bool,
 }
 
 fn begin(host: &mut Host, now: Moment, dial: DialId) -> Option<Begun> {
-    let progress = Arc::clone(&host.dials.get(&dial)?.progress);
+    let ordered = host.dials.get(&dial)?;
+    let (progress, identity) = (Arc::clone(&ordered.progress), ordered.identity.clone());
     if !host.machine.begin(now, dial) {
         host.dials.remove(&dial);
         return None;
@@ -110,6 +113,7 @@ fn begin(host: &mut Host, now: Moment, dial: DialId) -> Option<Begun> {
     Some(Begun {
         target: host.target.clone(),
         progress,
+        identity,
         home: host.home.clone(),
         stale,
     })
@@ -121,6 +125,7 @@ pub(super) struct DialJob {
     origin: OriginId,
     target: Target<'static>,
     order: DialOrder,
+    identity: Option<Arc<Interned>>,
     progress: Arc<Progress>,
     /// The address whose permit it holds.
     holds: Option<IpAddr>,
@@ -140,6 +145,7 @@ impl DialJob {
             Begun {
                 target,
                 progress,
+                identity,
                 home,
                 stale,
             },
@@ -162,6 +168,7 @@ impl DialJob {
             origin,
             target,
             order,
+            identity,
             progress,
             holds: ip,
             error,
@@ -206,11 +213,21 @@ impl DialJob {
         if self.holds != Some(ip) {
             self.holds = self.inner.desk.lock().ledger.attempt(ip).then_some(ip);
         }
-        self.holds == Some(ip)
+        let holds = self.holds == Some(ip);
+        self.inner.with_host(self.origin, |host, _| {
+            if let Some(dial) = host.dials.get_mut(&self.order.dial) {
+                dial.at = Some(ip).filter(|_| holds);
+            }
+        });
+        holds
     }
 
     async fn attempt(&self, ip: IpAddr, deadline: Moment, attempts: u32) -> Result<Dialled, Error> {
         let inner = &self.inner;
+        let Some(identity) = &self.identity else {
+            debug_assert!(false, "{:?} is for nobody", self.order);
+            return Err(dropped(inner, Phase::Acquire));
+        };
         let now = inner.clock().now();
         let deadline = now + attempt_time(deadline.since(now), attempts, inner.config().attempt_timeout);
         inner
@@ -218,7 +235,7 @@ impl DialJob {
             .attempt(Attempt {
                 target: &self.target,
                 ip,
-                require: self.order.require,
+                identity,
                 deadline,
                 progress: &self.progress,
             })
@@ -256,7 +273,7 @@ impl DialJob {
         dialled.info.serial = self.inner.next_serial();
         let protocol = dialled.info.protocol;
         let info = Arc::new(dialled.info);
-        let born = Born::new(&self.inner, dialled.wire, info);
+        let born = Born::new(&self.inner, dialled.wire, info, self.identity.clone());
         let tokens = born.tokens();
         let now = self.inner.clock().now_coarse();
         {
@@ -273,6 +290,15 @@ impl DialJob {
             let rung = born
                 .take()
                 .is_some_and(|born| born.settle_in(&self.inner, host, conn));
+            // A new epoch that has been here already did not see it; one that has yet to come will.
+            let identities = &self.inner.identities;
+            let retired = self
+                .identity
+                .as_ref()
+                .is_some_and(|its| identities.is_retired(its));
+            if retired && !planted("late_birth_is_kept") {
+                host.machine.retire(now, conn, CloseReason::IdentityRetired);
+            }
             Some((conn, watcher, rung))
         });
         match conn.flatten() {
@@ -346,6 +372,7 @@ fn inform(watcher: Option<tokio::sync::oneshot::Sender<host::Answer>>, answer: h
 /// A connection that was dialled, before its machine knows it.
 struct Born {
     info: Arc<ConnInfo>,
+    identity: Option<Arc<Interned>>,
     kind: Kind,
 }
 
@@ -355,12 +382,12 @@ enum Kind {
 }
 
 impl Born {
-    fn new(inner: &Inner, wire: Wire, info: Arc<ConnInfo>) -> Self {
+    fn new(inner: &Inner, wire: Wire, info: Arc<ConnInfo>, identity: Option<Arc<Interned>>) -> Self {
         let kind = match wire {
             Wire::H2(handle) => Kind::Shared(Shared::new(handle)),
             wire => Kind::Single(Fresh::new(&inner.bell, wire)),
         };
-        Born { info, kind }
+        Born { info, identity, kind }
     }
 
     fn tokens(&self) -> Option<(CancellationToken, CancellationToken)> {
@@ -372,7 +399,7 @@ impl Born {
 
     /// Gives it its place. Answers whether it is to be looked at.
     fn settle_in(self, inner: &Arc<Inner>, host: &mut Host, conn: ConnId) -> bool {
-        let Born { info, kind } = self;
+        let Born { info, identity, kind } = self;
         let (rest, rung) = match kind {
             Kind::Shared(shared) => (Rest::Shared(shared), false),
             Kind::Single(fresh) => {
@@ -380,7 +407,12 @@ impl Born {
                 (Rest::Single(single), rung)
             }
         };
-        host.settle_in(conn, Live { info, rest });
+        let live = Live {
+            info,
+            _identity: identity,
+            rest,
+        };
+        host.settle_in(conn, live);
         rung
     }
 }

@@ -92,10 +92,11 @@ impl<'a> Request<'a> {
     /// A connection that is ready; else what was answered, if anything was.
     #[inline]
     fn at_once(&self) -> Result<HotConn, Option<Result<Asked, Error>>> {
+        let claim = self.order.claim(&self.inner.identities);
         let known = self
             .name
             .key(self.inner)
-            .and_then(|(hash, text)| self.inner.ask_known(hash, text, self.order.want(), self.site));
+            .and_then(|(hash, text)| self.inner.ask_known(hash, text, &claim, self.site));
         match known {
             Some(Ok(Asked::Ready(conn))) if conn.is_sure() => Ok(conn),
             Some(Ok(Asked::Ready(conn))) => match conn.alive() {
@@ -109,7 +110,8 @@ impl<'a> Request<'a> {
 
     async fn wait(self, first: Option<Result<Asked, Error>>) -> Result<HotConn, Error> {
         let target = self.name.target()?;
-        let (inner, want) = (self.inner, self.order.want());
+        let inner = self.inner;
+        let claim = self.order.claim(&inner.identities);
         let config = inner.config();
         let limit = self.order.timeout.unwrap_or(config.acquire_timeout);
         let until = inner.clock().now() + limit;
@@ -119,7 +121,7 @@ impl<'a> Request<'a> {
         while stillborn.len() < config.dial_attempts as usize {
             let asked = first
                 .take()
-                .unwrap_or_else(|| inner.ask(&target, want, self.site));
+                .unwrap_or_else(|| inner.ask(&target, &claim, self.site));
             let conn = match asked {
                 Ok(Asked::Ready(conn)) => conn.alive().map_err(|error| error.with_target(&target))?,
                 Ok(Asked::Line(place)) => match inner.stand(*place, until, &target).await? {

@@ -14,7 +14,7 @@ use super::live::{Live, Rest, Single};
 use super::stats::Counters;
 use crate::clock::Moment;
 use crate::conn::ConnInfo;
-use crate::dial::{self, Progress};
+use crate::dial::{self, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::machine::{Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket};
@@ -62,6 +62,10 @@ pub(super) struct Dial {
     pub(super) progress: Arc<Progress>,
     /// The error it failed with, for those whom it was to serve.
     pub(super) error: Option<Error>,
+    /// For whom. Some from the moment it was ordered, under the same lock.
+    pub(super) identity: Option<Arc<Interned>>,
+    /// Where it dials now.
+    pub(super) at: Option<IpAddr>,
 }
 
 /// Where a lease was taken back to.
@@ -219,6 +223,8 @@ impl Host {
                     Dial {
                         progress,
                         error: None,
+                        identity: None,
+                        at: None,
                     },
                 );
                 todo.dials.push(order);
@@ -240,6 +246,13 @@ impl Host {
                     todo.victims.push((live, reason));
                 }
             }
+        }
+    }
+
+    /// Says for whom a dial is that was just ordered.
+    pub(super) fn bind(&mut self, dial: DialId, identity: Option<Arc<Interned>>) {
+        if let Some(dial) = self.dials.get_mut(&dial) {
+            dial.identity = identity;
         }
     }
 

@@ -10,17 +10,20 @@ use super::alarm::Bell;
 use super::directory::{Directory, Hash};
 use super::host::{Host, TakenBack, Todo};
 use super::lent::{Lent, Site};
+use super::order::Claim;
 use super::place::Place;
 use super::roll::Roll;
 use super::settle::Work;
 use crate::clock::{Clock, Moment};
 use crate::config::PoolConfig;
-use crate::dial::Connect;
+use crate::dial::{Connect, Identities, Tls};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Returned};
+use crate::fault::planted;
+use crate::identity::IdentityId;
 use crate::machine::{
     Acquire, DialId, DialOrder, Fate, Lease, Ledger, LedgerLimits, Limits, Machine, OriginId, Penalties,
-    PenaltyTerms, Ticket, Want, Wheel,
+    PenaltyTerms, Ticket, Wheel,
 };
 use crate::rt::Rt;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
@@ -44,6 +47,7 @@ pub(crate) struct Inner {
     pub(super) upkeep: AtomicBool,
     pub(super) work: Mutex<Work>,
     serial: AtomicU64,
+    pub(super) identities: Identities,
     pub(crate) rt: Rt,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) dialler: Box<dyn Connect>,
@@ -66,7 +70,12 @@ pub(super) enum Asked {
 }
 
 impl Inner {
-    pub(crate) fn new(config: PoolConfig, clock: Arc<dyn Clock>, dialler: Box<dyn Connect>) -> Arc<Self> {
+    pub(crate) fn new(
+        config: PoolConfig,
+        tls: Tls,
+        clock: Arc<dyn Clock>,
+        dialler: Box<dyn Connect>,
+    ) -> Arc<Self> {
         Arc::new(Inner {
             directory: Directory::new(),
             desk: Mutex::new(Desk {
@@ -85,6 +94,7 @@ impl Inner {
             upkeep: AtomicBool::new(false),
             work: Mutex::default(),
             serial: AtomicU64::new(0),
+            identities: Identities::new(tls),
             rt: Rt::new(),
             clock,
             dialler,
@@ -155,8 +165,18 @@ impl Inner {
         let parked = host.machine.take_parked() && self.contended.load(Ordering::Acquire);
         match host.machine.has_actions() || parked {
             false => None,
-            true => Some(host.todo(now, parked)),
+            true => Some(self.todo(host, now, parked)),
         }
+    }
+
+    /// Everything that a machine wants done. Under the host's lock.
+    #[cold]
+    fn todo(&self, host: &mut Host, now: Moment, parked: bool) -> Box<Todo> {
+        let todo = host.todo(now, parked);
+        for order in &todo.dials {
+            host.bind(order.dial, self.identities.find(order.identity));
+        }
+        todo
     }
 
     /// The id of `target`'s host, which is made if it is new.
@@ -250,7 +270,7 @@ impl Inner {
             return Some(host.enrolled);
         }
         host.machine.evict_all(now, CloseReason::Evicted);
-        let todo = host.todo(now, false);
+        let todo = self.todo(host, now, false);
         shard.forget(origin);
         drop(shard);
         self.settle(origin, todo);
@@ -276,7 +296,7 @@ impl Inner {
         self: &Arc<Self>,
         hash: Hash,
         text: &str,
-        want: Want,
+        claim: &Claim,
         site: Site,
     ) -> Option<Result<Asked, Error>> {
         let now = self.clock().now_coarse();
@@ -285,6 +305,7 @@ impl Inner {
         host.last_asked = now;
         let origin = host.id;
         // A hit returns from here, in registers: what a miss answers is larger, and slower to move.
+        let want = claim.want(&self.identities);
         let acquired = host.machine.acquire(now, want);
         if let Acquire::Lease(lease) = acquired {
             let conn = self.lend(host, now, lease, site);
@@ -295,7 +316,7 @@ impl Inner {
             }
             return conn.map(|conn| Ok(Asked::Ready(conn)));
         }
-        let missed = self.missed(host, now, acquired, site);
+        let missed = self.missed(host, now, acquired, want.identity, site);
         let look = missed.is_ok().then(|| host.arm(now)).flatten();
         let todo = self.finish(host, now);
         drop(shard);
@@ -313,6 +334,7 @@ impl Inner {
         host: &mut Host,
         now: Moment,
         acquired: Acquire,
+        identity: IdentityId,
         site: Site,
     ) -> Result<Option<Asked>, Error> {
         let error = |kind| Error::new(kind, Phase::Acquire).with_target(&host.target);
@@ -321,7 +343,9 @@ impl Inner {
             Acquire::Wait(ticket) => {
                 let listener = host.stand(ticket);
                 host.home = self.rt.here();
-                let place = Place::new(Arc::clone(self), host.id, ticket, listener, site);
+                let identity = self.identities.find(identity);
+                let identity = identity.filter(|_| !planted("waiters_hold_no_identity"));
+                let place = Place::new(Arc::clone(self), host.id, ticket, listener, (site, identity));
                 Ok(Some(Asked::Line(Box::new(place))))
             }
             Acquire::Blocked { until } => Err(host.blocked(now, until)),
@@ -334,12 +358,17 @@ impl Inner {
     ///
     /// # Errors
     /// Closed, too many hosts or waiters, or every address blocked.
-    pub(super) fn ask(self: &Arc<Self>, target: &Target<'_>, want: Want, site: Site) -> Result<Asked, Error> {
+    pub(super) fn ask(
+        self: &Arc<Self>,
+        target: &Target<'_>,
+        claim: &Claim,
+        site: Site,
+    ) -> Result<Asked, Error> {
         let hash = self.directory.hash(target.as_str());
         loop {
             self.origin(target)?;
             // None: the host was forgotten, or its connection died, between two locks.
-            if let Some(asked) = self.ask_known(hash, target.as_str(), want, site) {
+            if let Some(asked) = self.ask_known(hash, target.as_str(), claim, site) {
                 return asked;
             }
         }
@@ -350,7 +379,7 @@ impl Inner {
         self: &Arc<Self>,
         hash: Hash,
         text: &str,
-        want: Want,
+        claim: &Claim,
         site: Site,
     ) -> Option<HotConn> {
         let now = self.clock().now_coarse();
@@ -358,7 +387,7 @@ impl Inner {
             let mut shard = self.directory.shard(hash).lock();
             let host = shard.named(hash, text)?;
             host.last_asked = now;
-            let lease = host.machine.try_acquire(now, want);
+            let lease = host.machine.try_acquire(now, claim.want(&self.identities));
             let conn = lease.and_then(|lease| self.lend(host, now, lease, site));
             (conn, host.id, self.finish(host, now))
         };

@@ -13,6 +13,7 @@ use super::inner::Inner;
 use super::lent::{Lent, Site};
 use crate::clock::Moment;
 use crate::conn::{ConnInfo, H2Handle, Wire};
+use crate::dial::Interned;
 use crate::event::CloseReason;
 use crate::machine::{ConnId, OriginId};
 use crate::sync::{AtomicBool, Mutex, Ordering};
@@ -23,6 +24,8 @@ pub(super) type Ids<'a> = (&'a Arc<Inner>, OriginId, ConnId);
 /// A live connection.
 pub(super) struct Live {
     pub(super) info: Arc<ConnInfo>,
+    /// Held while it lives: whoever asks for the same again has to find it.
+    pub(super) _identity: Option<Arc<Interned>>,
     pub(super) rest: Rest,
 }
 

@@ -9,11 +9,12 @@
 //! | the work's (`settle`) | what is to be done, and whether somebody is at it | any other lock, doing it |
 //! | the wheel's (`Inner::wheel`) | when to look at which host again | any other lock |
 //! | the roll's (`roll`) | which hosts there are, by their last known use | any other lock |
-//! | the bell's (`alarm`) | which resting connections to look at | any other lock; taken under a shard's |
+//! | the bell's (`alarm`) | which resting connections to look at | any other lock |
+//! | the identities' (`Inner::identities`) | which identity has which number | any other lock; taken under a shard's, by a miss |
 //! | the settings' (`Inner::settings`) | the settings in force | anything but copying them |
 //! | an abort's (`live`) | who waits for a leased connection's bytes | a wake-up, any other lock |
 //!
-//! No operation holds two of them, but for the bell's, and but for the two that look at everything at once: `stats` and `assert_invariants`
+//! No operation holds two of them, but for a miss, which looks an identity up under its shard's, and but for the two that look at everything at once: `stats` and `assert_invariants`
 //! lock all shards in index order, then the desk. What a machine wants done is collected under its lock ([`Todo`](host::Todo)) and done after
 //! it is released (`settle`).
 

@@ -8,6 +8,7 @@ use super::HotConn;
 use super::host::Answer;
 use super::inner::Inner;
 use super::lent::Site;
+use crate::dial::Interned;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::machine::{OriginId, Ticket};
 
@@ -21,6 +22,8 @@ pub(super) struct Place {
     ticket: Option<Ticket>,
     listener: oneshot::Receiver<Answer>,
     site: Site,
+    /// Held while it waits: whatever is dialled for it has to find it.
+    _identity: Option<Arc<Interned>>,
 }
 
 impl Place {
@@ -29,7 +32,7 @@ impl Place {
         origin: OriginId,
         ticket: Ticket,
         listener: oneshot::Receiver<Answer>,
-        site: Site,
+        (site, identity): (Site, Option<Arc<Interned>>),
     ) -> Self {
         Place {
             inner,
@@ -37,6 +40,7 @@ impl Place {
             ticket: Some(ticket),
             listener,
             site,
+            _identity: identity,
         }
     }
 

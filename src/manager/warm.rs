@@ -65,7 +65,10 @@ impl Inner {
             self.with_host(origin, |host, now| host.learn(now, &answer));
         }
         let origin = self.origin(target)?;
-        let ordered = self.with_host(origin, |host, now| order_dials(host, now, order.want(), warm));
+        let claim = order.claim(&self.identities);
+        let ordered = self.with_host(origin, |host, now| {
+            order_dials(host, now, claim.want(&self.identities), warm)
+        });
         let mut report = WarmReport::default();
         for dial in ordered.unwrap_or_default() {
             match before(self.clock(), deadline, dial).await {

@@ -13,14 +13,17 @@ use crate::dial::Dialler;
 use crate::dns::{HickoryResolver, Resolve};
 use crate::error::ConfigError;
 use crate::manager::Inner;
-use crate::tls::{Connector, TlsParts};
+use crate::tls::{Connector, Tls, TlsBuilder};
 
 /// What a pool is made of. Everything has a default.
 #[derive(Default)]
 #[must_use]
 pub struct Builder {
     config: PoolConfig,
-    tls: TlsParts,
+    tls: TlsBuilder,
+    /// Whether anything was said of `tls`.
+    in_parts: bool,
+    setup: Option<Tls>,
     resolver: Option<Arc<dyn Resolve>>,
     clock: Option<Arc<dyn Clock>>,
 }
@@ -33,34 +36,35 @@ impl Builder {
     }
 
     /// The certificate authorities to trust. Default: Mozilla's.
-    pub fn roots(mut self, roots: RootCertStore) -> Self {
-        self.tls.roots = Some(roots);
-        self
+    pub fn roots(self, roots: RootCertStore) -> Self {
+        self.part(|tls| tls.roots(roots))
     }
 
     /// The certificate chain and key to show to servers that ask for one. Default: none.
-    pub fn client_identity(
-        mut self,
-        chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
-    ) -> Self {
-        self.tls.client_identity = Some((chain, key));
-        self
+    pub fn client_identity(self, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Self {
+        self.part(|tls| tls.client_identity(chain, key))
     }
 
     /// The cryptography. Default: aws-lc-rs if that feature is on, else ring. The process-wide default is never used.
-    pub fn provider(mut self, provider: Arc<CryptoProvider>) -> Self {
-        self.tls.provider = Some(provider);
+    pub fn provider(self, provider: Arc<CryptoProvider>) -> Self {
+        self.part(|tls| tls.provider(provider))
+    }
+
+    /// A whole TLS configuration, in place of roots, client identity and provider: see [`TlsBuilder::config`], also on what becomes of its
+    /// sessions.
+    pub fn tls_config(self, config: impl Into<Arc<ClientConfig>>) -> Self {
+        self.part(|tls| tls.config(config))
+    }
+
+    /// The pool's own TLS setup, in place of what the methods above say in parts. Default: what they say.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.setup = Some(tls);
         self
     }
 
-    /// A whole TLS configuration, in place of roots, client identity and provider. Its ALPN list is replaced and 0-RTT is turned off.
-    ///
-    /// rustls looks sessions up by host name alone, so its session store serves one kind of connection: those that offer both protocols, to
-    /// the first port that the pool dials. The others do without resumption. Its verifier
-    /// is its own, so a self-signed certificate is told apart from one of an unknown issuer only if that verifier does.
-    pub fn tls_config(mut self, config: impl Into<Arc<ClientConfig>>) -> Self {
-        self.tls.whole = Some(config.into());
+    fn part(mut self, say: impl FnOnce(TlsBuilder) -> TlsBuilder) -> Self {
+        self.tls = say(self.tls);
+        self.in_parts = true;
         self
     }
 
@@ -82,15 +86,24 @@ impl Builder {
     /// [`ConfigError`] names the field.
     pub fn build(self) -> Result<HotConnPool, ConfigError> {
         self.config.validate()?;
+        let tls = match self.setup {
+            None => self.tls.build()?,
+            Some(_) if self.in_parts => {
+                let problem = "cannot be combined with roots, client_identity, provider or tls_config";
+                return Err(ConfigError::new("tls", problem));
+            }
+            Some(setup) => setup,
+        };
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let dialler = Dialler {
-            connector: Connector::new(self.tls)?,
+            connector: Connector::default(),
             resolver: self.resolver.unwrap_or_else(|| Arc::new(HickoryResolver::new())),
             clock: Arc::clone(&clock),
             reuse_check: self.config.reuse_check,
         };
         Ok(HotConnPool::new(Inner::new(
             self.config,
+            tls,
             clock,
             Box::new(dialler),
         )))

@@ -14,6 +14,7 @@ use crate::manager::{
     CloseReport, ConnectionManager, Endpoint, Get, HotConn, Inner, IntoTarget, Stats, Warm, WarmReport,
 };
 use crate::target::TargetError;
+use crate::tls::Tls;
 
 /// A pool of hot TLS connections.
 ///
@@ -88,7 +89,7 @@ impl HotConnPool {
     ) -> Result<Option<HotConn>, Error> {
         self.0
             .0
-            .try_get(&target.name(), options.order, Location::caller())
+            .try_get(&target.name(), &options.order, Location::caller())
     }
 
     /// Prepares a target that will be asked for again and again.
@@ -120,6 +121,17 @@ impl HotConnPool {
     ) -> Result<WarmReport, Error> {
         let name = target.name();
         self.0.0.warm(&name.target()?, options.order, warm).await
+    }
+
+    /// Makes `tls` the pool's own setup from now on: to reload roots, revocation lists or the client's certificate.
+    ///
+    /// Whoever asks from now on gets connections that rest on it, and no TLS session from before, even if the setup is equal to the one before. Idle
+    /// connections of the old one close now, leased ones when they come home, both as
+    /// [`CloseReason::IdentityRetired`](crate::CloseReason::IdentityRetired); those who wait already are
+    /// still served by the old one, and what was dialled for them closes after that one use. Calls that brought a setup of their own
+    /// ([`GetOptions::tls`]) are not concerned. Takes each shard's lock in turn: not for the hot path.
+    pub fn update_tls(&self, tls: Tls) {
+        self.0.0.update_tls(tls);
     }
 
     /// The connections, by host and by IP.

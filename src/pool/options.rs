@@ -1,10 +1,12 @@
 //! What one `get` may ask for beside its target.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::identity::Require;
+use crate::identity::{Partition, Require};
 use crate::manager::Order;
+use crate::tls::Tls;
 
 /// Options of one call.
 ///
@@ -15,7 +17,7 @@ use crate::manager::Order;
 /// let options = GetOptions::new().require(Require::Http1).timeout(Duration::from_secs(2));
 /// # let _ = options;
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct GetOptions {
     pub(super) order: Order,
@@ -30,6 +32,20 @@ impl GetOptions {
     /// Which protocols will do. Requiring one offers that one alone, so such connections are kept apart from the others.
     pub fn require(mut self, require: Require) -> Self {
         self.order.require = require;
+        self
+    }
+
+    /// Keeps this caller's connections and TLS sessions from everybody else's: only calls with an equal text share them. What the text means is
+    /// the caller's affair; logs show its first characters alone. Without one, calls share what is the pool's.
+    pub fn partition(mut self, partition: impl Into<Arc<str>>) -> Self {
+        self.order.partition = Some(Partition::new(partition.into()));
+        self
+    }
+
+    /// Another TLS setup than the pool's own. Only calls with an equal one share connections and sessions; a setup that is
+    /// brought is set apart from the pool's own, even if the two are equal, and outlives [`update_tls`](crate::HotConnPool::update_tls).
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.order.tls = Some(tls);
         self
     }
 

@@ -1,8 +1,8 @@
 //! One handshake, with the configuration of its identity.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
@@ -11,17 +11,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::TlsParts;
+use super::Interned;
 use super::error::handshake_error;
-use crate::error::{ConfigError, Error, ErrorKind, Phase};
+use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
-use crate::identity::Require;
+use crate::fault::planted;
+use crate::identity::{Identity, IdentityId, Require};
 use crate::sync::Mutex;
 use crate::target::Target;
 
 /// Sessions remembered for each identity and port.
 const SESSIONS: usize = 256;
-/// Identities and ports whose sessions are remembered; one more, and all sessions are forgotten.
+/// Identities and ports whose sessions are remembered; with one more, the least recently used goes.
 const MOST_CONFIGS: usize = 256;
 
 /// What a handshake agreed on.
@@ -38,55 +39,54 @@ pub struct TlsInfo {
 
 /// Makes TLS connections.
 ///
-/// One configuration for each identity (the protocols on offer) and port, each with a session store of its own, because rustls looks
-/// sessions up by the server's name alone: so a ticket is never offered under another identity, nor to another port of the same host. Verifier
-/// and client certificate are shared by all, as rustls demands of sessions that it resumes.
+/// One configuration for each identity and port, each with a session store of its own, because rustls looks sessions up by the
+/// server's name alone: so a ticket is never offered under another identity, nor to another port of the same host. Verifier and certificate resolver are
+/// shared within an identity and by nothing across, so that rustls itself would refuse a session of another.
+#[derive(Default)]
 pub(crate) struct Connector {
-    base: ClientConfig,
-    /// Whether `base` came whole from the caller, with a store of its own.
-    whole: bool,
-    /// The port whose connections use that store: the first that is dialled.
-    first_port: OnceLock<u16>,
-    configs: Mutex<HashMap<(Require, u16), Arc<ClientConfig>>>,
+    configs: Mutex<Configs>,
+}
+
+#[derive(Default)]
+struct Configs {
+    by_use: HashMap<(IdentityId, u16), Used>,
+    /// Counts uses.
+    uses: u64,
+}
+
+struct Used {
+    config: Arc<ClientConfig>,
+    /// When it was last used, as a count of uses.
+    last: u64,
+    /// Held: sessions are of use when no connection is left, to whoever asks for the same again and is given the same number.
+    _identity: Arc<Interned>,
 }
 
 impl Connector {
-    pub(crate) fn new(parts: TlsParts) -> Result<Self, ConfigError> {
-        let whole = parts.whole.is_some();
-        let base = parts.into_config()?;
-        Ok(Connector {
-            base,
-            whole,
-            first_port: OnceLock::new(),
-            configs: Mutex::default(),
-        })
+    /// Forgets the sessions of these identities.
+    pub(crate) fn forget(&self, retired: &HashSet<IdentityId>) {
+        self.configs
+            .lock()
+            .by_use
+            .retain(|(id, _), _| !retired.contains(id));
     }
 
-    fn config(&self, require: Require, port: u16) -> Arc<ClientConfig> {
+    fn config(&self, identity: &Arc<Interned>, port: u16) -> Arc<ClientConfig> {
         let mut configs = self.configs.lock();
-        if let Some(config) = configs.get(&(require, port)) {
-            return Arc::clone(config);
+        configs.uses += 1;
+        let now = configs.uses;
+        if let Some(used) = configs.by_use.get_mut(&(identity.id, port)) {
+            used.last = now;
+            return Arc::clone(&used.config);
         }
-        if configs.len() >= MOST_CONFIGS {
-            configs.clear();
-        }
-        let config = Arc::new(self.derive(require, port));
-        configs.insert((require, port), Arc::clone(&config));
-        config
-    }
-
-    fn derive(&self, require: Require, port: u16) -> ClientConfig {
-        let mut config = self.base.clone();
-        config.alpn_protocols = require.offers().iter().map(|p| p.alpn().into()).collect();
-        config.enable_early_data = false;
-        // A whole configuration may have had its sessions turned off, which it cannot be asked: its store stays with one identity and
-        // port, and the others do without.
-        let first = *self.first_port.get_or_init(|| port);
-        match (self.whole, (require, port) == (Require::Any, first)) {
-            (false, _) => config.resumption = Resumption::in_memory_sessions(SESSIONS),
-            (true, false) => config.resumption = Resumption::disabled(),
-            (true, true) => {}
-        }
+        let config = Arc::new(configs.derive(identity));
+        configs.make_room();
+        let used = Used {
+            config: Arc::clone(&config),
+            last: now,
+            _identity: Arc::clone(identity),
+        };
+        configs.by_use.insert((identity.id, port), used);
         config
     }
 
@@ -96,13 +96,14 @@ impl Connector {
     pub(crate) async fn connect<IO>(
         &self,
         target: &Target<'_>,
-        require: Require,
+        identity: &Arc<Interned>,
         stream: IO,
     ) -> Result<(TlsStream<IO>, Protocol, TlsInfo), Error>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let config = self.config(require, target.port());
+        let require = identity.identity.require;
+        let config = self.config(identity, target.port());
         let name = server_name(target)?;
         let stream = TlsConnector::from(config)
             .connect(name, stream)
@@ -113,6 +114,45 @@ impl Connector {
             (agreed(session.alpn_protocol(), require)?, info(session))
         };
         Ok((stream, protocol, info))
+    }
+}
+
+impl Configs {
+    /// A configuration for one more port of `identity`.
+    fn derive(&self, identity: &Interned) -> ClientConfig {
+        let Identity {
+            require,
+            tls,
+            partition: _, // it is kept apart by being another identity
+            epoch: _,     // as well
+        } = &identity.identity;
+        let shared = planted("identities_share_their_sessions");
+        let mut others = self.by_use.iter();
+        let other = others.find(|((id, _), _)| *id == identity.id || shared);
+        let mut config = match other {
+            Some((_, used)) => (*used.config).clone(),
+            None => tls.config(),
+        };
+        config.alpn_protocols = require.offers().iter().map(|p| p.alpn().into()).collect();
+        config.enable_early_data = false;
+        if !(shared && other.is_some()) {
+            config.resumption = match tls.resumes() {
+                true => Resumption::in_memory_sessions(SESSIONS),
+                false => Resumption::disabled(),
+            };
+        }
+        config
+    }
+
+    /// Room for one more: what was not used for longest goes.
+    fn make_room(&mut self) {
+        if self.by_use.len() < MOST_CONFIGS {
+            return;
+        }
+        let oldest = self.by_use.iter().min_by_key(|(_, used)| used.last);
+        if let Some(oldest) = oldest.map(|(&key, _)| key) {
+            self.by_use.remove(&oldest);
+        }
     }
 }
 
@@ -154,3 +194,6 @@ fn info(session: &rustls::ClientConnection) -> TlsInfo {
         resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
     }
 }
+
+#[cfg(test)]
+mod tests;

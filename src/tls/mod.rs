@@ -6,8 +6,16 @@ mod connector;
 mod error;
 mod parts;
 mod provider;
+mod revocation;
+mod setup;
 mod trust;
 
 pub(crate) use connector::Connector;
 pub use connector::TlsInfo;
-pub(crate) use parts::TlsParts;
+pub use revocation::Revocation;
+pub use setup::{Tls, TlsBuilder};
+
+/// An identity in use.
+pub(crate) type Interned = crate::identity::Interned<Tls>;
+/// The identities of one pool.
+pub(crate) type Identities = crate::identity::Identities<Tls>;

@@ -1,4 +1,4 @@
-//! Certificate verification: webpki's, with one more distinction in its errors.
+//! Certificate verification: webpki's, with one more distinction in its errors, and whoever else must agree.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,13 +8,16 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 
-/// The stock verifier. Accepts what that accepts; among its refusals, tells self-signed certificates apart.
-#[derive(Debug)]
-pub(super) struct Trust(Arc<WebPkiServerVerifier>);
+/// The stock verifier, and another beside it that can only refuse. Among the stock one's refusals, tells self-signed certificates apart.
+#[derive(Clone, Debug)]
+pub(super) struct Trust {
+    stock: Arc<WebPkiServerVerifier>,
+    extra: Option<Arc<dyn ServerCertVerifier>>,
+}
 
 impl Trust {
-    pub(super) fn new(verifier: Arc<WebPkiServerVerifier>) -> Self {
-        Trust(verifier)
+    pub(super) fn new(stock: Arc<WebPkiServerVerifier>, extra: Option<Arc<dyn ServerCertVerifier>>) -> Self {
+        Trust { stock, extra }
     }
 }
 
@@ -39,9 +42,16 @@ impl ServerCertVerifier for Trust {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.0
+        let verified = self
+            .stock
             .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            .map_err(|error| refine(error, end_entity))
+            .map_err(|error| refine(error, end_entity))?;
+        match &self.extra {
+            None => Ok(verified),
+            Some(extra) => {
+                extra.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            }
+        }
     }
 
     fn verify_tls12_signature(
@@ -50,7 +60,11 @@ impl ServerCertVerifier for Trust {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        let verified = self.stock.verify_tls12_signature(message, cert, dss)?;
+        match &self.extra {
+            None => Ok(verified),
+            Some(extra) => extra.verify_tls12_signature(message, cert, dss),
+        }
     }
 
     fn verify_tls13_signature(
@@ -59,11 +73,20 @@ impl ServerCertVerifier for Trust {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        let verified = self.stock.verify_tls13_signature(message, cert, dss)?;
+        match &self.extra {
+            None => Ok(verified),
+            Some(extra) => extra.verify_tls13_signature(message, cert, dss),
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        let mut schemes = self.stock.supported_verify_schemes();
+        if let Some(extra) = &self.extra {
+            let known = extra.supported_verify_schemes();
+            schemes.retain(|scheme| known.contains(scheme));
+        }
+        schemes
     }
 }
 

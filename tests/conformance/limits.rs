@@ -245,7 +245,7 @@ fn permits_are_conserved_under_random_operations() {
         let dice = (state >> 33) as usize;
         let origin = (dice / 8 % 3) as u64;
         match dice % 8 {
-            0..=2 => drop(world.get(origin, want((dice / 64 % 2) as u32))),
+            0..=2 => drop(world.get(origin, want((dice / 64 % 2) as u64))),
             3 => world.random_dial(dice / 8, true),
             4 => world.random_dial(dice / 8, (dice / 16).is_multiple_of(2)),
             5 => world.random_cancel_or_take(dice / 8),

@@ -1,20 +1,27 @@
 //! Behaviours that trusted pools test for, asserted anew; `MANIFEST` maps each to its test and its planted fault.
 //!
-//! The modules here drive the rules alone, so that only time and order decide.
+//! The modules here drive the rules alone, so that only time and order decide; but for `identity`, where TLS itself must be asked whom it takes for whom.
 
 #![expect(
     clippy::expect_used,
     clippy::panic,
     reason = "a test that cannot go on must say so"
 )]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test has tasks and deadlines of its own, beside the pool's"
+)]
 
 #[path = "../rules/mod.rs"]
 mod rules;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod addresses;
 mod age;
 mod handout;
 mod http2;
+mod identity;
 mod limits;
 mod manifest;
 mod model;

@@ -19,6 +19,10 @@ const OWN: &[&str] = &[
     "growth_by_address_covers_every_address",
     "dials_at_once_are_spread_over_the_addresses",
     "a_name_without_an_address_refuses_who_waits_and_asks_once",
+    "random_gets_never_ride_on_another_identity_s_connection",
+    "a_new_epoch_closes_what_rests_on_the_setup_before",
+    "a_dial_under_way_is_not_lent_to_who_comes_after_a_new_epoch",
+    "who_waits_over_a_new_epoch_is_served_by_what_it_asked_for",
 ];
 
 const SOURCES: &[(&str, &str)] = &[
@@ -27,6 +31,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("age", include_str!("age.rs")),
     ("http2", include_str!("http2.rs")),
     ("addresses", include_str!("addresses.rs")),
+    ("identity", include_str!("identity.rs")),
 ];
 
 /// `(module, test, fault or why there is none)` of each line.

@@ -39,7 +39,7 @@ enum Op {
     },
     Adopt {
         origin: u64,
-        identity: u32,
+        identity: u64,
         ip: u8,
         protocol: Protocol,
     },
@@ -90,7 +90,7 @@ enum ConnOp {
 
 fn any_want() -> impl Strategy<Value = Want> {
     let require = prop_oneof![4 => Just(Require::Any), 1 => Just(Require::Http1), 1 => Just(Require::Http2)];
-    (0..2u32, require, prop::option::weighted(0.2, 1..4u8)).prop_map(|(identity, require, pin)| Want {
+    (0..2u64, require, prop::option::weighted(0.2, 1..4u8)).prop_map(|(identity, require, pin)| Want {
         identity: IdentityId(identity),
         require,
         pin: pin.map(ip),
@@ -135,7 +135,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         10 => (any::<usize>(), fate).prop_map(|(dice, fate)| Op::Put(dice, fate)),
         10 => (any::<usize>(), end).prop_map(|(dice, end)| Op::Dial(dice, end)),
         1 => (origin(), any_want()).prop_map(|(origin, want)| Op::Warm { origin, want }),
-        1 => (origin(), 0..2u32, 1..4u8, any_protocol())
+        1 => (origin(), 0..2u64, 1..4u8, any_protocol())
             .prop_map(|(origin, identity, ip, protocol)| Op::Adopt { origin, identity, ip, protocol }),
         2 => (origin(), prop::collection::vec(1..5u8, 0..4)).prop_map(|(origin, ips)| Op::Resolve { origin, ips }),
         6 => (origin(), -1..2i8, any::<bool>()).prop_map(|(origin, off, look)| Op::ToDeadline { origin, off, look }),

@@ -29,5 +29,6 @@ mod neighbours;
 mod penalties;
 mod reuse;
 mod runtime;
+mod setups;
 mod stress;
 mod tls;

@@ -197,7 +197,7 @@ async fn every_permit_is_home(pool: &HotConnPool, hosts: &[String]) {
     let mut leased = Vec::new();
     while leased.len() < MAX_CONNECTIONS as usize {
         let host = &hosts[leased.len() / 2];
-        match within("a lease", pool.get_with(host, http1)).await {
+        match within("a lease", pool.get_with(host, http1.clone())).await {
             Ok(conn) => leased.push(conn),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Blocked, "{error:?}"),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hotpool::{Error, ErrorKind, GetOptions, HotConnPool, Phase, Protocol, Require};
+use hotpool::{Error, ErrorKind, GetOptions, HotConnPool, Phase, Protocol, Require, Tls};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 use crate::common::{at_rest, builder, finish, name, pool, resolver, round, use_up, within};
@@ -24,6 +24,11 @@ pub(crate) fn whole(roots: RootCertStore) -> ClientConfig {
 pub(crate) fn with_whole(peer: &Peer, tls: ClientConfig) -> HotConnPool {
     let builder = HotConnPool::builder().resolver(resolver(peer));
     builder.tls_config(tls).build().unwrap()
+}
+
+pub(crate) fn with_setup(peer: &Peer, tls: Tls) -> HotConnPool {
+    let builder = HotConnPool::builder().resolver(resolver(peer));
+    builder.tls(tls).build().unwrap()
 }
 
 /// A get that must fail in the TLS handshake, and leave nothing behind on either side.
@@ -111,7 +116,7 @@ async fn a_required_protocol_has_connections_of_its_own() {
     let (pool, name) = (pool(&peer, |_| {}), name(&peer));
     drop(pool.get(&name).await.unwrap());
     let required = GetOptions::new().require(Require::Http1);
-    let mut conn = pool.get_with(&name, required).await.unwrap();
+    let mut conn = pool.get_with(&name, required.clone()).await.unwrap();
     assert_eq!(use_up(&mut conn, "/").await.conn, 2);
     drop(conn);
     for (options, serial) in [(GetOptions::new(), 1), (required, 2)] {
@@ -188,23 +193,39 @@ async fn sessions_belong_to_one_host_of_one_pool() {
     finish(one, peer).await;
 }
 
-/// A whole configuration keeps the store it came with for those who offer both; who requires one does without.
+/// A whole configuration may have had its sessions turned off, which it does not tell: it resumes only where that is asked for, and then from stores of
+/// the pool's own.
 #[tokio::test]
-async fn a_whole_configuration_resumes_for_any_alone() {
+async fn a_whole_configuration_resumes_only_if_told_to() {
     let peer = Peer::start();
-    let pool = with_whole(&peer, whole(certs::authority().roots()));
     let name = name(&peer);
-    let mut resumed = Vec::new();
-    for require in [
-        Require::Any,
-        Require::Any,
-        Require::Http1,
-        Require::Http1,
-        Require::Any,
-    ] {
-        resumed.push(dial_anew(&pool, &name, require).await);
+    let shared = Arc::new(whole(certs::authority().roots()));
+    for resumes in [false, true] {
+        let tls = Tls::builder().config(Arc::clone(&shared));
+        let tls = if resumes { tls.resumption(true) } else { tls };
+        let pool = with_setup(&peer, tls.build().unwrap());
+        let mut resumed = Vec::new();
+        for require in [Require::Any, Require::Any, Require::Http1, Require::Http1] {
+            resumed.push(dial_anew(&pool, &name, require).await);
+        }
+        assert_eq!(resumed, [false, resumes, false, resumes]);
+        within("close", pool.close()).await;
     }
-    assert_eq!(resumed, [false, true, false, false, true]);
+    let plain = with_whole(&peer, whole(certs::authority().roots()));
+    assert!(!dial_anew(&plain, &name, Require::Any).await);
+    assert!(!dial_anew(&plain, &name, Require::Any).await);
+    finish(plain, peer).await;
+}
+
+/// Sessions can be turned off, which leaves nothing by which a peer knows the client again.
+#[tokio::test]
+async fn without_resumption_no_session_is_resumed() {
+    let peer = Peer::start();
+    let setup = Tls::builder().roots(certs::authority().roots()).resumption(false);
+    let pool = with_setup(&peer, setup.build().unwrap());
+    for _ in 0..2 {
+        assert!(!dial_anew(&pool, &name(&peer), Require::Any).await);
+    }
     finish(pool, peer).await;
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn ip(last: u8) -> IpAddr {
 }
 
 /// Whatever serves identity `identity`.
-pub(crate) fn want(identity: u32) -> Want {
+pub(crate) fn want(identity: u64) -> Want {
     Want {
         identity: IdentityId(identity),
         require: Require::Any,

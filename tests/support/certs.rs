@@ -4,15 +4,19 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+};
 
 /// The names that a certificate made without names of its own is good for.
 pub const NAMES: [&str; 6] = [
@@ -90,6 +94,32 @@ impl Authority {
         leaf
     }
 
+    /// Another leaf for the same client and the same key.
+    pub fn client_again(&self, name: &str, leaf: &Leaf) -> Leaf {
+        let params = leaf_params(&[name], ExtendedKeyUsagePurpose::ClientAuth);
+        let key = KeyPair::try_from(&leaf.key()).expect("a key that was written by itself");
+        sign_with(params, &self.0, key)
+    }
+
+    /// A revocation list, in DER: its number, and the leaves that it calls back. Good from 1975 to 4096.
+    pub fn revocations(&self, number: u64, revoked: &[&Leaf]) -> CertificateRevocationListDer<'static> {
+        let entry = |leaf: &&Leaf| RevokedCertParams {
+            serial_number: leaf.serial.clone(),
+            revocation_time: date_time_ymd(2000, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(1975, 1, 1),
+            next_update: date_time_ymd(4096, 1, 1),
+            crl_number: number.into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.0).expect("a signed list").der().clone()
+    }
+
     fn sign(&self, params: CertificateParams) -> Leaf {
         sign(params, &self.0)
     }
@@ -101,11 +131,13 @@ pub struct Leaf {
     pub chain: Vec<CertificateDer<'static>>,
     pem: String,
     key: KeyPair,
+    serial: SerialNumber,
 }
 
 impl Leaf {
-    fn of(certificate: &Certificate, key: KeyPair) -> Self {
+    fn of(certificate: &Certificate, key: KeyPair, serial: SerialNumber) -> Self {
         Self {
+            serial,
             chain: vec![certificate.der().clone()],
             pem: certificate.pem(),
             key,
@@ -115,6 +147,18 @@ impl Leaf {
     /// The leaf's private key.
     pub fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
+    }
+
+    /// The same key in another of its forms (RFC 5915, which PKCS #8 wraps): equal to the key in use, not in content.
+    pub fn key_as_sec1(&self) -> PrivateKeyDer<'static> {
+        let pkcs8 = self.key.serialize_der();
+        // An OCTET STRING of fewer than 128 bytes that begins with SEQUENCE, INTEGER 1.
+        let inner = pkcs8
+            .windows(7)
+            .position(|w| w[0] == 4 && w[2] == 0x30 && w[4..] == [2, 1, 1]);
+        let inner = inner.expect("an EC key inside PKCS #8") + 1;
+        let end = inner + 1 + usize::from(pkcs8[inner]);
+        PrivateSec1KeyDer::from(pkcs8[inner + 1..end].to_vec()).into()
     }
 
     /// A root store that trusts exactly this leaf: what a client of a self-signed server would set up.
@@ -219,13 +263,25 @@ fn new_key() -> KeyPair {
 }
 
 fn sign(params: CertificateParams, issuer: &Issuer<'_, KeyPair>) -> Leaf {
-    let key = new_key();
-    let certificate = params.signed_by(&key, issuer).expect("a signed leaf");
-    Leaf::of(&certificate, key)
+    sign_with(params, issuer, new_key())
 }
 
-fn sign_itself(params: CertificateParams) -> Leaf {
-    let key = new_key();
+fn sign_with(mut params: CertificateParams, issuer: &Issuer<'_, KeyPair>, key: KeyPair) -> Leaf {
+    let serial = new_serial(&mut params);
+    let certificate = params.signed_by(&key, issuer).expect("a signed leaf");
+    Leaf::of(&certificate, key, serial)
+}
+
+fn sign_itself(mut params: CertificateParams) -> Leaf {
+    let (serial, key) = (new_serial(&mut params), new_key());
     let certificate = params.self_signed(&key).expect("a leaf that signs itself");
-    Leaf::of(&certificate, key)
+    Leaf::of(&certificate, key, serial)
+}
+
+/// A number that no other leaf of this process has, so that one of them can be called back.
+fn new_serial(params: &mut CertificateParams) -> SerialNumber {
+    static LAST: AtomicU64 = AtomicU64::new(0x1000);
+    let serial = SerialNumber::from(LAST.fetch_add(1, Ordering::Relaxed) + 1);
+    params.serial_number = Some(serial.clone());
+    serial
 }

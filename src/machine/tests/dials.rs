@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn identity(identity: u32) -> IdentityId {
+fn identity(identity: u64) -> IdentityId {
     IdentityId(identity)
 }
 

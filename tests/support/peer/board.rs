@@ -40,6 +40,8 @@ pub struct Seen {
     pub client_chain: Vec<Vec<u8>>,
     /// Requests read on it.
     pub requests: u64,
+    /// The path of the first of them: whom the connection belongs to from then on, to tests that say so in it.
+    pub first_path: Option<String>,
     /// Whether the peer still holds its socket.
     pub live: bool,
     /// Whether the client's close_notify arrived.
@@ -181,6 +183,7 @@ impl Seen {
             resumed: false,
             client_chain: Vec::new(),
             requests: 0,
+            first_path: None,
             live: true,
             close_notify: false,
             fin: false,
@@ -241,9 +244,10 @@ impl Conn {
         });
     }
 
-    /// Counts a request; the answer is its number on this connection, from 1.
-    pub(super) fn request(&self, which: impl Fn(&mut Counts) -> &mut u64) -> u64 {
+    /// Counts a request for `path`; the answer is its number on this connection, from 1.
+    pub(super) fn request(&self, path: &str, which: impl Fn(&mut Counts) -> &mut u64) -> u64 {
         let nth = self.seen(|seen| {
+            seen.first_path.get_or_insert_with(|| path.to_owned());
             seen.requests += 1;
             seen.requests
         });

@@ -86,7 +86,8 @@ impl Head {
 impl Talk {
     async fn exchange(&mut self) -> io::Result<Next> {
         let head = self.head().await?;
-        let nth = self.desk.conn.request(|counts| &mut counts.http1_requests);
+        let conn = &self.desk.conn;
+        let nth = conn.request(&head.path, |counts| &mut counts.http1_requests);
         let answer = Answer::to(&head.path);
         if head.says("expect", "100-continue") && answer.manner != Manner::Early {
             self.tap.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;

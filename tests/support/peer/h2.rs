@@ -40,7 +40,8 @@ pub(super) async fn talk(tap: Tap, desk: Desk, options: &Options) -> End {
             Some(ended) = streams.join_next() => drop(ended.expect("a peer's stream does not panic")),
             next = connection.accept() => match next {
                 Some(Ok((request, respond))) => {
-                    let nth = desk.conn.request(|counts| &mut counts.http2_requests);
+                    let path = request.uri().path();
+                    let nth = desk.conn.request(path, |counts| &mut counts.http2_requests);
                     streams.spawn(serve(request, respond, desk.clone(), nth));
                 }
                 // Only the protocol's own end or an error ends it; h2 has sent what there was to send.

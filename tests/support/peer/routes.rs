@@ -19,7 +19,7 @@
 //! | `/upgrade` | 101, then echoes every byte (HTTP/1.1; HTTP/2: as `/`) |
 //!
 //! Every answer carries `x-conn` (the connection's serial number), `x-nth` (which request of that connection, from 1),
-//! `x-ip` (the peer's address) and `x-proto` (`h1` or `h2`). Any other path: 404.
+//! `x-ip` (the peer's address), `x-proto` (`h1` or `h2`) and `x-first` (the path of that connection's first request). Any other path: 404.
 
 use std::time::Duration;
 
@@ -169,11 +169,15 @@ fn block(size: usize) -> Bytes {
 }
 
 /// The headers by which an answer says where it came from.
-pub(super) fn identity(conn: &Conn, nth: u64, proto: &'static str) -> [(&'static str, String); 4] {
+pub(super) fn identity(conn: &Conn, nth: u64, proto: &'static str) -> [(&'static str, String); 5] {
     [
         ("x-conn", conn.serial.to_string()),
         ("x-nth", nth.to_string()),
         ("x-ip", conn.ip.to_string()),
         ("x-proto", proto.to_owned()),
+        (
+            "x-first",
+            conn.seen(|seen| seen.first_path.clone()).unwrap_or_default(),
+        ),
     ]
 }

@@ -1,0 +1,172 @@
+//! Identities and their numbers.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use super::{Identity, IdentityId, Partition, Require};
+use crate::fault::planted;
+use crate::sync::Mutex;
+
+/// Below this many, those that are not in use any more are not looked for.
+const FEW: usize = 64;
+
+/// An identity and its number, in use for as long as a connection, a dial, a waiter, a call or remembered TLS sessions hold it.
+#[derive(Debug)]
+pub(crate) struct Interned<T> {
+    pub(crate) id: IdentityId,
+    pub(crate) identity: Identity<T>,
+}
+
+/// The identities of one pool that are in use.
+///
+/// The pool's own three (its TLS setup, no partition, one for each [`Require`]) have numbers in a row, so that a call without
+/// wishes of its own reads its identity from one atomic. Any other takes one short lock. The lock is a leaf: it may be taken under any
+/// other, and none is taken under it.
+///
+/// Numbers that nobody holds are forgotten whenever twice as many are known as were in use the time before: so what is
+/// remembered is bounded by what is in use.
+pub(crate) struct Identities<T> {
+    /// The number of the pool's own [`Require::Any`], which is the epoch, too: each epoch gives new ones.
+    epoch: AtomicU64,
+    shelf: Mutex<Shelf<T>>,
+    hasher: RandomState,
+}
+
+struct Shelf<T> {
+    next: u64,
+    /// The pool's own setup.
+    tls: T,
+    /// The pool's own identities; they are held here until they are replaced.
+    own: Vec<Arc<Interned<T>>>,
+    by_id: HashMap<IdentityId, Weak<Interned<T>>>,
+    by_hash: HashMap<u64, Vec<IdentityId>>,
+    sweep_at: usize,
+}
+
+impl<T: Clone + Eq + Hash> Identities<T> {
+    /// Those of a pool whose own TLS setup is `tls`.
+    pub(crate) fn new(tls: T) -> Self {
+        let identities = Identities {
+            epoch: AtomicU64::new(0),
+            shelf: Mutex::new(Shelf {
+                next: 0,
+                tls: tls.clone(),
+                own: Vec::new(),
+                by_id: HashMap::new(),
+                by_hash: HashMap::new(),
+                sweep_at: FEW,
+            }),
+            hasher: RandomState::new(),
+        };
+        identities.renew(tls);
+        identities
+    }
+
+    /// The pool's own identity for `require`. To be read under the lock of the host that it is used with: see [`renew`](Self::renew).
+    pub(crate) fn own(&self, require: Require) -> IdentityId {
+        IdentityId(self.epoch.load(Ordering::Acquire) + require as u64)
+    }
+
+    /// The identity with these parts; what is none is the pool's own.
+    pub(crate) fn intern(
+        &self,
+        require: Require,
+        partition: Option<Partition>,
+        tls: Option<T>,
+    ) -> Arc<Interned<T>> {
+        // Dropped after the lock: what is compared may be let go by its last other holder meanwhile.
+        let mut compared = Vec::new();
+        let mut shelf = self.shelf.lock();
+        let epoch = tls.is_none().then(|| self.epoch.load(Ordering::Acquire));
+        let identity = Identity {
+            require,
+            partition,
+            tls: tls.unwrap_or_else(|| shelf.tls.clone()),
+            epoch,
+        };
+        let hash = self.hasher.hash_one(&identity);
+        for id in shelf.by_hash.get(&hash).into_iter().flatten() {
+            let Some(known) = shelf.find(*id) else { continue };
+            if known.identity == identity {
+                return known;
+            }
+            compared.push(known);
+        }
+        shelf.add(hash, identity)
+    }
+
+    /// The identity of a number that somebody holds.
+    pub(crate) fn find(&self, id: IdentityId) -> Option<Arc<Interned<T>>> {
+        self.shelf.lock().find(id)
+    }
+
+    /// Makes `tls` the pool's own setup from now on. Answers the identities in use that rest on the setups before.
+    ///
+    /// They are retired from now on. The caller keeps the answer until it has been at every host, under its lock: whoever read an old number
+    /// under such a lock finds it held.
+    pub(crate) fn renew(&self, tls: T) -> Vec<Arc<Interned<T>>> {
+        let (replaced, mut alive);
+        {
+            let mut shelf = self.shelf.lock();
+            alive = shelf.by_id.values().filter_map(Weak::upgrade).collect::<Vec<_>>();
+            let epoch = shelf.next;
+            let own = Require::ALL.map(|require| Identity {
+                require,
+                partition: None,
+                tls: tls.clone(),
+                epoch: Some(epoch),
+            });
+            let own = own.map(|identity| shelf.add(self.hasher.hash_one(&identity), identity));
+            replaced = (
+                std::mem::replace(&mut shelf.own, own.into()),
+                std::mem::replace(&mut shelf.tls, tls),
+            );
+            self.epoch.store(epoch, Ordering::Release);
+        }
+        drop(replaced); // outside the lock
+        alive.retain(|interned| interned.identity.epoch.is_some());
+        alive
+    }
+
+    /// Whether it rests on a setup of the pool's that has been replaced.
+    pub(crate) fn is_retired(&self, interned: &Interned<T>) -> bool {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        interned.identity.epoch.is_some_and(|its| its != epoch)
+    }
+
+    #[cfg(test)]
+    pub(super) fn known(&self) -> usize {
+        self.shelf.lock().by_id.len()
+    }
+}
+
+impl<T> Shelf<T> {
+    fn find(&self, id: IdentityId) -> Option<Arc<Interned<T>>> {
+        self.by_id.get(&id)?.upgrade()
+    }
+
+    fn add(&mut self, hash: u64, identity: Identity<T>) -> Arc<Interned<T>> {
+        if self.by_id.len() >= self.sweep_at {
+            self.sweep();
+        }
+        let few = planted("numbers_come_again");
+        let id = IdentityId(if few { self.next % 8 } else { self.next });
+        self.next += 1;
+        let interned = Arc::new(Interned { id, identity });
+        self.by_id.insert(id, Arc::downgrade(&interned));
+        self.by_hash.entry(hash).or_default().push(id);
+        interned
+    }
+
+    /// Forgets the numbers that nobody holds.
+    fn sweep(&mut self) {
+        self.by_id.retain(|_, interned| interned.strong_count() > 0);
+        self.by_hash.retain(|_, ids| {
+            ids.retain(|id| self.by_id.contains_key(id));
+            !ids.is_empty()
+        });
+        self.sweep_at = FEW.max(2 * self.by_id.len());
+    }
+}

@@ -1,0 +1,185 @@
+//! A TLS setup as callers hold it, and how it is made.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use rustls::client::ResolvesClientCert;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, SignatureScheme};
+
+use super::Revocation;
+use super::parts::{ClientIdentity, Parts};
+use super::trust::Trust;
+use crate::error::ConfigError;
+
+/// Whom to trust and whom to be: everything about TLS that decides whether two callers may share a connection.
+///
+/// Immutable; a clone costs one reference count. Two of them are equal if all their parts are: roots, certificates, the client's key and revocation lists
+/// by their content; verifiers, providers and whole configurations only if they are the same object.
+///
+/// A pool has one of its own ([`Builder`](crate::Builder)), which [`HotConnPool::update_tls`](crate::HotConnPool::update_tls) replaces; a
+/// call may bring another ([`GetOptions::tls`](crate::GetOptions::tls)). Make it once and clone it: what it is made of is checked and
+/// parsed at every [`build`](TlsBuilder::build).
+#[derive(Clone)]
+pub struct Tls(Arc<Setup>);
+
+struct Setup {
+    parts: Parts,
+    base: ClientConfig,
+    /// None if the configuration came whole: its verifier cannot be asked for.
+    trust: Option<Trust>,
+    /// Equal setups have equal ones.
+    digest: u64,
+}
+
+/// What a [`Tls`] is made of. Everything has a default.
+#[derive(Default)]
+#[must_use]
+pub struct TlsBuilder(Parts);
+
+impl Tls {
+    /// What a setup is made of.
+    pub fn builder() -> TlsBuilder {
+        TlsBuilder::default()
+    }
+
+    /// Whether sessions may be resumed.
+    pub(super) fn resumes(&self) -> bool {
+        self.0.parts.resumption == Some(true)
+    }
+
+    /// The configuration, with a verifier and a certificate resolver that no other has: rustls resumes a session only under the very same two.
+    pub(super) fn config(&self) -> ClientConfig {
+        let mut config = self.0.base.clone();
+        if let Some(trust) = &self.0.trust {
+            // rustls's word for any verifier of one's own: it is the one that stands there already.
+            config
+                .dangerous()
+                .set_certificate_verifier(Arc::new(trust.clone()));
+        }
+        config.client_auth_cert_resolver = Arc::new(Own(config.client_auth_cert_resolver));
+        config
+    }
+}
+
+impl TlsBuilder {
+    /// The certificate authorities to trust. Default: Mozilla's.
+    pub fn roots(mut self, roots: RootCertStore) -> Self {
+        self.0.roots = Some(roots);
+        self
+    }
+
+    /// Somebody else who must agree, too. Certificates and signatures are accepted only if the roots vouch for them *and* this verifier
+    /// accepts them, and only schemes that it knows are offered. Default: none.
+    pub fn verifier(mut self, verifier: Arc<dyn ServerCertVerifier>) -> Self {
+        self.0.verifier = Some(verifier);
+        self
+    }
+
+    /// The certificate chain and key to show to servers that ask for one. Default: none.
+    pub fn client_identity(
+        mut self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Self {
+        self.0.client = Some(ClientIdentity { chain, key });
+        self
+    }
+
+    /// The lists in which certificates are looked up. Default: none.
+    pub fn revocation(mut self, revocation: Revocation) -> Self {
+        self.0.revocation = Some(revocation);
+        self
+    }
+
+    /// The cryptography. Default: aws-lc-rs if that feature is on, else ring. The process-wide default is never used.
+    pub fn provider(mut self, provider: Arc<CryptoProvider>) -> Self {
+        self.0.provider = Some(provider);
+        self
+    }
+
+    /// Whether sessions are remembered and resumed, each within its identity, host and port. Default: yes; no with a whole
+    /// [`config`](Self::config), which may have had them turned off and does not tell.
+    pub fn resumption(mut self, resumption: bool) -> Self {
+        self.0.resumption = Some(resumption);
+        self
+    }
+
+    /// A whole configuration, in place of roots, verifier, client identity, revocation and provider.
+    ///
+    /// Its ALPN list is replaced, 0-RTT is turned off, and its session store is never used, because rustls looks sessions up there by the server's
+    /// name alone. Its verifier is its own, so a self-signed certificate is told apart from one of an unknown issuer only if that verifier does.
+    pub fn config(mut self, config: impl Into<Arc<ClientConfig>>) -> Self {
+        self.0.whole = Some(config.into());
+        self
+    }
+
+    /// Checks everything and makes the setup.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the field.
+    pub fn build(self) -> Result<Tls, ConfigError> {
+        let parts = self.0.canonical();
+        let (base, trust) = parts.assemble()?;
+        Ok(Tls(Arc::new(Setup {
+            digest: parts.digest(),
+            parts,
+            base,
+            trust,
+        })))
+    }
+}
+
+impl PartialEq for Tls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.parts == other.0.parts
+    }
+}
+
+impl Eq for Tls {}
+
+impl Hash for Tls {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.digest);
+    }
+}
+
+/// Says what it is made of, and shows no secret.
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.parts.fmt(f)
+    }
+}
+
+/// Says what it was given, and shows no secret.
+impl fmt::Debug for TlsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A resolver under an address of its own.
+#[derive(Debug)]
+struct Own(Arc<dyn ResolvesClientCert>);
+
+impl ResolvesClientCert for Own {
+    fn resolve(
+        &self,
+        root_hint_subjects: &[&[u8]],
+        schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        self.0.resolve(root_hint_subjects, schemes)
+    }
+
+    fn only_raw_public_keys(&self) -> bool {
+        self.0.only_raw_public_keys()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.has_certs()
+    }
+}

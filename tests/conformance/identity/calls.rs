@@ -1,0 +1,190 @@
+//! Calls that differ in one part of their identity.
+
+use std::sync::Arc;
+
+use hotpool::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use hotpool::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use hotpool::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use hotpool::{GetOptions, Require, Revocation, Tls, TlsBuilder};
+
+use crate::support::certs::{self, Leaf};
+
+/// Two calls whose identities differ in the part that is named, and in nothing else.
+pub(super) struct Pair {
+    pub(super) part: &'static str,
+    pub(super) calls: [GetOptions; 2],
+}
+
+/// What the setups are made of. Each call of `setup` makes a new one that is equal to the last.
+pub(super) struct Makings {
+    client: Leaf,
+    again: Leaf,
+    lists: [rustls::pki_types::CertificateRevocationListDer<'static>; 2],
+}
+
+impl Makings {
+    pub(super) fn new() -> Self {
+        let authority = certs::authority();
+        let client = authority.client("a client");
+        Makings {
+            again: authority.client_again("a client", &client),
+            client,
+            lists: [authority.revocations(1, &[]), authority.revocations(2, &[])],
+        }
+    }
+
+    fn parts(&self) -> TlsBuilder {
+        Tls::builder()
+            .roots(certs::authority().roots())
+            .client_identity(self.client.chain.clone(), self.client.key())
+            .revocation(self.revocation(0))
+    }
+
+    fn revocation(&self, list: usize) -> Revocation {
+        Revocation::new([self.lists[list].clone()])
+    }
+
+    /// What the pools of these tests have for their own, and what every pair starts from.
+    pub(super) fn setup(&self) -> Tls {
+        made(self.parts())
+    }
+
+    /// Every part of a setup, changed alone.
+    fn setups(&self) -> Vec<(&'static str, Tls)> {
+        let both = roots([certs::authority(), certs::unknown_authority()]);
+        let parts = || self.parts();
+        let revoked = |revocation: Revocation| made(self.parts().revocation(revocation));
+        vec![
+            ("roots", made(parts().roots(both))),
+            ("verifier", made(parts().verifier(Arc::new(Nodding)))),
+            (
+                "client chain",
+                made(parts().client_identity(self.again.chain.clone(), self.client.key())),
+            ),
+            (
+                "client key",
+                made(parts().client_identity(self.client.chain.clone(), self.client.key_as_sec1())),
+            ),
+            ("revocation lists", revoked(self.revocation(1))),
+            ("revocation depth", revoked(self.revocation(0).end_entity_only())),
+            ("unknown status", revoked(self.revocation(0).allow_unknown())),
+            ("list expiry", revoked(self.revocation(0).enforce_expiry())),
+            ("provider", made(parts().provider(certs::provider()))),
+            ("resumption", made(parts().resumption(false))),
+        ]
+    }
+
+    /// Each part once.
+    pub(super) fn pairs(&self) -> Vec<Pair> {
+        let brought = || GetOptions::new().tls(self.setup());
+        let of = |part, one, other| Pair {
+            part,
+            calls: [one, other],
+        };
+        let mut pairs: Vec<_> = self
+            .setups()
+            .into_iter()
+            .map(|(part, setup)| of(part, brought(), GetOptions::new().tls(setup)))
+            .collect();
+        let [one, other] = [whole(), whole()];
+        pairs.extend([
+            of(
+                "whole configuration",
+                GetOptions::new().tls(one),
+                GetOptions::new().tls(other),
+            ),
+            of("epoch", brought(), GetOptions::new()),
+            of("ALPN", brought(), brought().require(Require::Http1)),
+            of("partition", brought().partition("a"), brought().partition("b")),
+            of(
+                "a partition and none",
+                GetOptions::new(),
+                GetOptions::new().partition(""),
+            ),
+        ]);
+        pairs
+    }
+
+    /// Sixteen identities, each unlike any other.
+    pub(super) fn sixteen(&self) -> Vec<GetOptions> {
+        let brought = |setup| GetOptions::new().tls(setup);
+        let mut calls: Vec<_> = self
+            .setups()
+            .into_iter()
+            .map(|(_, setup)| brought(setup))
+            .collect();
+        calls.extend([
+            GetOptions::new(),
+            GetOptions::new().require(Require::Http1),
+            GetOptions::new().partition("a"),
+            brought(self.setup()),
+            brought(self.setup()).partition("a"),
+            brought(whole()),
+        ]);
+        assert_eq!(calls.len(), 16);
+        calls
+    }
+}
+
+/// A whole configuration; all are alike, and each is one of its own.
+fn whole() -> Tls {
+    let config = ClientConfig::builder_with_provider(certs::provider())
+        .with_safe_default_protocol_versions()
+        .expect("versions that the provider knows")
+        .with_root_certificates(certs::authority().roots())
+        .with_no_client_auth();
+    made(Tls::builder().config(config).resumption(true))
+}
+
+fn made(builder: TlsBuilder) -> Tls {
+    builder.build().expect("a setup")
+}
+
+fn roots<const N: usize>(authorities: [&certs::Authority; N]) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority.certificate()).expect("a root");
+    }
+    roots
+}
+
+/// Has nothing against anybody.
+#[derive(Debug)]
+struct Nodding;
+
+impl ServerCertVerifier for Nodding {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        certs::provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
