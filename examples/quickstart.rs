@@ -57,6 +57,7 @@ async fn main() -> Result<(), AnyError> {
 async fn http1(conn: &mut hotpool::HotConn, target: &str) -> Result<String, AnyError> {
     let request = format!("GET / HTTP/1.1\r\nHost: {target}\r\n\r\n");
     conn.write_all(request.as_bytes()).await?;
+    conn.flush().await?; // until then TLS may hold some of it
     let mut reader = BufReader::new(&mut *conn);
     let (mut line, mut length) = (String::new(), 0);
     while reader.read_line(&mut line).await? > 2 {

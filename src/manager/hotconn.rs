@@ -27,7 +27,8 @@ use crate::machine::Cause;
 /// An HTTP/1.1 connection is followed as its bytes pass: heads, bodies by length and in chunks, interim answers, both directions. It is kept
 /// if nothing was read or written, or if every request was written and its answer read to its end; one lease may carry many exchanges, one
 /// after the other. Anything else closes it, with a [`CloseReason`] that says why: a half-read body, `Connection: close`, an upgrade, two
-/// requests at once, a message whose end is open to doubt. Nothing that passes is changed.
+/// requests at once, a message whose end is open to doubt. Nothing that passes is changed. Flush after a request: until then TLS may hold some of
+/// it, and reading does not send it.
 ///
 /// A read while nothing is asked for waits for the peer to close; bytes that come instead are an error
 /// ([`InvalidData`](io::ErrorKind::InvalidData)) and reach nobody. What was there before the request is written is noticed as

@@ -110,6 +110,7 @@ pub(crate) async fn round(pool: &HotConnPool, name: &str) -> Answer {
 async fn http1_exchange(conn: &mut HotConn, path: &str) -> io::Result<Answer> {
     let request = format!("GET {path} HTTP/1.1\r\nhost: peer.test\r\n\r\n");
     conn.write_all(request.as_bytes()).await?;
+    conn.flush().await?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(conn.read_u8().await?);
