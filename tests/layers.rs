@@ -55,9 +55,10 @@ const ROOMS: &[Room] = &[
     Room(
         "conn",
         &[
-            "clock", "config", "error", "event", "identity", "rt", "sync", "target", "tls",
+            "clock", "config", "error", "event", "fault", "identity", "rt", "sync", "target", "tls",
         ],
-        &["tokio", "tokio_rustls", "h2"],
+        // socket2, to look at a socket past the reactor.
+        &["tokio", "tokio_rustls", "h2", "socket2"],
     ),
     Room(
         "dial",

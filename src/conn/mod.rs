@@ -1,5 +1,6 @@
 //! One live connection: a bare TLS stream for HTTP/1.1, a handle and a driver for HTTP/2.
 
+mod exchange;
 mod h1;
 mod h2;
 mod info;

@@ -32,6 +32,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("http2", include_str!("http2.rs")),
     ("addresses", include_str!("addresses.rs")),
     ("identity", include_str!("identity.rs")),
+    ("clean", include_str!("clean.rs")),
 ];
 
 /// `(module, test, fault or why there is none)` of each line.
