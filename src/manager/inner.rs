@@ -47,6 +47,8 @@ pub(crate) struct Inner {
     pub(super) upkeep: AtomicBool,
     pub(super) work: Mutex<Work>,
     serial: AtomicU64,
+    /// Permits of connections that closed and of connections that were dialled, as long as only one of host and desk knows.
+    pub(super) in_transit: AtomicU64,
     pub(super) identities: Identities,
     pub(crate) rt: Rt,
     pub(super) clock: Arc<dyn Clock>,
@@ -94,6 +96,7 @@ impl Inner {
             upkeep: AtomicBool::new(false),
             work: Mutex::default(),
             serial: AtomicU64::new(0),
+            in_transit: AtomicU64::new(0),
             identities: Identities::new(tls),
             rt: Rt::new(),
             clock,
@@ -173,6 +176,8 @@ impl Inner {
     #[cold]
     fn todo(&self, host: &mut Host, now: Moment, parked: bool) -> Box<Todo> {
         let todo = host.todo(now, parked);
+        self.in_transit
+            .fetch_add(todo.closed.len() as u64, Ordering::Relaxed);
         for order in &todo.dials {
             host.bind(order.dial, self.identities.find(order.identity));
         }

@@ -132,6 +132,7 @@ impl Inner {
             penalties,
             orders,
         } = &mut *desk;
+        self.in_transit.fetch_sub(closed.len() as u64, Ordering::Relaxed);
         for ip in closed {
             ledger.closed(origin, ip);
         }
