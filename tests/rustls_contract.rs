@@ -5,12 +5,7 @@
 //! documentation, so its minor version is pinned in `Cargo.toml`, and the order of calls stands here as it was observed in 0.23.46. Nothing here uses
 //! the crate under test.
 #![cfg(feature = "aws-lc-rs")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "contract/log.rs"]
 mod log;
