@@ -6,6 +6,7 @@
 //! | name | one iteration |
 //! |---|---|
 //! | `name/N` | `get` by name and `put`, N connections idle |
+//! | `endpoint/9` | the same by an endpoint that was prepared before |
 //! | `exchanged/9` | the same two, with a request and its answer in between that are not counted; two readings of the clock are (`part/instant`) |
 //! | `threads/9` | the same on each of two threads at once |
 //! | `part/parse` | reading the name |
@@ -84,6 +85,16 @@ impl Bench {
         began.elapsed()
     }
 
+    /// As [`borrow`](Self::borrow), by an endpoint.
+    async fn borrow_prepared(&self, times: u64) -> Duration {
+        let endpoint = self.pool.endpoint(&self.target).unwrap();
+        let began = Instant::now();
+        for _ in 0..times {
+            self.put(black_box(self.pool.get(&endpoint).await.unwrap()));
+        }
+        began.elapsed()
+    }
+
     /// As [`borrow`](Self::borrow), with an exchange in each lease that is not counted.
     async fn exchange(&self, times: u64) -> Duration {
         let mut total = Duration::ZERO;
@@ -157,6 +168,10 @@ fn one_thread(group: &mut BenchmarkGroup<'_, WallTime>) {
         bench.vouch();
     }
     let bench = Bench::new(3, 3, &mut Builder::new_current_thread());
+    group.bench_function("endpoint/9", |b| {
+        b.iter_custom(|times| bench.runtime.block_on(bench.borrow_prepared(times)));
+    });
+    bench.vouch();
     group.bench_function("exchanged/9", |b| {
         b.iter_custom(|times| bench.runtime.block_on(bench.exchange(times)));
     });
