@@ -1,7 +1,5 @@
 //! Handing out and taking back: the hot path, and the line behind it.
 
-use std::time::Duration;
-
 use super::conns::State;
 use super::id::{ConnId, Ticket};
 use super::lanes::Lane;
@@ -178,7 +176,7 @@ impl Machine {
     fn least_used(&self, want: &Want) -> Option<usize> {
         let (mut picked, mut least) = (None, u32::MAX);
         for (index, lane) in self.lanes.iter().enumerate() {
-            if lane.leases < least && lane.offers() && lane.suits(want) {
+            if lane.leases < least && lane.offers() && lane.serves(want) {
                 (picked, least) = (Some(index), lane.leases);
             }
         }
@@ -202,10 +200,10 @@ impl Machine {
         if now >= conn.expires {
             return Some(CloseReason::Lifetime);
         }
-        let grace = Duration::from_nanos(u64::from(planted("hand_out_deadline_is_exclusive")));
-        let idle = matches!(conn.state, State::Idle)
-            && now.since(conn.since) >= self.limits.idle_timeout.saturating_add(grace);
-        let idle = idle && !planted("hands_out_expired");
+        let grace = u64::from(planted("hand_out_deadline_is_exclusive"));
+        let idle =
+            now.as_nanos().saturating_sub(conn.since.as_nanos()) >= self.idle_nanos.saturating_add(grace);
+        let idle = idle && matches!(conn.state, State::Idle) && !planted("hands_out_expired");
         idle.then_some(CloseReason::IdleTimeout)
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -177,15 +178,14 @@ impl HotConn {
     }
 
     /// Gives it back. `pool` is the caller's own, most often the home of the connection.
-    pub(crate) fn give_back(mut self, pool: &Arc<Inner>) -> Returned {
-        let lent = self.0.take();
-        lent.map_or(
-            Returned::Closed(CloseReason::Discarded),
-            |lent| match Arc::ptr_eq(pool, &lent.home) {
-                true => pool.give_back(lent),
-                false => Arc::clone(&lent.home).give_back(lent),
-            },
-        )
+    #[inline]
+    pub(crate) fn give_back(self, pool: &Arc<Inner>) -> Returned {
+        // Emptied here: there is nothing left to drop.
+        match ManuallyDrop::new(self).0.take() {
+            Some(lent) if Arc::ptr_eq(pool, &lent.home) => pool.give_back(lent),
+            Some(lent) => Arc::clone(&lent.home).give_back(lent),
+            None => Returned::Closed(CloseReason::Discarded),
+        }
     }
 }
 
