@@ -101,9 +101,10 @@ impl Report {
         }
     }
 
-    /// `free` as with [`paired`](Self::paired).
-    pub(crate) fn latency(&mut self, latency: &Latency, free: f64) {
-        let Latency { hosts, entries, .. } = latency;
+    pub(crate) fn latency(&mut self, latency: &Latency) {
+        let &Latency {
+            hosts, entries, free, ..
+        } = latency;
         let _ = writeln!(
             self.text,
             "\nlatency of get, open-loop, {entries} entries of {hosts} hosts; {} expired, a pass took {:.1?}",
@@ -125,7 +126,7 @@ impl Report {
         }
         let micros = latency.cleaning.quantile(0.99) as f64 / 1e3;
         self.cores(free);
-        let value = (*entries >= 100_000 && free >= FREE).then_some(micros);
+        let value = (entries >= 100_000 && free >= FREE).then_some(micros);
         let name = "get while 1 % of 100,000 entries expires: p99".into();
         self.gate(name, value, 10.0, " us");
     }
