@@ -157,6 +157,9 @@ impl Inner {
         act: impl FnOnce(&mut Host, Moment) -> T,
     ) -> Option<T> {
         let hash = self.directory.hash(target.as_str());
+        if planted("questions_make_hosts") {
+            self.origin(target).ok()?;
+        }
         let origin = self.directory.shard(hash).lock().named(hash, target.as_str())?.id;
         self.with_host(origin, act)
     }
@@ -194,7 +197,7 @@ impl Inner {
         loop {
             let mut shard = self.directory.shard(hash).lock();
             // Read under the lock that `close` takes for each shard after it has set the flag: none is missed.
-            if self.is_closed() {
+            if self.is_closed() && !planted("closed_pools_take_new_hosts") {
                 return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target));
             }
             if let Some(host) = shard.named(hash, target.as_str()) {
@@ -211,7 +214,7 @@ impl Inner {
                 return Ok(id);
             }
             drop(shard);
-            place = self.make_place();
+            place = self.make_place() || planted("one_host_too_many");
             if !place {
                 return Err(Error::new(ErrorKind::TooManyHosts, Phase::Acquire).with_target(target));
             }
@@ -231,7 +234,8 @@ impl Inner {
             host.fresh_until = Moment::FAR;
         }
         // Whoever pauses or resumes sets the flag and then visits every shard.
-        host.machine.set_paused(now, self.paused.load(Ordering::Acquire));
+        let paused = self.paused.load(Ordering::Acquire) && !planted("new_hosts_know_no_pause");
+        host.machine.set_paused(now, paused);
         let look = host.arm_at(now + config.idle_timeout);
         (host, look)
     }
@@ -267,7 +271,8 @@ impl Inner {
         let now = self.clock().now_coarse();
         let mut shard = self.directory.shard_of(origin).lock();
         let host = shard.by_id(origin)?;
-        if host.last_asked > used || host.is_busy() {
+        let busy = host.is_busy() && !planted("busy_hosts_are_forgotten");
+        if (host.last_asked > used && !planted("first_come_first_forgotten")) || busy {
             host.enrolled = host.last_asked.max(used);
             if host.is_busy() {
                 host.enrolled = now.max(host.enrolled);
@@ -347,7 +352,9 @@ impl Inner {
             Acquire::Lease(_) => Ok(None),
             Acquire::Wait(ticket) => {
                 let listener = host.stand(ticket);
-                host.home = self.rt.here();
+                if host.home.is_none() || !planted("first_runtime_is_home_for_ever") {
+                    host.home = self.rt.here();
+                }
                 let identity = self.identities.find(identity);
                 let identity = identity.filter(|_| !planted("waiters_hold_no_identity"));
                 let place = Place::new(Arc::clone(self), host.id, ticket, listener, (site, identity));

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::directory::Hash;
 use super::inner::Inner;
+use crate::fault::planted;
 use crate::target::{Target, TargetError};
 
 /// What names a [`Target`]: text, an [`http::Uri`], an address, a target, or an [`Endpoint`].
@@ -75,6 +76,9 @@ impl<'a> Name<'a> {
             Name::Text(text) => Target::try_from(*text),
             Name::Parsed(Ok(target)) => Ok(target.into()),
             Name::Parsed(Err(error)) => Err(error.clone()),
+            Name::Prepared(endpoint) if planted("endpoints_lose_their_port") => {
+                Target::try_from(endpoint.target.host())
+            }
             Name::Prepared(endpoint) => Ok((&endpoint.target).into()),
         }
     }
