@@ -32,6 +32,7 @@ impl ConnectionManager {
         }
         let inner = self.inner();
         let (of_host, of_all) = (limits(&config), ledger_limits(&config));
+        let most_hosts = config.max_hosts as usize;
         inner.set_config(config);
         if !planted("the_desk_keeps_its_limits") {
             inner.desk.lock().ledger.set_limits(of_all);
@@ -44,7 +45,7 @@ impl ConnectionManager {
             inner.pump(); // there may be room now for those who wait at the desk, or too little for what is idle
         }
         if !planted("hosts_outlive_their_limit") {
-            inner.trim_hosts();
+            inner.limit_hosts(most_hosts);
         }
         Ok(())
     }

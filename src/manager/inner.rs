@@ -214,7 +214,8 @@ impl Inner {
                 return Ok(id);
             }
             drop(shard);
-            place = self.make_place() || planted("one_host_too_many");
+            let most = self.config().max_hosts as usize;
+            place = self.limit_hosts(most.saturating_sub(1)) || planted("one_host_too_many");
             if !place {
                 return Err(Error::new(ErrorKind::TooManyHosts, Phase::Acquire).with_target(target));
             }
@@ -240,30 +241,25 @@ impl Inner {
         (host, look)
     }
 
-    /// Sees to it that one more host may be known: the one that was least recently used goes, unless it is in use. False if all are.
-    fn make_place(self: &Arc<Self>) -> bool {
-        let most = self.config().max_hosts as usize;
-        let mut tries = self.roll.lock().len();
+    /// Sees to it that no more than so many hosts are known: those that were used longest ago go, unless they are in use. False if too many are.
+    pub(super) fn limit_hosts(self: &Arc<Self>, most: usize) -> bool {
+        // Once round, the roll learns when each was used last; after that they come in the order in which they may go.
+        let mut tries = 2 * self.roll.lock().len();
         loop {
             let mut roll = self.roll.lock();
-            if roll.len() < most {
+            if roll.len() <= most {
                 return true;
             }
-            let (Some((used, origin)), true) = (roll.pop(), tries > 0) else {
+            let oldest = if tries > 0 { roll.pop() } else { None };
+            drop(roll);
+            let Some((used, origin)) = oldest else {
                 return false;
             };
-            drop(roll);
             tries -= 1;
             if let Some(used) = self.dismiss(origin, used) {
                 self.roll.lock().enter(used, origin);
             }
         }
-    }
-
-    /// Lets hosts go until there are no more than may be.
-    pub(super) fn trim_hosts(self: &Arc<Self>) {
-        let most = self.config().max_hosts as usize;
-        while self.roll.lock().len() > most && self.make_place() {}
     }
 
     /// Forgets a host, with its idle connections, unless it was used after that moment or is in use. Answers when it was used then.
