@@ -16,7 +16,6 @@ use crate::dial::Tls;
 use crate::error::{ConfigError, Error};
 use crate::event::CloseReason;
 use crate::fault::planted;
-use crate::machine::OriginId;
 use crate::sync::Ordering;
 
 impl ConnectionManager {
@@ -172,13 +171,9 @@ impl Inner {
         answers
     }
 
-    /// Has the wheel look at every host anew, by the limits in force.
+    /// Has every host looked at now: by other limits it may be due, and whoever looks arms it by them.
     fn rearm_all(self: &Arc<Self>) {
-        let idle = self.config().idle_timeout;
-        let looks: Vec<(OriginId, Option<Moment>)> = self.each_host(|host, now| {
-            let look = host.machine.arm(now).unwrap_or(now + idle);
-            (host.id, host.arm_at(look))
-        });
+        let looks = self.each_host(|host, now| (host.id, host.arm_at(now)));
         for (origin, look) in looks {
             self.rearm(origin, look);
         }
