@@ -108,7 +108,8 @@ impl ConnectionManager {
         }))
     }
 
-    /// Hands nothing out and dials nothing from now on: whoever asks waits, up to its timeout. What comes home rests.
+    /// Hands nothing out and dials nothing from now on: whoever asks waits, up to its timeout, and nothing is
+    /// warmed. What comes home rests.
     pub fn pause(&self) {
         self.set_paused(true);
     }
