@@ -71,6 +71,16 @@ pub(super) enum Asked {
     Line(Box<Place>),
 }
 
+/// The answer to [`Inner::dismiss`].
+enum Dismissed {
+    /// It is not known any more.
+    Gone,
+    /// It was used then, and so may stay for now.
+    Used(Moment),
+    /// Somebody uses or awaits it: it counts as used then.
+    InUse(Moment),
+}
+
 impl Inner {
     pub(crate) fn new(
         config: PoolConfig,
@@ -243,44 +253,51 @@ impl Inner {
 
     /// Sees to it that no more than so many hosts are known: those that were used longest ago go, unless they are in use. False if too many are.
     pub(super) fn limit_hosts(self: &Arc<Self>, most: usize) -> bool {
-        // Once round, the roll learns when each was used last; after that they come in the order in which they may go.
-        let mut tries = 2 * self.roll.lock().len();
-        loop {
-            let mut roll = self.roll.lock();
-            if roll.len() <= most {
-                return true;
-            }
-            let oldest = if tries > 0 { roll.pop() } else { None };
-            drop(roll);
-            let Some((used, origin)) = oldest else {
-                return false;
+        let mut in_use = Vec::new();
+        let fits = loop {
+            let (fits, oldest) = {
+                let mut roll = self.roll.lock();
+                let fits = roll.len() <= most;
+                (fits, if fits { None } else { roll.take() })
             };
-            tries -= 1;
-            if let Some(used) = self.dismiss(origin, used) {
-                self.roll.lock().enter(used, origin);
+            let Some((used, origin)) = oldest else {
+                break fits;
+            };
+            match self.dismiss(origin, used) {
+                Dismissed::Gone => self.roll.lock().gone(),
+                Dismissed::Used(at) => self.roll.lock().put_back(at, origin),
+                // Not yet: the next one is to have its turn.
+                Dismissed::InUse(at) => in_use.push((at, origin)),
             }
+        };
+        let mut roll = self.roll.lock();
+        for (at, origin) in in_use {
+            roll.put_back(at, origin);
         }
+        fits
     }
 
-    /// Forgets a host, with its idle connections, unless it was used after that moment or is in use. Answers when it was used then.
-    fn dismiss(self: &Arc<Self>, origin: OriginId, used: Moment) -> Option<Moment> {
+    /// Forgets a host, with its idle connections, unless it was used after that moment or is in use.
+    fn dismiss(self: &Arc<Self>, origin: OriginId, used: Moment) -> Dismissed {
         let now = self.clock().now_coarse();
         let mut shard = self.directory.shard_of(origin).lock();
-        let host = shard.by_id(origin)?;
-        let busy = host.is_busy() && !planted("busy_hosts_are_forgotten");
-        if (host.last_asked > used && !planted("first_come_first_forgotten")) || busy {
-            host.enrolled = host.last_asked.max(used);
-            if host.is_busy() {
-                host.enrolled = now.max(host.enrolled);
-            }
-            return Some(host.enrolled);
+        let Some(host) = shard.by_id(origin) else {
+            return Dismissed::Gone;
+        };
+        if host.is_busy() && !planted("busy_hosts_are_forgotten") {
+            host.enrolled = now.max(used);
+            return Dismissed::InUse(host.enrolled);
+        }
+        if host.last_asked > used && !planted("first_come_first_forgotten") {
+            host.enrolled = host.last_asked;
+            return Dismissed::Used(host.enrolled);
         }
         host.machine.evict_all(now, CloseReason::Evicted);
         let todo = self.todo(host, now, false);
         shard.forget(origin);
         drop(shard);
         self.settle(origin, todo);
-        None
+        Dismissed::Gone
     }
 
     /// Has the wheel look at a host at that time, if at any.

@@ -57,7 +57,8 @@ async fn the_host_that_was_used_longest_ago_goes() {
 #[tokio::test]
 async fn hosts_in_use_stay() {
     let peer = http1_peer();
-    let pool = pool(&peer, |config| config.max_hosts = 2);
+    // Time stands still: all were used at the same moment, and yet only those in use stay.
+    let (pool, _) = manual_pool(&peer, |config| config.max_hosts = 2);
     let [a, b, c, _] = hosts(&peer);
     let mut leased = lease(&pool, &a).await;
     peer.next(To::All, 1, Act::StallAfterHello);
