@@ -51,7 +51,7 @@ pub struct Stage(Arc<Scene>);
 #[derive(Default)]
 struct Scene {
     addresses: Vec<IpAddr>,
-    drop_time: Duration,
+    drop_time: Mutex<Duration>,
     acts: Mutex<HashMap<Phase, VecDeque<Act>>>,
     conns: Mutex<HashMap<u64, Arc<Far>>>,
     born: AtomicU64,
@@ -75,9 +75,14 @@ impl Stage {
         let addresses = (first..first + addresses).map(|ip| Ipv4Addr::from(ip).into());
         Stage(Arc::new(Scene {
             addresses: addresses.collect(),
-            drop_time,
+            drop_time: Mutex::new(drop_time),
             ..Scene::default()
         }))
+    }
+
+    /// Keeps the thread that drops a connection busy for so long, from now on.
+    pub fn set_drops(&self, drop_time: Duration) {
+        *self.0.drop_time.lock() = drop_time;
     }
 
     /// A pool that dials here.
@@ -99,6 +104,11 @@ impl Stage {
     /// [`Phase::Connect`], [`Phase::Tls`] and [`Phase::Http2`] (the agreement on a protocol) are played.
     pub fn next(&self, phase: Phase, act: Act) {
         self.0.acts.lock().entry(phase).or_default().push_back(act);
+    }
+
+    /// Takes back what was said of steps that nobody came to.
+    pub fn forget(&self) {
+        self.0.acts.lock().clear();
     }
 
     /// Attempts to dial that began.
@@ -263,8 +273,9 @@ impl Single for Near {
 
 impl Drop for Near {
     fn drop(&mut self) {
+        let time = *self.stage.0.drop_time.lock(); // as it is when the drop begins
         self.stage.0.conns.lock().remove(&self.number);
-        busy(self.stage.0.drop_time);
+        busy(time);
     }
 }
 

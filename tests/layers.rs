@@ -43,7 +43,7 @@ const ROOMS: &[Room] = &[
     Room("fault", &[], &[]),
     Room("rt", &["sync"], &["tokio", "tokio_util"]),
     Room("sync", &[], &["parking_lot"]),
-    Room("target", &[], &["idna", "rustix"]),
+    Room("target", &["fault"], &["idna", "rustix"]),
     Room("machine", GROUND, &[]),
     Room("fingerprint", GROUND, &["md5", "sha2"]),
     Room(

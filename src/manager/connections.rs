@@ -19,6 +19,7 @@ use crate::clock::before;
 use crate::conn::ConnInfo;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Returned;
+use crate::fault::planted;
 use crate::machine::AT_ONCE;
 use crate::target::{Target, TargetError};
 
@@ -133,7 +134,8 @@ impl ConnectionManager {
 
     /// Which host has live connections to which addresses, and how many: a copy. Hosts without any are left out.
     pub fn host_mapping(&self) -> HashMap<Box<str>, HashMap<IpAddr, usize>> {
-        let hosts = self.stats().hosts.into_iter().filter(|host| host.total > 0);
+        let listed = |total: u32| total > 0 || planted("mapping_lists_the_empty");
+        let hosts = self.stats().hosts.into_iter().filter(|host| listed(host.total));
         hosts
             .map(|host| {
                 let ips = host
@@ -176,6 +178,9 @@ impl ConnectionManager {
     /// Callers that close at the same time, or later, get the same report. Cancel safe: when the caller that was first is dropped,
     /// the next one goes on.
     pub async fn close(&self) -> CloseReport {
+        if planted("each_closer_closes") {
+            return self.close_once().await;
+        }
         self.closing.get_or_init(|| self.close_once()).await.clone()
     }
 
@@ -232,6 +237,9 @@ impl ConnectionManager {
         let live = self.size();
         if live > 0 && !self.closing.initialized() {
             tracing::warn!(target: "hotpool", connections = live, "the last handle was dropped without close");
+        }
+        if planted("dropped_pool_lives_on") {
+            return;
         }
         self.shut();
         self.inner.rt.cancel();

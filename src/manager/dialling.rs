@@ -69,7 +69,7 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
-        if !self.answered {
+        if !self.answered && !planted("dropped_question_is_not_answered") {
             self.answer(Err(dropped(&self.inner, Phase::Resolve).with_target(&self.target)));
         }
     }
@@ -338,7 +338,7 @@ impl DialJob {
 
 impl Drop for DialJob {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.over && !planted("failed_dial_is_nobody_s") {
             self.failed();
         }
     }

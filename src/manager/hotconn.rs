@@ -16,6 +16,7 @@ use super::live::{Watch, Way};
 use crate::conn::{ConnInfo, H2, Wire};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
+use crate::fault::planted;
 use crate::machine::Cause;
 
 /// A connection on loan from a pool.
@@ -102,7 +103,9 @@ impl HotConn {
         let ip = lent.info.remote.ip();
         lent.home.with_host(lent.origin, |host, now| match outcome {
             Outcome::Ok => host.machine.absolve(now, ip),
-            Outcome::Status(403) => _ = host.machine.penalise(now, ip, Cause::Status),
+            Outcome::Status(403) if !planted("forbidden_is_a_status_like_any") => {
+                _ = host.machine.penalise(now, ip, Cause::Status)
+            }
             Outcome::Status(_) => host.machine.absolve(now, ip),
             Outcome::Error => _ = host.machine.penalise(now, ip, Cause::Protocol),
         });
@@ -113,7 +116,7 @@ impl HotConn {
         let lent = self.lent();
         lent.home.with_host(lent.origin, |host, _| {
             let out = host.live_mut(lent.conn).and_then(|live| live.out_mut(lent.slot));
-            if let Some(out) = out {
+            if let Some(out) = out.filter(|_| !planted("long_leases_are_leaks")) {
                 out.watch = Watch::Off;
             }
         });
@@ -129,6 +132,7 @@ impl HotConn {
     /// upon twice. On HTTP/2 only what [`h2`](HotConn::h2)'s own errors say is known.
     pub fn retry_safety(&self) -> RetrySafety {
         match &self.lent().wire {
+            Wire::H1(_) if planted("what_was_sent_is_forgotten") => RetrySafety::NeverSent,
             Wire::H1(h1) => h1.retry_safety(),
             _ => RetrySafety::Sent,
         }
@@ -151,6 +155,14 @@ impl HotConn {
         }
         self.expect_long();
         self.lent_mut().doomed = Some(CloseReason::Detached);
+        if planted("detached_leaves_the_books") {
+            let Lent {
+                home, origin, conn, ..
+            } = self.lent();
+            home.with_host(*origin, |host, now| {
+                host.machine.died(now, *conn, CloseReason::Detached)
+            });
+        }
         Ok(Detached(self))
     }
 

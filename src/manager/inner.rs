@@ -71,6 +71,16 @@ pub(super) enum Asked {
     Line(Box<Place>),
 }
 
+/// The answer to [`Inner::dismiss`].
+enum Dismissed {
+    /// It is not known any more.
+    Gone,
+    /// It was used then, and so may stay for now.
+    Used(Moment),
+    /// Somebody uses or awaits it: it counts as used then.
+    InUse(Moment),
+}
+
 impl Inner {
     pub(crate) fn new(
         config: PoolConfig,
@@ -156,6 +166,9 @@ impl Inner {
         target: &Target<'_>,
         act: impl FnOnce(&mut Host, Moment) -> T,
     ) -> Option<T> {
+        if planted("questions_make_hosts") {
+            self.origin(target).ok()?;
+        }
         let key = self.directory.key(target.as_str());
         let origin = self.directory.shard(key.hash).lock().named(&key)?.id;
         self.with_host(origin, act)
@@ -194,7 +207,7 @@ impl Inner {
         loop {
             let mut shard = self.directory.shard(key.hash).lock();
             // Read under the lock that `close` takes for each shard after it has set the flag: none is missed.
-            if self.is_closed() {
+            if self.is_closed() && !planted("closed_pools_take_new_hosts") {
                 return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target));
             }
             if let Some(host) = shard.named(&key) {
@@ -211,7 +224,8 @@ impl Inner {
                 return Ok(id);
             }
             drop(shard);
-            place = self.make_place();
+            let most = self.config().max_hosts as usize;
+            place = self.limit_hosts(most.saturating_sub(1)) || planted("one_host_too_many");
             if !place {
                 return Err(Error::new(ErrorKind::TooManyHosts, Phase::Acquire).with_target(target));
             }
@@ -231,55 +245,59 @@ impl Inner {
             host.fresh_until = Moment::FAR;
         }
         // Whoever pauses or resumes sets the flag and then visits every shard.
-        host.machine.set_paused(now, self.paused.load(Ordering::Acquire));
+        let paused = self.paused.load(Ordering::Acquire) && !planted("new_hosts_know_no_pause");
+        host.machine.set_paused(now, paused);
         let look = host.arm_at(now + config.idle_timeout);
         (host, look)
     }
 
-    /// Sees to it that one more host may be known: the one that was least recently used goes, unless it is in use. False if all are.
-    fn make_place(self: &Arc<Self>) -> bool {
-        let most = self.config().max_hosts as usize;
-        let mut tries = self.roll.lock().len();
-        loop {
-            let mut roll = self.roll.lock();
-            if roll.len() < most {
-                return true;
-            }
-            let (Some((used, origin)), true) = (roll.pop(), tries > 0) else {
-                return false;
+    /// Sees to it that no more than so many hosts are known: those that were used longest ago go, unless they are in use. False if too many are.
+    pub(super) fn limit_hosts(self: &Arc<Self>, most: usize) -> bool {
+        let mut in_use = Vec::new();
+        let fits = loop {
+            let (fits, oldest) = {
+                let mut roll = self.roll.lock();
+                let fits = roll.len() <= most;
+                (fits, if fits { None } else { roll.take() })
             };
-            drop(roll);
-            tries -= 1;
-            if let Some(used) = self.dismiss(origin, used) {
-                self.roll.lock().enter(used, origin);
+            let Some((used, origin)) = oldest else {
+                break fits;
+            };
+            match self.dismiss(origin, used) {
+                Dismissed::Gone => self.roll.lock().gone(),
+                Dismissed::Used(at) => self.roll.lock().put_back(at, origin),
+                // Not yet: the next one is to have its turn.
+                Dismissed::InUse(at) => in_use.push((at, origin)),
             }
+        };
+        let mut roll = self.roll.lock();
+        for (at, origin) in in_use {
+            roll.put_back(at, origin);
         }
+        fits
     }
 
-    /// Lets hosts go until there are no more than may be.
-    pub(super) fn trim_hosts(self: &Arc<Self>) {
-        let most = self.config().max_hosts as usize;
-        while self.roll.lock().len() > most && self.make_place() {}
-    }
-
-    /// Forgets a host, with its idle connections, unless it was used after that moment or is in use. Answers when it was used then.
-    fn dismiss(self: &Arc<Self>, origin: OriginId, used: Moment) -> Option<Moment> {
+    /// Forgets a host, with its idle connections, unless it was used after that moment or is in use.
+    fn dismiss(self: &Arc<Self>, origin: OriginId, used: Moment) -> Dismissed {
         let now = self.clock().now_coarse();
         let mut shard = self.directory.shard_of(origin).lock();
-        let host = shard.by_id(origin)?;
-        if host.last_asked > used || host.is_busy() {
-            host.enrolled = host.last_asked.max(used);
-            if host.is_busy() {
-                host.enrolled = now.max(host.enrolled);
-            }
-            return Some(host.enrolled);
+        let Some(host) = shard.by_id(origin) else {
+            return Dismissed::Gone;
+        };
+        if host.is_busy() && !planted("busy_hosts_are_forgotten") {
+            host.enrolled = now.max(used);
+            return Dismissed::InUse(host.enrolled);
+        }
+        if host.last_asked > used && !planted("first_come_first_forgotten") {
+            host.enrolled = host.last_asked;
+            return Dismissed::Used(host.enrolled);
         }
         host.machine.evict_all(now, CloseReason::Evicted);
         let todo = self.todo(host, now, false);
         shard.forget(origin);
         drop(shard);
         self.settle(origin, todo);
-        None
+        Dismissed::Gone
     }
 
     /// Has the wheel look at a host at that time, if at any.
@@ -346,7 +364,9 @@ impl Inner {
             Acquire::Lease(_) => Ok(None),
             Acquire::Wait(ticket) => {
                 let listener = host.stand(ticket);
-                host.home = self.rt.here();
+                if host.home.is_none() || !planted("first_runtime_is_home_for_ever") {
+                    host.home = self.rt.here();
+                }
                 let identity = self.identities.find(identity);
                 let identity = identity.filter(|_| !planted("waiters_hold_no_identity"));
                 let place = Place::new(Arc::clone(self), host.id, ticket, listener, (site, identity));

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::directory::{Hash, Key, Met};
 use super::inner::Inner;
+use crate::fault::planted;
 use crate::target::{Target, TargetError};
 
 /// What names a [`Target`]: text, an [`http::Uri`], an address, a target, or an [`Endpoint`].
@@ -97,6 +98,9 @@ impl<'a> Name<'a> {
                 Ok(target) => Ok(target.into()),
                 Err(error) => Err(error.clone()),
             },
+            Name::Prepared(endpoint) if planted("endpoints_lose_their_port") => {
+                Target::try_from(endpoint.target.host())
+            }
             Name::Prepared(endpoint) => Ok((&endpoint.target).into()),
         }
     }
