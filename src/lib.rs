@@ -41,6 +41,9 @@ mod target;
 mod tls;
 
 pub use crate::config::{H2Growth, PoolConfig, ReuseCheck, Selection};
+#[cfg(feature = "__internals")]
+#[doc(hidden)]
+pub use crate::conn::Framing;
 pub use crate::conn::{ConnInfo, H2, H2Response};
 pub use crate::dns::{Answer, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver};
 pub use crate::error::{ConfigError, Error, ErrorKind, Phase};

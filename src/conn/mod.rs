@@ -8,6 +8,8 @@ mod records;
 
 use std::task::Context;
 
+#[cfg(feature = "__internals")]
+pub use self::h1::Framing;
 pub(crate) use self::h1::H1;
 pub(crate) use self::h2::{Driver, H2Handle, News, handshake};
 pub use self::h2::{H2, H2Response};

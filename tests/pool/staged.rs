@@ -33,6 +33,9 @@ impl Dice {
     }
 }
 
+/// In which the reactor has its turn.
+const REACTOR: Duration = Duration::from_millis(1);
+
 /// What the rounds came to.
 #[derive(Debug, Default)]
 struct Tally {
@@ -112,10 +115,18 @@ impl Stage {
         }
     }
 
+    /// Keeps the lease for a while, every other time, and puts it back.
     async fn put(&mut self, conn: HotConn) {
+        let mut covered = false;
+        if self.dice.below(2) == 0 {
+            std::thread::sleep(self.dice.moment());
+            covered = self.peer.has_written(conn.info().local.port());
+            tokio::time::sleep(REACTOR).await;
+        }
         self.spend().await;
         match self.pool.put(conn) {
-            Returned::Kept | Returned::Closed(CloseReason::StrayBytes) => {}
+            Returned::Kept => assert!(!covered, "kept, with bytes that the reactor had delivered"),
+            Returned::Closed(CloseReason::StrayBytes) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -129,7 +140,7 @@ impl Stage {
         let conns = self.pool.manager().connections_for_host(&self.name).unwrap();
         let ports = conns.iter().map(|info| info.local.port());
         let before = ports.filter(|port| self.peer.has_written(*port)).collect();
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(REACTOR).await;
         before
     }
 

@@ -10,6 +10,8 @@
 mod body;
 mod chunked;
 mod fields;
+#[cfg(feature = "__internals")]
+mod framing;
 mod head;
 mod held;
 mod observer;
@@ -24,6 +26,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
+#[cfg(feature = "__internals")]
+pub use self::framing::Framing;
 pub(crate) use self::observer::{Observer, Rest};
 use super::Tls;
 use crate::config::ReuseCheck;

@@ -128,7 +128,7 @@ impl Actor {
         self.socket.write_all(&record[..cut])?;
         self.flag.store(true, Ordering::SeqCst);
         if cut < record.len() {
-            self.wait();
+            (0..10).for_each(|_| self.wait());
             self.socket.write_all(&record[cut..])?;
         }
         Ok(())
