@@ -48,7 +48,18 @@ const ROOMS: &[Room] = &[
     Room("fingerprint", GROUND, &["md5", "sha2"]),
     Room(
         "tls",
-        GROUND,
+        &[
+            "clock",
+            "config",
+            "error",
+            "event",
+            "identity",
+            "rt",
+            "sync",
+            "target",
+            "fault",
+            "fingerprint",
+        ],
         &["tokio", "tokio_rustls", "rustls", "webpki", "webpki_roots"],
     ),
     Room("dns", GROUND, &["hickory_resolver"]),
@@ -83,6 +94,12 @@ const ROOMS: &[Room] = &[
             "tls", "pool",
         ],
         &[],
+    ),
+    // Likewise.
+    Room(
+        "shaped",
+        &["error", "fingerprint", "tls"],
+        &["tokio", "tokio_rustls", "rustls"],
     ),
     Room(
         "pool",
