@@ -32,6 +32,7 @@ const GUARDED: &[&str] = &[
     "idna",
     "md5",
     "sha2",
+    "shuttle",
 ];
 
 const ROOMS: &[Room] = &[
@@ -41,8 +42,8 @@ const ROOMS: &[Room] = &[
     Room("event", &[], &[]),
     Room("identity", &["event"], &[]),
     Room("fault", &[], &[]),
-    Room("rt", &["sync"], &["tokio", "tokio_util"]),
-    Room("sync", &[], &["parking_lot"]),
+    Room("rt", &["sync"], &["tokio", "tokio_util", "shuttle"]),
+    Room("sync", &[], &["parking_lot", "shuttle"]),
     Room("target", &[], &["idna", "rustix"]),
     Room("machine", GROUND, &[]),
     Room("fingerprint", GROUND, &["md5", "sha2"]),
@@ -69,8 +70,8 @@ const ROOMS: &[Room] = &[
     Room(
         "manager",
         &[
-            "clock", "config", "error", "event", "identity", "rt", "sync", "target", "machine", "conn",
-            "dial",
+            "clock", "config", "error", "event", "fault", "identity", "rt", "sync", "target", "machine",
+            "conn", "dial",
         ],
         &["tokio", "tokio_util", "tracing"],
     ),
