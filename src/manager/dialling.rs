@@ -14,6 +14,7 @@ use crate::conn::{ConnInfo, Driver, News, Wire};
 use crate::dial::{Answer, Attempt, Dialled, Progress, attempt_time};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
+use crate::fault::planted;
 use crate::machine::{Cause, ConnId, DialId, DialOrder, OriginId};
 use crate::rt::{Home, NotSpawned};
 use crate::target::Target;
@@ -149,7 +150,9 @@ impl DialJob {
             if let Some(ip) = ip {
                 desk.ledger.attempt_over(ip);
             }
-            desk.ledger.unconnected();
+            if !planted("grant_to_nobody_keeps_its_permit") {
+                desk.ledger.unconnected();
+            }
             return;
         };
         if stale {
@@ -231,7 +234,11 @@ impl DialJob {
         let now = self.inner.clock().now_coarse();
         let until = {
             let mut desk = self.inner.desk.lock();
-            if let Some(ip) = self.holds.take() {
+            if let Some(ip) = self
+                .holds
+                .take()
+                .filter(|_| !planted("lost_attempt_keeps_its_permit"))
+            {
                 desk.ledger.attempt_over(ip);
             }
             match cause {
@@ -278,7 +285,9 @@ impl DialJob {
         match conn.flatten() {
             None => {
                 // Nobody is there to have it: the host was closed meanwhile.
-                self.inner.desk.lock().ledger.closed(self.origin, ip);
+                if !planted("connection_for_nobody_keeps_its_permits") {
+                    self.inner.desk.lock().ledger.closed(self.origin, ip);
+                }
                 self.inner.pump();
                 drop(born);
             }
