@@ -30,4 +30,6 @@ mod penalties;
 mod reuse;
 mod runtime;
 mod stress;
+#[cfg(feature = "__internals")]
+mod threads;
 mod tls;
