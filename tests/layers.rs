@@ -32,6 +32,7 @@ const GUARDED: &[&str] = &[
     "idna",
     "md5",
     "sha2",
+    "shuttle",
 ];
 
 const ROOMS: &[Room] = &[
@@ -41,8 +42,8 @@ const ROOMS: &[Room] = &[
     Room("event", &[], &[]),
     Room("identity", &["event", "fault", "sync"], &[]),
     Room("fault", &[], &[]),
-    Room("rt", &["sync"], &["tokio", "tokio_util"]),
-    Room("sync", &[], &["parking_lot"]),
+    Room("rt", &["sync"], &["tokio", "tokio_util", "shuttle"]),
+    Room("sync", &[], &["parking_lot", "shuttle"]),
     Room("target", &["fault"], &["idna", "rustix"]),
     Room("machine", GROUND, &[]),
     Room("fingerprint", GROUND, &["md5", "sha2"]),

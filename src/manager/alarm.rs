@@ -29,8 +29,13 @@ impl Bell {
 
     /// Has a connection looked at. Wakes the upkeep: not to be called under a lock.
     pub(super) fn ring(&self, name: (OriginId, ConnId)) {
+        if planted("calls_before_it_lists") {
+            self.call.notify_one();
+        }
         self.rung.lock().push(name);
-        self.call.notify_one();
+        if !planted("calls_before_it_lists") {
+            self.call.notify_one();
+        }
     }
 }
 
@@ -95,9 +100,13 @@ impl Alarm {
     /// Looks, with the alarm set anew: what happens from now on rings it.
     pub(super) fn set<T>(&self, look: impl FnOnce(&mut Context<'_>) -> T) -> T {
         // Before the look: what happens during it must not be lost.
-        if !planted("alarm_rings_once") {
+        if !planted("alarm_is_set_after_the_look") && !planted("alarm_rings_once") {
             self.mark.rung.store(false, Ordering::Release);
         }
-        look(&mut Context::from_waker(&self.waker))
+        let seen = look(&mut Context::from_waker(&self.waker));
+        if planted("alarm_is_set_after_the_look") {
+            self.mark.rung.store(false, Ordering::Release);
+        }
+        seen
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::alarm::Alarm;
 use super::inner::Inner;
 use super::lent::{Lent, Site};
 use super::live::{Live, Rest, Single};
@@ -143,7 +142,7 @@ impl Host {
         }
         match self.live.get_mut(lent.conn.slot()).and_then(Option::as_mut) {
             Some(live) => {
-                let rung = lent.alarm.as_ref().is_some_and(Alarm::is_rung);
+                let rung = lent.is_rung();
                 let recovered = live.take_back(lent) && !planted("recoveries_are_not_counted");
                 self.counters.recovered += u64::from(recovered);
                 TakenBack::Home { rung }

@@ -46,6 +46,12 @@ impl Lent {
         self.doomed.is_some() || self.alarm.as_ref().is_none_or(Alarm::is_rung)
     }
 
+    /// Whether its alarm rang since it was last looked at.
+    #[inline]
+    pub(super) fn is_rung(&self) -> bool {
+        self.alarm.as_ref().is_some_and(Alarm::is_rung)
+    }
+
     /// Looks whether it is alive and unspoilt, with its alarm set.
     pub(super) fn look(&mut self) -> Result<(), CloseReason> {
         let wire = &mut self.wire;

@@ -65,7 +65,9 @@ impl Inner {
         let taken = self.with_host(origin, |host, _| {
             let single = host.single_mut(conn)?;
             // In use: whoever has it looks when it comes home. Not rung: somebody has looked since.
-            if !single.lent.as_ref().is_some_and(|lent| lent.is_in_doubt()) || !host.machine.inspect(conn) {
+            if !single.lent.as_ref().is_some_and(|lent| lent.is_in_doubt())
+                || !(planted("inspected_where_it_stands") || host.machine.inspect(conn))
+            {
                 return None;
             }
             host.single_mut(conn)?.lent.take()
