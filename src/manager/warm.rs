@@ -93,7 +93,7 @@ impl Inner {
     }
 }
 
-/// Orders the dials that are missing; each answers on a channel of its own.
+/// Orders the dials that are missing, but for those under way that nobody listens to any more; each answers on a channel of its own.
 fn order_dials(host: &mut Host, now: Moment, want: Want, warm: Warm) -> Vec<oneshot::Receiver<Answer>> {
     let there = |host: &Host, ip: Option<IpAddr>| {
         let serves = host
@@ -116,16 +116,17 @@ fn order_dials(host: &mut Host, now: Moment, want: Want, warm: Warm) -> Vec<ones
     }
     let mut watched = Vec::new();
     for pin in missing {
-        let Some(dial) = host.machine.warm(
-            now,
-            Want {
-                pin: pin.or(want.pin),
-                ..want
-            },
-        ) else {
-            break;
+        let want = Want {
+            pin: pin.or(want.pin),
+            ..want
         };
-        watched.push(host.watch(dial));
+        let going_on = host
+            .take_over(want)
+            .filter(|_| !planted("warmers_take_over_nothing"));
+        watched.extend(going_on.or_else(|| {
+            let dial = host.machine.warm(now, want)?;
+            Some(host.watch(dial, want))
+        }));
     }
     watched
 }
