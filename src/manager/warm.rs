@@ -19,9 +19,9 @@ use crate::target::Target;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warm {
-    /// This many in all, spread over the target's addresses.
+    /// This many in all, spread over the target's addresses; all at one, if the call says which.
     Count(usize),
-    /// This many on each of the target's addresses.
+    /// This many on each of the target's addresses, or on the one that the call says.
     EveryIp(usize),
 }
 
@@ -103,11 +103,15 @@ fn order_dials(host: &mut Host, now: Moment, want: Want, warm: Warm) -> Vec<ones
         serves.filter(|conn| ip.is_none_or(|ip| ip == conn.ip)).count()
     };
     let most = host.machine.limits().max_per_host as usize;
+    let pin = want.pin.filter(|_| !planted("warming_forgets_its_address"));
     let mut missing: Vec<Option<IpAddr>> = Vec::new();
     match warm {
-        Warm::Count(count) => missing.resize(count.min(most).saturating_sub(there(host, None)), None),
+        Warm::Count(count) => missing.resize(count.min(most).saturating_sub(there(host, pin)), None),
         Warm::EveryIp(count) => {
-            let addresses: Vec<_> = host.machine.addresses().collect();
+            let addresses = match pin {
+                Some(pin) => vec![pin],
+                None => host.machine.addresses().collect(),
+            };
             for ip in addresses {
                 let short = count.min(most).saturating_sub(there(host, Some(ip)));
                 missing.extend(std::iter::repeat_n(Some(ip), short));

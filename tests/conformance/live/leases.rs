@@ -184,6 +184,23 @@ async fn warming_again_takes_over_what_goes_on() {
     }
 }
 
+/// At an address: what is open elsewhere does not count, and nothing is opened elsewhere.
+#[tokio::test]
+async fn warming_an_address_counts_what_is_there() {
+    let peer = Peer::builder().ips(2).alpn(Alpn::Http1).start();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let [elsewhere, there]: [IpAddr; 2] = peer.ips().try_into().unwrap();
+    let at = |ip| GetOptions::new().ip(ip);
+    let warm = |warm, ip| within("warm", pool.warm(&name, warm, at(ip)));
+    assert_eq!(warm(Warm::Count(2), elsewhere).await.unwrap().opened, 2);
+    assert_eq!(warm(Warm::Count(2), there).await.unwrap().opened, 2);
+    drop(lease(&pool, &name).await); // all of its addresses are known now
+    assert_eq!(warm(Warm::EveryIp(3), there).await.unwrap().opened, 1);
+    let seen = peer.seen();
+    assert_eq!((seen.at(elsewhere).accepts, seen.at(there).accepts), (2, 3));
+    finish(pool, peer).await;
+}
+
 /// Two runtimes; the first ends: who asks in the second is dialled for there.
 #[test]
 fn who_asks_in_another_runtime_is_dialled_for_there() {
