@@ -57,7 +57,8 @@ const ROOMS: &[Room] = &[
         &[
             "clock", "config", "error", "event", "fault", "identity", "rt", "sync", "target", "tls",
         ],
-        &["tokio", "tokio_rustls", "h2"],
+        // socket2, to look at a socket past the reactor.
+        &["tokio", "tokio_rustls", "h2", "socket2"],
     ),
     Room(
         "dial",

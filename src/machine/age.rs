@@ -15,6 +15,10 @@ use crate::clock::Moment;
 use crate::event::{CloseReason, Protocol};
 use crate::fault::planted;
 
+/// How many connections one call of [`Machine::handle_timeout`] closes at the most, so that whoever waits for the host's lock waits for
+/// microseconds.
+pub const AT_ONCE: u64 = 16;
+
 impl Machine {
     /// The earliest moment at which [`handle_timeout`](Machine::handle_timeout) has something to do.
     pub fn poll_timeout(&self) -> Option<Moment> {
@@ -35,7 +39,8 @@ impl Machine {
             .filter(|&at| at != Moment::FAR)
     }
 
-    /// Does what is due, and answers how many connections it closed. Costs what it closes.
+    /// Does what is due, and answers how many connections it closed. Costs what it closes, and closes no more than [`AT_ONCE`]: where it
+    /// answers that many there may be more, and `arm` says that it is due again.
     pub fn handle_timeout(&mut self, now: Moment) -> u32 {
         let now = self.tick(now);
         let before = self.counts.closed;
@@ -43,14 +48,18 @@ impl Machine {
             self.armed = Moment::FAR;
         }
         for index in 0..self.lanes.len() {
-            while let Some(slot) = self.idled_out(now, index) {
+            while self.counts.closed - before < AT_ONCE
+                && let Some(slot) = self.idled_out(now, index)
+            {
                 self.end(slot, CloseReason::IdleTimeout);
                 if planted("one_a_pass") {
                     break;
                 }
             }
         }
-        while let Some(&(at, slot)) = self.lifetimes.first().filter(|&&(at, _)| now >= at) {
+        while self.counts.closed - before < AT_ONCE
+            && let Some(&(at, slot)) = self.lifetimes.first().filter(|&&(at, _)| now >= at)
+        {
             self.lifetimes.remove(&(at, slot));
             self.conns[slot].timer = Moment::FAR;
             self.outlived(now, slot);

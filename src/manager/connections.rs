@@ -14,12 +14,13 @@ use super::lent::Site;
 use super::name::{Endpoint, IntoTarget, Name};
 use super::stats::Stats;
 use super::warm::{Warm, WarmReport};
-use super::{HotConn, Order};
+use super::{Detached, HotConn, Order};
 use crate::clock::before;
 use crate::conn::ConnInfo;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Returned;
 use crate::fault::planted;
+use crate::machine::AT_ONCE;
 use crate::target::{Target, TargetError};
 
 /// The connections of a pool, by host and by IP: lends them, takes them back, shows them.
@@ -85,9 +86,9 @@ impl ConnectionManager {
         if inner.is_closed() {
             return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(&target));
         }
-        let (text, claim) = (target.as_str(), order.claim(&inner.identities));
-        let hash = inner.directory.hash(text);
-        while let Some(conn) = inner.try_ask(hash, text, &claim, site) {
+        let key = inner.directory.key(target.as_str());
+        let claim = order.claim(&inner.identities);
+        while let Some(conn) = inner.try_ask(&key, &claim, site) {
             if let Some(conn) = conn.alive().map_err(|error| error.with_target(&target))? {
                 return Ok(Some(conn));
             }
@@ -97,6 +98,12 @@ impl ConnectionManager {
 
     pub(crate) fn endpoint(&self, name: &Name<'_>) -> Result<Endpoint, TargetError> {
         Ok(Endpoint::new(&self.inner, name.target()?))
+    }
+
+    /// Takes a connection back that [`HotConn::detach`] took out, as [`HotConnPool::put`](crate::HotConnPool::put) takes back a lease: it is
+    /// kept if it is known to be clean. It goes to the host that it was verified for, in the pool that it left.
+    pub fn add(&self, detached: Detached) -> Returned {
+        detached.attach(&self.inner)
     }
 
     #[inline]
@@ -246,9 +253,14 @@ impl Inner {
     }
 
     fn sweep_all(self: &Arc<Self>) -> usize {
-        self.each_host(|host, now| host.machine.handle_timeout(now) as usize)
-            .into_iter()
-            .sum()
+        let mut swept = 0;
+        loop {
+            let closed = self.each_host(|host, now| host.machine.handle_timeout(now));
+            swept += closed.iter().map(|&closed| closed as usize).sum::<usize>();
+            if closed.iter().all(|&closed| u64::from(closed) < AT_ONCE) {
+                return swept;
+            }
+        }
     }
 }
 

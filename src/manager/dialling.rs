@@ -214,7 +214,13 @@ impl DialJob {
         if self.holds != Some(ip) {
             self.holds = self.inner.desk.lock().ledger.attempt(ip).then_some(ip);
         }
-        self.holds == Some(ip)
+        let holds = self.holds == Some(ip);
+        self.inner.with_host(self.origin, |host, _| {
+            if let Some(dial) = host.dials.get_mut(&self.order.dial) {
+                dial.at = Some(ip).filter(|_| holds);
+            }
+        });
+        holds
     }
 
     async fn attempt(&self, ip: IpAddr, deadline: Moment, attempts: u32) -> Result<Dialled, Error> {

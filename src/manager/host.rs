@@ -65,6 +65,8 @@ pub(super) struct Dial {
     pub(super) error: Option<Error>,
     /// For whom. Some from the moment it was ordered, under the same lock.
     pub(super) identity: Option<Arc<Interned>>,
+    /// Where it dials now.
+    pub(super) at: Option<IpAddr>,
 }
 
 /// Who wants to know how a dial ended that was ordered for nobody in line.
@@ -236,6 +238,7 @@ impl Host {
                         progress,
                         error: None,
                         identity: None,
+                        at: None,
                     },
                 );
                 todo.dials.push(order);

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::HotConn;
 use super::alarm::Bell;
-use super::directory::{Directory, Hash};
+use super::directory::{Directory, Hash, Key};
 use super::host::{Host, TakenBack, Todo};
 use super::lent::{Lent, Site};
 use super::order::Claim;
@@ -166,11 +166,11 @@ impl Inner {
         target: &Target<'_>,
         act: impl FnOnce(&mut Host, Moment) -> T,
     ) -> Option<T> {
-        let hash = self.directory.hash(target.as_str());
         if planted("questions_make_hosts") {
             self.origin(target).ok()?;
         }
-        let origin = self.directory.shard(hash).lock().named(hash, target.as_str())?.id;
+        let key = self.directory.key(target.as_str());
+        let origin = self.directory.shard(key.hash).lock().named(&key)?.id;
         self.with_host(origin, act)
     }
 
@@ -202,19 +202,19 @@ impl Inner {
     /// # Errors
     /// [`ErrorKind::Closed`]; [`ErrorKind::TooManyHosts`].
     pub(super) fn origin(self: &Arc<Self>, target: &Target<'_>) -> Result<OriginId, Error> {
-        let hash = self.directory.hash(target.as_str());
+        let key = self.directory.key(target.as_str());
         let mut place = false;
         loop {
-            let mut shard = self.directory.shard(hash).lock();
+            let mut shard = self.directory.shard(key.hash).lock();
             // Read under the lock that `close` takes for each shard after it has set the flag: none is missed.
             if self.is_closed() && !planted("closed_pools_take_new_hosts") {
                 return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target));
             }
-            if let Some(host) = shard.named(hash, target.as_str()) {
+            if let Some(host) = shard.named(&key) {
                 return Ok(host.id);
             }
             if place {
-                let (host, look) = self.new_host(hash, target);
+                let (host, look) = self.new_host(key.hash, target);
                 let (id, used) = (host.id, host.enrolled);
                 shard.insert(host);
                 drop(shard);
@@ -317,14 +317,13 @@ impl Inner {
     #[inline]
     pub(super) fn ask_known(
         self: &Arc<Self>,
-        hash: Hash,
-        text: &str,
-        claim: &Claim,
+        key: &Key<'_>,
+        claim: &Claim<'_>,
         site: Site,
     ) -> Option<Result<Asked, Error>> {
         let now = self.clock().now_coarse();
-        let mut shard = self.directory.shard(hash).lock();
-        let host = shard.named(hash, text)?;
+        let mut shard = self.directory.shard(key.hash).lock();
+        let host = shard.named(key)?;
         host.last_asked = now;
         let origin = host.id;
         // A hit returns from here, in registers: what a miss answers is larger, and slower to move.
@@ -386,31 +385,25 @@ impl Inner {
     pub(super) fn ask(
         self: &Arc<Self>,
         target: &Target<'_>,
-        claim: &Claim,
+        claim: &Claim<'_>,
         site: Site,
     ) -> Result<Asked, Error> {
-        let hash = self.directory.hash(target.as_str());
+        let key = self.directory.key(target.as_str());
         loop {
             self.origin(target)?;
             // None: the host was forgotten, or its connection died, between two locks.
-            if let Some(asked) = self.ask_known(hash, target.as_str(), claim, site) {
+            if let Some(asked) = self.ask_known(&key, claim, site) {
                 return asked;
             }
         }
     }
 
     /// A connection that is idle now, without waiting or dialling.
-    pub(super) fn try_ask(
-        self: &Arc<Self>,
-        hash: Hash,
-        text: &str,
-        claim: &Claim,
-        site: Site,
-    ) -> Option<HotConn> {
+    pub(super) fn try_ask(self: &Arc<Self>, key: &Key<'_>, claim: &Claim<'_>, site: Site) -> Option<HotConn> {
         let now = self.clock().now_coarse();
         let (conn, origin, todo) = {
-            let mut shard = self.directory.shard(hash).lock();
-            let host = shard.named(hash, text)?;
+            let mut shard = self.directory.shard(key.hash).lock();
+            let host = shard.named(key)?;
             host.last_asked = now;
             let lease = host.machine.try_acquire(now, claim.want(&self.identities));
             let conn = lease.and_then(|lease| self.lend(host, now, lease, site));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::directory::Shard;
+use super::host::Host;
 use super::inner::Inner;
 use crate::error::Phase;
 use crate::event::CloseReason;
@@ -171,7 +172,7 @@ pub struct HostStats {
     pub waiting: u32,
     /// What was counted since the host became known.
     pub counters: Counters,
-    /// Its addresses, in no order.
+    /// Its addresses that are in use, by number.
     pub ips: Vec<IpStats>,
 }
 
@@ -185,8 +186,14 @@ pub struct IpStats {
     pub total: u32,
     /// Of these, ready and used by nobody.
     pub idle: u32,
+    /// Of these, leased.
+    pub active: u32,
     /// Leases out.
     pub leases: u32,
+    /// Attempts to dial it that are under way.
+    pub dialling: u32,
+    /// Callers in line for whom only this address will do.
+    pub waiting: u32,
 }
 
 impl Inner {
@@ -277,21 +284,13 @@ impl Stats {
     }
 }
 
-fn host_stats(host: &super::host::Host) -> HostStats {
+fn host_stats(host: &Host) -> HostStats {
     let counts = host.machine.counts();
     // Of live ones: a lease may outlive its connection, and the machine's own count of those leased goes by leases.
     let (total, active) = host.machine.connections().fold((0, 0), |(total, active), conn| {
         (total + 1, active + u32::from(conn.leases > 0))
     });
-    let mut ips = Vec::new();
-    host.machine.each_ip(|ip, counts| {
-        ips.push(IpStats {
-            ip,
-            total: counts.connections,
-            idle: counts.idle,
-            leases: counts.leases,
-        });
-    });
+    let ips = ip_stats(host);
     HostStats {
         target: host.target.to_string().into(),
         total,
@@ -302,5 +301,38 @@ fn host_stats(host: &super::host::Host) -> HostStats {
         waiting: counts.waiting,
         counters: host.counters.clone(),
         ips,
+    }
+}
+
+fn ip_stats(host: &Host) -> Vec<IpStats> {
+    let mut ips = BTreeMap::new();
+    let mut add = |ip, count: &dyn Fn(&mut IpStats)| count(ips.entry(ip).or_insert_with(|| IpStats::new(ip)));
+    host.machine.each_ip(|ip, counts| {
+        add(ip, &|stats| {
+            (stats.total, stats.idle, stats.leases) = (counts.connections, counts.idle, counts.leases);
+        });
+    });
+    for conn in host.machine.connections() {
+        add(conn.ip, &|stats| stats.active += u32::from(conn.leases > 0));
+    }
+    for ip in host.dials.values().filter_map(|dial| dial.at) {
+        add(ip, &|stats| stats.dialling += 1);
+    }
+    host.machine
+        .each_pinned(|ip, waiting| add(ip, &|stats| stats.waiting += waiting));
+    ips.into_values().collect()
+}
+
+impl IpStats {
+    fn new(ip: IpAddr) -> Self {
+        IpStats {
+            ip,
+            total: 0,
+            idle: 0,
+            active: 0,
+            leases: 0,
+            dialling: 0,
+            waiting: 0,
+        }
     }
 }

@@ -194,3 +194,6 @@ fn info(session: &rustls::ClientConnection) -> TlsInfo {
         resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The parts that a TLS setup is made of: how they are compared, and the configuration they make.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -44,6 +45,25 @@ impl Parts {
             roots.dedup();
         }
         self
+    }
+
+    /// A hash of the parts that a program may have in many forms, and of no secret. Only to find candidates by: comparing decides.
+    pub(super) fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let chain = self.client.as_ref().map(|client| &client.chain);
+        if !planted("verifier_is_not_compared") {
+            address(&self.verifier).hash(&mut hasher);
+        }
+        if !planted("whole_configuration_is_not_compared") {
+            address(&self.whole).hash(&mut hasher);
+        }
+        if !planted("client_chain_is_not_compared") {
+            chain.hash(&mut hasher);
+        }
+        if !planted("roots_are_not_compared") {
+            anchors(&self.roots).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// The configuration, and the verifier in it unless it came whole.
@@ -163,6 +183,10 @@ fn same<T: ?Sized>(one: &Option<Arc<T>>, other: &Option<Arc<T>>) -> bool {
         (None, None) => true,
         _ => false,
     }
+}
+
+fn address<T: ?Sized>(part: &Option<Arc<T>>) -> Option<*const ()> {
+    part.as_ref().map(|part| Arc::as_ptr(part).cast())
 }
 
 fn in_bytes<'a>(anchor: &'a TrustAnchor<'_>) -> [&'a [u8]; 3] {

@@ -1,7 +1,7 @@
 //! A TLS setup as callers hold it, and how it is made.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use rustls::client::ResolvesClientCert;
@@ -15,7 +15,6 @@ use super::Revocation;
 use super::parts::{ClientIdentity, Parts};
 use super::trust::Trust;
 use crate::error::ConfigError;
-use crate::fault::planted;
 
 /// Whom to trust and whom to be: everything about TLS that decides whether two callers may share a connection.
 ///
@@ -33,7 +32,7 @@ struct Setup {
     base: ClientConfig,
     /// None if the configuration came whole: its verifier cannot be asked for.
     trust: Option<Trust>,
-    /// Of what callers have many of: their certificates.
+    /// Equal setups have equal ones.
     digest: u64,
 }
 
@@ -126,17 +125,11 @@ impl TlsBuilder {
     pub fn build(self) -> Result<Tls, ConfigError> {
         let parts = self.0.canonical();
         let (base, trust) = parts.assemble()?;
-        let mut hasher = DefaultHasher::new();
-        if let Some(client) = &parts.client
-            && !planted("client_chain_is_not_compared")
-        {
-            client.chain.hash(&mut hasher);
-        }
         Ok(Tls(Arc::new(Setup {
+            digest: parts.digest(),
             parts,
             base,
             trust,
-            digest: hasher.finish(),
         })))
     }
 }

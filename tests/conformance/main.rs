@@ -1,7 +1,7 @@
 //! Behaviours that trusted pools test for, asserted anew; `MANIFEST` maps each to its test and its planted fault.
 //!
-//! The modules here drive the rules alone, so that only time and order decide; but for `live`, which has a whole pool over real TLS, and for
-//! `identity`, where TLS itself must be asked whom it takes for whom.
+//! The modules here drive the rules alone, so that only time and order decide; but for `live`, which has a whole pool over real TLS, for
+//! `identity`, where TLS itself must be asked whom it takes for whom, and for `clean`, where the bytes on a connection decide.
 
 #![expect(
     clippy::unwrap_used,
@@ -24,6 +24,7 @@ mod support;
 
 mod addresses;
 mod age;
+mod clean;
 mod handout;
 mod http2;
 mod identity;

@@ -47,6 +47,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("http2", include_str!("http2.rs")),
     ("addresses", include_str!("addresses.rs")),
     ("identity", include_str!("identity.rs")),
+    ("clean", include_str!("clean.rs")),
     ("live::age", include_str!("live/age.rs")),
     ("live::cancel", include_str!("live/cancel.rs")),
     ("live::control", include_str!("live/control.rs")),

@@ -29,5 +29,7 @@ mod neighbours;
 mod penalties;
 mod reuse;
 mod runtime;
+mod setups;
+mod staged;
 mod stress;
 mod tls;

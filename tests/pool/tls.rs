@@ -26,7 +26,7 @@ pub(crate) fn with_whole(peer: &Peer, tls: ClientConfig) -> HotConnPool {
     builder.tls_config(tls).build().unwrap()
 }
 
-fn with_setup(peer: &Peer, tls: Tls) -> HotConnPool {
+pub(crate) fn with_setup(peer: &Peer, tls: Tls) -> HotConnPool {
     let builder = HotConnPool::builder().resolver(resolver(peer));
     builder.tls(tls).build().unwrap()
 }

@@ -1,0 +1,74 @@
+//! Which connections share a configuration, and which parts of one.
+
+use super::*;
+use crate::identity::Partition;
+use crate::tls::{Identities, Tls};
+
+fn setup() -> Tls {
+    Tls::builder().build().expect("the defaults")
+}
+
+fn users(count: usize) -> Vec<Arc<Interned>> {
+    let identities = Identities::new(setup());
+    let user = |n: usize| Some(Partition::new(n.to_string().into()));
+    (0..count)
+        .map(|n| identities.intern(Require::Any, user(n), None))
+        .collect()
+}
+
+fn same_resolver(one: &ClientConfig, other: &ClientConfig) -> bool {
+    Arc::ptr_eq(&one.client_auth_cert_resolver, &other.client_auth_cert_resolver)
+}
+
+#[test]
+fn ports_of_one_identity_share_verifier_and_resolver_and_identities_share_nothing() {
+    let (connector, users) = (Connector::default(), users(2));
+    let config = |user: usize, port| connector.config(&users[user], port);
+    assert!(Arc::ptr_eq(&config(0, 443), &config(0, 443)));
+    assert!(
+        !Arc::ptr_eq(&config(0, 443), &config(0, 444)),
+        "a store for each port"
+    );
+    assert!(same_resolver(&config(0, 443), &config(0, 444)));
+    assert!(!same_resolver(&config(0, 443), &config(1, 443)));
+}
+
+#[test]
+fn nothing_is_sent_early_and_the_names_on_offer_are_the_pool_s() {
+    let mut whole = setup().config();
+    whole.enable_early_data = true;
+    whole.alpn_protocols = vec![b"gopher".to_vec()];
+    let whole = Tls::builder().config(whole).build().expect("a setup");
+    let identities = Identities::new(whole);
+    for (require, offered) in [
+        (Require::Any, vec![b"h2".to_vec(), b"http/1.1".to_vec()]),
+        (Require::Http1, vec![b"http/1.1".to_vec()]),
+    ] {
+        let config = Connector::default().config(&identities.intern(require, None, None), 443);
+        assert_eq!(
+            (config.enable_early_data, &config.alpn_protocols),
+            (false, &offered)
+        );
+    }
+}
+
+#[test]
+fn the_least_recently_used_goes_and_a_retired_one_at_once() {
+    let (connector, users) = (Connector::default(), users(MOST_CONFIGS + 1));
+    let known = |user: usize| {
+        connector
+            .configs
+            .lock()
+            .by_use
+            .contains_key(&(users[user].id, 443))
+    };
+    for user in &users[..MOST_CONFIGS] {
+        connector.config(user, 443);
+    }
+    connector.config(&users[0], 443);
+    connector.config(&users[MOST_CONFIGS], 443);
+    assert!(known(0) && !known(1) && known(2) && known(MOST_CONFIGS));
+    assert_eq!(connector.configs.lock().by_use.len(), MOST_CONFIGS);
+    connector.forget(&HashSet::from([users[0].id]));
+    assert!(!known(0) && known(2));
+}
