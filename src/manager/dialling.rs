@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::host::{self, Host};
+use super::host::{self, Host, Watcher};
 use super::inner::Inner;
 use super::live::{Fresh, Live, Rest, Shared};
 use crate::clock::{Moment, before};
@@ -378,9 +378,9 @@ impl DialJob {
     }
 }
 
-fn inform(watcher: Option<tokio::sync::oneshot::Sender<host::Answer>>, answer: host::Answer) {
+fn inform(watcher: Option<Watcher>, answer: host::Answer) {
     if let Some(watcher) = watcher {
-        let _ = watcher.send(answer); // who watched may have gone
+        watcher.tell(answer);
     }
 }
 

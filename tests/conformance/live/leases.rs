@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{lease, one_thread, poll_once};
 use crate::common::{
-    finish, host, http1_peer, let_run, manual_pool, name, pool, round, until, use_up, within,
+    finish, host, http1_peer, let_run, manual_pool, name, poll_times, pool, round, until, use_up, within,
 };
 use crate::support::peer::{Act, Alpn, Order, Peer, To};
 
@@ -156,6 +156,49 @@ async fn warming_takes_turns() {
         );
         finish(pool, peer).await;
     }
+}
+
+/// A call that warms is dropped while its dials hang, and made again: it takes over what goes on, and dials what is missing.
+#[tokio::test]
+async fn warming_again_takes_over_what_goes_on() {
+    for (warm, first) in [(Warm::Count(3), 3), (Warm::EveryIp(2), 4)] {
+        let peer = Peer::builder().ips(2).alpn(Alpn::Http1).start();
+        let (pool, clock) = manual_pool(&peer, |_| {});
+        let name = name(&peer);
+        peer.always(To::All, Act::StallAfterHello);
+        assert!(
+            poll_times(pool.warm(&name, warm, GetOptions::new()), 50)
+                .await
+                .is_none()
+        );
+        peer.wait_for("they hang", |seen| seen.hellos == first).await;
+        let mut again = Box::pin(pool.warm(&name, warm, GetOptions::new()));
+        assert!(poll_times(again.as_mut(), 50).await.is_none());
+        let_run().await;
+        assert_eq!(peer.seen().accepts, first, "{warm:?}");
+        peer.always(To::All, Act::Serve);
+        clock.advance(Duration::from_secs(10)); // each goes on to the other address, or gives up
+        let report = within("warm", again).await.unwrap();
+        assert_eq!(report.opened + report.errors.len(), first as usize, "{warm:?}");
+        finish(pool, peer).await;
+    }
+}
+
+/// At an address: what is open elsewhere does not count, and nothing is opened elsewhere.
+#[tokio::test]
+async fn warming_an_address_counts_what_is_there() {
+    let peer = Peer::builder().ips(2).alpn(Alpn::Http1).start();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let [elsewhere, there]: [IpAddr; 2] = peer.ips().try_into().unwrap();
+    let at = |ip| GetOptions::new().ip(ip);
+    let warm = |warm, ip| within("warm", pool.warm(&name, warm, at(ip)));
+    assert_eq!(warm(Warm::Count(2), elsewhere).await.unwrap().opened, 2);
+    assert_eq!(warm(Warm::Count(2), there).await.unwrap().opened, 2);
+    drop(lease(&pool, &name).await); // all of its addresses are known now
+    assert_eq!(warm(Warm::EveryIp(3), there).await.unwrap().opened, 1);
+    let seen = peer.seen();
+    assert_eq!((seen.at(elsewhere).accepts, seen.at(there).accepts), (2, 3));
+    finish(pool, peer).await;
 }
 
 /// Two runtimes; the first ends: who asks in the second is dialled for there.

@@ -64,6 +64,8 @@ async fn get_after_close_is_an_error() {
         }
     }
     assert_eq!(peer.seen().accepts, 1);
+    let hosts = pool.stats().hosts;
+    assert!(hosts.iter().all(|host| *host.target == *known), "{hosts:?}");
     finish(pool, peer).await;
 }
 

@@ -57,6 +57,8 @@ async fn over_tls() {
     let (deaf, other) = (host(&peer, "a.peer.test"), host(&peer, "b.peer.test"));
     let mut conn = lease(&pool, &deaf).await;
     drop(lease(&pool, &other).await);
+    peer.wait_for("its side stands, too", |seen| seen.handshakes == seen.accepts)
+        .await;
     peer.order(To::Conn(1), Order::Hang);
     let much = vec![0; 1 << 16];
     loop {
