@@ -9,6 +9,9 @@ pub(crate) use parking_lot::Mutex;
 #[cfg(feature = "__shuttle")]
 pub(crate) use self::checked::{AtomicBool, AtomicU64, Mutex, Ordering, chance};
 
+/// A lock that can stand in a static. What is the process's and no pool's is not modelled.
+pub(crate) use parking_lot::Mutex as StaticMutex;
+
 /// A number that the operating system chose, another one each time.
 #[cfg(not(feature = "__shuttle"))]
 pub(crate) fn chance() -> u64 {

@@ -16,7 +16,7 @@ use super::kx::ShapedGroup;
 use super::signer::ShapedResolver;
 use crate::error::ConfigError;
 use crate::fingerprint::{Code, Draws, Extension, HelloSpec, Slot, kind};
-use crate::sync::Mutex;
+use crate::sync::StaticMutex;
 
 const TLS12: u16 = 0x0303;
 const TLS13: u16 = 0x0304;
@@ -258,8 +258,9 @@ fn plain(codes: &[Code]) -> impl Iterator<Item = u16> {
 }
 
 /// The wrapped suites. rustls wants its suites for ever; theirs are statics, of which there are few, and each is wrapped once.
-static SUITES: Mutex<Vec<(SupportedCipherSuite, SupportedCipherSuite)>> = Mutex::new(Vec::new());
-static GROUPS: Mutex<Vec<(&'static dyn SupportedKxGroup, &'static ShapedGroup)>> = Mutex::new(Vec::new());
+static SUITES: StaticMutex<Vec<(SupportedCipherSuite, SupportedCipherSuite)>> = StaticMutex::new(Vec::new());
+static GROUPS: StaticMutex<Vec<(&'static dyn SupportedKxGroup, &'static ShapedGroup)>> =
+    StaticMutex::new(Vec::new());
 
 fn wrapped_suite(suite: SupportedCipherSuite) -> SupportedCipherSuite {
     let mut known = SUITES.lock();
