@@ -4,6 +4,7 @@
 //! key updates ring it, too. It marks the connection and puts its name on the list of those to look at; whoever is handed the connection before
 //! that happened looks itself.
 
+use std::sync::atomic::fence;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Wake, Waker};
 
@@ -57,9 +58,9 @@ impl Wake for Mark {
             return;
         }
         // Only the first: its name is on the list then, or on its way there.
-        if !self.rung.swap(true, Ordering::AcqRel)
-            && let Some(&name) = self.name.get()
-        {
+        let before = self.rung.swap(true, Ordering::AcqRel);
+        fence(Ordering::SeqCst); // with the one in `name`: one of the two sees the other
+        if !before && let Some(&name) = self.name.get() {
             self.bell.ring(name);
         }
     }
@@ -87,6 +88,7 @@ impl Alarm {
     /// Says whose alarm it is. If it rang before, nobody has heard.
     pub(super) fn name(&self, origin: OriginId, conn: ConnId) {
         _ = self.mark.name.set((origin, conn)); // named once
+        fence(Ordering::SeqCst);
     }
 
     /// Whether it rang since it was last set.

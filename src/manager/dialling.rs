@@ -239,6 +239,7 @@ impl DialJob {
                 target: &self.target,
                 ip,
                 identity,
+                check: inner.config().reuse_check,
                 deadline,
                 progress: &self.progress,
             })

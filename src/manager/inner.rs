@@ -381,6 +381,7 @@ impl Inner {
                 let listener = host.stand(ticket);
                 if host.home.is_none() || !planted("first_runtime_is_home_for_ever") {
                     host.home = self.rt.here();
+                    host.counters.waits += 1;
                 }
                 let identity = self.identities.find(identity);
                 let identity = identity.filter(|_| !planted("waiters_hold_no_identity"));
@@ -469,7 +470,7 @@ impl Inner {
                 Some(host) => {
                     let (stray, rung) = match host.take_back(lent) {
                         TakenBack::Stray(lent) => (Some(lent), false),
-                        TakenBack::Home { rung } => (None, early.unwrap_or(rung)),
+                        TakenBack::Home { rung, spent } => (spent, early.unwrap_or(rung)),
                     };
                     let returned = match planted("released_before_it_is_home") {
                         false => host.machine.release(now, conn, fate),

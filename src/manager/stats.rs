@@ -19,7 +19,7 @@ use crate::sync::{Mutex, Ordering};
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Leases handed out.
+    /// Leases handed out, those included whose connection was found dead at the door.
     pub gets: u64,
     /// Of these, served by a connection that had been dialled before: a dial serves one miss, whatever it serves after that is a hit.
     pub hits: u64,
