@@ -3,10 +3,13 @@
 use std::future::Future;
 use std::pin::pin;
 
+#[cfg(not(feature = "__shuttle"))]
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+#[cfg(feature = "__shuttle")]
+use self::checked::Handle;
 use crate::sync::Mutex;
 
 /// The tasks of one pool. Dropping it ends them.
@@ -81,8 +84,11 @@ impl Rt {
         }
         let runtime = home.map_or_else(|| self.runtime(), |home| Ok(home.0.clone()))?;
         let task = until.clone().run_until_cancelled_owned(task);
-        #[expect(clippy::disallowed_methods, reason = "this is the room that spawns")]
-        let task = self.tracker.spawn_on(task, &runtime);
+        #[cfg_attr(
+            not(feature = "__shuttle"),
+            expect(clippy::disallowed_methods, reason = "this is the room that spawns")
+        )]
+        let task = runtime.spawn(self.tracker.track_future(task));
         drop(task);
         Ok(())
     }
@@ -140,6 +146,33 @@ impl Drop for Rt {
     }
 }
 
+/// Under the model checker, which is the runtime of everything: its tasks go on where its schedule says.
+#[cfg(feature = "__shuttle")]
+mod checked {
+    use std::future::Future;
+
+    use shuttle::future::{JoinHandle, spawn};
+
+    /// The part of tokio's handle that is used here. There is one wherever anybody asks.
+    #[derive(Clone)]
+    pub(super) struct Handle;
+
+    impl Handle {
+        pub(super) fn try_current() -> Result<Self, ()> {
+            Ok(Handle)
+        }
+
+        pub(super) fn enter(&self) {}
+
+        pub(super) fn spawn(
+            &self,
+            task: impl Future<Output = Option<()>> + Send + 'static,
+        ) -> JoinHandle<Option<()>> {
+            spawn(task)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_spawned_is_ended_jobs_first() {
         let rt = Rt::new();
-        let alive = || Handle::current().metrics().num_alive_tasks();
+        let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
         let before = alive();
         rt.job(None, std::future::pending()).expect("inside a runtime");
         rt.driver(std::future::pending()).expect("inside a runtime");

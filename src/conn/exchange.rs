@@ -175,6 +175,8 @@ mod tests {
             assert!(h1.verdict().is_err(), "{path}");
         }
         let mut h1 = connect(&peer).await;
+        peer.wait_for("its side stands, too", |seen| seen.handshakes == seen.accepts)
+            .await;
         peer.order(To::All, Order::Close);
         let error = ask(&mut h1, true, "/", LONG).await.expect_err("an end");
         assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error:?}");

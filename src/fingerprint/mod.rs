@@ -2,7 +2,8 @@
 //!
 //! - [`ClientHello`] reads a hello and writes it again, byte for byte; [`hellos`] finds the hellos in what a client sent.
 //! - [`Ja3`] and [`Ja4`] are the fingerprints that others will compute of it.
-//! - [`HelloSpec`] is the recipe of a hello, by hand or learned from captures.
+//! - [`HelloSpec`] is the recipe of a hello, by hand or learned from captures; with the [`Draws`] of a connection it [shapes](HelloSpec::shape)
+//!   the hello that TLS itself would send.
 //! - GREASE values (RFC 8701), which a client draws at random to keep servers tolerant, are told apart by [`is_grease`].
 //!
 //! ```
@@ -25,7 +26,7 @@
 //! # Ok::<(), hotpool::fingerprint::HelloError>(())
 //! ```
 //!
-//! Nothing here does I/O, reads a clock or draws at random, and no input makes it panic. A hello is at most [`MAX_MESSAGE`] bytes
+//! Nothing here does I/O, reads a clock or has a source of random bytes, and no input makes it panic. A hello is at most [`MAX_MESSAGE`] bytes
 //! long, and what is kept of it grows with nothing else.
 
 mod grease;
@@ -43,4 +44,4 @@ pub use self::hello::{
 pub use self::ja3::Ja3;
 pub use self::ja4::Ja4;
 pub use self::records::{FoundHello, Hellos, Record, hellos, to_records};
-pub use self::spec::{Code, EchGrease, HelloSpec, Slot, SpecError};
+pub use self::spec::{Code, Draws, EchGrease, HelloSpec, ShapeError, Slot, SpecError};

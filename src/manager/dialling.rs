@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::host::{self, Host};
+use super::host::{self, Host, Watcher};
 use super::inner::Inner;
 use super::live::{Fresh, Live, Rest, Shared};
 use crate::clock::{Moment, before};
@@ -17,6 +17,7 @@ use crate::event::CloseReason;
 use crate::fault::planted;
 use crate::machine::{Cause, ConnId, DialId, DialOrder, OriginId};
 use crate::rt::{Home, NotSpawned};
+use crate::sync::Ordering;
 use crate::target::Target;
 
 /// Starts to resolve the name of a host; the answer goes to its machine.
@@ -68,7 +69,7 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
-        if !self.answered {
+        if !self.answered && !planted("dropped_question_is_not_answered") {
             self.answer(Err(dropped(&self.inner, Phase::Resolve).with_target(&self.target)));
         }
     }
@@ -155,7 +156,9 @@ impl DialJob {
             if let Some(ip) = ip {
                 desk.ledger.attempt_over(ip);
             }
-            desk.ledger.unconnected();
+            if !planted("grant_to_nobody_keeps_its_permit") {
+                desk.ledger.unconnected();
+            }
             return;
         };
         if stale {
@@ -248,7 +251,11 @@ impl DialJob {
         let now = self.inner.clock().now_coarse();
         let until = {
             let mut desk = self.inner.desk.lock();
-            if let Some(ip) = self.holds.take() {
+            if let Some(ip) = self
+                .holds
+                .take()
+                .filter(|_| !planted("lost_attempt_keeps_its_permit"))
+            {
                 desk.ledger.attempt_over(ip);
             }
             match cause {
@@ -279,6 +286,7 @@ impl DialJob {
         {
             let mut desk = self.inner.desk.lock();
             desk.ledger.connected(now, self.origin, ip);
+            self.inner.in_transit.fetch_add(1, Ordering::Relaxed);
             desk.penalties.absolve(ip);
         }
         let mut born = Some(born);
@@ -286,6 +294,7 @@ impl DialJob {
             host.dials.remove(&self.order.dial);
             let watcher = host.watchers.remove(&self.order.dial);
             let conn = host.machine.dialled(now, self.order.dial, ip, protocol)?;
+            self.inner.in_transit.fetch_sub(1, Ordering::Relaxed);
             host.counters.opened += 1;
             let rung = born
                 .take()
@@ -304,7 +313,13 @@ impl DialJob {
         match conn.flatten() {
             None => {
                 // Nobody is there to have it: the host was closed meanwhile.
-                self.inner.desk.lock().ledger.closed(self.origin, ip);
+                {
+                    let mut desk = self.inner.desk.lock();
+                    if !planted("connection_for_nobody_keeps_its_permits") {
+                        desk.ledger.closed(self.origin, ip);
+                    }
+                    self.inner.in_transit.fetch_sub(1, Ordering::Relaxed);
+                }
                 self.inner.pump();
                 drop(born);
             }
@@ -331,7 +346,7 @@ impl DialJob {
 
 impl Drop for DialJob {
     fn drop(&mut self) {
-        if !self.over {
+        if !self.over && !planted("failed_dial_is_nobody_s") {
             self.failed();
         }
     }
@@ -363,9 +378,9 @@ impl DialJob {
     }
 }
 
-fn inform(watcher: Option<tokio::sync::oneshot::Sender<host::Answer>>, answer: host::Answer) {
+fn inform(watcher: Option<Watcher>, answer: host::Answer) {
     if let Some(watcher) = watcher {
-        let _ = watcher.send(answer); // who watched may have gone
+        watcher.tell(answer);
     }
 }
 

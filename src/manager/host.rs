@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::alarm::Alarm;
 use super::inner::Inner;
 use super::lent::{Lent, Site};
 use super::live::{Live, Rest, Single};
@@ -17,7 +16,8 @@ use crate::conn::ConnInfo;
 use crate::dial::{self, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
-use crate::machine::{Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket};
+use crate::fault::planted;
+use crate::machine::{Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket, Want};
 use crate::rt::Home;
 use crate::target::Target;
 
@@ -40,7 +40,7 @@ pub(super) struct Host {
     waiting: Vec<Option<oneshot::Sender<Answer>>>,
     pub(super) dials: HashMap<DialId, Dial>,
     /// Who wants to know how a dial ended, beside those in line.
-    pub(super) watchers: HashMap<DialId, oneshot::Sender<Answer>>,
+    pub(super) watchers: HashMap<DialId, Watcher>,
     /// When its addresses should be asked for again.
     pub(super) fresh_until: Moment,
     /// The error of the last resolution, if that failed.
@@ -66,6 +66,18 @@ pub(super) struct Dial {
     pub(super) identity: Option<Arc<Interned>>,
     /// Where it dials now.
     pub(super) at: Option<IpAddr>,
+}
+
+/// Who wants to know how a dial ended that was ordered for nobody in line.
+pub(super) struct Watcher {
+    want: Want,
+    teller: oneshot::Sender<Answer>,
+}
+
+impl Watcher {
+    pub(super) fn tell(self, answer: Answer) {
+        let _ = self.teller.send(answer); // who watched may have gone
+    }
 }
 
 /// Where a lease was taken back to.
@@ -142,8 +154,9 @@ impl Host {
         }
         match self.live.get_mut(lent.conn.slot()).and_then(Option::as_mut) {
             Some(live) => {
-                let rung = lent.alarm.as_ref().is_some_and(Alarm::is_rung);
-                self.counters.recovered += u64::from(live.take_back(lent));
+                let rung = lent.is_rung();
+                let recovered = live.take_back(lent) && !planted("recoveries_are_not_counted");
+                self.counters.recovered += u64::from(recovered);
                 TakenBack::Home { rung }
             }
             None => TakenBack::Stray(lent),
@@ -242,7 +255,9 @@ impl Host {
             Action::Close { conn, ip, reason } => {
                 self.counters.count_close(reason);
                 todo.closed.push(ip);
-                if let Some(live) = self.live.get_mut(conn.slot()).and_then(Option::take) {
+                let place = self.live.get_mut(conn.slot());
+                let place = place.filter(|_| !planted("closed_stays_in_its_place"));
+                if let Some(live) = place.and_then(Option::take) {
                     todo.victims.push((live, reason));
                 }
             }
@@ -257,10 +272,19 @@ impl Host {
     }
 
     /// Hears how a dial that was just ordered ends. It is drained later, and finds the listener here.
-    pub(super) fn watch(&mut self, dial: DialId) -> oneshot::Receiver<Answer> {
+    pub(super) fn watch(&mut self, dial: DialId, want: Want) -> oneshot::Receiver<Answer> {
         let (teller, listener) = oneshot::channel();
-        self.watchers.insert(dial, teller);
+        self.watchers.insert(dial, Watcher { want, teller });
         listener
+    }
+
+    /// Hears how a dial for exactly this ends that goes on though who watched it has gone.
+    pub(super) fn take_over(&mut self, want: Want) -> Option<oneshot::Receiver<Answer>> {
+        let mut watchers = self.watchers.values_mut();
+        let watcher = watchers.find(|watcher| watcher.want == want && watcher.teller.is_closed())?;
+        let (teller, listener) = oneshot::channel();
+        watcher.teller = teller;
+        Some(listener)
     }
 
     fn tell(&mut self, ticket: Ticket, answer: Answer, todo: &mut Todo) {
@@ -271,6 +295,7 @@ impl Host {
 
     fn explain(&self, now: Moment, refusal: Refusal) -> Error {
         let known = match refusal {
+            Refusal::DialFailed(_) if planted("refusals_lose_their_error") => None,
             Refusal::DialFailed(dial) => self.dials.get(&dial).and_then(|dial| dial.error.clone()),
             Refusal::ResolveFailed | Refusal::NoAddress => self.unresolved.clone(),
             Refusal::Blocked { until } => Some(self.blocked(now, until)),
@@ -307,7 +332,7 @@ impl Host {
         self.machine.dial_blocked(now, dial, until);
         self.dials.remove(&dial);
         if let Some(watcher) = self.watchers.remove(&dial) {
-            let _ = watcher.send(Err(self.blocked(now, until))); // who watched may have gone
+            watcher.tell(Err(self.blocked(now, until)));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,6 +16,7 @@ use super::live::{Watch, Way};
 use crate::conn::{ConnInfo, H2, Wire};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
+use crate::fault::planted;
 use crate::machine::Cause;
 
 /// A connection on loan from a pool.
@@ -101,7 +103,9 @@ impl HotConn {
         let ip = lent.info.remote.ip();
         lent.home.with_host(lent.origin, |host, now| match outcome {
             Outcome::Ok => host.machine.absolve(now, ip),
-            Outcome::Status(403) => _ = host.machine.penalise(now, ip, Cause::Status),
+            Outcome::Status(403) if !planted("forbidden_is_a_status_like_any") => {
+                _ = host.machine.penalise(now, ip, Cause::Status)
+            }
             Outcome::Status(_) => host.machine.absolve(now, ip),
             Outcome::Error => _ = host.machine.penalise(now, ip, Cause::Protocol),
         });
@@ -112,7 +116,7 @@ impl HotConn {
         let lent = self.lent();
         lent.home.with_host(lent.origin, |host, _| {
             let out = host.live_mut(lent.conn).and_then(|live| live.out_mut(lent.slot));
-            if let Some(out) = out {
+            if let Some(out) = out.filter(|_| !planted("long_leases_are_leaks")) {
                 out.watch = Watch::Off;
             }
         });
@@ -128,6 +132,7 @@ impl HotConn {
     /// upon twice. On HTTP/2 only what [`h2`](HotConn::h2)'s own errors say is known.
     pub fn retry_safety(&self) -> RetrySafety {
         match &self.lent().wire {
+            Wire::H1(_) if planted("what_was_sent_is_forgotten") => RetrySafety::NeverSent,
             Wire::H1(h1) => h1.retry_safety(),
             _ => RetrySafety::Sent,
         }
@@ -150,6 +155,14 @@ impl HotConn {
         }
         self.expect_long();
         self.lent_mut().doomed = Some(CloseReason::Detached);
+        if planted("detached_leaves_the_books") {
+            let Lent {
+                home, origin, conn, ..
+            } = self.lent();
+            home.with_host(*origin, |host, now| {
+                host.machine.died(now, *conn, CloseReason::Detached)
+            });
+        }
         Ok(Detached(self))
     }
 
@@ -177,15 +190,14 @@ impl HotConn {
     }
 
     /// Gives it back. `pool` is the caller's own, most often the home of the connection.
-    pub(crate) fn give_back(mut self, pool: &Arc<Inner>) -> Returned {
-        let lent = self.0.take();
-        lent.map_or(
-            Returned::Closed(CloseReason::Discarded),
-            |lent| match Arc::ptr_eq(pool, &lent.home) {
-                true => pool.give_back(lent),
-                false => Arc::clone(&lent.home).give_back(lent),
-            },
-        )
+    #[inline]
+    pub(crate) fn give_back(self, pool: &Arc<Inner>) -> Returned {
+        // Emptied here: there is nothing left to drop.
+        match ManuallyDrop::new(self).0.take() {
+            Some(lent) if Arc::ptr_eq(pool, &lent.home) => pool.give_back(lent),
+            Some(lent) => Arc::clone(&lent.home).give_back(lent),
+            None => Returned::Closed(CloseReason::Discarded),
+        }
     }
 }
 
@@ -283,12 +295,19 @@ impl AsyncWrite for HotConn {
 
 /// A connection that has left its pool and still counts there: the TLS stream of an HTTP/1.1 connection. See [`HotConn::detach`].
 ///
-/// Dropping it closes it.
+/// Dropping it closes it; [`ConnectionManager::add`](crate::ConnectionManager::add) takes it back into the pool that it left.
 #[derive(Debug)]
 #[must_use = "dropped, it is closed"]
 pub struct Detached(HotConn);
 
 impl Detached {
+    /// Undoes the detaching.
+    pub(super) fn attach(self, pool: &Arc<Inner>) -> Returned {
+        let mut conn = self.0;
+        conn.lent_mut().doomed = None;
+        conn.give_back(pool)
+    }
+
     /// What is known of it since its birth.
     pub fn info(&self) -> &ConnInfo {
         self.0.info()

@@ -11,6 +11,7 @@ use super::inner::Inner;
 use super::order::Order;
 use crate::clock::{Moment, before};
 use crate::error::{Error, ErrorKind, Phase};
+use crate::fault::planted;
 use crate::machine::Want;
 use crate::target::Target;
 
@@ -18,9 +19,9 @@ use crate::target::Target;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warm {
-    /// This many in all, spread over the target's addresses.
+    /// This many in all, spread over the target's addresses; all at one, if the call says which.
     Count(usize),
-    /// This many on each of the target's addresses.
+    /// This many on each of the target's addresses, or on the one that the call says.
     EveryIp(usize),
 }
 
@@ -48,7 +49,9 @@ impl Inner {
         let origin = self.origin(target)?;
         // One at a time for each host: the next finds what the one before has opened.
         let turn = self.with_host(origin, |host, _| Arc::clone(&host.warming));
-        let turn = turn.unwrap_or_default();
+        let turn = turn
+            .filter(|_| !planted("warmers_take_no_turns"))
+            .unwrap_or_default();
         let Some(_turn) = before(self.clock(), deadline, turn.lock()).await else {
             return Err(Error::new(ErrorKind::Timeout, Phase::Acquire).with_target(target));
         };
@@ -90,7 +93,7 @@ impl Inner {
     }
 }
 
-/// Orders the dials that are missing; each answers on a channel of its own.
+/// Orders the dials that are missing, but for those under way that nobody listens to any more; each answers on a channel of its own.
 fn order_dials(host: &mut Host, now: Moment, want: Want, warm: Warm) -> Vec<oneshot::Receiver<Answer>> {
     let there = |host: &Host, ip: Option<IpAddr>| {
         let serves = host
@@ -100,11 +103,15 @@ fn order_dials(host: &mut Host, now: Moment, want: Want, warm: Warm) -> Vec<ones
         serves.filter(|conn| ip.is_none_or(|ip| ip == conn.ip)).count()
     };
     let most = host.machine.limits().max_per_host as usize;
+    let pin = want.pin.filter(|_| !planted("warming_forgets_its_address"));
     let mut missing: Vec<Option<IpAddr>> = Vec::new();
     match warm {
-        Warm::Count(count) => missing.resize(count.min(most).saturating_sub(there(host, None)), None),
+        Warm::Count(count) => missing.resize(count.min(most).saturating_sub(there(host, pin)), None),
         Warm::EveryIp(count) => {
-            let addresses: Vec<_> = host.machine.addresses().collect();
+            let addresses = match pin {
+                Some(pin) => vec![pin],
+                None => host.machine.addresses().collect(),
+            };
             for ip in addresses {
                 let short = count.min(most).saturating_sub(there(host, Some(ip)));
                 missing.extend(std::iter::repeat_n(Some(ip), short));
@@ -113,16 +120,17 @@ fn order_dials(host: &mut Host, now: Moment, want: Want, warm: Warm) -> Vec<ones
     }
     let mut watched = Vec::new();
     for pin in missing {
-        let Some(dial) = host.machine.warm(
-            now,
-            Want {
-                pin: pin.or(want.pin),
-                ..want
-            },
-        ) else {
-            break;
+        let want = Want {
+            pin: pin.or(want.pin),
+            ..want
         };
-        watched.push(host.watch(dial));
+        let going_on = host
+            .take_over(want)
+            .filter(|_| !planted("warmers_take_over_nothing"));
+        watched.extend(going_on.or_else(|| {
+            let dial = host.machine.warm(now, want)?;
+            Some(host.watch(dial, want))
+        }));
     }
     watched
 }

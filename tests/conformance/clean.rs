@@ -84,6 +84,8 @@ fn unflushed_request_is_closed_not_pooled() {
     run(async {
         let (peer, pool, name) = stage();
         let mut conn = lease(&pool, &name).await;
+        peer.wait_for("its side stands, too", |seen| seen.handshakes == seen.accepts)
+            .await;
         peer.order(To::All, Order::Hang);
         let head = b"POST / HTTP/1.1\r\nhost: peer.test\r\ntransfer-encoding: chunked\r\n\r\n";
         conn.write_all(head).await.expect("a head");

@@ -14,4 +14,5 @@ mod grammar;
 mod ja;
 mod random;
 mod second_opinion;
+mod shape;
 mod spec;

@@ -229,6 +229,8 @@ async fn another_protocol_is_kept_by_the_caller_s_word_alone() {
         (false, Returned::Closed(CloseReason::NotFollowed)),
     ] {
         let mut conn = pool.get(&name).await.unwrap();
+        peer.wait_for("its side stands, too", |seen| seen.handshakes == seen.accepts)
+            .await;
         peer.order(To::All, Order::Hang);
         conn.write_all(b"PING 1\n").await.unwrap();
         peer.order(To::All, Order::Send(bytes::Bytes::from_static(b"PONG 1\n")));

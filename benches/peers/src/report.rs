@@ -82,7 +82,8 @@ impl Report {
     }
 
     pub(crate) fn many(&mut self, rows: &[Row], hosts: usize, bytes: usize) {
-        let title = format!("one thread, {hosts} hosts in random order, scripted connections, {bytes} bytes each");
+        let title =
+            format!("one thread, {hosts} hosts in random order, scripted connections, {bytes} bytes each");
         self.section(&title, &format!("of the {MAP}"), rows);
         let ratio = (hosts >= 10_000).then(|| find(rows, NAME).cpu_ratio);
         self.gate(format!("{NAME}, 10,000 hosts: of a {MAP}"), ratio, 1.5, "");
@@ -100,14 +101,14 @@ impl Report {
         }
     }
 
-    /// `free` as with [`paired`](Self::paired).
-    pub(crate) fn latency(&mut self, latency: &Latency, free: f64) {
-        let Latency { hosts, entries, .. } = latency;
+    pub(crate) fn latency(&mut self, latency: &Latency) {
+        let &Latency {
+            hosts, entries, free, ..
+        } = latency;
         let _ = writeln!(
             self.text,
             "\nlatency of get, open-loop, {entries} entries of {hosts} hosts; {} expired, a pass took {:.1?}",
-            latency.closed,
-            latency.pass,
+            latency.closed, latency.pass,
         );
         for (name, histogram) in [
             ("without clean-up", &latency.quiet),
@@ -125,7 +126,7 @@ impl Report {
         }
         let micros = latency.cleaning.quantile(0.99) as f64 / 1e3;
         self.cores(free);
-        let value = (*entries >= 100_000 && free >= FREE).then_some(micros);
+        let value = (entries >= 100_000 && free >= FREE).then_some(micros);
         let name = "get while 1 % of 100,000 entries expires: p99".into();
         self.gate(name, value, 10.0, " us");
     }
@@ -194,8 +195,8 @@ impl Report {
             } = gate;
             let verdict = match (gate.value, gate.holds()) {
                 (None, _) => "not measured".to_owned(),
-                (Some(value), true) => format!("{value:.3}{unit}, ok"),
-                (Some(value), false) => format!("{value:.3}{unit}, BROKEN"),
+                (Some(value), true) => format!("{value:.5}{unit}, ok"),
+                (Some(value), false) => format!("{value:.5}{unit}, BROKEN"),
             };
             let _ = writeln!(text, "  {name:<62} at most {limit}{unit}: {verdict}");
         }
@@ -227,7 +228,7 @@ fn find<'a>(rows: &'a [Row], name: &str) -> &'a Row {
 /// JSON has no infinities.
 fn number(value: f64) -> String {
     if value.is_finite() {
-        format!("{value:.4}")
+        value.to_string()
     } else {
         "null".to_owned()
     }

@@ -8,9 +8,9 @@ use super::{Code, EchGrease, HelloSpec, Slot, SpecError};
 type Result<T> = std::result::Result<T, SpecError>;
 
 /// What [`Slot::Padding`] brings a hello to, in octets.
-const PADDED: usize = 512;
+pub(super) const PADDED: usize = 512;
 /// The payloads of Chromium's [`EchGrease`], in octets.
-const CHROMIUM_PAYLOADS: [usize; 4] = [144, 176, 208, 240];
+pub(super) const CHROMIUM_PAYLOADS: [usize; 4] = [144, 176, 208, 240];
 
 impl HelloSpec {
     /// Learns a spec from one captured hello: TLS records, of which the first hello counts, or a handshake message.

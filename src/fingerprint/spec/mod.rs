@@ -1,15 +1,19 @@
 //! The recipe of a ClientHello: what a client sends on every connection, and what it draws anew for each.
 
 mod check;
+mod draws;
 mod error;
 mod learn;
 mod sample;
+mod shape;
 #[cfg(feature = "serde")]
 mod text;
 
 use std::ops::Range;
 
+pub use self::draws::Draws;
 pub use self::error::SpecError;
+pub use self::shape::ShapeError;
 use super::Ja4;
 
 /// What a client's hellos have in common, as data: the cipher suites, and one [`Slot`] for each extension, in order.

@@ -1,0 +1,15 @@
+//! Browsers' hellos on stock rustls: one module for each promise.
+#![cfg(feature = "aws-lc-rs")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "peers live outside the pool: their own clock and tasks"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod again;
+mod closed;
+mod fresh;
+mod world;
