@@ -65,12 +65,11 @@ pub(super) fn take<T>(held: &mut Held, bytes: &[u8], parse: fn(&[u8]) -> Found<T
     let Some(taken) = held.take(bytes, HEAD_LIMIT)? else {
         return Ok(None);
     };
-    let whole = held.release();
-    match parse(&whole)? {
+    held.release(|whole| match parse(whole)? {
         Some((length, head)) if length == whole.len() => Ok(Some((taken, head))),
         // Two views of where it ends.
         _ => Err(CloseReason::BadFraming),
-    }
+    })
 }
 
 pub(super) fn request(bytes: &[u8]) -> Found<RequestHead> {
