@@ -10,7 +10,7 @@ use hotpool::scripted::{self, Stage};
 use hotpool::{ErrorKind, GetOptions, HotConnPool, Phase, Warm};
 
 use super::{alone, one_thread};
-use crate::common::{config, let_run, manual_pool, name, poll_times, spawn, until, within};
+use crate::common::{config, let_run, manual_pool, name, poll_times, until, within};
 use crate::support::measure::{self, Descriptors};
 use crate::support::peer::{Act, Alpn, DEADLINE, Order, Peer, To};
 
@@ -26,7 +26,7 @@ fn call<'a>(number: usize, pool: &'a HotConnPool, peer: &Peer, name: &'a str) ->
         3 => Box::pin(async move { drop(pool.warm(name, Warm::EveryIp(1), GetOptions::new()).await) }),
         _ => Box::pin(async move {
             drop(pool.get(name).await);
-            drop(pool.close().await);
+            pool.close().await;
         }),
     }
 }
@@ -121,12 +121,9 @@ fn a_runtime_that_ends_while_it_resolves_hangs_nobody() {
     first.block_on(async {
         assert!(poll_times(pool.get("peer.test"), 20).await.is_none());
     });
-    let waits = second.block_on(async {
-        let asks = pool.clone();
-        let waits = spawn(async move { asks.get("peer.test").await });
-        until(&pool, "it waits", |stats| stats.waiting == 1).await;
-        waits
-    });
+    let asks = pool.clone();
+    let waits = second.spawn(async move { asks.get("peer.test").await });
+    second.block_on(until(&pool, "it waits", |stats| stats.waiting == 1));
     drop(first);
     second.block_on(async {
         let error = within("told", waits).await.unwrap().unwrap_err();

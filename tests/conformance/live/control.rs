@@ -74,7 +74,7 @@ async fn retain_keeps_what_passes() {
     }
     let leased = leases.remove(0);
     drop(leases);
-    let even = |conn: &hotpool::ConnInfo| conn.serial % 2 == 0;
+    let even = |conn: &hotpool::ConnInfo| conn.serial.is_multiple_of(2);
     assert_eq!(pool.manager().retain(even), 2);
     assert_eq!(pool.put(leased), REMOVED);
     let mut left = Vec::new();

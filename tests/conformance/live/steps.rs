@@ -130,7 +130,7 @@ async fn run(call: Call, plan: &Plan, polls: usize) -> Option<Outcome> {
         ]
     });
     drop(both.await);
-    drop(within("close", pool.close()).await);
+    within("close", pool.close()).await;
     drop(pool);
     assert_eq!(stage.open(), 0, "{context}");
     measure::settles(DEADLINE, &context, before, alive_tasks).await;
@@ -206,6 +206,6 @@ async fn beside(call: Call, plan: &Plan, polls: usize) {
     );
     pool.manager().assert_invariants();
     assert!(pool.size() <= 3, "{context}");
-    drop(within("close", pool.close()).await);
+    within("close", pool.close()).await;
     measure::settles(DEADLINE, &context, before, alive_tasks).await;
 }
