@@ -144,7 +144,6 @@ async fn http1(conn: &mut HotConn, target: &str) -> usize {
                 .map(|at| at + 4)
         });
         if let Some(body) = body.filter(|body| answer.len() >= body + BODY) {
-            conn.assume_clean();
             return answer.len() - body;
         }
     }

@@ -53,10 +53,11 @@ async fn main() -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Over HTTP/1.1 a connection is a stream: write the request, read the answer to its end, say that it is clean.
+/// Over HTTP/1.1 a connection is a stream: write the request, read the answer to its end.
 async fn http1(conn: &mut hotpool::HotConn, target: &str) -> Result<String, AnyError> {
     let request = format!("GET / HTTP/1.1\r\nHost: {target}\r\n\r\n");
     conn.write_all(request.as_bytes()).await?;
+    conn.flush().await?; // until then TLS may hold some of it
     let mut reader = BufReader::new(&mut *conn);
     let (mut line, mut length) = (String::new(), 0);
     while reader.read_line(&mut line).await? > 2 {
@@ -67,9 +68,6 @@ async fn http1(conn: &mut hotpool::HotConn, target: &str) -> Result<String, AnyE
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).await?;
-    if reader.buffer().is_empty() {
-        conn.assume_clean(); // without this word it would be closed, for safety
-    }
     Ok(String::from_utf8(body)?)
 }
 

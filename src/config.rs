@@ -65,6 +65,8 @@ pub struct PoolConfig {
     pub h2_growth: H2Growth,
     /// Which of an origin's addresses serves next. Default [`Selection::Spread`].
     pub selection: Selection,
+    /// How hard an HTTP/1.1 connection is looked at before it is used again. Default [`ReuseCheck::Readiness`].
+    pub reuse_check: ReuseCheck,
     /// How long a lease may be out before it is reported as leaked, once, with the place where it was asked for. The lease itself is left
     /// alone. Default 60 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
@@ -112,6 +114,27 @@ pub enum Selection {
     PreferHot,
 }
 
+/// How hard an HTTP/1.1 connection is looked at before it is used again, for bytes that its peer sent unasked.
+///
+/// Such bytes close it ([`CloseReason::StrayBytes`](crate::CloseReason::StrayBytes)) and reach no caller. What neither check can see, nor
+/// anybody else: a byte that arrives after the next request was written. It cannot be told from that request's answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum ReuseCheck {
+    /// At hand-out, every byte that the runtime's reactor had delivered by then, half a TLS record included. No system call.
+    #[default]
+    Readiness,
+    /// That, and every byte that is in the socket when the first byte of a request is written, for one `recv` each time. The write then fails
+    /// with [`InvalidData`](std::io::ErrorKind::InvalidData), or with [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted) if the
+    /// peer had closed: nothing of the request was sent, and another connection may have it.
+    Peek,
+}
+
 impl Default for PoolConfig {
     fn default() -> Self {
         PoolConfig {
@@ -132,6 +155,7 @@ impl Default for PoolConfig {
             h2_max_streams: 100,
             h2_growth: H2Growth::OnSaturation,
             selection: Selection::Spread,
+            reuse_check: ReuseCheck::Readiness,
             leak_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(10),
         }
@@ -224,6 +248,7 @@ mod tests {
     fn a_partial_file_takes_the_defaults() {
         let config: PoolConfig = toml::from_str("max_per_host = 3\nidle_timeout = \"90s\"\n").expect("valid");
         assert_eq!(config.max_per_host, 3);
+        assert_eq!(config.reuse_check, ReuseCheck::Readiness);
         assert_eq!(config.idle_timeout, Duration::from_secs(90));
         assert_eq!(config.max_connections, PoolConfig::default().max_connections);
         assert!(

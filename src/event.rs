@@ -70,10 +70,24 @@ close_reasons! {
     Blocked => "blocked",
     /// The peer closed it.
     PeerClosed => "peer_closed",
-    /// The peer sent application bytes while it was idle.
+    /// The peer sent bytes that nobody had asked for: while it was idle, before a request, or behind the end of an answer.
     StrayBytes => "stray_bytes",
-    /// Came back in the middle of an exchange, or without a word on whether it is clean.
-    NotClean => "not_clean",
+    /// Came back before the request was written to its end, or was answered before that. HTTP/1.1, as the ones below.
+    HalfSent => "half_sent",
+    /// Came back before the answer was read to its end.
+    HalfRead => "half_read",
+    /// Came back while TLS still held some of what was written.
+    Unflushed => "unflushed",
+    /// One side said that it ends with this exchange: `Connection: close`, or HTTP/1.0 without `keep-alive`.
+    ConnectionClose => "connection_close",
+    /// Speaks another protocol by now: 101 (Switching Protocols), or CONNECT succeeded.
+    Upgraded => "upgraded",
+    /// A second request was written before the first was answered.
+    Pipelined => "pipelined",
+    /// Where a message ended is open to doubt: two framings at once, a malformed chunk, lines that not every reader ends in the same place.
+    BadFraming => "bad_framing",
+    /// What passed was no HTTP/1.1, or its head was too long to follow, and nobody vouched for it.
+    NotFollowed => "not_followed",
     /// The caller said it must not be used again.
     Discarded => "discarded",
     /// Reading or writing failed.

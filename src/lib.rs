@@ -43,7 +43,10 @@ mod sync;
 mod target;
 mod tls;
 
-pub use crate::config::{H2Growth, PoolConfig, Selection};
+pub use crate::config::{H2Growth, PoolConfig, ReuseCheck, Selection};
+#[cfg(feature = "__internals")]
+#[doc(hidden)]
+pub use crate::conn::Framing;
 pub use crate::conn::{ConnInfo, H2, H2Response};
 pub use crate::dns::{Answer, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver};
 pub use crate::error::{ConfigError, Error, ErrorKind, Phase};
@@ -57,6 +60,10 @@ pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::target::{Target, TargetError};
 pub use crate::tls::{Revocation, Tls, TlsBuilder, TlsInfo};
 pub use {h2, http, rustls};
+
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 // So that the tests of the rules read the same inside the crate and outside.
 #[cfg(test)]

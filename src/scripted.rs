@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
 use crate::conn::{ConnInfo, Single, Wire};
 use crate::dial::{Answer, Attempt, Boxed, Connect, Dialled};
@@ -32,7 +32,7 @@ pub enum Act {
     Err,
     /// It succeeds after having been polled this often.
     Slow(u32),
-    /// It never ends.
+    /// It ends with the time it has.
     Never,
 }
 
@@ -51,7 +51,7 @@ pub struct Stage(Arc<Scene>);
 #[derive(Default)]
 struct Scene {
     addresses: Vec<IpAddr>,
-    drop_time: Duration,
+    drop_time: Mutex<Duration>,
     acts: Mutex<HashMap<Phase, VecDeque<Act>>>,
     conns: Mutex<HashMap<u64, Arc<Far>>>,
     born: AtomicU64,
@@ -75,9 +75,14 @@ impl Stage {
         let addresses = (first..first + addresses).map(|ip| Ipv4Addr::from(ip).into());
         Stage(Arc::new(Scene {
             addresses: addresses.collect(),
-            drop_time,
+            drop_time: Mutex::new(drop_time),
             ..Scene::default()
         }))
+    }
+
+    /// Keeps the thread that drops a connection busy for so long, from now on.
+    pub fn set_drops(&self, drop_time: Duration) {
+        *self.0.drop_time.lock() = drop_time;
     }
 
     /// A pool that dials here.
@@ -87,14 +92,23 @@ impl Stage {
     pub fn pool(&self, config: PoolConfig, clock: impl Clock) -> Result<HotConnPool, ConfigError> {
         config.validate()?;
         let tls = Tls::builder().build()?;
-        let inner = Inner::new(config, tls, Arc::new(clock), Box::new(self.clone()));
-        Ok(HotConnPool::new(inner))
+        let clock: Arc<dyn Clock> = Arc::new(clock);
+        let player = Player {
+            stage: self.clone(),
+            clock: Arc::clone(&clock),
+        };
+        Ok(HotConnPool::new(Inner::new(config, tls, clock, Box::new(player))))
     }
 
     /// Says what happens when a dial next comes to `phase`, after what was said before: [`Act::Ok`] where nothing was. [`Phase::Resolve`],
     /// [`Phase::Connect`], [`Phase::Tls`] and [`Phase::Http2`] (the agreement on a protocol) are played.
     pub fn next(&self, phase: Phase, act: Act) {
         self.0.acts.lock().entry(phase).or_default().push_back(act);
+    }
+
+    /// Takes back what was said of steps that nobody came to.
+    pub fn forget(&self) {
+        self.0.acts.lock().clear();
     }
 
     /// Attempts to dial that began.
@@ -187,13 +201,26 @@ impl Stage {
     }
 }
 
-impl Connect for Stage {
-    fn resolve<'a>(&'a self, target: &'a Target<'a>, _deadline: Moment) -> Boxed<'a, Result<Answer, Error>> {
+/// A stage as one pool has it, with that pool's time.
+struct Player {
+    stage: Stage,
+    clock: Arc<dyn Clock>,
+}
+
+impl Player {
+    async fn play(&self, phase: Phase, deadline: Moment) -> Result<(), Error> {
+        let played = before(&*self.clock, deadline, self.stage.play(phase)).await;
+        played.unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, phase)))
+    }
+}
+
+impl Connect for Player {
+    fn resolve<'a>(&'a self, target: &'a Target<'a>, deadline: Moment) -> Boxed<'a, Result<Answer, Error>> {
         Box::pin(async move {
-            let played = self.play(Phase::Resolve).await;
+            let played = self.play(Phase::Resolve, deadline).await;
             played.map_err(|error| error.with_target(target))?;
             Ok(Answer {
-                addresses: self.0.addresses.clone(),
+                addresses: self.stage.0.addresses.clone(),
                 ttl: Duration::from_secs(1800),
             })
         })
@@ -201,14 +228,16 @@ impl Connect for Stage {
 
     fn attempt<'a>(&'a self, attempt: Attempt<'a>) -> Boxed<'a, Result<Dialled, Error>> {
         Box::pin(async move {
-            let Attempt { target, ip, .. } = attempt;
-            self.0.dials.fetch_add(1, Ordering::Relaxed);
+            let Attempt {
+                target, ip, deadline, ..
+            } = attempt;
+            self.stage.0.dials.fetch_add(1, Ordering::Relaxed);
             for phase in [Phase::Connect, Phase::Tls, Phase::Http2] {
                 attempt.progress.reach(phase);
-                let played = self.play(phase).await;
+                let played = self.play(phase, deadline).await;
                 played.map_err(|error| error.with_target(target).with_ip(ip))?;
             }
-            Ok(self.connection(target, ip))
+            Ok(self.stage.connection(target, ip))
         })
     }
 
@@ -244,8 +273,9 @@ impl Single for Near {
 
 impl Drop for Near {
     fn drop(&mut self) {
+        let time = *self.stage.0.drop_time.lock(); // as it is when the drop begins
         self.stage.0.conns.lock().remove(&self.number);
-        busy(self.stage.0.drop_time);
+        busy(time);
     }
 }
 

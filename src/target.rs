@@ -4,6 +4,7 @@
 //! (UTS 46), one trailing dot stripped, IP literals in the one form that [`std::net::IpAddr`] prints. The same text then serves DNS, SNI,
 //! certificate names and the pool's key, so that no two of them can disagree about who is meant.
 
+use crate::fault::planted;
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -386,6 +387,7 @@ fn canonical_name(text: &str) -> Result<Canonical<'_>, TargetError> {
     // Mapping knows four full stops; whichever it is, one may stand at the end.
     let text = text
         .strip_suffix(['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'])
+        .filter(|_| !planted("a_last_dot_makes_another_host"))
         .unwrap_or(text);
     if text.is_empty() {
         return Err(TargetError::Empty);

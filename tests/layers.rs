@@ -43,7 +43,7 @@ const ROOMS: &[Room] = &[
     Room("fault", &[], &[]),
     Room("rt", &["sync"], &["tokio", "tokio_util"]),
     Room("sync", &[], &["parking_lot"]),
-    Room("target", &[], &["idna", "rustix"]),
+    Room("target", &["fault"], &["idna", "rustix"]),
     Room("machine", GROUND, &[]),
     Room("fingerprint", GROUND, &["md5", "sha2"]),
     Room(
@@ -66,9 +66,10 @@ const ROOMS: &[Room] = &[
     Room(
         "conn",
         &[
-            "clock", "config", "error", "event", "identity", "rt", "sync", "target", "tls",
+            "clock", "config", "error", "event", "fault", "identity", "rt", "sync", "target", "tls",
         ],
-        &["tokio", "tokio_rustls", "h2"],
+        // socket2, to look at a socket past the reactor.
+        &["tokio", "tokio_rustls", "h2", "socket2"],
     ),
     Room(
         "dial",

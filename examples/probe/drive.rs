@@ -236,13 +236,7 @@ impl Drive {
         let first = self.tally.lock().meet(conn.info());
         let began = Instant::now();
         let status = match conn.protocol() {
-            Protocol::Http1 => {
-                let answer = h1::exchange(&mut conn, &self.plan.http1).await?;
-                if answer.reusable {
-                    conn.assume_clean();
-                }
-                answer.status
-            }
+            Protocol::Http1 => h1::exchange(&mut conn, &self.plan.http1).await?.status,
             _ => h2::exchange(&mut conn, self.plan.http2.clone()).await?,
         };
         let took = began.elapsed();

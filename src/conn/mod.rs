@@ -1,5 +1,6 @@
 //! One live connection: a bare TLS stream for HTTP/1.1, a handle and a driver for HTTP/2.
 
+mod exchange;
 mod h1;
 mod h2;
 mod info;
@@ -7,6 +8,8 @@ mod records;
 
 use std::task::Context;
 
+#[cfg(feature = "__internals")]
+pub use self::h1::Framing;
 pub(crate) use self::h1::H1;
 pub(crate) use self::h2::{Driver, H2Handle, News, handshake};
 pub use self::h2::{H2, H2Response};
@@ -45,32 +48,48 @@ pub(crate) enum Wire {
 
 impl Wire {
     /// See [`Single::verdict`]. HTTP/2 knows no such state.
-    pub(crate) fn verdict(&self) -> Result<(), CloseReason> {
-        match self {
-            Wire::H1(h1) => h1.verdict(),
-            Wire::H2(_) => Ok(()),
-            #[cfg(feature = "__internals")]
-            Wire::Scripted(scripted) => scripted.verdict(),
-        }
+    pub(crate) fn verdict(&mut self) -> Result<(), CloseReason> {
+        self.single().map_or(Ok(()), |single| single.verdict())
     }
 
     /// See [`Single::look`].
     pub(crate) fn look(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         match self {
-            Wire::H1(h1) => h1.look(cx),
             Wire::H2(h2) => h2.look(cx),
-            #[cfg(feature = "__internals")]
-            Wire::Scripted(scripted) => scripted.look(cx),
+            wire => wire.single().map_or(Ok(()), |single| single.look(cx)),
         }
     }
 
     /// See [`Single::end`]. HTTP/2 says goodbye when the last handle goes.
     pub(crate) fn end(self) {
         match self {
-            Wire::H1(h1) => h1.end(),
+            Wire::H1(h1) => Single::end(h1),
             Wire::H2(_) => {}
             #[cfg(feature = "__internals")]
             Wire::Scripted(scripted) => scripted.end(),
         }
+    }
+
+    fn single(&mut self) -> Option<&mut dyn Single> {
+        match self {
+            Wire::H1(h1) => Some(&mut **h1),
+            Wire::H2(_) => None,
+            #[cfg(feature = "__internals")]
+            Wire::Scripted(scripted) => Some(&mut **scripted),
+        }
+    }
+}
+
+impl Single for H1 {
+    fn verdict(&self) -> Result<(), CloseReason> {
+        H1::verdict(self)
+    }
+
+    fn look(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        H1::look(self, cx)
+    }
+
+    fn end(self: Box<Self>) {
+        H1::end(*self);
     }
 }

@@ -8,7 +8,9 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 const HEADER: u8 = 5;
 
@@ -54,6 +56,23 @@ impl<IO> Records<IO> {
                 self.header = 0;
             }
         }
+    }
+}
+
+impl Records<TcpStream> {
+    /// Reads what the socket has now, past the reactor and its wakers: `WouldBlock` if that is nothing.
+    pub(crate) fn now(&mut self) -> impl io::Read {
+        Now(self)
+    }
+}
+
+struct Now<'a>(&'a mut Records<TcpStream>);
+
+impl io::Read for Now<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = (&*SockRef::from(&self.0.io)).read(buf)?;
+        self.0.follow(&buf[..count]);
+        Ok(count)
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 pub(crate) use self::progress::Progress;
 use crate::clock::{Clock, Moment, before};
+use crate::config::ReuseCheck;
 use crate::conn::{ConnInfo, Driver, H1, Records, Wire, handshake};
 pub(crate) use crate::dns::Answer;
 use crate::dns::{Resolve, ResolveError};
@@ -28,6 +29,7 @@ pub(crate) struct Dialler {
     pub(crate) connector: Connector,
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) reuse_check: ReuseCheck,
 }
 
 /// A connection fresh from its handshake.
@@ -142,7 +144,7 @@ impl Dialler {
 
         progress.reach(Phase::Http2);
         let (wire, driver) = match protocol {
-            Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream))), None),
+            Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream, self.reuse_check))), None),
             Protocol::Http2 => {
                 let (handle, driver) = handshake(stream).await?;
                 (Wire::H2(handle), Some(driver))

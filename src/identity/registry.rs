@@ -65,6 +65,7 @@ impl<T: Clone + Eq + Hash> Identities<T> {
     }
 
     /// The pool's own identity for `require`. To be read under the lock of the host that it is used with: see [`renew`](Self::renew).
+    #[inline]
     pub(crate) fn own(&self, require: Require) -> IdentityId {
         IdentityId(self.epoch.load(Ordering::Acquire) + require as u64)
     }

@@ -145,6 +145,7 @@ impl Machine {
     pub fn set_limits(&mut self, now: Moment, limits: Limits) {
         let now = self.tick(now);
         self.penalties.set_terms(limits.penalty);
+        self.idle_nanos = super::nanos(limits.idle_timeout);
         self.limits = limits;
         for slot in 0..self.conns.extent() {
             let conn = &mut self.conns[slot];

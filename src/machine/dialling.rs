@@ -216,11 +216,13 @@ impl Machine {
     /// Dials without anybody in line: to warm up, to hold a minimum, to probe a blocked address. `want.pin` names the
     /// address, if one is meant. Its connection goes to whoever waits, or rests.
     ///
-    /// None if the host is full or closed, or has no address yet. Takes no idle connection's place and heeds no block.
+    /// None if the host is full, paused or closed, or has no address yet. Takes no idle connection's place and heeds no block.
     pub fn warm(&mut self, now: Moment, want: Want) -> Option<DialId> {
         self.tick(now);
         let candidates = self.ordered(&want);
-        if self.phase == Phase::Closed || self.live() >= self.limits.max_per_host {
+        let shut =
+            self.phase == Phase::Closed || (self.phase == Phase::Paused && !planted("warms_while_paused"));
+        if shut || self.live() >= self.limits.max_per_host {
             return None;
         }
         Some(DialId(self.start_unasked(want, candidates)?))

@@ -1,7 +1,5 @@
 //! Handing out and taking back: the hot path, and the line behind it.
 
-use std::time::Duration;
-
 use super::conns::State;
 use super::id::{ConnId, Ticket};
 use super::lanes::Lane;
@@ -20,7 +18,7 @@ impl Machine {
     /// call. No later caller overtakes: where somebody waits for the same, nothing that would serve them is idle.
     #[inline]
     pub fn acquire(&mut self, now: Moment, want: Want) -> Acquire {
-        match self.try_acquire(now, want) {
+        match self.ready(now, &want) {
             Some(lease) => {
                 if self.limits.growth == Growth::PerIp {
                     self.cover_addresses(&want);
@@ -34,11 +32,16 @@ impl Machine {
     /// A connection that is ready for `want`, if there is one. Never waits and never dials.
     #[inline]
     pub fn try_acquire(&mut self, now: Moment, want: Want) -> Option<Lease> {
+        self.ready(now, &want)
+    }
+
+    #[inline]
+    fn ready(&mut self, now: Moment, want: &Want) -> Option<Lease> {
         let now = self.tick(now);
         if self.phase != Phase::Open {
             return None;
         }
-        while let Some(lane) = self.pick(&want) {
+        while let Some(lane) = self.pick(want) {
             let lane = &self.lanes[lane];
             // One already in use first: the others may then grow old and go.
             let idle = if planted("lends_the_oldest") {
@@ -173,7 +176,7 @@ impl Machine {
     fn least_used(&self, want: &Want) -> Option<usize> {
         let (mut picked, mut least) = (None, u32::MAX);
         for (index, lane) in self.lanes.iter().enumerate() {
-            if lane.leases < least && lane.offers() && lane.suits(want) {
+            if lane.leases < least && lane.offers() && lane.serves(want) {
                 (picked, least) = (Some(index), lane.leases);
             }
         }
@@ -197,10 +200,10 @@ impl Machine {
         if now >= conn.expires {
             return Some(CloseReason::Lifetime);
         }
-        let grace = Duration::from_nanos(u64::from(planted("hand_out_deadline_is_exclusive")));
-        let idle = matches!(conn.state, State::Idle)
-            && now.since(conn.since) >= self.limits.idle_timeout.saturating_add(grace);
-        let idle = idle && !planted("hands_out_expired");
+        let grace = u64::from(planted("hand_out_deadline_is_exclusive"));
+        let idle =
+            now.as_nanos().saturating_sub(conn.since.as_nanos()) >= self.idle_nanos.saturating_add(grace);
+        let idle = idle && matches!(conn.state, State::Idle) && !planted("hands_out_expired");
         idle.then_some(CloseReason::IdleTimeout)
     }
 

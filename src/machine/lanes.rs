@@ -46,7 +46,13 @@ impl Lane {
 
     /// Whether what it holds is what `want` asks for.
     pub(super) fn suits(&self, want: &Want) -> bool {
-        self.conns > 0 && want.accepts(self.identity, self.ip, self.protocol)
+        self.conns > 0 && self.serves(want)
+    }
+
+    /// As [`suits`](Lane::suits), for one that is known to hold something.
+    #[inline]
+    pub(super) fn serves(&self, want: &Want) -> bool {
+        want.accepts(self.identity, self.ip, self.protocol)
     }
 
     /// Whether it has one ready.

@@ -55,6 +55,7 @@ mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use self::addresses::Address;
 use self::conns::{Conns, State};
@@ -94,6 +95,8 @@ enum Phase {
 #[derive(Debug)]
 pub struct Machine {
     limits: Limits,
+    /// `limits.idle_timeout`, as hand-out compares it.
+    idle_nanos: u64,
     phase: Phase,
     /// The latest time seen.
     latest: Moment,
@@ -128,11 +131,17 @@ pub struct Machine {
     rng: Rng,
 }
 
+/// A span in nanoseconds, as [`Moment`]s count them; for ever, if they cannot.
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl Machine {
     /// A machine without connections. `seed` decides jitter and random choices.
     pub fn new(limits: Limits, seed: u64) -> Self {
         Machine {
             penalties: Penalties::new(limits.penalty),
+            idle_nanos: nanos(limits.idle_timeout),
             limits,
             phase: Phase::Open,
             latest: Moment::ZERO,

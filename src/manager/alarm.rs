@@ -9,6 +9,7 @@ use std::task::{Context, Wake, Waker};
 
 use tokio::sync::Notify;
 
+use crate::fault::planted;
 use crate::machine::{ConnId, OriginId};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
@@ -47,6 +48,9 @@ impl Wake for Mark {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        if planted("alarm_is_not_heard") {
+            return;
+        }
         // Only the first: its name is on the list then, or on its way there.
         if !self.rung.swap(true, Ordering::AcqRel)
             && let Some(&name) = self.name.get()
@@ -91,7 +95,9 @@ impl Alarm {
     /// Looks, with the alarm set anew: what happens from now on rings it.
     pub(super) fn set<T>(&self, look: impl FnOnce(&mut Context<'_>) -> T) -> T {
         // Before the look: what happens during it must not be lost.
-        self.mark.rung.store(false, Ordering::Release);
+        if !planted("alarm_rings_once") {
+            self.mark.rung.store(false, Ordering::Release);
+        }
         look(&mut Context::from_waker(&self.waker))
     }
 }

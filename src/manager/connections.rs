@@ -14,11 +14,12 @@ use super::lent::Site;
 use super::name::{Endpoint, IntoTarget, Name};
 use super::stats::Stats;
 use super::warm::{Warm, WarmReport};
-use super::{HotConn, Order};
+use super::{Detached, HotConn, Order};
 use crate::clock::before;
 use crate::conn::ConnInfo;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Returned;
+use crate::fault::planted;
 use crate::machine::AT_ONCE;
 use crate::target::{Target, TargetError};
 
@@ -85,9 +86,9 @@ impl ConnectionManager {
         if inner.is_closed() {
             return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(&target));
         }
-        let (text, claim) = (target.as_str(), order.claim(&inner.identities));
-        let hash = inner.directory.hash(text);
-        while let Some(conn) = inner.try_ask(hash, text, &claim, site) {
+        let key = inner.directory.key(target.as_str());
+        let claim = order.claim(&inner.identities);
+        while let Some(conn) = inner.try_ask(&key, &claim, site) {
             if let Some(conn) = conn.alive().map_err(|error| error.with_target(&target))? {
                 return Ok(Some(conn));
             }
@@ -97,6 +98,12 @@ impl ConnectionManager {
 
     pub(crate) fn endpoint(&self, name: &Name<'_>) -> Result<Endpoint, TargetError> {
         Ok(Endpoint::new(&self.inner, name.target()?))
+    }
+
+    /// Takes a connection back that [`HotConn::detach`] took out, as [`HotConnPool::put`](crate::HotConnPool::put) takes back a lease: it is
+    /// kept if it is known to be clean. It goes to the host that it was verified for, in the pool that it left.
+    pub fn add(&self, detached: Detached) -> Returned {
+        detached.attach(&self.inner)
     }
 
     #[inline]
@@ -127,7 +134,8 @@ impl ConnectionManager {
 
     /// Which host has live connections to which addresses, and how many: a copy. Hosts without any are left out.
     pub fn host_mapping(&self) -> HashMap<Box<str>, HashMap<IpAddr, usize>> {
-        let hosts = self.stats().hosts.into_iter().filter(|host| host.total > 0);
+        let listed = |total: u32| total > 0 || planted("mapping_lists_the_empty");
+        let hosts = self.stats().hosts.into_iter().filter(|host| listed(host.total));
         hosts
             .map(|host| {
                 let ips = host
@@ -170,6 +178,9 @@ impl ConnectionManager {
     /// Callers that close at the same time, or later, get the same report. Cancel safe: when the caller that was first is dropped,
     /// the next one goes on.
     pub async fn close(&self) -> CloseReport {
+        if planted("each_closer_closes") {
+            return self.close_once().await;
+        }
         self.closing.get_or_init(|| self.close_once()).await.clone()
     }
 
@@ -226,6 +237,9 @@ impl ConnectionManager {
         let live = self.size();
         if live > 0 && !self.closing.initialized() {
             tracing::warn!(target: "hotpool", connections = live, "the last handle was dropped without close");
+        }
+        if planted("dropped_pool_lives_on") {
+            return;
         }
         self.shut();
         self.inner.rt.cancel();

@@ -16,7 +16,6 @@ use crate::dial::Tls;
 use crate::error::{ConfigError, Error};
 use crate::event::CloseReason;
 use crate::fault::planted;
-use crate::machine::OriginId;
 use crate::sync::Ordering;
 
 impl ConnectionManager {
@@ -27,15 +26,26 @@ impl ConnectionManager {
     /// # Errors
     /// [`ConfigError`] names the field; nothing has changed then.
     pub fn update_config(&self, config: PoolConfig) -> Result<(), ConfigError> {
-        config.validate()?;
+        if !planted("bad_settings_are_taken") {
+            config.validate()?;
+        }
         let inner = self.inner();
         let (of_host, of_all) = (limits(&config), ledger_limits(&config));
+        let most_hosts = config.max_hosts as usize;
         inner.set_config(config);
-        inner.desk.lock().ledger.set_limits(of_all);
+        if !planted("the_desk_keeps_its_limits") {
+            inner.desk.lock().ledger.set_limits(of_all);
+        }
         inner.each_host(|host, now| host.machine.set_limits(now, of_host.clone()));
-        inner.rearm_all();
-        inner.pump(); // there may be room now for those who wait at the desk, or too little for what is idle
-        inner.trim_hosts();
+        if !planted("timers_stay_as_they_were") {
+            inner.rearm_all();
+        }
+        if !planted("room_at_the_desk_stays_unused") {
+            inner.pump(); // there may be room now for those who wait at the desk, or too little for what is idle
+        }
+        if !planted("hosts_outlive_their_limit") {
+            inner.limit_hosts(most_hosts);
+        }
         Ok(())
     }
 
@@ -70,13 +80,16 @@ impl ConnectionManager {
 
     /// As [`evict_host`](Self::evict_host), for one remote address and all hosts.
     pub fn evict_ip(&self, ip: IpAddr) -> usize {
-        let ip = ip.to_canonical();
+        let ip = match planted("addresses_are_taken_as_written") {
+            true => ip,
+            false => ip.to_canonical(),
+        };
         self.evict(|info| info.remote.ip() == ip)
     }
 
     /// Keeps the connections that pass and closes the others: idle ones now, leased ones when they come home. Answers how many those are.
     pub fn retain(&self, mut keep: impl FnMut(&ConnInfo) -> bool) -> usize {
-        self.evict(|info| !keep(info))
+        self.evict(|info| keep(info) == planted("retain_closes_what_passes"))
     }
 
     /// As [`evict_host`](Self::evict_host), and forgets the host with all that was learned of it, unless somebody uses or awaits a connection to it.
@@ -88,12 +101,15 @@ impl ConnectionManager {
         let inner = self.inner();
         let gone = inner.with_target(&name.target()?, |host, now| (host.id, host.evict(now, |_| true)));
         Ok(gone.map_or(0, |(origin, gone)| {
-            inner.forget(origin);
+            if !planted("remove_keeps_the_key") {
+                inner.forget(origin);
+            }
             gone
         }))
     }
 
-    /// Hands nothing out and dials nothing from now on: whoever asks waits, up to its timeout. What comes home rests.
+    /// Hands nothing out and dials nothing from now on: whoever asks waits, up to its timeout, and nothing is
+    /// warmed. What comes home rests.
     pub fn pause(&self) {
         self.set_paused(true);
     }
@@ -107,7 +123,9 @@ impl ConnectionManager {
         let inner = self.inner();
         // First the flag, which new hosts begin with, then those that are there.
         inner.paused.store(paused, Ordering::Release);
-        inner.each_host(|host, now| host.machine.set_paused(now, paused));
+        if !planted("known_hosts_know_no_pause") {
+            inner.each_host(|host, now| host.machine.set_paused(now, paused));
+        }
     }
 
     fn evict(&self, mut goes: impl FnMut(&ConnInfo) -> bool) -> usize {
@@ -124,7 +142,9 @@ impl Host {
         let mut gone = 0;
         let going: Vec<bool> = self.infos().map(|info| info.is_some_and(&mut goes)).collect();
         self.machine.retain(now, CloseReason::Removed, |conn| {
-            let goes = conn.retired.is_none() && going.get(conn.conn.slot()).is_some_and(|&goes| goes);
+            let spared = conn.leases > 0 && planted("eviction_spares_the_leased");
+            let goes =
+                conn.retired.is_none() && !spared && going.get(conn.conn.slot()).is_some_and(|&goes| goes);
             gone += usize::from(goes);
             !goes
         });
@@ -152,13 +172,9 @@ impl Inner {
         answers
     }
 
-    /// Has the wheel look at every host anew, by the limits in force.
+    /// Has every host looked at now: by other limits it may be due, and whoever looks arms it by them.
     fn rearm_all(self: &Arc<Self>) {
-        let idle = self.config().idle_timeout;
-        let looks: Vec<(OriginId, Option<Moment>)> = self.each_host(|host, now| {
-            let look = host.machine.arm(now).unwrap_or(now + idle);
-            (host.id, host.arm_at(look))
-        });
+        let looks = self.each_host(|host, now| (host.id, host.arm_at(now)));
         for (origin, look) in looks {
             self.rearm(origin, look);
         }

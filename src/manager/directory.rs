@@ -4,6 +4,7 @@
 //! the hash, so that what knows the id never hashes again.
 
 use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::AtomicU64 as StaticAtomicU64; // a model checker's own cannot be static
 
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
@@ -31,6 +32,22 @@ impl Hash {
     }
 }
 
+/// What a host is looked up by.
+#[derive(Clone, Copy)]
+pub(super) struct Key<'a> {
+    pub(super) hash: Hash,
+    pub(super) text: &'a str,
+    /// The host that this text was found to name the last time, which saves comparing the text.
+    pub(super) met: Option<&'a Met>,
+}
+
+/// No host's number.
+const NOBODY: u64 = 0;
+
+/// The host that a text named when it was last looked up.
+#[derive(Debug, Default)]
+pub(super) struct Met(AtomicU64);
+
 /// A value on cache lines of its own: what happens at one shard does not slow its neighbours.
 #[repr(align(128))]
 struct Apart<T>(T);
@@ -41,7 +58,11 @@ pub(super) struct Directory {
     hasher: SeedableRandomState,
     /// Hosts there ever were.
     born: AtomicU64,
+    /// A number that no other directory of this process has or had: hashes and ids mean nothing elsewhere.
+    pub(super) number: u64,
 }
+
+static DIRECTORIES: StaticAtomicU64 = StaticAtomicU64::new(0);
 
 impl Directory {
     pub(super) fn new() -> Self {
@@ -53,7 +74,19 @@ impl Directory {
         Directory {
             shards: (0..shards).map(|_| Apart(Mutex::new(Shard::default()))).collect(),
             hasher: SeedableRandomState::with_seed(seed, shared),
-            born: AtomicU64::new(0),
+            born: AtomicU64::new(1), // after `NOBODY`
+            number: DIRECTORIES.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// What to look a text up by.
+    #[inline]
+    pub(super) fn key<'a>(&self, text: &'a str) -> Key<'a> {
+        let hash = self.hash(text);
+        Key {
+            hash,
+            text,
+            met: None,
         }
     }
 
@@ -100,10 +133,18 @@ pub(super) struct Shard {
 
 impl Shard {
     /// The host of this canonical text. Any other text finds nothing, so a find proves the text canonical.
-    pub(super) fn named(&mut self, hash: Hash, text: &str) -> Option<&mut Host> {
-        let found = self
-            .table
-            .find_mut(hash.spread(), |host| host.target.as_str() == text)?;
+    #[inline]
+    pub(super) fn named(&mut self, key: &Key<'_>) -> Option<&mut Host> {
+        let Key { hash, text, met } = *key;
+        let before = met.map_or(NOBODY, |met| met.0.load(Ordering::Relaxed));
+        let found = self.table.find_mut(hash.spread(), |host| {
+            host.id.0 == before || host.target.as_str() == text
+        })?;
+        if let Some(met) = met
+            && found.id.0 != before
+        {
+            met.0.store(found.id.0, Ordering::Relaxed);
+        }
         Some(found)
     }
 

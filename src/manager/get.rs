@@ -20,15 +20,22 @@ use crate::target::Target;
 ///
 /// Its first poll answers if a connection is ready, without a timer, a waiter or an allocation.
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct Get<'a>(State<'a>);
+pub struct Get<'a> {
+    state: State,
+    /// Some until it waits.
+    request: Option<Request<'a>>,
+    /// Some from when it waits.
+    waiting: Option<Boxed<'a, Result<HotConn, Error>>>,
+}
 
 /// ```text
 /// New ──ready, or an error──────────────▶ Over
 ///  └──nothing ready──▶ Waiting ──answer──▶ Over
 /// ```
-enum State<'a> {
-    New(Request<'a>),
-    Waiting(Boxed<'a, Result<HotConn, Error>>),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    New,
+    Waiting,
     Over,
 }
 
@@ -43,12 +50,24 @@ struct Request<'a> {
 impl<'a> Get<'a> {
     #[inline]
     pub(super) fn new(inner: &'a Arc<Inner>, name: Name<'a>, order: Order, site: Site) -> Self {
-        Get(State::New(Request {
-            inner,
-            name,
-            order,
-            site,
-        }))
+        Get {
+            state: State::New,
+            request: Some(Request {
+                inner,
+                name,
+                order,
+                site,
+            }),
+            waiting: None,
+        }
+    }
+
+    #[cold]
+    fn begin_waiting(&mut self, first: Option<Result<Asked, Error>>) {
+        if let Some(request) = self.request.take() {
+            self.waiting = Some(Box::pin(request.wait(first)));
+            self.state = State::Waiting;
+        }
     }
 }
 
@@ -58,33 +77,25 @@ impl Future for Get<'_> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // New => Waiting, Over: a connection that is ready needs nothing but itself.
-        if let State::New(request) = &self.0 {
+        if let (State::New, Some(request)) = (self.state, &self.request) {
             match request.at_once() {
                 Ok(conn) => {
-                    self.0 = State::Over;
+                    self.state = State::Over;
                     return Poll::Ready(Ok(conn));
                 }
                 Err(first) => self.begin_waiting(first),
             }
         }
         // Waiting => Waiting, Over
-        let State::Waiting(waiting) = &mut self.0 else {
+        let Some(waiting) = &mut self.waiting else {
             return Poll::Pending; // as a finished async function, but without the panic
         };
         let polled = waiting.as_mut().poll(cx);
         if polled.is_ready() {
-            self.0 = State::Over;
+            self.waiting = None;
+            self.state = State::Over;
         }
         polled
-    }
-}
-
-impl Get<'_> {
-    #[cold]
-    fn begin_waiting(&mut self, first: Option<Result<Asked, Error>>) {
-        if let State::New(request) = std::mem::replace(&mut self.0, State::Over) {
-            self.0 = State::Waiting(Box::pin(request.wait(first)));
-        }
     }
 }
 
@@ -96,7 +107,7 @@ impl<'a> Request<'a> {
         let known = self
             .name
             .key(self.inner)
-            .and_then(|(hash, text)| self.inner.ask_known(hash, text, &claim, self.site));
+            .and_then(|key| self.inner.ask_known(&key, &claim, self.site));
         match known {
             Some(Ok(Asked::Ready(conn))) if conn.is_sure() => Ok(conn),
             Some(Ok(Asked::Ready(conn))) => match conn.alive() {
@@ -188,11 +199,10 @@ impl Inner {
 
 impl fmt::Debug for Get<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.0 {
-            State::New(request) => return f.debug_tuple("Get").field(&request.name).finish(),
-            State::Waiting(_) => "waiting",
-            State::Over => "over",
-        };
-        f.debug_tuple("Get").field(&format_args!("{state}")).finish()
+        let name = self.request.as_ref().map(|request| &request.name);
+        f.debug_struct("Get")
+            .field("state", &self.state)
+            .field("name", &name)
+            .finish()
     }
 }

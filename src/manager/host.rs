@@ -17,6 +17,7 @@ use crate::conn::ConnInfo;
 use crate::dial::{self, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
+use crate::fault::planted;
 use crate::machine::{Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket};
 use crate::rt::Home;
 use crate::target::Target;
@@ -143,7 +144,8 @@ impl Host {
         match self.live.get_mut(lent.conn.slot()).and_then(Option::as_mut) {
             Some(live) => {
                 let rung = lent.alarm.as_ref().is_some_and(Alarm::is_rung);
-                self.counters.recovered += u64::from(live.take_back(lent));
+                let recovered = live.take_back(lent) && !planted("recoveries_are_not_counted");
+                self.counters.recovered += u64::from(recovered);
                 TakenBack::Home { rung }
             }
             None => TakenBack::Stray(lent),
@@ -242,7 +244,9 @@ impl Host {
             Action::Close { conn, ip, reason } => {
                 self.counters.count_close(reason);
                 todo.closed.push(ip);
-                if let Some(live) = self.live.get_mut(conn.slot()).and_then(Option::take) {
+                let place = self.live.get_mut(conn.slot());
+                let place = place.filter(|_| !planted("closed_stays_in_its_place"));
+                if let Some(live) = place.and_then(Option::take) {
                     todo.victims.push((live, reason));
                 }
             }
@@ -271,6 +275,7 @@ impl Host {
 
     fn explain(&self, now: Moment, refusal: Refusal) -> Error {
         let known = match refusal {
+            Refusal::DialFailed(_) if planted("refusals_lose_their_error") => None,
             Refusal::DialFailed(dial) => self.dials.get(&dial).and_then(|dial| dial.error.clone()),
             Refusal::ResolveFailed | Refusal::NoAddress => self.unresolved.clone(),
             Refusal::Blocked { until } => Some(self.blocked(now, until)),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,6 +16,7 @@ use super::live::{Watch, Way};
 use crate::conn::{ConnInfo, H2, Wire};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
+use crate::fault::planted;
 use crate::machine::Cause;
 
 /// A connection on loan from a pool.
@@ -22,9 +24,17 @@ use crate::machine::Cause;
 /// On HTTP/1.1 it is the TLS stream itself: it reads and writes. On HTTP/2 it is the right to one stream of a connection that others
 /// use too: see [`h2`](HotConn::h2).
 ///
-/// Dropping it gives it back, as [`HotConnPool::put`](crate::HotConnPool::put) does; that one says what became of it. An
-/// HTTP/1.1 connection is kept only if nothing was read or written, or if the caller vouches for it with
-/// [`assume_clean`](HotConn::assume_clean).
+/// Dropping it gives it back, as [`HotConnPool::put`](crate::HotConnPool::put) does; that one says what became of it.
+///
+/// An HTTP/1.1 connection is followed as its bytes pass: heads, bodies by length and in chunks, interim answers, both directions. It is kept
+/// if nothing was read or written, or if every request was written and its answer read to its end; one lease may carry many exchanges, one
+/// after the other. Anything else closes it, with a [`CloseReason`] that says why: a half-read body, `Connection: close`, an upgrade, two
+/// requests at once, a message whose end is open to doubt. Nothing that passes is changed. Flush after a request: until then TLS may hold some of
+/// it, and reading does not send it.
+///
+/// A read while nothing is asked for waits for the peer to close; bytes that come instead are an error
+/// ([`InvalidData`](io::ErrorKind::InvalidData)) and reach nobody. What was there before the request is written is noticed as
+/// [`ReuseCheck`](crate::ReuseCheck) says; a byte that arrives after that cannot be told from the answer, by anyone.
 ///
 /// One that is out for longer than [`leak_timeout`](crate::PoolConfig::leak_timeout) is reported, once, with the place where it was asked for.
 #[must_use = "dropped, it goes straight back to the pool"]
@@ -75,9 +85,12 @@ impl HotConn {
         }
     }
 
-    /// Vouches that the last exchange is over: what was asked for was answered and read to its end, and nothing is left in any buffer.
-    /// The connection may then serve another caller, who is handed whatever was overlooked. Bytes that came unasked are still noticed when
-    /// it is given back, and an error met on the way is not forgiven. No effect on HTTP/2.
+    /// Vouches for a connection that could not be followed: what was asked for was answered and read to its end, and nothing is left in any
+    /// buffer. For protocols other than HTTP/1.1 in which the client speaks first, for heads too long to follow, for requests that were
+    /// pipelined. The connection may then serve another caller, who is handed whatever was overlooked.
+    ///
+    /// Not needed after an HTTP/1.1 exchange, and of no effect on what was seen: an exchange that is not over, `Connection: close`, an
+    /// upgrade, doubtful framing, an error. Bytes that came unasked are still noticed when it is given back. No effect on HTTP/2.
     pub fn assume_clean(&mut self) {
         if let Wire::H1(h1) = &mut self.lent_mut().wire {
             h1.assume_clean();
@@ -90,7 +103,9 @@ impl HotConn {
         let ip = lent.info.remote.ip();
         lent.home.with_host(lent.origin, |host, now| match outcome {
             Outcome::Ok => host.machine.absolve(now, ip),
-            Outcome::Status(403) => _ = host.machine.penalise(now, ip, Cause::Status),
+            Outcome::Status(403) if !planted("forbidden_is_a_status_like_any") => {
+                _ = host.machine.penalise(now, ip, Cause::Status)
+            }
             Outcome::Status(_) => host.machine.absolve(now, ip),
             Outcome::Error => _ = host.machine.penalise(now, ip, Cause::Protocol),
         });
@@ -101,7 +116,7 @@ impl HotConn {
         let lent = self.lent();
         lent.home.with_host(lent.origin, |host, _| {
             let out = host.live_mut(lent.conn).and_then(|live| live.out_mut(lent.slot));
-            if let Some(out) = out {
+            if let Some(out) = out.filter(|_| !planted("long_leases_are_leaks")) {
                 out.watch = Watch::Off;
             }
         });
@@ -117,6 +132,7 @@ impl HotConn {
     /// upon twice. On HTTP/2 only what [`h2`](HotConn::h2)'s own errors say is known.
     pub fn retry_safety(&self) -> RetrySafety {
         match &self.lent().wire {
+            Wire::H1(_) if planted("what_was_sent_is_forgotten") => RetrySafety::NeverSent,
             Wire::H1(h1) => h1.retry_safety(),
             _ => RetrySafety::Sent,
         }
@@ -139,6 +155,14 @@ impl HotConn {
         }
         self.expect_long();
         self.lent_mut().doomed = Some(CloseReason::Detached);
+        if planted("detached_leaves_the_books") {
+            let Lent {
+                home, origin, conn, ..
+            } = self.lent();
+            home.with_host(*origin, |host, now| {
+                host.machine.died(now, *conn, CloseReason::Detached)
+            });
+        }
         Ok(Detached(self))
     }
 
@@ -166,15 +190,14 @@ impl HotConn {
     }
 
     /// Gives it back. `pool` is the caller's own, most often the home of the connection.
-    pub(crate) fn give_back(mut self, pool: &Arc<Inner>) -> Returned {
-        let lent = self.0.take();
-        lent.map_or(
-            Returned::Closed(CloseReason::Discarded),
-            |lent| match Arc::ptr_eq(pool, &lent.home) {
-                true => pool.give_back(lent),
-                false => Arc::clone(&lent.home).give_back(lent),
-            },
-        )
+    #[inline]
+    pub(crate) fn give_back(self, pool: &Arc<Inner>) -> Returned {
+        // Emptied here: there is nothing left to drop.
+        match ManuallyDrop::new(self).0.take() {
+            Some(lent) if Arc::ptr_eq(pool, &lent.home) => pool.give_back(lent),
+            Some(lent) => Arc::clone(&lent.home).give_back(lent),
+            None => Returned::Closed(CloseReason::Discarded),
+        }
     }
 }
 
@@ -272,12 +295,19 @@ impl AsyncWrite for HotConn {
 
 /// A connection that has left its pool and still counts there: the TLS stream of an HTTP/1.1 connection. See [`HotConn::detach`].
 ///
-/// Dropping it closes it.
+/// Dropping it closes it; [`ConnectionManager::add`](crate::ConnectionManager::add) takes it back into the pool that it left.
 #[derive(Debug)]
 #[must_use = "dropped, it is closed"]
 pub struct Detached(HotConn);
 
 impl Detached {
+    /// Undoes the detaching.
+    pub(super) fn attach(self, pool: &Arc<Inner>) -> Returned {
+        let mut conn = self.0;
+        conn.lent_mut().doomed = None;
+        conn.give_back(pool)
+    }
+
     /// What is known of it since its birth.
     pub fn info(&self) -> &ConnInfo {
         self.0.info()

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::HotConn;
 use super::alarm::Bell;
-use super::directory::{Directory, Hash};
+use super::directory::{Directory, Hash, Key};
 use super::host::{Host, TakenBack, Todo};
 use super::lent::{Lent, Site};
 use super::order::Claim;
@@ -47,6 +47,8 @@ pub(crate) struct Inner {
     pub(super) upkeep: AtomicBool,
     pub(super) work: Mutex<Work>,
     serial: AtomicU64,
+    /// Permits of connections that closed and of connections that were dialled, as long as only one of host and desk knows.
+    pub(super) in_transit: AtomicU64,
     pub(super) identities: Identities,
     pub(crate) rt: Rt,
     pub(super) clock: Arc<dyn Clock>,
@@ -67,6 +69,16 @@ pub(super) enum Asked {
     Ready(HotConn),
     /// Stand here until told.
     Line(Box<Place>),
+}
+
+/// The answer to [`Inner::dismiss`].
+enum Dismissed {
+    /// It is not known any more.
+    Gone,
+    /// It was used then, and so may stay for now.
+    Used(Moment),
+    /// Somebody uses or awaits it: it counts as used then.
+    InUse(Moment),
 }
 
 impl Inner {
@@ -94,6 +106,7 @@ impl Inner {
             upkeep: AtomicBool::new(false),
             work: Mutex::default(),
             serial: AtomicU64::new(0),
+            in_transit: AtomicU64::new(0),
             identities: Identities::new(tls),
             rt: Rt::new(),
             clock,
@@ -153,8 +166,11 @@ impl Inner {
         target: &Target<'_>,
         act: impl FnOnce(&mut Host, Moment) -> T,
     ) -> Option<T> {
-        let hash = self.directory.hash(target.as_str());
-        let origin = self.directory.shard(hash).lock().named(hash, target.as_str())?.id;
+        if planted("questions_make_hosts") {
+            self.origin(target).ok()?;
+        }
+        let key = self.directory.key(target.as_str());
+        let origin = self.directory.shard(key.hash).lock().named(&key)?.id;
         self.with_host(origin, act)
     }
 
@@ -173,6 +189,8 @@ impl Inner {
     #[cold]
     fn todo(&self, host: &mut Host, now: Moment, parked: bool) -> Box<Todo> {
         let todo = host.todo(now, parked);
+        self.in_transit
+            .fetch_add(todo.closed.len() as u64, Ordering::Relaxed);
         for order in &todo.dials {
             host.bind(order.dial, self.identities.find(order.identity));
         }
@@ -184,19 +202,19 @@ impl Inner {
     /// # Errors
     /// [`ErrorKind::Closed`]; [`ErrorKind::TooManyHosts`].
     pub(super) fn origin(self: &Arc<Self>, target: &Target<'_>) -> Result<OriginId, Error> {
-        let hash = self.directory.hash(target.as_str());
+        let key = self.directory.key(target.as_str());
         let mut place = false;
         loop {
-            let mut shard = self.directory.shard(hash).lock();
+            let mut shard = self.directory.shard(key.hash).lock();
             // Read under the lock that `close` takes for each shard after it has set the flag: none is missed.
-            if self.is_closed() {
+            if self.is_closed() && !planted("closed_pools_take_new_hosts") {
                 return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target));
             }
-            if let Some(host) = shard.named(hash, target.as_str()) {
+            if let Some(host) = shard.named(&key) {
                 return Ok(host.id);
             }
             if place {
-                let (host, look) = self.new_host(hash, target);
+                let (host, look) = self.new_host(key.hash, target);
                 let (id, used) = (host.id, host.enrolled);
                 shard.insert(host);
                 drop(shard);
@@ -206,7 +224,8 @@ impl Inner {
                 return Ok(id);
             }
             drop(shard);
-            place = self.make_place();
+            let most = self.config().max_hosts as usize;
+            place = self.limit_hosts(most.saturating_sub(1)) || planted("one_host_too_many");
             if !place {
                 return Err(Error::new(ErrorKind::TooManyHosts, Phase::Acquire).with_target(target));
             }
@@ -226,55 +245,59 @@ impl Inner {
             host.fresh_until = Moment::FAR;
         }
         // Whoever pauses or resumes sets the flag and then visits every shard.
-        host.machine.set_paused(now, self.paused.load(Ordering::Acquire));
+        let paused = self.paused.load(Ordering::Acquire) && !planted("new_hosts_know_no_pause");
+        host.machine.set_paused(now, paused);
         let look = host.arm_at(now + config.idle_timeout);
         (host, look)
     }
 
-    /// Sees to it that one more host may be known: the one that was least recently used goes, unless it is in use. False if all are.
-    fn make_place(self: &Arc<Self>) -> bool {
-        let most = self.config().max_hosts as usize;
-        let mut tries = self.roll.lock().len();
-        loop {
-            let mut roll = self.roll.lock();
-            if roll.len() < most {
-                return true;
-            }
-            let (Some((used, origin)), true) = (roll.pop(), tries > 0) else {
-                return false;
+    /// Sees to it that no more than so many hosts are known: those that were used longest ago go, unless they are in use. False if too many are.
+    pub(super) fn limit_hosts(self: &Arc<Self>, most: usize) -> bool {
+        let mut in_use = Vec::new();
+        let fits = loop {
+            let (fits, oldest) = {
+                let mut roll = self.roll.lock();
+                let fits = roll.len() <= most;
+                (fits, if fits { None } else { roll.take() })
             };
-            drop(roll);
-            tries -= 1;
-            if let Some(used) = self.dismiss(origin, used) {
-                self.roll.lock().enter(used, origin);
+            let Some((used, origin)) = oldest else {
+                break fits;
+            };
+            match self.dismiss(origin, used) {
+                Dismissed::Gone => self.roll.lock().gone(),
+                Dismissed::Used(at) => self.roll.lock().put_back(at, origin),
+                // Not yet: the next one is to have its turn.
+                Dismissed::InUse(at) => in_use.push((at, origin)),
             }
+        };
+        let mut roll = self.roll.lock();
+        for (at, origin) in in_use {
+            roll.put_back(at, origin);
         }
+        fits
     }
 
-    /// Lets hosts go until there are no more than may be.
-    pub(super) fn trim_hosts(self: &Arc<Self>) {
-        let most = self.config().max_hosts as usize;
-        while self.roll.lock().len() > most && self.make_place() {}
-    }
-
-    /// Forgets a host, with its idle connections, unless it was used after that moment or is in use. Answers when it was used then.
-    fn dismiss(self: &Arc<Self>, origin: OriginId, used: Moment) -> Option<Moment> {
+    /// Forgets a host, with its idle connections, unless it was used after that moment or is in use.
+    fn dismiss(self: &Arc<Self>, origin: OriginId, used: Moment) -> Dismissed {
         let now = self.clock().now_coarse();
         let mut shard = self.directory.shard_of(origin).lock();
-        let host = shard.by_id(origin)?;
-        if host.last_asked > used || host.is_busy() {
-            host.enrolled = host.last_asked.max(used);
-            if host.is_busy() {
-                host.enrolled = now.max(host.enrolled);
-            }
-            return Some(host.enrolled);
+        let Some(host) = shard.by_id(origin) else {
+            return Dismissed::Gone;
+        };
+        if host.is_busy() && !planted("busy_hosts_are_forgotten") {
+            host.enrolled = now.max(used);
+            return Dismissed::InUse(host.enrolled);
+        }
+        if host.last_asked > used && !planted("first_come_first_forgotten") {
+            host.enrolled = host.last_asked;
+            return Dismissed::Used(host.enrolled);
         }
         host.machine.evict_all(now, CloseReason::Evicted);
         let todo = self.todo(host, now, false);
         shard.forget(origin);
         drop(shard);
         self.settle(origin, todo);
-        None
+        Dismissed::Gone
     }
 
     /// Has the wheel look at a host at that time, if at any.
@@ -294,14 +317,13 @@ impl Inner {
     #[inline]
     pub(super) fn ask_known(
         self: &Arc<Self>,
-        hash: Hash,
-        text: &str,
-        claim: &Claim,
+        key: &Key<'_>,
+        claim: &Claim<'_>,
         site: Site,
     ) -> Option<Result<Asked, Error>> {
         let now = self.clock().now_coarse();
-        let mut shard = self.directory.shard(hash).lock();
-        let host = shard.named(hash, text)?;
+        let mut shard = self.directory.shard(key.hash).lock();
+        let host = shard.named(key)?;
         host.last_asked = now;
         let origin = host.id;
         // A hit returns from here, in registers: what a miss answers is larger, and slower to move.
@@ -342,7 +364,9 @@ impl Inner {
             Acquire::Lease(_) => Ok(None),
             Acquire::Wait(ticket) => {
                 let listener = host.stand(ticket);
-                host.home = self.rt.here();
+                if host.home.is_none() || !planted("first_runtime_is_home_for_ever") {
+                    host.home = self.rt.here();
+                }
                 let identity = self.identities.find(identity);
                 let identity = identity.filter(|_| !planted("waiters_hold_no_identity"));
                 let place = Place::new(Arc::clone(self), host.id, ticket, listener, (site, identity));
@@ -361,31 +385,25 @@ impl Inner {
     pub(super) fn ask(
         self: &Arc<Self>,
         target: &Target<'_>,
-        claim: &Claim,
+        claim: &Claim<'_>,
         site: Site,
     ) -> Result<Asked, Error> {
-        let hash = self.directory.hash(target.as_str());
+        let key = self.directory.key(target.as_str());
         loop {
             self.origin(target)?;
             // None: the host was forgotten, or its connection died, between two locks.
-            if let Some(asked) = self.ask_known(hash, target.as_str(), claim, site) {
+            if let Some(asked) = self.ask_known(&key, claim, site) {
                 return asked;
             }
         }
     }
 
     /// A connection that is idle now, without waiting or dialling.
-    pub(super) fn try_ask(
-        self: &Arc<Self>,
-        hash: Hash,
-        text: &str,
-        claim: &Claim,
-        site: Site,
-    ) -> Option<HotConn> {
+    pub(super) fn try_ask(self: &Arc<Self>, key: &Key<'_>, claim: &Claim<'_>, site: Site) -> Option<HotConn> {
         let now = self.clock().now_coarse();
         let (conn, origin, todo) = {
-            let mut shard = self.directory.shard(hash).lock();
-            let host = shard.named(hash, text)?;
+            let mut shard = self.directory.shard(key.hash).lock();
+            let host = shard.named(key)?;
             host.last_asked = now;
             let lease = host.machine.try_acquire(now, claim.want(&self.identities));
             let conn = lease.and_then(|lease| self.lend(host, now, lease, site));

@@ -15,6 +15,7 @@ use crate::clock::Moment;
 use crate::conn::{ConnInfo, H2Handle, Wire};
 use crate::dial::Interned;
 use crate::event::CloseReason;
+use crate::fault::planted;
 use crate::machine::{ConnId, OriginId};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
@@ -132,7 +133,7 @@ impl Out {
     /// Whether it is out for longer than `limit`, and that was not said before.
     pub(super) fn is_leaked(&mut self, now: Moment, limit: Duration) -> bool {
         let leaked = self.watch == Watch::On && now.since(self.since) >= limit;
-        if leaked {
+        if leaked && !planted("leaks_are_reported_again") {
             self.watch = Watch::Reported;
         }
         leaked
@@ -158,7 +159,10 @@ impl Live {
     pub(super) fn take_back(&mut self, lent: Box<Lent>) -> bool {
         match &mut self.rest {
             Rest::Single(single) => {
-                single.lent = Some(lent);
+                let lent = single.lent.insert(lent);
+                if planted("extensions_go_with_the_lease") {
+                    lent.extensions.clear();
+                }
                 single.out.watch == Watch::Reported
             }
             Rest::Shared(shared) => shared

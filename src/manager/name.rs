@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::directory::Hash;
+use super::directory::{Hash, Key, Met};
 use super::inner::Inner;
+use crate::fault::planted;
 use crate::target::{Target, TargetError};
 
 /// What names a [`Target`]: text, an [`http::Uri`], an address, a target, or an [`Endpoint`].
@@ -16,18 +17,21 @@ impl<'a, T: Named<'a>> IntoTarget<'a> for T {}
 
 /// A target of one pool, prepared: its text is canonical and its hash known. Cheaper than text where the same target is asked for again
 /// and again. Made by [`HotConnPool::endpoint`](crate::HotConnPool::endpoint); other pools take it as its target.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Endpoint {
     target: Target<'static>,
     hash: Hash,
-    pool: usize,
+    /// Whose `hash` and `met` are.
+    directory: u64,
+    met: Met,
 }
 
 impl Endpoint {
     pub(super) fn new(inner: &Inner, target: Target<'_>) -> Self {
         Endpoint {
             hash: inner.directory.hash(target.as_str()),
-            pool: pool(inner),
+            directory: inner.directory.number,
+            met: Met::default(),
             target: target.into_owned(),
         }
     }
@@ -38,9 +42,15 @@ impl Endpoint {
     }
 }
 
-/// A mark by which pools tell each other's hashes apart.
-fn pool(inner: &Inner) -> usize {
-    std::ptr::from_ref(inner).addr()
+impl Clone for Endpoint {
+    fn clone(&self) -> Self {
+        Endpoint {
+            target: self.target.clone(),
+            hash: self.hash,
+            directory: self.directory,
+            met: Met::default(), // each finds out by itself
+        }
+    }
 }
 
 /// A target as its caller gave it.
@@ -49,32 +59,48 @@ fn pool(inner: &Inner) -> usize {
 pub enum Name<'a> {
     /// As written; perhaps no target at all.
     Text(&'a str),
-    Parsed(Result<Target<'a>, TargetError>),
+    Target(&'a Target<'a>),
+    /// Boxed, so that the others are small to move.
+    Parsed(Box<Result<Target<'a>, TargetError>>),
     Prepared(&'a Endpoint),
 }
 
 impl<'a> Name<'a> {
-    /// The text to look up, with its hash. None if it is known to be no target.
+    fn parsed(target: Result<Target<'a>, TargetError>) -> Self {
+        Name::Parsed(Box::new(target))
+    }
+
+    /// What to look up. None if it is known to be no target.
     #[inline]
-    pub(super) fn key(&self, inner: &Inner) -> Option<(Hash, &str)> {
+    pub(super) fn key(&self, inner: &Inner) -> Option<Key<'_>> {
         let text = match self {
-            Name::Prepared(endpoint) if endpoint.pool == pool(inner) => {
-                return Some((endpoint.hash, endpoint.target.as_str()));
+            Name::Prepared(endpoint) if endpoint.directory == inner.directory.number => {
+                return Some(Key {
+                    hash: endpoint.hash,
+                    text: endpoint.target.as_str(),
+                    met: Some(&endpoint.met),
+                });
             }
             Name::Prepared(endpoint) => endpoint.target.as_str(),
             Name::Text(text) => text,
-            Name::Parsed(Ok(target)) => target.as_str(),
-            Name::Parsed(Err(_)) => return None,
+            Name::Target(target) => target.as_str(),
+            Name::Parsed(parsed) => parsed.as_ref().as_ref().ok()?.as_str(),
         };
-        Some((inner.directory.hash(text), text))
+        Some(inner.directory.key(text))
     }
 
     /// The target that is meant.
     pub(crate) fn target(&self) -> Result<Target<'_>, TargetError> {
         match self {
             Name::Text(text) => Target::try_from(*text),
-            Name::Parsed(Ok(target)) => Ok(target.into()),
-            Name::Parsed(Err(error)) => Err(error.clone()),
+            Name::Target(target) => Ok((*target).into()),
+            Name::Parsed(parsed) => match parsed.as_ref() {
+                Ok(target) => Ok(target.into()),
+                Err(error) => Err(error.clone()),
+            },
+            Name::Prepared(endpoint) if planted("endpoints_lose_their_port") => {
+                Target::try_from(endpoint.target.host())
+            }
             Name::Prepared(endpoint) => Ok((&endpoint.target).into()),
         }
     }
@@ -104,7 +130,7 @@ impl<'a> Named<'a> for &'a String {
 
 impl<'a> Named<'a> for String {
     fn name(self) -> Name<'a> {
-        Name::Parsed(self.try_into())
+        Name::parsed(self.try_into())
     }
 }
 
@@ -114,20 +140,20 @@ impl<'a> Named<'a> for &'a http::Uri {
             (Some("https"), Some(authority)) if !authority.as_str().contains('@') => {
                 Name::Text(authority.as_str())
             }
-            _ => Name::Parsed(self.try_into()),
+            _ => Name::parsed(self.try_into()),
         }
     }
 }
 
 impl<'a> Named<'a> for Target<'a> {
     fn name(self) -> Name<'a> {
-        Name::Parsed(Ok(self))
+        Name::parsed(Ok(self))
     }
 }
 
 impl<'a> Named<'a> for &'a Target<'_> {
     fn name(self) -> Name<'a> {
-        Name::Parsed(Ok(self.into()))
+        Name::Target(self)
     }
 }
 
@@ -139,12 +165,12 @@ impl<'a> Named<'a> for &'a Endpoint {
 
 impl<'a> Named<'a> for IpAddr {
     fn name(self) -> Name<'a> {
-        Name::Parsed(Ok(self.into()))
+        Name::parsed(Ok(self.into()))
     }
 }
 
 impl<'a> Named<'a> for SocketAddr {
     fn name(self) -> Name<'a> {
-        Name::Parsed(Ok(self.into()))
+        Name::parsed(Ok(self.into()))
     }
 }

@@ -21,44 +21,69 @@ pub(crate) struct Order {
 }
 
 /// For whom a connection is wanted, and which will do.
-pub(super) struct Claim {
+pub(super) struct Claim<'a> {
     /// None for the pool's own identity, which may be another one a moment later.
     brought: Option<Arc<Interned>>,
-    require: Require,
-    pin: Option<IpAddr>,
+    order: &'a Order,
 }
 
 impl Order {
     /// Taken apart without `..`: an option that is added does not compile until it is part of the identity or said not to be.
-    pub(super) fn claim(&self, identities: &Identities) -> Claim {
+    #[inline]
+    pub(super) fn claim(&self, identities: &Identities) -> Claim<'_> {
         let Order {
             require,
-            pin,
+            pin: _, // which connections of an identity will do: see `want`
             partition,
             tls,
             timeout: _, // how long to wait, not for what
         } = self;
         let brought = match (partition, tls) {
             (None, None) => None,
-            _ => Some(identities.intern(*require, partition.clone(), tls.clone())),
+            (partition, tls) => Some(intern(identities, *require, partition, tls)),
         };
-        Claim {
-            brought,
-            require: *require,
-            pin: *pin,
+        Claim { brought, order: self }
+    }
+}
+
+/// Apart, so that whoever brings nothing of its own does not make room for it.
+#[cold]
+fn intern(
+    identities: &Identities,
+    require: Require,
+    partition: &Option<Partition>,
+    tls: &Option<Tls>,
+) -> Arc<Interned> {
+    identities.intern(require, partition.clone(), tls.clone())
+}
+
+impl Claim<'_> {
+    /// The same in the machine's words. To be asked under the lock of the host: a new epoch goes through the hosts to retire the old one, and
+    /// must not be overtaken by an old number.
+    #[inline]
+    pub(super) fn want(&self, identities: &Identities) -> Want {
+        let require = self.order.require;
+        let identity = match &self.brought {
+            None => identities.own(require),
+            Some(brought) => brought.id,
+        };
+        let any = Want {
+            identity,
+            require,
+            pin: None,
+        };
+        match self.order.pin {
+            None => any,
+            Some(ip) => pinned(any, ip),
         }
     }
 }
 
-impl Claim {
-    /// The same in the machine's words. To be asked under the lock of the host: a new epoch goes through the hosts to retire the old one, and
-    /// must not be overtaken by an old number.
-    pub(super) fn want(&self, identities: &Identities) -> Want {
-        let brought = self.brought.as_ref().map(|identity| identity.id);
-        Want {
-            identity: brought.unwrap_or_else(|| identities.own(self.require)),
-            require: self.require,
-            pin: self.pin,
-        }
+/// Apart, so that whoever does not pin an address does not copy one: read back right after it was written in pieces it would cost as much as a lock.
+#[cold]
+fn pinned(want: Want, ip: IpAddr) -> Want {
+    Want {
+        pin: Some(ip),
+        ..want
     }
 }

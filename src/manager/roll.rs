@@ -10,23 +10,38 @@ use crate::machine::OriginId;
 
 /// All hosts, by the latest use that the roll knows of.
 #[derive(Default)]
-pub(super) struct Roll(BTreeSet<(Moment, OriginId)>);
+pub(super) struct Roll {
+    hosts: BTreeSet<(Moment, OriginId)>,
+    /// Those that somebody has taken to look at. They still count.
+    taken: usize,
+}
 
 impl Roll {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.hosts.len() + self.taken
     }
 
     pub(super) fn enter(&mut self, used: Moment, origin: OriginId) {
-        self.0.insert((used, origin));
+        self.hosts.insert((used, origin));
     }
 
     pub(super) fn strike(&mut self, used: Moment, origin: OriginId) {
-        self.0.remove(&(used, origin));
+        self.hosts.remove(&(used, origin));
     }
 
-    /// The host that was least recently used, as far as is known; it is off the roll then.
-    pub(super) fn pop(&mut self) -> Option<(Moment, OriginId)> {
-        self.0.pop_first()
+    /// The host that was used longest ago, as far as is known. Whoever takes it puts it back or says that it is gone.
+    pub(super) fn take(&mut self) -> Option<(Moment, OriginId)> {
+        let oldest = self.hosts.pop_first()?;
+        self.taken += 1;
+        Some(oldest)
+    }
+
+    pub(super) fn put_back(&mut self, used: Moment, origin: OriginId) {
+        self.gone();
+        self.enter(used, origin);
+    }
+
+    pub(super) fn gone(&mut self) {
+        self.taken -= 1;
     }
 }

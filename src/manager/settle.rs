@@ -13,6 +13,7 @@ use super::inner::{Desk, Inner};
 use super::live::Live;
 use crate::clock::Moment;
 use crate::event::CloseReason;
+use crate::fault::planted;
 use crate::machine::{AllBlocked, Ask, DialId, Evicted, OriginId, Screen, Step, Victim};
 use crate::sync::Ordering;
 
@@ -78,6 +79,10 @@ impl Inner {
         todo.tell();
         let victims = std::mem::take(&mut todo.victims);
         self.work.lock().queue.push_back((origin, todo));
+        if planted("closes_under_the_desk_s_lock") {
+            let _desk = self.desk.lock();
+            return bury(victims);
+        }
         self.pump();
         bury(victims);
     }
@@ -132,6 +137,7 @@ impl Inner {
             penalties,
             orders,
         } = &mut *desk;
+        self.in_transit.fetch_sub(closed.len() as u64, Ordering::Relaxed);
         for ip in closed {
             ledger.closed(origin, ip);
         }

@@ -11,7 +11,7 @@ use super::host::Host;
 use super::inner::Inner;
 use crate::error::Phase;
 use crate::event::CloseReason;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Ordering};
 
 /// Counts that only grow.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -223,6 +223,7 @@ impl Inner {
     /// Panics if any of the books disagree; for tests.
     pub(super) fn assert_invariants(&self) {
         let shards: Vec<_> = self.directory.shards().map(Mutex::lock).collect();
+        let mut ips: BTreeMap<IpAddr, u32> = BTreeMap::new();
         for host in shards.iter().flat_map(|shard| shard.hosts()) {
             host.machine.assert_invariants();
             let live = host.machine.connections().count() as u64;
@@ -239,8 +240,34 @@ impl Inner {
                 "{:?}: one stream for each connection",
                 host.target
             );
+            for conn in host.machine.connections() {
+                *ips.entry(conn.ip).or_default() += 1;
+            }
         }
-        self.desk.lock().ledger.assert_invariants();
+        self.assert_permits(&ips);
+    }
+
+    /// Every permit is a live connection's, a dial's, or on its way. Under all shards' locks.
+    fn assert_permits(&self, live: &BTreeMap<IpAddr, u32>) {
+        let desk = self.desk.lock();
+        desk.ledger.assert_invariants();
+        let (counts, in_transit) = (desk.ledger.counts(), self.in_transit.load(Ordering::Relaxed));
+        assert_eq!(
+            u64::from(counts.total),
+            u64::from(live.values().sum::<u32>()) + u64::from(counts.dials) + in_transit,
+            "permits out = live connections + {} dials + {in_transit} in transit",
+            counts.dials
+        );
+        // A dial holds the permit of an address besides.
+        if counts.dials == 0 && in_transit == 0 {
+            let out: BTreeMap<_, _> = desk.ledger.ips().filter(|&(_, used)| used > 0).collect();
+            assert_eq!(out, *live, "the permits of each address are its connections'");
+            assert_eq!(
+                desk.orders.len(),
+                counts.waiting,
+                "an order for each dial in line"
+            );
+        }
     }
 }
 

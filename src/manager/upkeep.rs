@@ -7,12 +7,14 @@ use super::host::Host;
 use super::inner::Inner;
 use super::leaks::Leak;
 use crate::clock::{Moment, before};
+use crate::event::CloseReason;
+use crate::fault::planted;
 use crate::machine::{ConnId, OriginId, PenaltyTerms};
 use crate::sync::Ordering;
 
 /// Starts the sweeper, once for each pool, at its first host: from then on there may be something to sweep.
 pub(super) fn start(inner: &Arc<Inner>) {
-    if inner.upkeep.swap(true, Ordering::AcqRel) {
+    if planted("nobody_sweeps") || inner.upkeep.swap(true, Ordering::AcqRel) {
         return;
     }
     let sweeper = Sweeper(Arc::downgrade(inner));
@@ -69,13 +71,18 @@ impl Inner {
             host.single_mut(conn)?.lent.take()
         });
         let Some(mut lent) = taken.flatten() else { return };
-        let verdict = lent.look();
+        let verdict = match planted("every_ring_is_an_end") {
+            true => Err(CloseReason::PeerClosed),
+            false => lent.look(),
+        };
         let back = self.with_host(origin, |host, now| {
             let Some(single) = host.single_mut(conn) else {
                 return Some(lent);
             };
             single.lent = Some(lent);
-            host.machine.inspected(now, conn, verdict);
+            if !(verdict.is_err() && planted("the_dead_keep_who_waits")) {
+                host.machine.inspected(now, conn, verdict);
+            }
             None
         });
         // It was closed meanwhile.

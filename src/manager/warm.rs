@@ -11,6 +11,7 @@ use super::inner::Inner;
 use super::order::Order;
 use crate::clock::{Moment, before};
 use crate::error::{Error, ErrorKind, Phase};
+use crate::fault::planted;
 use crate::machine::Want;
 use crate::target::Target;
 
@@ -48,7 +49,9 @@ impl Inner {
         let origin = self.origin(target)?;
         // One at a time for each host: the next finds what the one before has opened.
         let turn = self.with_host(origin, |host, _| Arc::clone(&host.warming));
-        let turn = turn.unwrap_or_default();
+        let turn = turn
+            .filter(|_| !planted("warmers_take_no_turns"))
+            .unwrap_or_default();
         let Some(_turn) = before(self.clock(), deadline, turn.lock()).await else {
             return Err(Error::new(ErrorKind::Timeout, Phase::Acquire).with_target(target));
         };

@@ -1,7 +1,7 @@
 //! Nobody rides on another's connection, and no ticket of one is shown under the name of another: over real TLS.
 
 mod calls;
-mod exchange;
+pub(crate) mod exchange;
 mod gate;
 
 use std::collections::BTreeMap;

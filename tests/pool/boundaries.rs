@@ -155,7 +155,7 @@ async fn unsent_bytes_are_not_clean_whatever_the_caller_says() {
         }
     }
     conn.assume_clean();
-    assert_eq!(pool.put(conn), Returned::Closed(CloseReason::NotClean));
+    assert_eq!(pool.put(conn), Returned::Closed(CloseReason::Unflushed));
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// One exchange, read to its end. On HTTP/1.1 nobody vouches for the connection yet.
+/// One exchange, read to its end.
 pub(crate) async fn exchange(conn: &mut HotConn, path: &str) -> io::Result<Answer> {
     match conn.protocol() {
         Protocol::Http2 => http2_exchange(conn, path).await,
@@ -96,11 +96,9 @@ pub(crate) async fn exchange(conn: &mut HotConn, path: &str) -> io::Result<Answe
     }
 }
 
-/// One exchange, after which the connection may serve another.
+/// One exchange that must succeed.
 pub(crate) async fn use_up(conn: &mut HotConn, path: &str) -> Answer {
-    let answer = within("an exchange", exchange(conn, path)).await.unwrap();
-    conn.assume_clean();
-    answer
+    within("an exchange", exchange(conn, path)).await.unwrap()
 }
 
 /// Gets a connection, makes one exchange and lets it go home.
@@ -112,6 +110,7 @@ pub(crate) async fn round(pool: &HotConnPool, name: &str) -> Answer {
 async fn http1_exchange(conn: &mut HotConn, path: &str) -> io::Result<Answer> {
     let request = format!("GET {path} HTTP/1.1\r\nhost: peer.test\r\n\r\n");
     conn.write_all(request.as_bytes()).await?;
+    conn.flush().await?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(conn.read_u8().await?);

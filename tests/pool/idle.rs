@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hotpool::{CloseReason, HotConnPool};
+use hotpool::{CloseReason, HotConnPool, RetrySafety, Returned, ReuseCheck};
+use tokio::io::AsyncWriteExt;
 
 use crate::common::{finish, http1_peer, name, pool, round};
 use crate::support::measure;
@@ -69,6 +70,58 @@ async fn tickets_are_not_stray_bytes() {
     assert_eq!(round(&pool, &name).await.nth, 1);
     assert_eq!(peer.seen().accepts, 1);
     finish(pool, peer).await;
+}
+
+/// The first request of a connection finds them in the socket, and goes out.
+#[tokio::test]
+async fn peeking_takes_tickets_for_what_they_are() {
+    for tickets in [0, 1, 8] {
+        let peer = Peer::builder()
+            .alpn(crate::support::peer::Alpn::Http1)
+            .tickets(tickets)
+            .start();
+        let (pool, name) = (
+            pool(&peer, |config| config.reuse_check = ReuseCheck::Peek),
+            name(&peer),
+        );
+        for conn in 1..=20 {
+            let mut lease = pool.get(&name).await.unwrap();
+            // The reactor has seen nothing of what came since.
+            std::thread::sleep(Duration::from_millis(2));
+            assert_eq!(crate::common::use_up(&mut lease, "/").await.conn, conn);
+            lease.discard();
+        }
+        finish(pool, peer).await;
+    }
+}
+
+/// An end that the reactor has not seen yet is seen before the request is written.
+#[tokio::test]
+async fn peeking_sees_an_end_before_the_request_is_written() {
+    for order in [Order::Close, Order::CloseNotify, Order::HalfClose, Order::Reset] {
+        let peer = http1_peer();
+        let pool = pool(&peer, |config| config.reuse_check = ReuseCheck::Peek);
+        // The peer has a thread of its own: waits longer until the end has come in time.
+        for wait in 0.. {
+            let mut conn = pool.get(name(&peer)).await.unwrap();
+            peer.order(To::All, order.clone());
+            std::thread::sleep(Duration::from_millis(1 << wait));
+            let Err(error) = conn.write(b"GET / HTTP/1.1\r\n\r\n").await else {
+                assert!(wait < 12, "{order:?} is not seen");
+                conn.discard();
+                continue;
+            };
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted, "{order:?}");
+            assert_eq!(conn.retry_safety(), RetrySafety::NeverSent);
+            assert_eq!(
+                pool.put(conn),
+                Returned::Closed(CloseReason::PeerClosed),
+                "{order:?}"
+            );
+            break;
+        }
+        finish(pool, peer).await;
+    }
 }
 
 /// Of several idle ones the dead are skipped and the living is found, in one get.

@@ -30,5 +30,6 @@ mod penalties;
 mod reuse;
 mod runtime;
 mod setups;
+mod staged;
 mod stress;
 mod tls;

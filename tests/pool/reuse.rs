@@ -1,9 +1,9 @@
 //! A connection that was put back clean is the one that is handed out next; any other is closed, and its fate is told.
 
-use hotpool::{CloseReason, ErrorKind, Phase, Protocol, Returned};
+use hotpool::{CloseReason, ErrorKind, Phase, Protocol, RetrySafety, Returned};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::common::{exchange, finish, http1_peer, name, pool, round, use_up, within};
+use crate::common::{finish, http1_peer, name, pool, round, use_up, within};
 use crate::support::peer::{Alpn, Order, Peer, To};
 
 #[tokio::test]
@@ -56,32 +56,115 @@ async fn untouched_is_kept_by_put_and_by_drop() {
     finish(pool, peer).await;
 }
 
-/// A byte in either direction, and nobody vouches.
+/// What came of a connection is known from what passed; nobody has to vouch.
 #[tokio::test]
-async fn touched_without_a_word_is_closed_as_not_clean() {
+async fn a_whole_exchange_is_kept_by_put_and_by_drop() {
     let peer = http1_peer();
     let (pool, name) = (pool(&peer, |_| {}), name(&peer));
-
-    let mut written = pool.get(&name).await.unwrap();
-    written.write_all(b"G").await.unwrap();
-    assert_eq!(pool.put(written), Returned::Closed(CloseReason::NotClean));
-    peer.wait_for("the half-sent request is gone", |seen| {
-        (seen.accepts, seen.live) == (1, 0)
-    })
-    .await;
-
-    let mut asked = pool.get(&name).await.unwrap();
-    assert_eq!(exchange(&mut asked, "/").await.unwrap().nth, 1);
-    drop(asked);
-    peer.wait_for("the used one is gone", |seen| (seen.accepts, seen.live) == (2, 0))
-        .await;
-
-    assert_eq!(pool.size(), 0);
-    assert_eq!(pool.stats().counters.closes(CloseReason::NotClean), 2);
+    for (nth, path) in [
+        "/",
+        "/bytes/0",
+        "/bytes/70000",
+        "/chunked/70000",
+        "/hints",
+        "/status/204",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut conn = pool.get(&name).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: peer.test\r\n\r\n");
+        conn.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(conn.retry_safety(), RetrySafety::Sent);
+        // The end is where the framing says: from there on, nothing is left to read.
+        let mut piece = vec![0; 1000];
+        while conn.retry_safety() != RetrySafety::NeverSent {
+            assert!(
+                within("the answer", conn.read(&mut piece)).await.unwrap() > 0,
+                "{path}"
+            );
+        }
+        match nth % 2 {
+            0 => assert_eq!(pool.put(conn), Returned::Kept, "{path}"),
+            _ => drop(conn),
+        }
+    }
+    assert_eq!((peer.seen().accepts, peer.seen().requests()), (1, 6));
     finish(pool, peer).await;
 }
 
-/// The caller vouches too early: what is left of the answer is noticed when the connection comes home.
+/// Many exchanges in one lease, then another lease.
+#[tokio::test]
+async fn one_lease_may_carry_many_exchanges() {
+    let peer = http1_peer();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let mut conn = pool.get(&name).await.unwrap();
+    for nth in 1..=5 {
+        assert_eq!(use_up(&mut conn, "/").await.nth, nth);
+    }
+    assert_eq!(pool.put(conn), Returned::Kept);
+    assert_eq!(round(&pool, &name).await.nth, 6);
+    finish(pool, peer).await;
+}
+
+/// One line for each way an exchange does not come to its end, or comes to more than that.
+#[tokio::test]
+async fn what_is_not_over_is_closed_by_name() {
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: peer.test\r\n\r\n");
+    let expect = "expect: 100-continue\r\ncontent-length: 5\r\n\r\n";
+    let cases = [
+        ("G".to_owned(), 0, CloseReason::HalfSent),
+        (
+            "POST /read HTTP/1.1\r\ncontent-length: 5\r\n\r\nhell".to_owned(),
+            0,
+            CloseReason::HalfSent,
+        ),
+        // Told to go on, and not gone on.
+        (
+            format!("POST /read HTTP/1.1\r\n{expect}"),
+            25,
+            CloseReason::HalfSent,
+        ),
+        // Answered before the body that was announced.
+        (
+            format!("POST /early HTTP/1.1\r\n{expect}"),
+            usize::MAX,
+            CloseReason::HalfSent,
+        ),
+        (get("/"), 0, CloseReason::HalfRead),
+        (get("/"), 20, CloseReason::HalfRead),
+        (get("/partial/100"), usize::MAX, CloseReason::HalfRead),
+        (get("/eof/0"), 20, CloseReason::HalfRead),
+        (get("/close"), usize::MAX, CloseReason::ConnectionClose),
+        (get("/upgrade"), usize::MAX, CloseReason::Upgraded),
+        (get("/extra/7"), usize::MAX, CloseReason::StrayBytes),
+        (get("/") + &get("/"), 0, CloseReason::Pipelined),
+        ("nonsense\r\n\r\n".to_owned(), 0, CloseReason::NotFollowed),
+    ];
+    for (request, read, reason) in cases {
+        let peer = http1_peer();
+        let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+        let mut conn = pool.get(&name).await.unwrap();
+        conn.write_all(request.as_bytes()).await.unwrap();
+        match read {
+            0 => {}
+            usize::MAX => {
+                let mut answer = [0; 4096];
+                within("an answer", conn.read(&mut answer)).await.unwrap();
+            }
+            _ => {
+                _ = within("some bytes", conn.read_exact(&mut vec![0; read]))
+                    .await
+                    .unwrap()
+            }
+        }
+        assert_eq!(pool.put(conn), Returned::Closed(reason), "{request:?}");
+        assert_eq!(pool.stats().counters.closes(reason), 1);
+        finish(pool, peer).await;
+    }
+}
+
+/// What was seen to be unfinished is closed, whatever the caller says.
 #[tokio::test]
 async fn a_half_read_answer_is_closed_whatever_the_caller_vouches() {
     let peer = http1_peer();
@@ -92,8 +175,30 @@ async fn a_half_read_answer_is_closed_whatever_the_caller_vouches() {
         .unwrap();
     conn.read_u8().await.unwrap();
     conn.assume_clean();
-    assert_eq!(pool.put(conn), Returned::Closed(CloseReason::StrayBytes));
+    assert_eq!(pool.put(conn), Returned::Closed(CloseReason::HalfRead));
     assert_eq!(pool.size(), 0);
+    finish(pool, peer).await;
+}
+
+/// Answers that come while nothing is asked for reach nobody: the read fails, and so does all that follows.
+#[tokio::test]
+async fn bytes_before_the_request_are_an_error_and_are_not_read() {
+    let peer = http1_peer();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let mut conn = pool.get(&name).await.unwrap();
+    peer.order(
+        To::All,
+        Order::Send(bytes::Bytes::from_static(b"HTTP/1.1 200 OK\r\n\r\n")),
+    );
+    let mut buffer = [0; 64];
+    let error = within("the error", conn.read(&mut buffer)).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    assert_eq!(buffer, [0; 64]);
+    assert!(conn.read(&mut buffer).await.is_err());
+    assert!(conn.write(b"GET / HTTP/1.1\r\n\r\n").await.is_err());
+    assert_eq!(buffer, [0; 64]);
+    conn.assume_clean();
+    assert_eq!(pool.put(conn), Returned::Closed(CloseReason::StrayBytes));
     finish(pool, peer).await;
 }
 
@@ -112,6 +217,28 @@ async fn discard_closes_and_the_next_get_dials() {
         assert_eq!(round(&pool, &name).await.conn, 2);
         finish(pool, peer).await;
     }
+}
+
+/// A protocol of one's own is not followed: there the caller's word counts.
+#[tokio::test]
+async fn another_protocol_is_kept_by_the_caller_s_word_alone() {
+    let peer = http1_peer();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    for (vouch, expected) in [
+        (true, Returned::Kept),
+        (false, Returned::Closed(CloseReason::NotFollowed)),
+    ] {
+        let mut conn = pool.get(&name).await.unwrap();
+        peer.order(To::All, Order::Hang);
+        conn.write_all(b"PING 1\n").await.unwrap();
+        peer.order(To::All, Order::Send(bytes::Bytes::from_static(b"PONG 1\n")));
+        within("its answer", conn.read_exact(&mut [0; 7])).await.unwrap();
+        if vouch {
+            conn.assume_clean();
+        }
+        assert_eq!(pool.put(conn), expected);
+    }
+    finish(pool, peer).await;
 }
 
 /// An end or an error met in use is not forgiven by vouching.

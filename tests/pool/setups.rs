@@ -112,7 +112,7 @@ async fn a_verifier_beside_the_roots_can_refuse_and_nothing_else() {
 async fn accepts(leaf: Leaf, revocation: Revocation) -> bool {
     let peer = Peer::builder().certificate(leaf).start();
     let pool = with_setup(&peer, trusting().revocation(revocation).build().unwrap());
-    let got = within("a verdict", pool.get(&name(&peer))).await;
+    let got = within("a verdict", pool.get(name(&peer))).await;
     let accepted = match got {
         Ok(mut conn) => use_up(&mut conn, "/").await.status == 200,
         Err(error) => {

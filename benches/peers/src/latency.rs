@@ -16,6 +16,7 @@ use hotpool::{HotConnPool, PoolConfig};
 use crate::field::Field;
 use crate::histogram::Histogram;
 use crate::many::Random;
+use crate::meter::share_of_two_cores;
 
 /// One pass expires one lot: one hundredth of all.
 const LOTS: usize = 100;
@@ -55,6 +56,8 @@ pub(crate) struct Latency {
     pub(crate) closed: usize,
     /// The time of each pass of the clean-up, in the mean.
     pub(crate) pass: Duration,
+    /// What share of two cores was free between rounds, at the least.
+    pub(crate) free: f64,
     pub(crate) quiet: Histogram,
     pub(crate) cleaning: Histogram,
 }
@@ -76,6 +79,7 @@ pub(crate) fn measure(hosts: usize, entries: usize) -> Latency {
     let (mut quiet, mut cleaning) = (Histogram::default(), Histogram::default());
     let (mut closed, mut spent) = (0, Duration::ZERO);
     let mut random = Random::new(11);
+    let mut free = share_of_two_cores();
     for _ in 0..ROUNDS {
         let over = AtomicBool::new(false);
         let took = std::thread::scope(|scope| {
@@ -94,6 +98,7 @@ pub(crate) fn measure(hosts: usize, entries: usize) -> Latency {
         spent += took.1;
         let until = Instant::now() + took.1;
         ask(&field, &mut random, &mut quiet, || Instant::now() < until);
+        free = free.min(share_of_two_cores());
     }
     assert_eq!(closed, lot * hosts * EXPIRING, "connections that expired");
     let left = field.pool.stats();
@@ -103,6 +108,7 @@ pub(crate) fn measure(hosts: usize, entries: usize) -> Latency {
         entries,
         closed,
         pass: spent / EXPIRING as u32,
+        free,
         quiet,
         cleaning,
     }

@@ -23,11 +23,9 @@ mod server;
 mod table;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::field::SCRIPTED;
 use crate::ours::By;
 use crate::report::Report;
 use crate::table::Effort;
@@ -64,14 +62,14 @@ fn main() -> ExitCode {
 fn measure(asked: &Asked) -> ExitCode {
     let mut report = Report::default();
     report.alone(&table::alone(asked.effort));
-    let (rows, free) = watched(|| table::paired(asked.effort));
+    let (rows, free) = table::paired(asked.effort);
     report.paired(&rows, free);
     report.after_exchanges(&table::after_exchanges(asked.effort.rounds));
     let hosts = asked.hosts.unwrap_or(table::HOSTS);
     let (rows, bytes) = table::many(asked.effort, hosts);
     report.many(&rows, hosts, bytes);
-    let (latency, free) = watched(|| latency::measure(asked.entries / 1_000, asked.entries));
-    report.latency(&latency, free);
+    let latency = latency::measure(asked.entries / 1_000, asked.entries);
+    report.latency(&latency);
     print!("{}{}", report.text(), report.verdict());
     if let Some(path) = &asked.json
         && let Err(error) = std::fs::write(path, report.json())
@@ -82,14 +80,6 @@ fn measure(asked: &Asked) -> ExitCode {
     ExitCode::from(u8::from(asked.assert && !report.holds()))
 }
 
-/// What needs two cores, and what share of them was free just before and just after.
-fn watched<T>(measure: impl FnOnce() -> T) -> (T, f64) {
-    let probe = || meter::share_of_two_cores(Duration::from_millis(300));
-    let before = probe();
-    let measured = measure();
-    (measured, before.min(probe()))
-}
-
 fn parse() -> Result<Asked, lexopt::Error> {
     let mut asked = Asked {
         effort: Effort {
@@ -97,7 +87,7 @@ fn parse() -> Result<Asked, lexopt::Error> {
             cycles: 100_000,
         },
         hosts: None,
-        entries: if SCRIPTED { 100_000 } else { 4_000 },
+        entries: 100_000,
         by: By::Name,
         cycle: None,
         json: None,

@@ -104,14 +104,15 @@ impl Meter {
     }
 }
 
-/// What share of a core each of two threads gets that do nothing but count, for so long. Close to 1 where two cores are free; where they are
-/// not, what two threads cost each other cannot be seen.
-pub(crate) fn share_of_two_cores(long: Duration) -> f64 {
+/// What share of a core each of two threads gets that do nothing but count, for a tenth of a second. Close to 1 where two cores are free;
+/// where they are not, what two threads cost each other cannot be seen.
+pub(crate) fn share_of_two_cores() -> f64 {
+    const LONG: Duration = Duration::from_millis(100);
     let start = Barrier::new(2);
     let thread = || {
         start.wait();
         let (began, before) = (Instant::now(), thread_time());
-        while began.elapsed() < long {
+        while began.elapsed() < LONG {
             std::hint::spin_loop();
         }
         (thread_time() - before).as_secs_f64() / began.elapsed().as_secs_f64()

@@ -14,34 +14,14 @@ pub(crate) enum By {
     Endpoint,
 }
 
-/// What a text is made into for [`By::Endpoint`].
-#[cfg(feature = "endpoint")]
-pub(crate) type Endpoint = hotpool::Endpoint;
-#[cfg(not(feature = "endpoint"))]
-pub(crate) type Endpoint = hotpool::Target<'static>;
-
 /// What the row of [`By::Endpoint`] is called.
-pub(crate) const ENDPOINT: &str = match cfg!(feature = "endpoint") {
-    true => "hotpool, by Endpoint",
-    false => "hotpool, by Target",
-};
-
-pub(crate) fn endpoint(pool: &HotConnPool, target: &str) -> Endpoint {
-    #[cfg(feature = "endpoint")]
-    let made = pool.endpoint(target);
-    #[cfg(not(feature = "endpoint"))]
-    let made = {
-        let _ = pool;
-        Endpoint::try_from(target.to_owned())
-    };
-    made.expect("a target")
-}
+pub(crate) const ENDPOINT: &str = "hotpool, by Endpoint";
 
 /// The default configuration, with connections to one host over all its addresses, or to the first of them.
 pub(crate) struct Ours {
     pub(crate) pool: HotConnPool,
     target: String,
-    endpoint: Endpoint,
+    endpoint: hotpool::Endpoint,
     by: By,
 }
 
@@ -64,7 +44,7 @@ impl Ours {
         let warm = warm.expect("connections");
         assert_eq!((warm.opened, warm.errors.len()), (idle, 0), "{:?}", warm.errors);
         Ours {
-            endpoint: endpoint(&pool, &target),
+            endpoint: pool.endpoint(&target).expect("a target"),
             pool,
             target,
             by,

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use crate::field::SCRIPTED;
 use crate::latency::Latency;
 use crate::ours::ENDPOINT;
 use crate::rounds::Row;
@@ -51,11 +50,11 @@ impl Report {
         );
         let named = find(rows, NAME);
         self.gate(format!("{NAME}: of {LEGACY}"), Some(named.cpu_ratio), 0.20, "");
-        let endpoint = cfg!(feature = "endpoint").then(|| find(rows, ENDPOINT));
+        let endpoint = find(rows, ENDPOINT);
         let name = format!("hotpool, by Endpoint: of {LEGACY}");
-        self.gate(name, endpoint.map(|row| row.cpu_ratio), 0.15, "");
+        self.gate(name, Some(endpoint.cpu_ratio), 0.15, "");
         self.gate(format!("{NAME}: allocations"), Some(named.allocations), 0.0, "");
-        let allocations = endpoint.map(|row| row.allocations);
+        let allocations = Some(endpoint.allocations);
         self.gate("hotpool, by Endpoint: allocations".into(), allocations, 0.0, "");
     }
 
@@ -83,10 +82,10 @@ impl Report {
     }
 
     pub(crate) fn many(&mut self, rows: &[Row], hosts: usize, bytes: usize) {
-        let kind = kind();
-        let title = format!("one thread, {hosts} hosts in random order, {kind}, {bytes} bytes each");
+        let title =
+            format!("one thread, {hosts} hosts in random order, scripted connections, {bytes} bytes each");
         self.section(&title, &format!("of the {MAP}"), rows);
-        let ratio = (SCRIPTED && hosts >= 10_000).then(|| find(rows, NAME).cpu_ratio);
+        let ratio = (hosts >= 10_000).then(|| find(rows, NAME).cpu_ratio);
         self.gate(format!("{NAME}, 10,000 hosts: of a {MAP}"), ratio, 1.5, "");
     }
 
@@ -102,15 +101,14 @@ impl Report {
         }
     }
 
-    /// `free` as with [`paired`](Self::paired).
-    pub(crate) fn latency(&mut self, latency: &Latency, free: f64) {
-        let Latency { hosts, entries, .. } = latency;
+    pub(crate) fn latency(&mut self, latency: &Latency) {
+        let &Latency {
+            hosts, entries, free, ..
+        } = latency;
         let _ = writeln!(
             self.text,
-            "\nlatency of get, open-loop, {entries} entries of {hosts} hosts, {}; {} expired, a pass took {:.1?}",
-            kind(),
-            latency.closed,
-            latency.pass,
+            "\nlatency of get, open-loop, {entries} entries of {hosts} hosts; {} expired, a pass took {:.1?}",
+            latency.closed, latency.pass,
         );
         for (name, histogram) in [
             ("without clean-up", &latency.quiet),
@@ -128,7 +126,7 @@ impl Report {
         }
         let micros = latency.cleaning.quantile(0.99) as f64 / 1e3;
         self.cores(free);
-        let value = (SCRIPTED && *entries >= 100_000 && free >= FREE).then_some(micros);
+        let value = (entries >= 100_000 && free >= FREE).then_some(micros);
         let name = "get while 1 % of 100,000 entries expires: p99".into();
         self.gate(name, value, 10.0, " us");
     }
@@ -197,8 +195,8 @@ impl Report {
             } = gate;
             let verdict = match (gate.value, gate.holds()) {
                 (None, _) => "not measured".to_owned(),
-                (Some(value), true) => format!("{value:.3}{unit}, ok"),
-                (Some(value), false) => format!("{value:.3}{unit}, BROKEN"),
+                (Some(value), true) => format!("{value:.5}{unit}, ok"),
+                (Some(value), false) => format!("{value:.5}{unit}, BROKEN"),
             };
             let _ = writeln!(text, "  {name:<62} at most {limit}{unit}: {verdict}");
         }
@@ -215,8 +213,7 @@ impl Report {
         });
         let gates: Vec<_> = gates.collect();
         format!(
-            "{{\"connections\":\"{}\",\n\"rows\":[\n{}\n],\n\"limits\":[\n{}\n]}}\n",
-            kind(),
+            "{{\"rows\":[\n{}\n],\n\"limits\":[\n{}\n]}}\n",
             self.rows.join(",\n"),
             gates.join(",\n")
         )
@@ -228,18 +225,10 @@ fn find<'a>(rows: &'a [Row], name: &str) -> &'a Row {
     row.expect("it ran")
 }
 
-fn kind() -> &'static str {
-    if SCRIPTED {
-        "scripted connections"
-    } else {
-        "real TLS connections"
-    }
-}
-
 /// JSON has no infinities.
 fn number(value: f64) -> String {
     if value.is_finite() {
-        format!("{value:.4}")
+        value.to_string()
     } else {
         "null".to_owned()
     }

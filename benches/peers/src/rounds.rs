@@ -38,8 +38,13 @@ pub(crate) struct Row {
     pub(crate) wall_ratio: f64,
 }
 
-/// Runs them all in each round. The ratios are those to the entrant called `reference`.
-pub(crate) fn race(mut entrants: Vec<Entrant>, rounds: usize, reference: &str) -> Vec<Row> {
+/// Runs them all in each round, and `after` each round that. The ratios are those to the entrant called `reference`.
+pub(crate) fn race(
+    mut entrants: Vec<Entrant>,
+    rounds: usize,
+    reference: &str,
+    mut after: impl FnMut(),
+) -> Vec<Row> {
     for entrant in &entrants {
         entrant.runner.run(entrant.cycles / 10 + 1);
     }
@@ -50,6 +55,7 @@ pub(crate) fn race(mut entrants: Vec<Entrant>, rounds: usize, reference: &str) -
             let sample = entrant.runner.run(entrant.cycles);
             entrant.samples.push(sample);
         }
+        after();
     }
     entrants.iter().for_each(|entrant| entrant.runner.vouch());
     let reference = entrants.iter().find(|entrant| entrant.name == reference);

@@ -59,10 +59,6 @@ impl Server {
         }
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
     pub(crate) fn target(&self) -> String {
         format!("{NAME}:{}", self.port)
     }

@@ -2,8 +2,8 @@
 
 use crate::after::around_exchanges;
 use crate::contender::{Alone, Contender, Paired, Rig};
-use crate::field::SCRIPTED;
 use crate::many::{Hosts, Map};
+use crate::meter::share_of_two_cores;
 use crate::ours::{By, ENDPOINT, Ours};
 use crate::rivals::bb8::Bb8;
 use crate::rivals::deadpool::Deadpool;
@@ -79,11 +79,11 @@ pub(crate) fn alone(effort: Effort) -> Vec<Row> {
         ),
         enter(FLOOR, effort, Rig::one(IDLE, || Streams::new(server, IDLE))),
     ];
-    race(entrants, effort.rounds, LEGACY)
+    race(entrants, effort.rounds, LEGACY, || {})
 }
 
-/// Two threads, one host.
-pub(crate) fn paired(effort: Effort) -> Vec<Row> {
+/// Two threads, one host; and what share of two cores was free, at the least.
+pub(crate) fn paired(effort: Effort) -> (Vec<Row>, f64) {
     let server = &Server::start();
     fn enter<C: Contender + 'static>(name: &str, effort: Effort, rig: Rig<C>) -> Entrant {
         Entrant::new(name, effort.cycles, Paired(rig))
@@ -108,7 +108,9 @@ pub(crate) fn paired(effort: Effort) -> Vec<Row> {
         ),
         enter(FLOOR, effort, Rig::two(IDLE, || Streams::new(server, IDLE))),
     ];
-    race(entrants, effort.rounds, LEGACY)
+    let mut free = share_of_two_cores();
+    let look = || free = free.min(share_of_two_cores());
+    (race(entrants, effort.rounds, LEGACY, look), free)
 }
 
 /// Nanoseconds of `get` and `put` around an exchange.
@@ -138,8 +140,8 @@ pub(crate) fn many(effort: Effort, hosts: usize) -> (Vec<Row>, usize) {
         Entrant::new(MAP, effort.cycles, Alone(map)),
         Entrant::new("hotpool, by name, 1 host", effort.cycles, Alone(single)),
     ];
-    (race(entrants, effort.rounds, MAP), bytes)
+    (race(entrants, effort.rounds, MAP, || {}), bytes)
 }
 
 /// How many hosts, where nobody says.
-pub(crate) const HOSTS: usize = if SCRIPTED { 10_000 } else { 1_000 };
+pub(crate) const HOSTS: usize = 10_000;

@@ -286,6 +286,11 @@ impl Ledger {
         self.ips.get(&ip).map_or(0, |state| state.used)
     }
 
+    /// Permits that are out, by address.
+    pub fn ips(&self) -> impl Iterator<Item = (IpAddr, u32)> {
+        self.ips.iter().map(|(&ip, state)| (ip, state.used))
+    }
+
     fn own(&mut self, now: Moment, origin: OriginId, ip: IpAddr) {
         self.holders.add(now, origin);
         self.ips.entry(ip).or_default().holders.add(now, origin);

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::support::peer::DEADLINE;
 
 /// Runs a test on a runtime of two threads.
-pub(super) fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -18,21 +18,20 @@ pub(super) fn run(test: impl Future<Output = ()>) {
 }
 
 /// Fails the test, naming `what`, if it takes longer than anything here may.
-pub(super) async fn within<F: Future>(what: &str, future: F) -> F::Output {
+pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(output) => output,
         Err(_) => panic!("{what} took longer than {DEADLINE:?}"),
     }
 }
 
-/// Asks for `path`, reads the answer to its end and vouches for the connection. The answer is the path of the first request that the connection
+/// Asks for `path` and reads the answer to its end. The answer is the path of the first request that the connection
 /// ever carried.
-pub(super) async fn exchange(conn: &mut HotConn, path: &str) -> String {
+pub(crate) async fn exchange(conn: &mut HotConn, path: &str) -> String {
     let first = match conn.protocol() {
         Protocol::Http2 => within("an exchange", http2(conn, path)).await,
         _ => within("an exchange", http1(conn, path)).await,
     };
-    conn.assume_clean();
     first.expect("an answer")
 }
 

@@ -1,0 +1,105 @@
+//! Bytes of a head that has not come whole yet.
+
+use crate::event::CloseReason;
+
+/// The longest head that is followed, in bytes.
+pub(super) const HEAD_LIMIT: usize = 64 << 10;
+
+/// What has come of a head, and how far its end has. Empty most of the time: a head that comes in one piece is read where it stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    bytes: Vec<u8>,
+    /// How many octets of the final CRLF CRLF have just passed.
+    matched: u8,
+}
+
+impl Held {
+    /// A section that begins right after a line: an empty line ends it at once.
+    pub(super) fn after_a_line() -> Self {
+        Held {
+            bytes: Vec::new(),
+            matched: 2,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Takes what belongs to the head and answers how much that was, if its end is in `bytes`. Looks at each octet once, so that a head
+    /// that trickles in costs no more than one that does not.
+    pub(super) fn take(&mut self, bytes: &[u8], limit: usize) -> Result<Option<usize>, CloseReason> {
+        let end = self.find_end(bytes);
+        let taken = &bytes[..end.unwrap_or(bytes.len())];
+        if self.bytes.len() + taken.len() > limit {
+            return Err(CloseReason::NotFollowed);
+        }
+        self.bytes.extend_from_slice(taken);
+        Ok(end)
+    }
+
+    fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (at, &byte) in bytes.iter().enumerate() {
+            self.matched = match (byte, self.matched) {
+                (b'\r', 2) => 3,
+                (b'\r', _) => 1,
+                (b'\n', 1) => 2,
+                (b'\n', 3) => return Some(at + 1),
+                _ => 0,
+            };
+        }
+        None
+    }
+
+    /// The head, whole; nothing is held from here on.
+    pub(super) fn release(&mut self) -> Vec<u8> {
+        self.matched = 0;
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_found_however_the_bytes_come() {
+        let text = b"a\r\n\rb\r\r\n\nc: d\r\n\r\nrest";
+        let end = text.len() - 4;
+        for first in 0..=text.len() {
+            for second in first..=text.len() {
+                let mut held = Held::default();
+                let mut found = None;
+                let mut before = 0;
+                for piece in [&text[..first], &text[first..second], &text[second..]] {
+                    found = held
+                        .take(piece, 100)
+                        .expect("below the limit")
+                        .map(|at| before + at);
+                    if found.is_some() {
+                        break;
+                    }
+                    before += piece.len();
+                }
+                assert_eq!(found, Some(end), "{first} {second}");
+                assert_eq!(held.release(), &text[..end]);
+                assert!(held.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_section_after_a_line_ends_with_its_first_line() {
+        let mut held = Held::after_a_line();
+        assert_eq!(held.take(b"\r", 9), Ok(None));
+        assert_eq!(held.take(b"\nx", 9), Ok(Some(1)));
+    }
+
+    #[test]
+    fn no_more_is_held_than_the_limit() {
+        let mut held = Held::default();
+        assert_eq!(held.take(&[b'x'; 10], 10), Ok(None));
+        assert_eq!(held.take(b"x", 10), Err(CloseReason::NotFollowed));
+        assert_eq!(held.release().len(), 10);
+    }
+}

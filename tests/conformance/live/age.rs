@@ -1,0 +1,174 @@
+//! Age: what the pool does by itself as time goes by.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotpool::{CloseReason, Returned};
+use parking_lot::Mutex;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber, span};
+
+use super::lease;
+use crate::common::{at_rest, config, finish, http1_peer, let_run, manual_pool, name, pool, round};
+
+const SECOND: Duration = Duration::from_secs(1);
+const NANO: Duration = Duration::from_nanos(1);
+
+/// Nothing is set up and nothing is called, in real time: what is idle for too long goes.
+#[tokio::test]
+async fn reaper_runs_without_any_setup() {
+    let peer = http1_peer();
+    let name = name(&peer);
+    let pool = pool(&peer, |config| config.idle_timeout = Duration::from_millis(100));
+    round(&pool, &name).await;
+    let soon = Duration::from_secs(5);
+    peer.wait_within(soon, "it is reaped", |seen| seen.live == 0)
+        .await;
+    assert_eq!(pool.stats().counters.closes(CloseReason::IdleTimeout), 1);
+    finish(pool, peer).await;
+}
+
+/// Writes down the warnings of the pool.
+#[derive(Clone, Default)]
+struct Ear(Arc<Mutex<Vec<String>>>);
+
+impl Ear {
+    fn heard(&self) -> Vec<String> {
+        self.0.lock().clone()
+    }
+}
+
+struct Words(String);
+
+impl Visit for Words {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        write!(self.0, "{}={value:?} ", field.name()).unwrap();
+    }
+}
+
+impl Subscriber for Ear {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "hotpool" && *metadata.level() == Level::WARN
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut words = Words(String::new());
+        event.record(&mut words);
+        self.0.lock().push(words.0);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test]
+async fn leaked_connection_is_reported_once_with_its_call_site() {
+    let ear = Ear::default();
+    let _listening = tracing::subscriber::set_default(ear.clone());
+    let peer = http1_peer();
+    let (pool, clock) = manual_pool(&peer, |config| config.leak_timeout = 20 * SECOND);
+    let name = name(&peer);
+    let site = format!("{}:{}", file!(), line!() + 1);
+    let leaked = pool.get(&name).await.unwrap();
+    clock.advance(20 * SECOND - NANO);
+    let_run().await;
+    assert_eq!(
+        (ear.heard().len(), pool.stats().counters.leaked),
+        (0, 0),
+        "just before"
+    );
+    clock.advance(NANO);
+    // The wheel turns in seconds.
+    clock.advance(SECOND);
+    let_run().await;
+    for _ in 0..5 {
+        clock.advance(20 * SECOND);
+        let_run().await;
+    }
+    let heard = ear.heard();
+    assert_eq!((heard.len(), pool.stats().counters.leaked), (1, 1), "{heard:?}");
+    let tells = [site.as_str(), name.as_str(), "age=21s"];
+    assert!(
+        tells.iter().all(|part| heard[0].contains(part)),
+        "{tells:?} in {heard:?}"
+    );
+    assert_eq!(pool.put(leaked), Returned::Kept);
+    assert_eq!(pool.stats().counters.recovered, 1);
+    finish(pool, peer).await;
+}
+
+/// A look has just been: the next one is when this lease is overdue, and not a whole round later.
+#[tokio::test]
+async fn a_lease_that_begins_after_a_look_is_reported_in_its_time() {
+    let peer = http1_peer();
+    let (pool, clock) = manual_pool(&peer, |config| {
+        (config.leak_timeout, config.idle_timeout) = (20 * SECOND, 300 * SECOND);
+    });
+    let name = name(&peer);
+    drop(lease(&pool, &name).await);
+    clock.advance(21 * SECOND);
+    let_run().await; // a look, at nothing
+    clock.advance(SECOND);
+    let leaked = lease(&pool, &name).await;
+    let count = || pool.stats().counters.leaked;
+    for (wait, reported) in [(20 * SECOND - NANO, 0), (NANO + SECOND, 1)] {
+        clock.advance(wait);
+        let_run().await;
+        assert_eq!(count(), reported, "after {wait:?}");
+    }
+    drop(leaked);
+    finish(pool, peer).await;
+}
+
+/// Who said that it takes long is not reported, nor is what has left the pool, nor one that is done in time.
+#[tokio::test]
+async fn long_leases_that_were_announced_are_not_reported() {
+    let peer = http1_peer();
+    let (pool, clock) = manual_pool(&peer, |_| {});
+    let name = name(&peer);
+    let long = lease(&pool, &name).await;
+    long.expect_long();
+    let detached = lease(&pool, &name).await.detach().unwrap();
+    for _ in 0..5 {
+        drop(lease(&pool, &name).await);
+        clock.advance(61 * SECOND);
+        let_run().await;
+    }
+    assert_eq!(pool.stats().counters.leaked, 0);
+    // It was said of that lease, not of the connection.
+    drop(long);
+    let again = lease(&pool, &name).await;
+    clock.advance(61 * SECOND);
+    let_run().await;
+    assert_eq!(pool.stats().counters.leaked, 1);
+    drop((again, detached));
+    at_rest(&pool).await;
+    finish(pool, peer).await;
+}
+
+/// A lease that is out already is measured by the settings in force.
+#[tokio::test]
+async fn a_shorter_leak_timeout_holds_at_once() {
+    let peer = http1_peer();
+    let (pool, clock) = manual_pool(&peer, |_| {});
+    let leaked = lease(&pool, &name(&peer)).await;
+    clock.advance(10 * SECOND);
+    let_run().await;
+    let shorter = config(|config| config.leak_timeout = 5 * SECOND);
+    pool.manager().update_config(shorter).unwrap();
+    clock.advance(SECOND);
+    let_run().await;
+    assert_eq!(pool.stats().counters.leaked, 1);
+    drop(leaked);
+    finish(pool, peer).await;
+}

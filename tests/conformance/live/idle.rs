@@ -1,0 +1,119 @@
+//! What happens to a connection that nobody uses, and what does not.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hotpool::{CloseReason, HotConnPool, Returned, StaticResolver};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::coop;
+use tokio_rustls::TlsAcceptor;
+
+use super::{lease, poll_once};
+use crate::common::{finish, http1_peer, let_run, name, pool, round, until, use_up, within};
+use crate::support::certs;
+use crate::support::peer::{Alpn, Order, Peer, To};
+
+/// Bytes that nobody asked for: it goes by itself, with a reason of its own.
+#[tokio::test]
+async fn stray_bytes_remove_what_is_idle() {
+    let peer = http1_peer();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    round(&pool, &name).await;
+    peer.order(To::All, Order::Send(Bytes::from_static(b"HTTP/1.1 408 \r\n\r\n")));
+    let stats = until(&pool, "it is gone", |stats| stats.total == 0).await;
+    assert_eq!(stats.counters.closes(CloseReason::StrayBytes), 1);
+    finish(pool, peer).await;
+}
+
+/// What the server of one connection is told.
+enum Tell {
+    UpdateKeys,
+    Close,
+}
+
+/// A server for one connection that renews its keys when told to; and a pool that knows it.
+async fn renewing() -> (HotConnPool, String, mpsc::Sender<Tell>) {
+    let leaf = certs::good();
+    let config = rustls::ServerConfig::builder_with_provider(certs::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(leaf.chain.clone(), leaf.key())
+        .unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, mut told) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut tls = TlsAcceptor::from(Arc::new(config)).accept(tcp).await.unwrap();
+        while let Some(tell) = told.recv().await {
+            match tell {
+                Tell::UpdateKeys => {
+                    tls.get_mut().1.refresh_traffic_keys().unwrap();
+                    tls.flush().await.unwrap();
+                }
+                Tell::Close => tls.shutdown().await.unwrap(),
+            }
+        }
+    });
+    let name = format!("peer.test:{}", address.port());
+    let resolver = StaticResolver::new().with(name.as_str(), [address.ip()]).unwrap();
+    let builder = HotConnPool::builder()
+        .resolver(resolver)
+        .roots(certs::authority().roots());
+    (builder.build().unwrap(), name, tell)
+}
+
+/// TLS's own news on an idle connection rings the alarm and is no reason to close; the alarm still works after it.
+#[tokio::test]
+async fn renewed_keys_do_not_remove_what_is_idle() {
+    let (pool, name, tell) = renewing().await;
+    drop(lease(&pool, &name).await);
+    for _ in 0..3 {
+        within("told", tell.send(Tell::UpdateKeys)).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await; // it crosses loopback, and would close what it closes
+        assert_eq!((pool.stats().idle, pool.stats().counters.closed()), (1, 0));
+    }
+    assert_eq!(lease(&pool, &name).await.info().serial, 1);
+    within("told", tell.send(Tell::Close)).await.unwrap();
+    let stats = until(&pool, "it is gone", |stats| stats.total == 0).await;
+    assert_eq!(stats.counters.closes(CloseReason::PeerClosed), 1);
+    pool.manager().assert_invariants();
+}
+
+/// Tickets come after the handshake, when the connection rests already.
+#[tokio::test]
+async fn tickets_do_not_remove_what_is_idle() {
+    let peer = Peer::builder().alpn(Alpn::Http1).tickets(8).start();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    drop(lease(&pool, &name).await);
+    for _ in 0..20 {
+        let_run().await;
+        assert_eq!((pool.stats().idle, pool.stats().counters.closed()), (1, 0));
+    }
+    assert_eq!(round(&pool, &name).await.conn, 1);
+    finish(pool, peer).await;
+}
+
+/// A task that has done much is not told that there is nothing to read before anybody has looked.
+#[tokio::test]
+async fn a_put_by_a_task_without_budget_looks_all_the_same() {
+    let peer = http1_peer();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let mut conn = lease(&pool, &name).await;
+    use_up(&mut conn, "/").await;
+    peer.order(To::All, Order::Reset);
+    peer.wait_for("it is closed", |seen| seen.live == 0).await;
+    let_run().await;
+    while coop::has_budget_remaining() {
+        assert!(
+            poll_once(Box::pin(coop::consume_budget()).as_mut())
+                .await
+                .is_some()
+        );
+    }
+    assert_eq!(pool.put(conn), Returned::Closed(CloseReason::PeerClosed));
+    finish(pool, peer).await;
+}

@@ -1,0 +1,183 @@
+//! What the holder of a lease may do with it, and what stays with the connection.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hotpool::{CloseReason, ErrorKind, GetOptions, Outcome, RetrySafety, Returned, Warm};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{lease, one_thread, poll_once};
+use crate::common::{
+    finish, host, http1_peer, let_run, manual_pool, name, pool, round, until, use_up, within,
+};
+use crate::support::peer::{Act, Alpn, Order, Peer, To};
+
+/// It counts under every limit until it is dropped, and can be used all the while.
+#[tokio::test]
+async fn what_is_detached_keeps_its_permits() {
+    let peer = http1_peer();
+    let pool = pool(&peer, |config| config.max_connections = 1);
+    let (name, other) = (name(&peer), host(&peer, "a.peer.test"));
+    let mut detached = lease(&pool, &name).await.detach().unwrap();
+    assert_eq!(detached.info().serial, 1);
+    let mut waits = Box::pin(pool.get(&other));
+    assert!(poll_once(waits.as_mut()).await.is_none());
+    let_run().await;
+    assert_eq!((peer.seen().accepts, pool.size()), (1, 1), "no room beside it");
+    detached
+        .write_all(b"GET / HTTP/1.1\r\nhost: peer.test\r\n\r\n")
+        .await
+        .unwrap();
+    assert_eq!(within("an answer", detached.read_u8()).await.unwrap(), b'H');
+    drop(detached);
+    assert_eq!(within("its place", waits).await.unwrap().info().serial, 2);
+    assert_eq!(pool.stats().counters.closes(CloseReason::Detached), 1);
+    finish(pool, peer).await;
+
+    let peer = Peer::builder().alpn(Alpn::Http2).start();
+    let pool = crate::common::pool(&peer, |_| {});
+    let shared = lease(&pool, &crate::common::name(&peer)).await;
+    let back = shared.detach().expect_err("others use it, too");
+    assert_eq!(pool.put(back), Returned::Kept);
+    finish(pool, peer).await;
+}
+
+/// 403: what is idle there closes, what is used closes when it comes home or stays in use, and dials go elsewhere.
+#[tokio::test]
+async fn a_403_blocks_its_address_and_no_other() {
+    let peer = Peer::builder().ips(2).alpn(Alpn::Http1).start();
+    let (pool, clock) = manual_pool(&peer, |_| {});
+    let name = name(&peer);
+    let [bad, good]: [IpAddr; 2] = peer.ips().try_into().unwrap();
+    let at = |ip| GetOptions::new().ip(ip);
+    let mut conns = Vec::new();
+    for ip in [bad, bad, good] {
+        conns.push(within("one there", pool.get_with(&name, at(ip))).await.unwrap());
+    }
+    let [idle, used, elsewhere]: [_; 3] = conns.try_into().unwrap();
+    drop((idle, elsewhere));
+    used.report(Outcome::Status(403));
+    let stats = pool.stats();
+    assert_eq!((stats.idle, stats.counters.closes(CloseReason::Blocked)), (1, 1));
+    used.discard();
+    for _ in 0..3 {
+        let conn = lease(&pool, &name).await;
+        assert_eq!(conn.info().remote.ip(), good);
+        conn.discard();
+    }
+    let error = within("blocked", pool.get_with(&name, at(bad)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Blocked);
+    let until = error.retry_after().expect("until when");
+    // Another status says that the address answers; and other origins are not concerned.
+    let other = host(&peer, "a.peer.test");
+    drop(
+        within("another origin", pool.get_with(&other, at(bad)))
+            .await
+            .unwrap(),
+    );
+    clock.advance(until);
+    drop(
+        within("the block is over", pool.get_with(&name, at(bad)))
+            .await
+            .unwrap(),
+    );
+    finish(pool, peer).await;
+}
+
+/// What its user keeps with an HTTP/1.1 connection is there for its next user; with an HTTP/2 stream it goes.
+#[tokio::test]
+async fn extensions_stay_with_an_http1_connection() {
+    #[derive(Clone, Debug, PartialEq)]
+    struct Note(u32);
+    for (alpn, stays) in [(Alpn::Http1, Some(Note(7))), (Alpn::Http2, None)] {
+        let peer = Peer::builder().alpn(alpn).start();
+        let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+        let mut conn = lease(&pool, &name).await;
+        assert_eq!(conn.extensions_mut().insert(Note(7)), None);
+        use_up(&mut conn, "/").await;
+        assert_eq!(pool.put(conn), Returned::Kept);
+        let mut again = lease(&pool, &name).await;
+        assert_eq!(again.extensions_mut().get::<Note>().cloned(), stays, "{alpn:?}");
+        again.discard();
+        let mut new = lease(&pool, &name).await;
+        assert_eq!(new.extensions_mut().get::<Note>(), None, "another connection");
+        drop(new);
+        finish(pool, peer).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_is_known() {
+    let peer = http1_peer();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let mut conn = lease(&pool, &name).await;
+    assert_eq!(conn.retry_safety(), RetrySafety::NeverSent);
+    peer.hold(To::All);
+    conn.write_all(b"GET / HTTP/1.1\r\nhost: peer.test\r\n\r\n")
+        .await
+        .unwrap();
+    conn.flush().await.unwrap();
+    peer.wait_for("the request", |seen| seen.http1_requests == 1)
+        .await;
+    assert_eq!(conn.retry_safety(), RetrySafety::Sent);
+    peer.order(To::All, Order::Reset);
+    assert!(within("the end", conn.read_u8()).await.is_err());
+    assert_eq!(conn.retry_safety(), RetrySafety::Sent);
+    drop(conn);
+    // Closed before a byte was sent: it may be sent elsewhere.
+    peer.release(To::All);
+    peer.next(To::All, 1, Act::Serve);
+    let mut conn = lease(&pool, &name).await;
+    peer.order(To::All, Order::Reset);
+    assert!(within("the end", conn.read_u8()).await.is_err());
+    assert_eq!(conn.retry_safety(), RetrySafety::NeverSent);
+    drop(conn);
+    finish(pool, peer).await;
+}
+
+/// Those who warm a host at once open together what the one that asked for most asked for.
+#[tokio::test]
+async fn warming_takes_turns() {
+    for (first, second, most) in [(3, 3, 3), (2, 5, 5), (5, 2, 5)] {
+        let peer = http1_peer();
+        let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+        let warm = |count| pool.warm(&name, Warm::Count(count), GetOptions::new());
+        let (one, two) = within("warm", async { tokio::join!(warm(first), warm(second)) }).await;
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_eq!(
+            (one.opened + two.opened, one.errors.len(), two.errors.len()),
+            (most, 0, 0)
+        );
+        assert_eq!(
+            (peer.seen().accepts, pool.stats().idle as usize),
+            (most as u64, most)
+        );
+        finish(pool, peer).await;
+    }
+}
+
+/// Two runtimes; the first ends: who asks in the second is dialled for there.
+#[test]
+fn who_asks_in_another_runtime_is_dialled_for_there() {
+    let peer = http1_peer();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let (first, second) = (one_thread(), one_thread());
+    assert_eq!(first.block_on(round(&pool, &name)).conn, 1);
+    let elsewhere = second.block_on(lease(&pool, &name));
+    let beside = first.block_on(lease(&pool, &name)); // its dial runs where it asked
+    assert_eq!(beside.info().serial, 2);
+    drop(beside);
+    drop(first);
+    second.block_on(async {
+        let quick = tokio::time::timeout(Duration::from_secs(3), round(&pool, &name));
+        assert_eq!(quick.await.expect("in this runtime").conn, 3);
+        drop(elsewhere);
+        until(&pool, "what belonged to the other is gone", |stats| {
+            stats.total <= 1
+        })
+        .await;
+        finish(pool, peer).await;
+    });
+}

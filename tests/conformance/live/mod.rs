@@ -1,0 +1,73 @@
+//! The same behaviours, and the pool's own, of a whole pool: over real TLS where a socket is involved, over scripted connections where only the
+//! order of steps is.
+
+mod age;
+mod cancel;
+mod control;
+mod handout;
+mod hosts;
+mod idle;
+mod leases;
+mod life;
+mod limits;
+mod pause;
+mod resize;
+mod slow;
+mod steps;
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::process::Command;
+use std::task::Poll;
+
+use hotpool::{HotConn, HotConnPool, Stats};
+
+use crate::common::within;
+
+/// A connection, which must come.
+async fn lease(pool: &HotConnPool, name: &str) -> HotConn {
+    within("a connection", pool.get(name)).await.unwrap()
+}
+
+/// Polls a future once.
+async fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Option<F::Output> {
+    let mut future = future;
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Lets everything run until the pool's figures satisfy `holds`, and looks between any two steps.
+async fn as_soon_as(pool: &HotConnPool, what: &str, mut holds: impl FnMut(&Stats) -> bool) {
+    let soon = async {
+        while !holds(&pool.stats()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(what, soon).await;
+}
+
+/// Runs the test of this name in a process of its own: descriptors are counted for a whole process.
+fn alone(test: &str, body: impl FnOnce()) {
+    const ALONE: &str = "HOTPOOL_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return body();
+    }
+    let run = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// A runtime of one thread.
+fn one_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}

@@ -1,0 +1,91 @@
+//! Other settings for a pool at work.
+
+use std::time::Duration;
+
+use hotpool::{CloseReason, PoolConfig};
+
+use super::lease;
+use crate::common::{config, finish, host, http1_peer, let_run, manual_pool, name, poll_times, pool, within};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Who waits at the cap of all is dialled for as soon as that grows.
+#[tokio::test]
+async fn a_higher_total_is_used_at_once() {
+    let peer = http1_peer();
+    let pool = pool(&peer, |config| config.max_connections = 1);
+    let (name, other) = (name(&peer), host(&peer, "a.peer.test"));
+    let leased = lease(&pool, &name).await;
+    let mut waits = Box::pin(pool.get(&other));
+    assert!(poll_times(waits.as_mut(), 100).await.is_none());
+    let more = config(|config| config.max_connections = 2);
+    pool.manager().update_config(more).unwrap();
+    drop(within("room", waits).await.unwrap());
+    assert_eq!(pool.size(), 2);
+    drop(leased);
+    finish(pool, peer).await;
+}
+
+/// Too many are idle: those that have been for longest go, whatever their host; what is leased may stay out.
+#[tokio::test]
+async fn a_lower_total_closes_the_longest_idle() {
+    let peer = http1_peer();
+    let (pool, clock) = manual_pool(&peer, |_| {});
+    let hosts = ["a", "b", "c"].map(|letter| host(&peer, &format!("{letter}.peer.test")));
+    let leased = lease(&pool, &name(&peer)).await;
+    for host in &hosts {
+        clock.advance(SECOND);
+        drop(lease(&pool, host).await);
+    }
+    let fewer = config(|config| config.max_connections = 2);
+    pool.manager().update_config(fewer).unwrap();
+    let mapping = pool.manager().host_mapping();
+    assert_eq!(pool.size(), 2, "{mapping:?}");
+    assert!(mapping.contains_key(hosts[2].as_str()), "{mapping:?}");
+    assert_eq!(pool.stats().counters.closes(CloseReason::Evicted), 2);
+    let none = config(|config| config.max_connections = 1);
+    pool.manager().update_config(none).unwrap();
+    assert_eq!((pool.size(), pool.stats().leases), (1, 1));
+    peer.wait_for("one is left", |seen| seen.live == 1).await;
+    drop(leased);
+    finish(pool, peer).await;
+}
+
+/// What is due by a shorter time goes now, and by itself.
+#[tokio::test]
+async fn a_shorter_idle_time_closes_what_is_due() {
+    let peer = http1_peer();
+    let (pool, clock) = manual_pool(&peer, |_| {});
+    let (name, other) = (name(&peer), host(&peer, "a.peer.test"));
+    drop(lease(&pool, &name).await);
+    clock.advance(10 * SECOND);
+    drop(lease(&pool, &other).await);
+    let_run().await;
+    let shorter = config(|config| config.idle_timeout = 5 * SECOND);
+    pool.manager().update_config(shorter).unwrap();
+    clock.advance(SECOND);
+    let_run().await;
+    assert_eq!(pool.size(), 1, "idle for ten seconds already");
+    clock.advance(4 * SECOND);
+    let_run().await;
+    clock.advance(SECOND);
+    let_run().await;
+    assert_eq!(pool.size(), 0);
+    assert_eq!(pool.stats().counters.closes(CloseReason::IdleTimeout), 2);
+    finish(pool, peer).await;
+}
+
+/// A bad setting is refused by its name, and nothing of the others is in force.
+#[tokio::test]
+async fn bad_settings_change_nothing() {
+    let peer = http1_peer();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let bad = config(|config| (config.max_per_host, config.max_dials) = (1, 0));
+    assert_eq!(
+        pool.manager().update_config(bad).unwrap_err().field(),
+        "max_dials"
+    );
+    assert_eq!(*pool.manager().config(), PoolConfig::default());
+    drop([lease(&pool, &name).await, lease(&pool, &name).await]);
+    finish(pool, peer).await;
+}
