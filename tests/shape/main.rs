@@ -1,6 +1,11 @@
 //! Browsers' hellos on stock rustls: one module for each promise.
 #![cfg(feature = "aws-lc-rs")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 #![expect(
     clippy::disallowed_methods,
     reason = "peers live outside the pool: their own clock and tasks"
@@ -12,4 +17,7 @@ mod support;
 mod again;
 mod closed;
 mod fresh;
+mod makers;
+mod matrix;
+mod stock;
 mod world;

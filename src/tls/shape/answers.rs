@@ -129,6 +129,7 @@ pub(super) fn server_hello_12<'a>(list: &[(u16, &'a [u8])], offer: &Offer) -> Re
             _ if !offer.has(kind) => kept.push((kind, body)),
             kind::SIGNED_CERTIFICATE_TIMESTAMP => check(kind, is_list_of_stamps(body))?,
             kind::RECORD_SIZE_LIMIT => check_limit(body, FULL_RECORD_12)?,
+            kind::SESSION_TICKET if offer.hides_ticket => check(kind, body.is_empty())?,
             _ => kept.push((kind, body)),
         }
     }

@@ -63,10 +63,10 @@ impl Hash for ShapedHash {
     }
 }
 
-/// The transcript of one handshake.
+/// The transcript of one handshake, with what rustls does not know of.
 ///
 /// If the client owes application settings, they stand behind the server's Finished and in front of whatever comes next, but the first read after that
-/// Finished, that of the application secrets, does not have them in.
+/// Finished, that of the application secrets, does not have them in. A message that was hidden stands where it came.
 struct Transcript {
     inner: Box<dyn Context>,
     shaping: Arc<Shaping>,
@@ -77,20 +77,22 @@ struct Transcript {
 }
 
 impl Transcript {
-    /// Everything so far, and the settings that are due.
-    fn with_settings(&self) -> Box<dyn Context> {
+    /// Everything so far, and these messages behind it.
+    fn read_with(&self, messages: &[u8]) -> Output {
         let mut fork = self.inner.fork();
-        fork.update(&settings_message());
-        fork
+        fork.update(messages);
+        fork.finish()
     }
 }
 
 impl Context for Transcript {
     fn fork_finish(&self) -> Output {
         if self.due && self.secrets_read.swap(true, Ordering::Relaxed) {
-            self.with_settings().finish()
-        } else {
-            self.inner.fork_finish()
+            return self.read_with(&settings_message());
+        }
+        match self.shaping.hidden() {
+            None => self.inner.fork_finish(),
+            Some(hidden) => self.read_with(&hidden),
         }
     }
 
@@ -104,15 +106,15 @@ impl Context for Transcript {
     }
 
     fn finish(self: Box<Self>) -> Output {
-        match self.due {
-            true => self.fork_finish(),
-            false => self.inner.finish(),
-        }
+        self.fork_finish()
     }
 
     fn update(&mut self, data: &[u8]) {
         if std::mem::take(&mut self.due) {
             self.inner.update(&settings_message());
+        }
+        if let Some(hidden) = self.shaping.take_hidden() {
+            self.inner.update(&hidden);
         }
         match self.shaping.real(data) {
             None => self.inner.update(data),

@@ -34,6 +34,8 @@ pub(super) struct Choice {
     pub(super) group: Option<u16>,
     /// The message for rustls. None if it is as it was.
     pub(super) edited: Option<Vec<u8>>,
+    /// A ticket of TLS 1.2 will come that rustls did not ask for.
+    pub(super) hides_ticket: bool,
 }
 
 /// Reads the server's choices and checks them against what was offered and what can be served. None if the message is malformed, which is for rustls to refuse.
@@ -77,11 +79,13 @@ pub(super) fn read(whole: &[u8], offer: &Offer, served: &impl Served) -> Result<
         }
     }
     let edited = (list != parts.extensions).then(|| parts.with(&list));
+    let promised = parts.extension(kind::SESSION_TICKET).is_some();
     Ok(Some(Choice {
         retry,
         version,
         group,
         edited,
+        hides_ticket: version == TLS12 && promised && offer.hides_ticket,
     }))
 }
 

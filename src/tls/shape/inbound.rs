@@ -5,7 +5,7 @@ use tokio::io::ReadBuf;
 use super::error::Rejected;
 use super::records::{CHANGE_CIPHER_SPEC, HANDSHAKE, next_record};
 use super::state::Shaping;
-use super::wire::{SERVER_HELLO, message_len};
+use super::wire::{NEW_SESSION_TICKET, SERVER_HELLO, message_len, split_message};
 use crate::fingerprint::to_records;
 
 /// The longest fragment of a record, in octets.
@@ -25,6 +25,8 @@ pub(super) struct Inbound {
     /// What rustls may read, from `read` on.
     out: Vec<u8>,
     read: usize,
+    /// A ticket of TLS 1.2 is taken out of what follows, up to the ChangeCipherSpec.
+    hides_ticket: bool,
     settled: bool,
     ended: bool,
 }
@@ -39,13 +41,24 @@ impl Inbound {
             let Some((record, after)) = next_record(rest) else {
                 break;
             };
-            self.held.extend_from_slice(record.whole);
             match record.kind {
                 HANDSHAKE if !record.fragment.is_empty() => {
                     self.messages.extend_from_slice(record.fragment);
-                    self.judge(record.version, shaping)?;
+                    if self.hides_ticket {
+                        self.hide(record.version, shaping);
+                    } else {
+                        self.held.extend_from_slice(record.whole);
+                        self.judge(record.version, shaping)?;
+                    }
                 }
-                kind => self.release(kind != CHANGE_CIPHER_SPEC || !self.messages.is_empty()),
+                kind => {
+                    // After a HelloRetryRequest a ChangeCipherSpec may come, and then the ServerHello.
+                    let between =
+                        kind == CHANGE_CIPHER_SPEC && self.messages.is_empty() && !self.hides_ticket;
+                    self.pass_begun(record.version);
+                    self.held.extend_from_slice(record.whole);
+                    self.release(!between);
+                }
             }
             rest = after;
         }
@@ -71,13 +84,53 @@ impl Inbound {
             _ => return Ok(()),
         };
         let (message, after) = self.messages.split_at(len);
-        let choice = shaping.chosen(message)?;
-        if let Some(edited) = choice.as_ref().and_then(|choice| choice.edited.as_deref()) {
+        let Some(choice) = shaping.chosen(message)? else {
+            self.release(true);
+            return Ok(());
+        };
+        if let Some(edited) = &choice.edited {
             self.held = to_records(edited, version, MAX_FRAGMENT);
             self.held.extend(to_records(after, version, MAX_FRAGMENT));
         }
-        self.release(!choice.is_some_and(|choice| choice.retry));
+        if choice.hides_ticket {
+            self.hides_ticket = true;
+            self.held.clear();
+            self.out.extend(to_records(
+                choice.edited.as_deref().unwrap_or(message),
+                version,
+                MAX_FRAGMENT,
+            ));
+            self.messages.drain(..len);
+            self.hide(version, shaping);
+        } else {
+            self.release(!choice.retry);
+        }
         Ok(())
+    }
+
+    /// Passes whole messages on, in records of their own, but for a ticket.
+    fn hide(&mut self, version: u16, shaping: &Shaping) {
+        let messages = std::mem::take(&mut self.messages);
+        let mut rest = messages.as_slice();
+        while let Some((message, after)) = split_message(rest) {
+            match message[0] {
+                NEW_SESSION_TICKET => shaping.hide(message),
+                _ => self.out.extend(to_records(message, version, MAX_FRAGMENT)),
+            }
+            rest = after;
+        }
+        self.messages = rest.to_vec();
+        if message_len(rest).is_some_and(|len| len > LONGEST) {
+            self.pass_begun(version);
+            self.release(true);
+        }
+    }
+
+    /// Passes on what was begun and is no message, where messages are passed on one by one.
+    fn pass_begun(&mut self, version: u16) {
+        if self.hides_ticket {
+            self.out.extend(to_records(&self.messages, version, MAX_FRAGMENT));
+        }
     }
 
     /// Lets rustls read what was held.

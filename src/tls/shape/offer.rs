@@ -15,10 +15,14 @@ pub(super) struct Offer {
     pub(super) shares: Vec<u16>,
     /// Protocols for which settings are exchanged.
     pub(super) settings: Vec<Vec<u8>>,
+    /// A ticket of TLS 1.2 was asked for, and not by rustls: it would take one for an error.
+    pub(super) hides_ticket: bool,
 }
 
 impl Offer {
-    pub(super) fn of(hello: &ClientHello) -> Self {
+    /// What `hello` offers, which stands for `native`.
+    pub(super) fn of(hello: &ClientHello, native: &ClientHello) -> Self {
+        let asks = |hello: &ClientHello| hello.extension(kind::SESSION_TICKET).is_some();
         Offer {
             extensions: hello.extension_kinds().collect(),
             suites: hello.cipher_suites.clone(),
@@ -29,6 +33,7 @@ impl Offer {
                 Some(Extension::ApplicationSettings(protocols)) => protocols.clone(),
                 _ => Vec::new(),
             },
+            hides_ticket: asks(hello) && !asks(native),
         }
     }
 

@@ -36,6 +36,8 @@ struct Inner {
     decrypters: u32,
     encrypters: u32,
     settings: bool,
+    /// A message that was kept from rustls, until the transcript has it.
+    hidden: Option<Vec<u8>>,
     rejected: Option<Rejected>,
 }
 
@@ -58,6 +60,7 @@ impl Shaping {
                 decrypters: 0,
                 encrypters: 0,
                 settings: false,
+                hidden: None,
                 rejected: None,
             }),
             shaper: Arc::clone(shaper),
@@ -114,7 +117,7 @@ impl Shaping {
         let mut inner = self.inner.lock();
         let shaped = self.shape(&inner, &parsed)?;
         let real = shaped.to_message()?;
-        inner.offer = Offer::of(&shaped);
+        inner.offer = Offer::of(&shaped, &parsed);
         inner.swaps.push(Swap {
             seen: native.to_vec(),
             real: real.clone(),
@@ -177,6 +180,25 @@ impl Shaping {
         }
         inner.swap(choice.edited.as_deref(), message);
         Ok(Some(choice))
+    }
+
+    /// Keeps a message from rustls. Only its transcript learns of it, before anything that comes after.
+    pub(super) fn hide(&self, message: &[u8]) {
+        self.inner
+            .lock()
+            .hidden
+            .get_or_insert_default()
+            .extend_from_slice(message);
+    }
+
+    /// What was hidden and is not in the transcript.
+    pub(super) fn hidden(&self) -> Option<Vec<u8>> {
+        self.inner.lock().hidden.clone()
+    }
+
+    /// The same, which is in the transcript from now on.
+    pub(super) fn take_hidden(&self) -> Option<Vec<u8>> {
+        self.inner.lock().hidden.take()
     }
 
     /// A message of the server's encrypted flight.
