@@ -226,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_spawned_is_ended_jobs_first() {
         let rt = Rt::new();
-        let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let alive = || Handle::current().metrics().num_alive_tasks();
         let before = alive();
         rt.job(None, std::future::pending()).expect("inside a runtime");
         rt.driver(std::future::pending()).expect("inside a runtime");
