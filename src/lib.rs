@@ -36,6 +36,9 @@ mod rt;
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub mod scripted;
+#[cfg(feature = "__internals")]
+#[doc(hidden)]
+pub mod shaped;
 mod sync;
 mod target;
 mod tls;

@@ -2,11 +2,15 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 
+#[cfg(not(feature = "__shuttle"))]
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+#[cfg(feature = "__shuttle")]
+use self::checked::Handle;
 use crate::sync::Mutex;
 
 /// The tasks of one pool. Dropping it ends them.
@@ -25,6 +29,21 @@ pub(crate) struct Rt {
 /// A runtime to start tasks on.
 #[derive(Clone)]
 pub(crate) struct Home(Handle);
+
+/// Whether tasks still run there: on a runtime that has ended they are over before they have begun.
+#[cfg(not(feature = "__shuttle"))]
+fn runs(runtime: &Handle) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "this is the room that spawns")]
+    let probe = runtime.spawn(std::future::pending::<()>());
+    let runs = !probe.is_finished();
+    probe.abort();
+    runs
+}
+
+#[cfg(feature = "__shuttle")]
+fn runs(_: &Handle) -> bool {
+    true
+}
 
 /// Why a task was not started. It was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +98,28 @@ impl Rt {
         if until.is_cancelled() {
             return Err(NotSpawned::Closed);
         }
-        let runtime = home.map_or_else(|| self.runtime(), |home| Ok(home.0.clone()))?;
-        let task = until.clone().run_until_cancelled_owned(task);
-        #[expect(clippy::disallowed_methods, reason = "this is the room that spawns")]
-        let task = self.tracker.spawn_on(task, &runtime);
-        drop(task);
-        Ok(())
+        // A runtime that has ended drops what is started there before it has begun: then it is still here, and starts elsewhere.
+        let task = Arc::new(Mutex::new(Some(Box::pin(task))));
+        let home = home.map(|home| home.0.clone());
+        for runtime in home.into_iter().chain(self.runtime().ok()) {
+            let begun = Arc::clone(&task);
+            let body = async move {
+                let task = begun.lock().take();
+                if let Some(task) = task {
+                    task.await;
+                }
+            };
+            let body = until.clone().run_until_cancelled_owned(body);
+            #[cfg_attr(
+                not(feature = "__shuttle"),
+                expect(clippy::disallowed_methods, reason = "this is the room that spawns")
+            )]
+            let handle = runtime.spawn(self.tracker.track_future(body));
+            if !handle.is_finished() || task.lock().is_none() {
+                return Ok(());
+            }
+        }
+        Err(NotSpawned::NoRuntime)
     }
 
     /// Whether a job would start.
@@ -97,13 +132,12 @@ impl Rt {
     }
 
     fn runtime(&self) -> Result<Handle, NotSpawned> {
-        match Handle::try_current() {
-            Ok(here) => {
-                *self.home.lock() = Some(here.clone());
-                Ok(here)
-            }
-            Err(_) => self.home.lock().clone().ok_or(NotSpawned::NoRuntime),
+        if let Ok(here) = Handle::try_current() {
+            *self.home.lock() = Some(here.clone());
+            return Ok(here);
         }
+        let latest = self.home.lock().clone();
+        latest.filter(runs).ok_or(NotSpawned::NoRuntime)
     }
 
     /// Awaits `future` where a task would run, so that it finds timers and sockets whoever polls it. As cancel safe as `future`.
@@ -140,6 +174,33 @@ impl Drop for Rt {
     }
 }
 
+/// Under the model checker, which is the runtime of everything: its tasks go on where its schedule says.
+#[cfg(feature = "__shuttle")]
+mod checked {
+    use std::future::Future;
+
+    use shuttle::future::{JoinHandle, spawn};
+
+    /// The part of tokio's handle that is used here. There is one wherever anybody asks.
+    #[derive(Clone)]
+    pub(super) struct Handle;
+
+    impl Handle {
+        pub(super) fn try_current() -> Result<Self, ()> {
+            Ok(Handle)
+        }
+
+        pub(super) fn enter(&self) {}
+
+        pub(super) fn spawn(
+            &self,
+            task: impl Future<Output = Option<()>> + Send + 'static,
+        ) -> JoinHandle<Option<()>> {
+            spawn(task)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_spawned_is_ended_jobs_first() {
         let rt = Rt::new();
-        let alive = || Handle::current().metrics().num_alive_tasks();
+        let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
         let before = alive();
         rt.job(None, std::future::pending()).expect("inside a runtime");
         rt.driver(std::future::pending()).expect("inside a runtime");

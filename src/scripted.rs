@@ -3,7 +3,7 @@
 //! For this crate's own tests, models and benches: a hundred thousand connections fit in memory, and every step of a dial can be made to
 //! fail, to take its time or never to come. Everything from `get` to the Ledger is the pool's own code.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -53,7 +53,8 @@ struct Scene {
     addresses: Vec<IpAddr>,
     drop_time: Mutex<Duration>,
     acts: Mutex<HashMap<Phase, VecDeque<Act>>>,
-    conns: Mutex<HashMap<u64, Arc<Far>>>,
+    /// By number, so that what befalls them all befalls them in the order of their birth.
+    conns: Mutex<BTreeMap<u64, Arc<Far>>>,
     born: AtomicU64,
     dials: AtomicU64,
 }
@@ -119,6 +120,14 @@ impl Stage {
     /// Connections that are open.
     pub fn open(&self) -> usize {
         self.0.conns.lock().len()
+    }
+
+    /// Of these, the ones that the peer has ended or spoilt: the pool has not closed them yet.
+    pub fn struck(&self) -> usize {
+        let far: Vec<_> = self.0.conns.lock().values().cloned().collect();
+        far.iter()
+            .filter(|far| far.event.lock().0 != Event::Nothing)
+            .count()
     }
 
     /// The peer closes every connection that is open. Answers how many those are.

@@ -32,6 +32,7 @@ const GUARDED: &[&str] = &[
     "idna",
     "md5",
     "sha2",
+    "shuttle",
 ];
 
 const ROOMS: &[Room] = &[
@@ -41,14 +42,25 @@ const ROOMS: &[Room] = &[
     Room("event", &[], &[]),
     Room("identity", &["event", "fault", "sync"], &[]),
     Room("fault", &[], &[]),
-    Room("rt", &["sync"], &["tokio", "tokio_util"]),
-    Room("sync", &[], &["parking_lot"]),
+    Room("rt", &["sync"], &["tokio", "tokio_util", "shuttle"]),
+    Room("sync", &[], &["parking_lot", "shuttle"]),
     Room("target", &["fault"], &["idna", "rustix"]),
     Room("machine", GROUND, &[]),
     Room("fingerprint", GROUND, &["md5", "sha2"]),
     Room(
         "tls",
-        GROUND,
+        &[
+            "clock",
+            "config",
+            "error",
+            "event",
+            "identity",
+            "rt",
+            "sync",
+            "target",
+            "fault",
+            "fingerprint",
+        ],
         &["tokio", "tokio_rustls", "rustls", "webpki", "webpki_roots"],
     ),
     Room("dns", GROUND, &["hickory_resolver"]),
@@ -83,6 +95,12 @@ const ROOMS: &[Room] = &[
             "tls", "pool",
         ],
         &[],
+    ),
+    // Likewise.
+    Room(
+        "shaped",
+        &["error", "fingerprint", "tls"],
+        &["tokio", "tokio_rustls", "rustls"],
     ),
     Room(
         "pool",

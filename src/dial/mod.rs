@@ -29,7 +29,6 @@ pub(crate) struct Dialler {
     pub(crate) connector: Connector,
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) reuse_check: ReuseCheck,
 }
 
 /// A connection fresh from its handshake.
@@ -49,6 +48,7 @@ pub(crate) struct Attempt<'a> {
     pub(crate) target: &'a Target<'a>,
     pub(crate) ip: IpAddr,
     pub(crate) identity: &'a Arc<Interned>,
+    pub(crate) check: ReuseCheck,
     pub(crate) deadline: Moment,
     pub(crate) progress: &'a Progress,
 }
@@ -122,6 +122,7 @@ impl Dialler {
             target,
             ip,
             identity,
+            check,
             progress,
             ..
         } = attempt;
@@ -144,7 +145,7 @@ impl Dialler {
 
         progress.reach(Phase::Http2);
         let (wire, driver) = match protocol {
-            Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream, self.reuse_check))), None),
+            Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream, check))), None),
             Protocol::Http2 => {
                 let (handle, driver) = handshake(stream).await?;
                 (Wire::H2(handle), Some(driver))

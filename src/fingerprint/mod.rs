@@ -4,6 +4,7 @@
 //! - [`Ja3`] and [`Ja4`] are the fingerprints that others will compute of it.
 //! - [`HelloSpec`] is the recipe of a hello, by hand or learned from captures; with the [`Draws`] of a connection it [shapes](HelloSpec::shape)
 //!   the hello that TLS itself would send.
+//! - A [`Profile`] is whom a pool's connections look like: a browser, or a recipe of one's own.
 //! - GREASE values (RFC 8701), which a client draws at random to keep servers tolerant, are told apart by [`is_grease`].
 //!
 //! ```
@@ -29,10 +30,12 @@
 //! Nothing here does I/O, reads a clock or has a source of random bytes, and no input makes it panic. A hello is at most [`MAX_MESSAGE`] bytes
 //! long, and what is kept of it grows with nothing else.
 
+mod browsers;
 mod grease;
 mod hello;
 mod ja3;
 mod ja4;
+mod profile;
 mod records;
 mod spec;
 
@@ -43,5 +46,6 @@ pub use self::hello::{
 };
 pub use self::ja3::Ja3;
 pub use self::ja4::Ja4;
+pub use self::profile::Profile;
 pub use self::records::{FoundHello, Hellos, Record, hellos, to_records};
 pub use self::spec::{Code, Draws, EchGrease, HelloSpec, ShapeError, Slot, SpecError};

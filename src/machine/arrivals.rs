@@ -141,6 +141,20 @@ impl Machine {
         }
     }
 
+    /// Gives up every dial that has not begun; those that are still wanted are authorised anew when that may be.
+    pub(super) fn give_up_unbegun(&mut self) {
+        let unbegun: Vec<Key> = self
+            .dials
+            .iter()
+            .filter(|(_, dial)| !dial.begun)
+            .map(|(key, _)| key)
+            .collect();
+        for key in unbegun {
+            self.finish(key);
+            self.actions.push_back(Action::Abandon(DialId(key)));
+        }
+    }
+
     /// Turns the first `count` of `queue` away.
     pub(super) fn refuse(&mut self, queue: u32, count: u64, why: Refusal) {
         for _ in 0..count {
@@ -179,7 +193,12 @@ impl Machine {
     /// A new connection's first offer. One that nobody dialled for gives hits from the start.
     fn settle_in(&mut self, now: Moment, slot: u32, unasked: bool) {
         self.serve(slot, unasked);
-        self.rest(slot);
+        // A limit may have been lowered while it was dialled.
+        let over = self.live() > self.limits.max_per_host && self.conns[slot].leases == 0;
+        match over {
+            true => self.wind_up(slot, CloseReason::OverLimit),
+            false => self.rest(slot),
+        }
         self.settle(now);
     }
 

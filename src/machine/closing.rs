@@ -113,6 +113,9 @@ impl Machine {
             return;
         }
         self.phase = if paused { Phase::Paused } else { Phase::Open };
+        if paused {
+            self.give_up_unbegun();
+        }
         for slot in 0..self.conns.extent() {
             self.serve(slot, true);
         }

@@ -145,6 +145,12 @@ impl Penalties {
         self.entries.remove(&ip);
     }
 
+    /// When the last block ends; [`Moment::ZERO`] if there is none.
+    pub fn last(&self) -> Moment {
+        let ends = self.entries.values().map(|penalty| penalty.until);
+        ends.max().unwrap_or(Moment::ZERO)
+    }
+
     /// Says that the probe of `ip` ended without a verdict.
     pub fn probe_over(&mut self, ip: IpAddr) {
         if let Some(penalty) = self.entries.get_mut(&ip) {

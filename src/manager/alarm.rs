@@ -4,6 +4,7 @@
 //! key updates ring it, too. It marks the connection and puts its name on the list of those to look at; whoever is handed the connection before
 //! that happened looks itself.
 
+use std::sync::atomic::fence;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Wake, Waker};
 
@@ -29,8 +30,13 @@ impl Bell {
 
     /// Has a connection looked at. Wakes the upkeep: not to be called under a lock.
     pub(super) fn ring(&self, name: (OriginId, ConnId)) {
+        if planted("calls_before_it_lists") {
+            self.call.notify_one();
+        }
         self.rung.lock().push(name);
-        self.call.notify_one();
+        if !planted("calls_before_it_lists") {
+            self.call.notify_one();
+        }
     }
 }
 
@@ -52,9 +58,9 @@ impl Wake for Mark {
             return;
         }
         // Only the first: its name is on the list then, or on its way there.
-        if !self.rung.swap(true, Ordering::AcqRel)
-            && let Some(&name) = self.name.get()
-        {
+        let before = self.rung.swap(true, Ordering::AcqRel);
+        fence(Ordering::SeqCst); // with the one in `name`: one of the two sees the other
+        if !before && let Some(&name) = self.name.get() {
             self.bell.ring(name);
         }
     }
@@ -82,6 +88,7 @@ impl Alarm {
     /// Says whose alarm it is. If it rang before, nobody has heard.
     pub(super) fn name(&self, origin: OriginId, conn: ConnId) {
         _ = self.mark.name.set((origin, conn)); // named once
+        fence(Ordering::SeqCst);
     }
 
     /// Whether it rang since it was last set.
@@ -95,9 +102,13 @@ impl Alarm {
     /// Looks, with the alarm set anew: what happens from now on rings it.
     pub(super) fn set<T>(&self, look: impl FnOnce(&mut Context<'_>) -> T) -> T {
         // Before the look: what happens during it must not be lost.
-        if !planted("alarm_rings_once") {
+        if !planted("alarm_is_set_after_the_look") && !planted("alarm_rings_once") {
             self.mark.rung.store(false, Ordering::Release);
         }
-        look(&mut Context::from_waker(&self.waker))
+        let seen = look(&mut Context::from_waker(&self.waker));
+        if planted("alarm_is_set_after_the_look") {
+            self.mark.rung.store(false, Ordering::Release);
+        }
+        seen
     }
 }

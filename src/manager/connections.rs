@@ -172,6 +172,13 @@ impl ConnectionManager {
         self.inner.assert_invariants();
     }
 
+    /// The permits of all hosts as they stand now, and how many dials have left their orders with them: for this crate's own tests.
+    #[cfg(feature = "__internals")]
+    #[doc(hidden)]
+    pub fn books(&self) -> (crate::machine::Ledger, usize) {
+        self.inner.books()
+    }
+
     /// Closes everything, within `close_timeout`: refuses new work, fails those who wait, closes what is idle, waits for
     /// leases to come home, lets HTTP/2 say goodbye, and ends every task.
     ///

@@ -16,6 +16,7 @@ use crate::dial::Tls;
 use crate::error::{ConfigError, Error};
 use crate::event::CloseReason;
 use crate::fault::planted;
+use crate::machine::ConnId;
 use crate::sync::Ordering;
 
 impl ConnectionManager {
@@ -30,13 +31,14 @@ impl ConnectionManager {
             config.validate()?;
         }
         let inner = self.inner();
-        let (of_host, of_all) = (limits(&config), ledger_limits(&config));
         let most_hosts = config.max_hosts as usize;
         inner.set_config(config);
+        // Each reads what is in force under its own lock: whoever changes it again meanwhile is not overtaken.
         if !planted("the_desk_keeps_its_limits") {
-            inner.desk.lock().ledger.set_limits(of_all);
+            let mut desk = inner.desk.lock();
+            desk.ledger.set_limits(ledger_limits(&inner.config()));
         }
-        inner.each_host(|host, now| host.machine.set_limits(now, of_host.clone()));
+        inner.each_host(|host, now| host.machine.set_limits(now, limits(&inner.config())));
         if !planted("timers_stay_as_they_were") {
             inner.rearm_all();
         }
@@ -124,27 +126,47 @@ impl ConnectionManager {
         // First the flag, which new hosts begin with, then those that are there.
         inner.paused.store(paused, Ordering::Release);
         if !planted("known_hosts_know_no_pause") {
-            inner.each_host(|host, now| host.machine.set_paused(now, paused));
+            // Each reads it under its own lock: of two callers at once the later one has the last word everywhere.
+            inner.each_host(|host, now| {
+                let paused = inner.paused.load(Ordering::Acquire);
+                host.machine.set_paused(now, paused);
+            });
         }
     }
 
+    /// Asks about each connection while no lock is held, then closes those that go.
     fn evict(&self, mut goes: impl FnMut(&ConnInfo) -> bool) -> usize {
-        self.inner()
-            .each_host(|host, now| host.evict(now, &mut goes))
-            .into_iter()
+        let inner = self.inner();
+        let known = inner.each_host(|host, _| (host.id, host.known()));
+        let judged = known.into_iter().map(|(origin, conns)| {
+            let going = conns.into_iter().filter(|(_, info)| goes(info));
+            (origin, going.map(|(conn, _)| conn).collect::<HashSet<_>>())
+        });
+        judged
+            .filter(|(_, going)| !going.is_empty())
+            .map(|(origin, going)| {
+                let gone = inner.with_host(origin, |host, now| host.evict(now, |conn| going.contains(&conn)));
+                gone.unwrap_or(0)
+            })
             .sum()
     }
 }
 
 impl Host {
+    /// Every live connection, with what is known of it.
+    fn known(&self) -> Vec<(ConnId, Arc<ConnInfo>)> {
+        self.machine
+            .connections()
+            .filter_map(|conn| Some((conn.conn, Arc::clone(self.info(conn.conn)?))))
+            .collect()
+    }
+
     /// Closes what goes: idle connections now, leased ones when they come home. Answers how many those are.
-    fn evict(&mut self, now: Moment, mut goes: impl FnMut(&ConnInfo) -> bool) -> usize {
+    fn evict(&mut self, now: Moment, goes: impl Fn(ConnId) -> bool) -> usize {
         let mut gone = 0;
-        let going: Vec<bool> = self.infos().map(|info| info.is_some_and(&mut goes)).collect();
         self.machine.retain(now, CloseReason::Removed, |conn| {
             let spared = conn.leases > 0 && planted("eviction_spares_the_leased");
-            let goes =
-                conn.retired.is_none() && !spared && going.get(conn.conn.slot()).is_some_and(|&goes| goes);
+            let goes = conn.retired.is_none() && !spared && goes(conn.conn);
             gone += usize::from(goes);
             !goes
         });

@@ -156,7 +156,9 @@ impl DialJob {
             if let Some(ip) = ip {
                 desk.ledger.attempt_over(ip);
             }
-            desk.ledger.unconnected();
+            if !planted("grant_to_nobody_keeps_its_permit") {
+                desk.ledger.unconnected();
+            }
             return;
         };
         if stale {
@@ -237,6 +239,7 @@ impl DialJob {
                 target: &self.target,
                 ip,
                 identity,
+                check: inner.config().reuse_check,
                 deadline,
                 progress: &self.progress,
             })
@@ -249,7 +252,11 @@ impl DialJob {
         let now = self.inner.clock().now_coarse();
         let until = {
             let mut desk = self.inner.desk.lock();
-            if let Some(ip) = self.holds.take() {
+            if let Some(ip) = self
+                .holds
+                .take()
+                .filter(|_| !planted("lost_attempt_keeps_its_permit"))
+            {
                 desk.ledger.attempt_over(ip);
             }
             match cause {
@@ -309,7 +316,9 @@ impl DialJob {
                 // Nobody is there to have it: the host was closed meanwhile.
                 {
                     let mut desk = self.inner.desk.lock();
-                    desk.ledger.closed(self.origin, ip);
+                    if !planted("connection_for_nobody_keeps_its_permits") {
+                        desk.ledger.closed(self.origin, ip);
+                    }
                     self.inner.in_transit.fetch_sub(1, Ordering::Relaxed);
                 }
                 self.inner.pump();

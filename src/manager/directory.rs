@@ -13,7 +13,7 @@ use hashbrown::HashTable;
 use super::host::Host;
 use super::stats::Counters;
 use crate::machine::OriginId;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering, chance};
 
 /// The hash of a host's canonical text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,22 @@ pub(super) struct Met(AtomicU64);
 #[repr(align(128))]
 struct Apart<T>(T);
 
+/// How many shards there are, and what decides on a host's.
+fn layout() -> (usize, SeedableRandomState) {
+    if cfg!(feature = "__shuttle") {
+        // So that a schedule can be had again, on any machine. Two hosts share a shard, or they do not.
+        return (
+            2,
+            SeedableRandomState::with_seed(chance(), SharedSeed::global_fixed()),
+        );
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let shards = (4 * cores).next_power_of_two();
+    // The seed comes from the operating system: who chooses host names must not be able to choose their buckets.
+    let hasher = SeedableRandomState::with_seed(chance(), SharedSeed::global_random());
+    (shards, hasher)
+}
+
 /// Every host of a pool.
 pub(super) struct Directory {
     shards: Box<[Apart<Mutex<Shard>>]>,
@@ -66,14 +82,10 @@ static DIRECTORIES: StaticAtomicU64 = StaticAtomicU64::new(0);
 
 impl Directory {
     pub(super) fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let shards = (4 * cores).next_power_of_two();
-        // The seed comes from the operating system: who chooses host names must not be able to choose their buckets.
-        let seed = std::hash::RandomState::new().hash_one(shards);
-        let shared = SharedSeed::global_random();
+        let (shards, hasher) = layout();
         Directory {
             shards: (0..shards).map(|_| Apart(Mutex::new(Shard::default()))).collect(),
-            hasher: SeedableRandomState::with_seed(seed, shared),
+            hasher,
             born: AtomicU64::new(1), // after `NOBODY`
             number: DIRECTORIES.fetch_add(1, Ordering::Relaxed),
         }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::dialling::not_spawned;
 use super::inner::{Asked, Inner};
 use super::lent::Site;
 use super::name::Name;
@@ -14,6 +15,7 @@ use super::{HotConn, Order};
 use crate::clock::{Moment, before};
 use crate::dial::Boxed;
 use crate::error::{Error, ErrorKind, Phase};
+use crate::sync::Ordering;
 use crate::target::Target;
 
 /// A connection to come: see [`HotConnPool::get`](crate::HotConnPool::get).
@@ -103,6 +105,9 @@ impl<'a> Request<'a> {
     /// A connection that is ready; else what was answered, if anything was.
     #[inline]
     fn at_once(&self) -> Result<HotConn, Option<Result<Asked, Error>>> {
+        if !self.inner.upkeep.load(Ordering::Relaxed) {
+            super::upkeep::start(self.inner);
+        }
         let claim = self.order.claim(&self.inner.identities);
         let known = self
             .name
@@ -171,11 +176,14 @@ impl Inner {
         until: Moment,
         target: &Target<'_>,
     ) -> Result<Served, Error> {
+        // No timer without one.
+        if let Err(problem) = self.rt.check(None) {
+            return Err(not_spawned(problem).with_target(target));
+        }
         let began = self.clock().now();
         let granted = self.rt.inside(before(self.clock(), until, place.granted())).await;
         let waited = self.clock().now().since(began);
         self.with_target(target, |host, _| {
-            host.counters.waits += 1;
             host.counters.wait_time += waited;
         });
         match granted {

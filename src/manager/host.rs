@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::alarm::Alarm;
 use super::inner::Inner;
 use super::lent::{Lent, Site};
 use super::live::{Live, Rest, Single};
@@ -83,8 +82,8 @@ impl Watcher {
 
 /// Where a lease was taken back to.
 pub(super) enum TakenBack {
-    /// Its place; its alarm rang while it was out, or not.
-    Home { rung: bool },
+    /// Its place; its alarm rang while it was out, or not. What is left of it is of no use.
+    Home { rung: bool, spent: Option<Box<Lent>> },
     /// That place is gone.
     Stray(Box<Lent>),
 }
@@ -155,10 +154,11 @@ impl Host {
         }
         match self.live.get_mut(lent.conn.slot()).and_then(Option::as_mut) {
             Some(live) => {
-                let rung = lent.alarm.as_ref().is_some_and(Alarm::is_rung);
-                let recovered = live.take_back(lent) && !planted("recoveries_are_not_counted");
+                let rung = lent.is_rung();
+                let (leaked, spent) = live.take_back(lent);
+                let recovered = leaked && !planted("recoveries_are_not_counted");
                 self.counters.recovered += u64::from(recovered);
-                TakenBack::Home { rung }
+                TakenBack::Home { rung, spent }
             }
             None => TakenBack::Stray(lent),
         }
@@ -352,9 +352,12 @@ impl Host {
         }
     }
 
-    /// What is known of each connection, by slot.
-    pub(super) fn infos(&self) -> impl Iterator<Item = Option<&ConnInfo>> {
-        self.live.iter().map(|live| live.as_ref().map(|live| &*live.info))
+    /// What is known of a live connection.
+    pub(super) fn info(&self, conn: ConnId) -> Option<&Arc<ConnInfo>> {
+        self.live
+            .get(conn.slot())
+            .and_then(Option::as_ref)
+            .map(|live| &live.info)
     }
 
     /// The live connections, in no order.

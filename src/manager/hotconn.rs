@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::inner::Inner;
 use super::lent::Lent;
-use super::live::{Watch, Way};
+use super::live::{Abort, Way};
 use crate::conn::{ConnInfo, H2, Wire};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
@@ -117,7 +117,7 @@ impl HotConn {
         lent.home.with_host(lent.origin, |host, _| {
             let out = host.live_mut(lent.conn).and_then(|live| live.out_mut(lent.slot));
             if let Some(out) = out.filter(|_| !planted("long_leases_are_leaks")) {
-                out.watch = Watch::Off;
+                out.long = true;
             }
         });
     }
@@ -154,7 +154,10 @@ impl HotConn {
             return Err(self);
         }
         self.expect_long();
-        self.lent_mut().doomed = Some(CloseReason::Detached);
+        let lent = self.lent_mut();
+        lent.doomed = Some(CloseReason::Detached);
+        // What ends with the pool is what is the pool's.
+        lent.abort = Abort::default();
         if planted("detached_leaves_the_books") {
             let Lent {
                 home, origin, conn, ..
@@ -179,10 +182,9 @@ impl HotConn {
             return Ok(Some(self));
         }
         let lent = self.lent_mut();
-        let Err(reason) = lent.look() else {
+        let Err(reason) = lent.look_again() else {
             return Ok(Some(self));
         };
-        lent.doomed = Some(reason);
         if !lent.fresh {
             return Ok(None);
         }

@@ -205,9 +205,11 @@ impl Inner {
         let key = self.directory.key(target.as_str());
         let mut place = false;
         loop {
+            let early = planted("closed_is_read_before_the_lock").then(|| self.is_closed());
             let mut shard = self.directory.shard(key.hash).lock();
             // Read under the lock that `close` takes for each shard after it has set the flag: none is missed.
-            if self.is_closed() && !planted("closed_pools_take_new_hosts") {
+            let closed = early.unwrap_or_else(|| self.is_closed());
+            if closed && !planted("closed_pools_take_new_hosts") {
                 return Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target));
             }
             if let Some(host) = shard.named(&key) {
@@ -303,8 +305,13 @@ impl Inner {
     /// Has the wheel look at a host at that time, if at any.
     pub(super) fn rearm(&self, origin: OriginId, at: Option<Moment>) {
         if let Some(at) = at {
+            if planted("calls_before_it_arms") {
+                self.bell.call.notify_one();
+            }
             self.wheel.lock().arm(origin, at);
-            self.bell.call.notify_one();
+            if !planted("calls_before_it_arms") {
+                self.bell.call.notify_one();
+            }
         }
     }
 
@@ -338,6 +345,14 @@ impl Inner {
             }
             return conn.map(|conn| Ok(Asked::Ready(conn)));
         }
+        let host = match planted("acquired_and_stood_apart") {
+            false => host,
+            true => {
+                drop(shard);
+                shard = self.directory.shard(key.hash).lock();
+                shard.named(key)?
+            }
+        };
         let missed = self.missed(host, now, acquired, want.identity, site);
         let look = missed.is_ok().then(|| host.arm(now)).flatten();
         let todo = self.finish(host, now);
@@ -366,6 +381,7 @@ impl Inner {
                 let listener = host.stand(ticket);
                 if host.home.is_none() || !planted("first_runtime_is_home_for_ever") {
                     host.home = self.rt.here();
+                    host.counters.waits += 1;
                 }
                 let identity = self.identities.find(identity);
                 let identity = identity.filter(|_| !planted("waiters_hold_no_identity"));
@@ -442,6 +458,11 @@ impl Inner {
         let fate = lent.fate(); // a look, if one is due, before any lock
         let (origin, conn) = (lent.origin, lent.conn);
         let now = self.clock().now_coarse();
+        if planted("released_before_it_is_home") {
+            self.with_host(origin, |host, now| host.machine.release(now, conn, fate));
+        }
+        let quiet = planted("flag_is_read_before_the_lock") && !self.contended.load(Ordering::Acquire);
+        let early = planted("rung_is_read_before_the_lock").then(|| lent.is_rung());
         let (returned, stray, rung, todo) = {
             let mut shard = self.directory.shard_of(origin).lock();
             match shard.by_id(origin) {
@@ -449,9 +470,15 @@ impl Inner {
                 Some(host) => {
                     let (stray, rung) = match host.take_back(lent) {
                         TakenBack::Stray(lent) => (Some(lent), false),
-                        TakenBack::Home { rung } => (None, rung),
+                        TakenBack::Home { rung, spent } => (spent, early.unwrap_or(rung)),
                     };
-                    let returned = host.machine.release(now, conn, fate);
+                    let returned = match planted("released_before_it_is_home") {
+                        false => host.machine.release(now, conn, fate),
+                        true => Returned::Kept,
+                    };
+                    if quiet {
+                        host.machine.take_parked();
+                    }
                     (returned, stray, rung, self.finish(host, now))
                 }
             }
@@ -471,7 +498,7 @@ impl Inner {
         let mut shard = self.directory.shard_of(origin).lock();
         let used = shard
             .by_id(origin)
-            .filter(|host| host.machine.is_vacant())
+            .filter(|host| planted("forgets_without_another_look") || host.machine.is_vacant())
             .map(|host| host.enrolled);
         let Some(used) = used else { return };
         shard.forget(origin);

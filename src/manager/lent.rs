@@ -46,6 +46,18 @@ impl Lent {
         self.doomed.is_some() || self.alarm.as_ref().is_none_or(Alarm::is_rung)
     }
 
+    /// Whether its alarm rang since it was last looked at.
+    #[inline]
+    pub(super) fn is_rung(&self) -> bool {
+        self.alarm.as_ref().is_some_and(Alarm::is_rung)
+    }
+
+    /// Looks at one that nobody has used since it was found in doubt: what made it so at birth may be over, as half a record is once the rest has come.
+    pub(super) fn look_again(&mut self) -> Result<(), CloseReason> {
+        self.doomed = self.look().err();
+        self.doomed.map_or(Ok(()), Err)
+    }
+
     /// Looks whether it is alive and unspoilt, with its alarm set.
     pub(super) fn look(&mut self) -> Result<(), CloseReason> {
         let wire = &mut self.wire;
@@ -67,7 +79,9 @@ impl Lent {
             }
             None => Ok(()),
         };
-        self.polled = false;
+        if std::mem::take(&mut self.polled) {
+            self.abort.forget(); // whoever waited for its bytes has gone
+        }
         match verdict {
             Ok(()) => Fate::Reusable,
             // Where others have streams on it, it leaves the rotation now and closes with the last of them.

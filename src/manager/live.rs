@@ -104,17 +104,10 @@ pub(super) struct Shared {
 pub(super) struct Out {
     pub(super) since: Moment,
     pub(super) site: Site,
-    pub(super) watch: Watch,
-}
-
-/// What the search for leaked leases makes of one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Watch {
-    On,
-    /// Its holder said that it will take long.
-    Off,
-    /// It was reported.
-    Reported,
+    /// Whether its holder said that it will take long.
+    pub(super) long: bool,
+    /// Whether it was reported as leaked.
+    reported: bool,
 }
 
 impl Out {
@@ -122,20 +115,19 @@ impl Out {
         Out {
             since,
             site,
-            watch: Watch::On,
+            long: false,
+            reported: false,
         }
     }
 
     pub(super) fn is_watched(&self) -> bool {
-        self.watch == Watch::On
+        !self.long && !self.reported
     }
 
     /// Whether it is out for longer than `limit`, and that was not said before.
     pub(super) fn is_leaked(&mut self, now: Moment, limit: Duration) -> bool {
-        let leaked = self.watch == Watch::On && now.since(self.since) >= limit;
-        if leaked && !planted("leaks_are_reported_again") {
-            self.watch = Watch::Reported;
-        }
+        let leaked = self.is_watched() && now.since(self.since) >= limit;
+        self.reported |= leaked && !planted("leaks_are_reported_again");
         leaked
     }
 }
@@ -154,22 +146,21 @@ impl Live {
         }
     }
 
-    /// Takes a lease back. Answers whether it had been reported as leaked.
+    /// Takes a lease back. Answers whether it had been reported as leaked, and what is left of it, to be dropped once no lock is held.
     #[inline]
-    pub(super) fn take_back(&mut self, lent: Box<Lent>) -> bool {
+    pub(super) fn take_back(&mut self, lent: Box<Lent>) -> (bool, Option<Box<Lent>>) {
         match &mut self.rest {
             Rest::Single(single) => {
                 let lent = single.lent.insert(lent);
                 if planted("extensions_go_with_the_lease") {
                     lent.extensions.clear();
                 }
-                single.out.watch == Watch::Reported
+                (single.out.reported, None)
             }
-            Rest::Shared(shared) => shared
-                .outs
-                .get_mut(lent.slot)
-                .and_then(Option::take)
-                .is_some_and(|out| out.watch == Watch::Reported),
+            Rest::Shared(shared) => {
+                let out = shared.outs.get_mut(lent.slot).and_then(Option::take);
+                (out.is_some_and(|out| out.reported), Some(lent))
+            }
         }
     }
 
@@ -276,6 +267,12 @@ impl Abort {
         for waker in wakers.into_iter().flatten() {
             waker.wake();
         }
+    }
+
+    /// Lets go of whoever waited: nobody does any more.
+    pub(super) fn forget(&self) {
+        let wakers = std::mem::take(&mut *self.0.wakers.lock());
+        drop(wakers);
     }
 
     pub(super) fn is_set(&self) -> bool {

@@ -11,12 +11,12 @@
 //! | the roll's (`roll`) | which hosts there are, by their last known use | any other lock |
 //! | the bell's (`alarm`) | which resting connections to look at | any other lock |
 //! | the identities' (`Inner::identities`) | which identity has which number | any other lock; taken under a shard's, by a miss |
-//! | the settings' (`Inner::settings`) | the settings in force | anything but copying them |
+//! | the settings' (`Inner::settings`) | the settings in force | anything but copying them; taken under a shard's, for a new host |
 //! | an abort's (`live`) | who waits for a leased connection's bytes | a wake-up, any other lock |
 //!
-//! No operation holds two of them, but for a miss, which looks an identity up under its shard's, and but for the two that look at everything at once: `stats` and `assert_invariants`
-//! lock all shards in index order, then the desk. What a machine wants done is collected under its lock ([`Todo`](host::Todo)) and done after
-//! it is released (`settle`).
+//! No operation holds two of them, but for the two cases in the table, and for the two that look at everything at once: `stats` and
+//! `assert_invariants` lock all shards in index order, then the desk. What a machine wants done is collected under its lock
+//! ([`Todo`](host::Todo)) and done after it is released (`settle`).
 
 mod alarm;
 mod connections;

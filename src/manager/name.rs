@@ -137,7 +137,8 @@ impl<'a> Named<'a> for String {
 impl<'a> Named<'a> for &'a http::Uri {
     fn name(self) -> Name<'a> {
         match (self.scheme_str(), self.authority()) {
-            (Some("https"), Some(authority)) if !authority.as_str().contains('@') => {
+            // What is escaped in a URI is not text as it is written elsewhere: the zone of an address, say.
+            (Some("https"), Some(authority)) if !authority.as_str().contains(['@', '%']) => {
                 Name::Text(authority.as_str())
             }
             _ => Name::parsed(self.try_into()),

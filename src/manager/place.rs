@@ -67,7 +67,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take().filter(|_| !planted("dropped_place_stays")) {
+        if let Some(ticket) = self.ticket.take()
+            && (self.listener.is_empty() || !planted("granted_place_is_not_given_up"))
+            && !planted("dropped_place_stays")
+        {
             self.inner
                 .with_host(self.origin, |host, now| host.machine.cancel(now, ticket));
         }

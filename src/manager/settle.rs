@@ -33,7 +33,7 @@ struct Shift<'a>(&'a Arc<Inner>);
 impl<'a> Shift<'a> {
     fn begin(inner: &'a Arc<Inner>) -> Option<Self> {
         let mut work = inner.work.lock();
-        work.again = true;
+        work.again = !planted("shift_does_not_hear_of_the_desk");
         (!std::mem::replace(&mut work.busy, true)).then_some(Shift(inner))
     }
 
@@ -45,6 +45,10 @@ impl<'a> Shift<'a> {
     fn is_over(&self) -> bool {
         let mut work = self.0.work.lock();
         let more = std::mem::take(&mut work.again) || !work.queue.is_empty();
+        if planted("shift_ends_after_its_look") {
+            drop(work);
+            work = self.0.work.lock();
+        }
         work.busy = more;
         !more
     }
@@ -143,7 +147,9 @@ impl Inner {
         }
         for dial in abandoned {
             ledger.withdraw(origin, dial);
-            orders.remove(&(origin, dial));
+            if !planted("order_of_an_abandoned_dial_stays") {
+                orders.remove(&(origin, dial));
+            }
         }
         for mut order in dials {
             match penalties.screen(now, AllBlocked::Fail, &mut order.candidates) {
@@ -161,7 +167,9 @@ impl Inner {
         for ip in parked {
             ledger.parked(origin, ip);
         }
-        self.contended.store(ledger.contended(), Ordering::Release);
+        if !planted("flag_is_shown_after_the_look") {
+            self.contended.store(ledger.contended(), Ordering::Release);
+        }
         blocked
     }
 
@@ -169,7 +177,10 @@ impl Inner {
     fn next_step(&self) -> Option<Step> {
         let mut desk = self.desk.lock();
         let step = desk.ledger.poll_step();
-        self.contended.store(desk.ledger.contended(), Ordering::Release);
+        let looks = matches!(step, Some(Step::Evict(_)));
+        if !(looks && planted("flag_is_shown_after_the_look")) {
+            self.contended.store(desk.ledger.contended(), Ordering::Release);
+        }
         step
     }
 

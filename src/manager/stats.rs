@@ -11,13 +11,15 @@ use super::host::Host;
 use super::inner::Inner;
 use crate::error::Phase;
 use crate::event::CloseReason;
+#[cfg(feature = "__internals")]
+use crate::machine::Ledger;
 use crate::sync::{Mutex, Ordering};
 
 /// Counts that only grow.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Leases handed out.
+    /// Leases handed out, those included whose connection was found dead at the door.
     pub gets: u64,
     /// Of these, served by a connection that had been dialled before: a dial serves one miss, whatever it serves after that is a hit.
     pub hits: u64,
@@ -218,6 +220,13 @@ impl Inner {
                 .sum::<usize>()
         };
         self.directory.shards().map(|shard| of_shard(&shard.lock())).sum()
+    }
+
+    /// The desk's books, and how many orders lie there; for tests.
+    #[cfg(feature = "__internals")]
+    pub(super) fn books(&self) -> (Ledger, usize) {
+        let desk = self.desk.lock();
+        (desk.ledger.clone(), desk.orders.len())
     }
 
     /// Panics if any of the books disagree; for tests.

@@ -1,15 +1,13 @@
 //! The sweep that closes what is due, when it is due, and forgets hosts that have nothing left.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use super::host::Host;
 use super::inner::Inner;
 use super::leaks::Leak;
 use crate::clock::{Moment, before};
 use crate::event::CloseReason;
 use crate::fault::planted;
-use crate::machine::{ConnId, OriginId, PenaltyTerms};
+use crate::machine::{ConnId, OriginId};
 use crate::sync::Ordering;
 
 /// Starts the sweeper, once for each pool, at its first host: from then on there may be something to sweep.
@@ -17,11 +15,15 @@ pub(super) fn start(inner: &Arc<Inner>) {
     if planted("nobody_sweeps") || inner.upkeep.swap(true, Ordering::AcqRel) {
         return;
     }
+    if inner.rt.check(None).is_err() {
+        inner.upkeep.store(false, Ordering::Release); // the next one tries again
+        return;
+    }
     let sweeper = Sweeper(Arc::downgrade(inner));
-    let _ = inner.rt.job(None, async move { sweeper.run().await }); // one that did not start has been dropped: the next one tries again
+    let _ = inner.rt.job(None, async move { sweeper.run().await }); // one that did not start has been dropped, which lets the next one try
 }
 
-/// The sweeper of a pool. However it ends (its runtime may, while the pool goes on in another), the next new host or dial starts another.
+/// The sweeper of a pool. However it ends (its runtime may, while the pool goes on in another), another one starts, at the next `get` at the latest.
 struct Sweeper(Weak<Inner>);
 
 impl Drop for Sweeper {
@@ -65,7 +67,9 @@ impl Inner {
         let taken = self.with_host(origin, |host, _| {
             let single = host.single_mut(conn)?;
             // In use: whoever has it looks when it comes home. Not rung: somebody has looked since.
-            if !single.lent.as_ref().is_some_and(|lent| lent.is_in_doubt()) || !host.machine.inspect(conn) {
+            if !single.lent.as_ref().is_some_and(|lent| lent.is_in_doubt())
+                || !(planted("inspected_where_it_stands") || host.machine.inspect(conn))
+            {
                 return None;
             }
             host.single_mut(conn)?.lent.take()
@@ -73,7 +77,7 @@ impl Inner {
         let Some(mut lent) = taken.flatten() else { return };
         let verdict = match planted("every_ring_is_an_end") {
             true => Err(CloseReason::PeerClosed),
-            false => lent.look(),
+            false => lent.look_again(),
         };
         let back = self.with_host(origin, |host, now| {
             let Some(single) = host.single_mut(conn) else {
@@ -113,7 +117,11 @@ impl Inner {
             let (leaks, look) = host.leaks(now, config.leak_timeout);
             let _ = host.machine.arm(now); // `armed` says it all
             let look = look.unwrap_or(Moment::FAR).min(host.machine.armed());
-            let forget_at = host.last_asked + linger(host, idle_timeout);
+            let forget_at = host
+                .machine
+                .penalties()
+                .last()
+                .max(host.last_asked + idle_timeout);
             let vacant = host.machine.is_vacant() && look == Moment::FAR;
             let empty = vacant && now >= forget_at;
             // One that has nothing now may get it, or is to be forgotten.
@@ -146,14 +154,6 @@ impl Inner {
             self.forget(origin);
         }
         closed
-    }
-}
-
-/// For how long a host that nobody asks for is remembered: longer where there are failures to remember.
-fn linger(host: &Host, idle_timeout: Duration) -> Duration {
-    match host.machine.penalties().is_empty() {
-        true => idle_timeout,
-        false => idle_timeout.max(PenaltyTerms::default().max),
     }
 }
 

@@ -70,6 +70,7 @@ impl Inner {
         let origin = self.origin(target)?;
         let claim = order.claim(&self.identities);
         let ordered = self.with_host(origin, |host, now| {
+            host.home = self.rt.here();
             order_dials(host, now, claim.want(&self.identities), warm)
         });
         let mut report = WarmReport::default();
@@ -99,7 +100,7 @@ fn order_dials(host: &mut Host, now: Moment, want: Want, warm: Warm) -> Vec<ones
         let serves = host
             .machine
             .connections()
-            .filter(|conn| conn.identity == want.identity);
+            .filter(|conn| conn.identity == want.identity && conn.retired.is_none());
         serves.filter(|conn| ip.is_none_or(|ip| ip == conn.ip)).count()
     };
     let most = host.machine.limits().max_per_host as usize;

@@ -99,7 +99,6 @@ impl Builder {
             connector: Connector::default(),
             resolver: self.resolver.unwrap_or_else(|| Arc::new(HickoryResolver::new())),
             clock: Arc::clone(&clock),
-            reuse_check: self.config.reuse_check,
         };
         Ok(HotConnPool::new(Inner::new(
             self.config,

@@ -8,6 +8,12 @@ mod parts;
 mod provider;
 mod revocation;
 mod setup;
+#[cfg_attr(
+    not(feature = "__internals"),
+    expect(dead_code, unused_imports, reason = "complete, and not on offer yet")
+)]
+pub(crate) mod shape;
+mod tickets;
 mod trust;
 
 pub(crate) use connector::Connector;

@@ -12,6 +12,7 @@ mod support;
 mod captures;
 mod grammar;
 mod ja;
+mod profiles;
 mod random;
 mod second_opinion;
 mod shape;

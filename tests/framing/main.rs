@@ -32,7 +32,6 @@ fn many(run: fn(&mut dyn Choose) -> Outcome) -> Outcome {
         sum.clean += outcome.clean;
         sum.distrusted += outcome.distrusted;
     }
-    println!("{sum:?}");
     sum
 }
 

@@ -213,6 +213,19 @@ pub(crate) async fn finish(pool: HotConnPool, peer: Peer) {
     peer.shutdown().await;
 }
 
+/// A generator of one's own: the same numbers for the same seed.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        // xorshift64* (Vigna 2014)
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % end
+    }
+}
+
 /// The error of a get that must fail; it names its target.
 pub(crate) async fn failure(pool: &HotConnPool, name: &str) -> Error {
     let error = within("the error", pool.get(name)).await.unwrap_err();

@@ -32,4 +32,6 @@ mod runtime;
 mod setups;
 mod staged;
 mod stress;
+#[cfg(feature = "__internals")]
+mod threads;
 mod tls;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hotpool::{Error, ErrorKind, GetOptions, HotConnPool, Require};
 use tokio::task::JoinHandle;
 
-use crate::common::{at_rest, builder, exchange, finish, host, poll_times, round, spawn, within};
+use crate::common::{Dice, at_rest, builder, exchange, finish, host, poll_times, round, spawn, within};
 use crate::support::peer::{Alpn, DEADLINE, Order, Peer, To};
 
 const THREADS: usize = 8;
@@ -19,19 +19,6 @@ const ENOUGH: u64 = 300;
 const MAX_CONNECTIONS: u32 = 8;
 const MAX_PER_HOST: u32 = 4;
 const MAX_PER_IP: u32 = 3;
-
-/// A generator of one's own: the same numbers for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        // xorshift64* (Vigna 2014)
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % end
-    }
-}
 
 /// What came of it all.
 #[derive(Default)]

@@ -82,11 +82,13 @@ pub fn tcp_sockets() -> Vec<TcpSocket> {
     table.lines().skip(1).filter_map(TcpSocket::parse).collect()
 }
 
-/// Whether somebody listens at exactly this address. Asking connects to nobody.
+/// Whether somebody listens at exactly this address, or at all of them. Asking connects to nobody.
 pub fn is_listening(address: SocketAddr) -> bool {
+    let every = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+    let here = |socket: &TcpSocket| [address, every].contains(&socket.local);
     tcp_sockets()
         .iter()
-        .any(|socket| socket.local == address && socket.state == "LISTEN")
+        .any(|socket| here(socket) && socket.state == "LISTEN")
 }
 
 impl TcpSocket {

@@ -55,7 +55,7 @@ impl Chunked {
                     let Some(taken) = held.take(rest, TRAILERS)? else {
                         return Ok(None);
                     };
-                    head::trailers(&held.release())?;
+                    held.release(head::trailers)?;
                     return Ok(Some(bytes.len() - rest.len() + taken));
                 }
                 _ => {

@@ -8,8 +8,10 @@ use super::fields::{Coding, Fields};
 use super::held::{HEAD_LIMIT, Held};
 use crate::event::CloseReason;
 
-/// The most fields of one head, or of one trailer section.
+/// The most fields of one head.
 const FIELDS: usize = 100;
+/// The most fields of one trailer section: fewer than anybody refuses who reads them.
+const TRAILER_FIELDS: usize = 64;
 
 /// What a request's method means for its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +65,11 @@ pub(super) fn take<T>(held: &mut Held, bytes: &[u8], parse: fn(&[u8]) -> Found<T
     let Some(taken) = held.take(bytes, HEAD_LIMIT)? else {
         return Ok(None);
     };
-    let whole = held.release();
-    match parse(&whole)? {
+    held.release(|whole| match parse(whole)? {
         Some((length, head)) if length == whole.len() => Ok(Some((taken, head))),
         // Two views of where it ends.
         _ => Err(CloseReason::BadFraming),
-    }
+    })
 }
 
 pub(super) fn request(bytes: &[u8]) -> Found<RequestHead> {
@@ -156,7 +157,7 @@ impl ResponseHead {
 
 /// A trailer section, its empty line included. It must not speak of framing (RFC 9110 section 6.5.1).
 pub(super) fn trailers(bytes: &[u8]) -> Result<(), CloseReason> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+    let mut fields = [httparse::EMPTY_HEADER; TRAILER_FIELDS];
     match httparse::parse_headers(bytes, &mut fields) {
         Ok(Status::Complete((length, headers))) if length == bytes.len() => {
             let framing = Fields::read(headers)?;

@@ -5,6 +5,9 @@ use crate::event::CloseReason;
 /// The longest head that is followed, in bytes.
 pub(super) const HEAD_LIMIT: usize = 64 << 10;
 
+/// The largest buffer that stays with a connection, in bytes. An idle one should cost no more for the heads that it once had.
+const RETAINED: usize = 4 << 10;
+
 /// What has come of a head, and how far its end has. Empty most of the time: a head that comes in one piece is read where it stands.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held {
@@ -51,10 +54,15 @@ impl Held {
         None
     }
 
-    /// The head, whole; nothing is held from here on.
-    pub(super) fn release(&mut self) -> Vec<u8> {
+    /// Reads the head, which is whole; nothing is held from here on. A small buffer stays for the next one.
+    pub(super) fn release<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> T {
+        let answer = read(&self.bytes);
+        self.bytes.clear();
+        if self.bytes.capacity() > RETAINED {
+            self.bytes = Vec::new();
+        }
         self.matched = 0;
-        std::mem::take(&mut self.bytes)
+        answer
     }
 }
 
@@ -82,7 +90,7 @@ mod tests {
                     before += piece.len();
                 }
                 assert_eq!(found, Some(end), "{first} {second}");
-                assert_eq!(held.release(), &text[..end]);
+                held.release(|whole| assert_eq!(whole, &text[..end]));
                 assert!(held.is_empty());
             }
         }
@@ -100,6 +108,21 @@ mod tests {
         let mut held = Held::default();
         assert_eq!(held.take(&[b'x'; 10], 10), Ok(None));
         assert_eq!(held.take(b"x", 10), Err(CloseReason::NotFollowed));
-        assert_eq!(held.release().len(), 10);
+        held.release(|whole| assert_eq!(whole.len(), 10));
+    }
+
+    #[test]
+    fn a_large_buffer_does_not_stay() {
+        for (size, stays) in [(100, true), (RETAINED + 1, false)] {
+            let mut held = Held::default();
+            let head = ["x".repeat(size).as_bytes(), b"\r\n\r\n"].concat();
+            assert_eq!(held.take(&head, HEAD_LIMIT), Ok(Some(head.len())));
+            held.release(|_| {});
+            assert_eq!(
+                (held.is_empty(), held.bytes.capacity() > 0),
+                (true, stays),
+                "{size}"
+            );
+        }
     }
 }

@@ -246,7 +246,7 @@ impl Observer {
             (Ok(()), _) => return,
         };
         if let State::Over(_) = self.state {
-            // Nothing is followed from here on.
+            // Nothing is followed from here on, and nothing kept.
             (self.held_request, self.held_answer) = (Held::default(), Held::default());
         }
     }

@@ -220,6 +220,10 @@ fn extensions_and_trailers_have_limits() {
             "{count} extensions"
         );
     }
+    for (count, expected) in [(64, CLEAN), (65, Err(BadFraming))] {
+        let answer = format!("{chunked}0\r\n{}\r\n", "T: x\r\n".repeat(count));
+        assert_eq!(observe(GET, &answer, 999).verdict(), expected, "{count} trailers");
+    }
     for (length, expected) in [(10_000, CLEAN), (20_000, Err(NotFollowed))] {
         let answer = format!("{chunked}0\r\nT: {}\r\n\r\n", "x".repeat(length));
         assert_eq!(

@@ -145,6 +145,15 @@ impl HelloSpec {
         Ok(spec)
     }
 
+    /// One that was observed. The tests make the checks.
+    pub(super) fn observed(cipher_suites: Vec<Code>, slots: Vec<Slot>, permuted: Range<usize>) -> Self {
+        HelloSpec {
+            cipher_suites,
+            slots,
+            permuted,
+        }
+    }
+
     /// The same spec, with the extensions at the places `range` in an order drawn anew for each connection.
     ///
     /// # Errors

@@ -47,6 +47,18 @@ impl Ledger {
                 }));
             }
         }
+        // The same at one address.
+        if let Some(&ip) = self.over_askable.first()
+            && let Some((origin, not_after)) = self.ips.get_mut(&ip)?.holders.ask()
+        {
+            self.touch(ip);
+            return Some(Step::Evict(Victim {
+                origin,
+                ip: Some(ip),
+                not_after,
+                number: u64::MAX,
+            }));
+        }
         if self.dials >= self.limits.max_dials {
             return None;
         }

@@ -93,6 +93,10 @@ pub struct Ledger {
     hungry: BTreeSet<IpAddr>,
     /// Addresses with a dry origin.
     dry: BTreeSet<IpAddr>,
+    /// Addresses above a limit that was lowered.
+    over: BTreeSet<IpAddr>,
+    /// Of these, the ones that somebody may be asked for.
+    over_askable: BTreeSet<IpAddr>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -137,6 +141,8 @@ impl Ledger {
             open: BTreeSet::new(),
             hungry: BTreeSet::new(),
             dry: BTreeSet::new(),
+            over: BTreeSet::new(),
+            over_askable: BTreeSet::new(),
         }
     }
 
@@ -179,7 +185,7 @@ impl Ledger {
     /// Whether a connection that goes idle has to be announced by [`parked`](Ledger::parked). The driver shows this
     /// to every `put` from before it acts on a step.
     pub fn contended(&self) -> bool {
-        !self.line.is_empty() || self.total > self.limits.max_connections
+        !self.line.is_empty() || self.total > self.limits.max_connections || !self.over.is_empty()
     }
 
     /// A connection of `origin` to `ip` went idle while the Ledger was contended. Poll steps afterwards.
@@ -306,6 +312,9 @@ impl Ledger {
         member(&mut self.open, wanted && room);
         member(&mut self.hungry, wanted && !room && state.holders.is_askable());
         member(&mut self.dry, state.holders.has_dry());
+        let over = state.used > self.limits.max_per_ip;
+        member(&mut self.over, over);
+        member(&mut self.over_askable, over && state.holders.is_askable());
         if state.used == 0 && !wanted {
             self.ips.remove(&ip);
         }

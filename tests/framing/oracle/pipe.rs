@@ -5,9 +5,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+
+/// More than any of these conversations takes.
+const STEPS: usize = 10_000;
 
 /// Both ends share it.
 #[derive(Clone, Default)]
@@ -25,14 +30,33 @@ impl Pipe {
         self.0.borrow_mut().inbound.extend(bytes);
     }
 
-    /// How much hyper has not read yet.
-    pub(super) fn unread(&self) -> usize {
-        self.0.borrow().inbound.len()
-    }
-
     /// What hyper has written since.
     pub(super) fn written(&self) -> Vec<u8> {
         std::mem::take(&mut self.0.borrow_mut().outbound)
+    }
+}
+
+/// Whether hyper asked to be polled again.
+#[derive(Default)]
+pub(super) struct Bell(AtomicBool);
+
+impl Bell {
+    /// Polls `step` until hyper waits for bytes.
+    pub(super) fn until_quiet(self: &Arc<Self>, mut step: impl FnMut(&mut Context<'_>)) {
+        let waker = Waker::from(Arc::clone(self));
+        for _ in 0..STEPS {
+            step(&mut Context::from_waker(&waker));
+            if !self.0.swap(false, Ordering::Relaxed) {
+                return;
+            }
+        }
+        panic!("hyper does not come to rest");
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use hyper::body::{Body, Incoming};
@@ -12,10 +13,7 @@ use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 
-use super::pipe::Pipe;
-use super::writer::idle;
-
-const STEPS: usize = 1000;
+use super::pipe::{Bell, Pipe};
 
 pub(super) struct Server {
     pipe: Pipe,
@@ -23,6 +21,7 @@ pub(super) struct Server {
     /// Requests read to their end.
     read: Rc<Cell<u64>>,
     problem: Option<hyper::Error>,
+    bell: Arc<Bell>,
 }
 
 impl fmt::Debug for Server {
@@ -52,24 +51,19 @@ impl Server {
             conn: Some(Box::pin(conn)),
             read,
             problem: None,
+            bell: Arc::default(),
         }
     }
 
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         self.pipe.feed(bytes);
-        for _ in 0..STEPS {
-            let before = (self.pipe.unread(), self.read.get());
+        Arc::clone(&self.bell).until_quiet(|cx| {
             let Some(conn) = &mut self.conn else { return };
-            if let Poll::Ready(end) = conn.as_mut().poll(&mut idle()) {
+            if let Poll::Ready(end) = conn.as_mut().poll(cx) {
                 self.problem = end.err();
                 self.conn = None;
             }
-            let answered = !self.pipe.written().is_empty();
-            if !answered && before == (self.pipe.unread(), self.read.get()) {
-                return;
-            }
-        }
-        panic!("hyper does not come to rest: {self:?}");
+        });
     }
 
     pub(super) fn has_read(&self, requests: u64) -> bool {

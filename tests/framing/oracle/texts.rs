@@ -111,6 +111,7 @@ const BODY: &[&str] = &[
     "5 \r\nhello\r\n",
     "05\r\nhello\r\n",
     "a\r\n0123456789\r\n",
+    "10\r\n01234567\r\n0\r\n\r\n",
     "+5\r\nhello\r\n",
     "0x5\r\nhello\r\n",
     "5\nhello\n",

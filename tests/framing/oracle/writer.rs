@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -11,10 +12,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper::{Method, Request, Response};
 
-use super::pipe::Pipe;
-
-/// More than any of these conversations takes.
-const STEPS: usize = 1000;
+use super::pipe::{Bell, Pipe};
 
 /// What hyper asks.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +36,7 @@ pub(super) struct Client {
     body: Option<Incoming>,
     over: bool,
     problem: Option<hyper::Error>,
+    bell: Arc<Bell>,
 }
 
 impl fmt::Debug for Client {
@@ -51,7 +50,8 @@ impl Client {
     pub(super) fn new() -> Self {
         let pipe = Pipe::default();
         let mut shaking = Box::pin(handshake(pipe.clone()));
-        let Poll::Ready(Ok((sender, conn))) = shaking.as_mut().poll(&mut idle()) else {
+        let Poll::Ready(Ok((sender, conn))) = shaking.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        else {
             panic!("in memory, a handshake takes no time");
         };
         Client {
@@ -62,6 +62,7 @@ impl Client {
             body: None,
             over: false,
             problem: None,
+            bell: Arc::default(),
         }
     }
 
@@ -114,30 +115,24 @@ impl Client {
 
     /// Lets hyper go on until it waits for more.
     fn run(&mut self) {
-        for _ in 0..STEPS {
-            let before = (self.pipe.unread(), self.answer.is_some(), self.body.is_some());
-            self.poll_conn();
-            self.poll_answer();
-            let moved = self.poll_body();
-            let after = (self.pipe.unread(), self.answer.is_some(), self.body.is_some());
-            if !moved && before == after {
-                return;
-            }
-        }
-        panic!("hyper does not come to rest: {self:?}");
+        Arc::clone(&self.bell).until_quiet(|cx| {
+            self.poll_conn(cx);
+            self.poll_answer(cx);
+            self.poll_body(cx);
+        });
     }
 
-    fn poll_conn(&mut self) {
+    fn poll_conn(&mut self, cx: &mut Context<'_>) {
         let Some(conn) = &mut self.conn else { return };
-        if let Poll::Ready(end) = conn.as_mut().poll(&mut idle()) {
+        if let Poll::Ready(end) = conn.as_mut().poll(cx) {
             self.problem = end.err();
             self.conn = None;
         }
     }
 
-    fn poll_answer(&mut self) {
+    fn poll_answer(&mut self, cx: &mut Context<'_>) {
         let Some(answer) = &mut self.answer else { return };
-        if let Poll::Ready(answer) = answer.as_mut().poll(&mut idle()) {
+        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
             self.answer = None;
             match answer {
                 Ok(answer) => self.body = Some(answer.into_body()),
@@ -146,17 +141,16 @@ impl Client {
         }
     }
 
-    /// Whether something of the body came.
-    fn poll_body(&mut self) -> bool {
-        let Some(body) = &mut self.body else { return false };
-        match Pin::new(body).poll_frame(&mut idle()) {
-            Poll::Pending => return false,
-            Poll::Ready(Some(Ok(_))) => return true,
-            Poll::Ready(Some(Err(problem))) => self.problem = Some(problem),
-            Poll::Ready(None) => self.over = true,
+    fn poll_body(&mut self, cx: &mut Context<'_>) {
+        while let Some(body) = &mut self.body {
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Pending => return,
+                Poll::Ready(Some(Ok(_))) => continue,
+                Poll::Ready(Some(Err(problem))) => self.problem = Some(problem),
+                Poll::Ready(None) => self.over = true,
+            }
+            self.body = None;
         }
-        self.body = None;
-        true
     }
 }
 
@@ -187,9 +181,4 @@ impl Body for Pieces {
             false => SizeHint::default(),
         }
     }
-}
-
-/// Nobody waits: whoever feeds the pipe polls again.
-pub(super) fn idle() -> Context<'static> {
-    Context::from_waker(Waker::noop())
 }

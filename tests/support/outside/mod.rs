@@ -18,6 +18,7 @@ use super::measure;
 use super::peer::sockets;
 
 pub mod nginx;
+pub mod tls;
 pub mod tshark;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
@@ -108,6 +109,11 @@ pub fn start(recipe: &impl Recipe, ips: usize, leaf: &Leaf) -> Option<Outside> {
         }
     }
     panic!("{} does not start: {complaint}", recipe.name())
+}
+
+/// Whether the program of `recipe` can be had.
+pub fn is_installed(recipe: &impl Recipe) -> bool {
+    find(recipe.program()).is_some()
 }
 
 /// [`start`] with [`certs::good`].

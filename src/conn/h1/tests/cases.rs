@@ -111,6 +111,8 @@ pub(super) const ANSWERS: &[(&str, &str, Verdict)] = &[
 pub(super) const CHUNKS: &[(&str, Verdict)] = &[
     ("0\r\n\r\n", CLEAN),
     ("000a\r\n0123456789\r\nB\r\n0\r\n\r\n0\r\n\r\n0\r\n000\r\n\r\n", CLEAN),
+    ("10\r\n0123456789abcdef\r\n0\r\n\r\n", CLEAN),
+    ("10\r\n01234567\r\n0\r\n\r\n", Err(HalfRead)),
     ("2;x=y;z=\"q\"\r\nok\r\n0;last\r\n\r\n", CLEAN),
     ("2\r\nok\r\n0\r\nTrailer: x\r\nY: z\r\n\r\n", CLEAN),
     ("2\r\nok\r\n0\r\nTrailer: x\r\n", Err(HalfRead)),

@@ -1,0 +1,131 @@
+//! Shaped handshakes over any stream, with configurations of the caller's own.
+//!
+//! For this crate's own tests, benches and fuzz targets: what a pool does inside a dial, with every part of it in reach.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::client::TlsStream;
+
+use crate::error::ConfigError;
+use crate::fingerprint::{ClientHello, HelloSpec};
+use crate::tls::shape::{Rejected, Shaped, Shaper, connect};
+
+/// A spec and the cryptography that serves it.
+#[derive(Clone, Debug)]
+pub struct Shape(Arc<Shaper>);
+
+impl Shape {
+    /// A shape of `spec` by the cryptography of `provider`.
+    ///
+    /// # Errors
+    /// Names what the provider lacks.
+    pub fn new(spec: &HelloSpec, provider: &CryptoProvider) -> Result<Self, ConfigError> {
+        Shaper::new(spec, provider).map(|shaper| Shape(Arc::new(shaper)))
+    }
+
+    /// What configurations must be built on.
+    pub fn provider(&self) -> Arc<CryptoProvider> {
+        Arc::new(self.0.provider())
+    }
+
+    /// The versions that configurations must have.
+    pub fn versions(&self) -> Vec<&'static SupportedProtocolVersion> {
+        self.0.versions()
+    }
+
+    /// Completes a configuration.
+    pub fn complete(&self, config: &mut ClientConfig) {
+        self.0.complete(config);
+    }
+
+    /// Shakes hands.
+    ///
+    /// # Errors
+    /// tokio-rustls's, or one of which [`reason`] tells why the shape was in the way.
+    pub async fn connect<IO>(
+        &self,
+        config: &Arc<ClientConfig>,
+        name: &str,
+        io: IO,
+    ) -> io::Result<Connection<IO>>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        let (tls, seen) = connect(&self.0, Arc::clone(config), name, io).await?;
+        Ok(Connection {
+            tls,
+            hellos: seen.hellos,
+            group: seen.group,
+            settings: seen.settings,
+        })
+    }
+}
+
+/// A connection that was shaped.
+pub struct Connection<IO> {
+    tls: TlsStream<Shaped<IO>>,
+    /// The hellos that went out.
+    pub hellos: Vec<ClientHello>,
+    /// The group of the key exchange, where rustls was told another one.
+    pub group: Option<u16>,
+    /// Whether application settings were exchanged.
+    pub settings: bool,
+}
+
+impl<IO> Connection<IO> {
+    /// What rustls says of it.
+    pub fn session(&self) -> &ClientConnection {
+        self.tls.get_ref().1
+    }
+
+    /// The transport.
+    pub fn transport(&self) -> &IO {
+        self.tls.get_ref().0.get_ref()
+    }
+}
+
+/// Why the shape was in the way of a handshake, if it was.
+pub fn reason(error: &io::Error) -> Option<String> {
+    let why = error.get_ref()?.downcast_ref::<Rejected>()?;
+    Some(why.to_string())
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<IO> {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut self.tls).poll_read(cx, buf)
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        std::pin::Pin::new(&mut self.tls).poll_write(cx, buf)
+    }
+
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut self.tls).poll_flush(cx)
+    }
+
+    fn poll_shutdown(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut self.tls).poll_shutdown(cx)
+    }
+}

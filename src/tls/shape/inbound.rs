@@ -1,0 +1,171 @@
+//! What the server sends, until it has chosen: its ServerHello may be edited, the rest passes.
+
+use tokio::io::ReadBuf;
+
+use super::error::Rejected;
+use super::records::{CHANGE_CIPHER_SPEC, HANDSHAKE, next_record};
+use super::state::Shaping;
+use super::wire::{NEW_SESSION_TICKET, SERVER_HELLO, message_len, split_message};
+use crate::fingerprint::to_records;
+
+/// The longest fragment of a record, in octets.
+const MAX_FRAGMENT: u16 = 1 << 14;
+/// More than any ServerHello needs, in octets. A longer one is left to rustls.
+const LONGEST: usize = 1 << 16;
+
+/// The server's direction, until its ServerHello is through.
+#[derive(Default)]
+pub(super) struct Inbound {
+    /// Records that are not whole.
+    begun: Vec<u8>,
+    /// The handshake messages of the records in `held`.
+    messages: Vec<u8>,
+    /// Whole records that wait until the message in them is whole.
+    held: Vec<u8>,
+    /// What rustls may read, from `read` on.
+    out: Vec<u8>,
+    read: usize,
+    /// A ticket of TLS 1.2 is taken out of what follows, up to the ChangeCipherSpec.
+    hides_ticket: bool,
+    settled: bool,
+    ended: bool,
+}
+
+impl Inbound {
+    /// Takes what the server sent.
+    pub(super) fn push(&mut self, bytes: &[u8], shaping: &Shaping) -> Result<(), Rejected> {
+        self.begun.extend_from_slice(bytes);
+        let begun = std::mem::take(&mut self.begun);
+        let mut rest = begun.as_slice();
+        while !self.settled {
+            let Some((record, after)) = next_record(rest) else {
+                break;
+            };
+            match record.kind {
+                HANDSHAKE if !record.fragment.is_empty() => {
+                    self.messages.extend_from_slice(record.fragment);
+                    if self.hides_ticket {
+                        self.hide(record.version, shaping);
+                    } else {
+                        self.held.extend_from_slice(record.whole);
+                        self.judge(record.version, shaping)?;
+                    }
+                }
+                kind => {
+                    // After a HelloRetryRequest a ChangeCipherSpec may come, and then the ServerHello.
+                    let between =
+                        kind == CHANGE_CIPHER_SPEC && self.messages.is_empty() && !self.hides_ticket;
+                    self.pass_begun(record.version);
+                    self.held.extend_from_slice(record.whole);
+                    self.release(!between);
+                }
+            }
+            rest = after;
+        }
+        match self.settled {
+            true => self.out.extend_from_slice(rest),
+            false => self.begun.extend_from_slice(rest),
+        }
+        Ok(())
+    }
+
+    /// Looks at the first message, if it is whole.
+    fn judge(&mut self, version: u16, shaping: &Shaping) -> Result<(), Rejected> {
+        if self.messages.first() != Some(&SERVER_HELLO) {
+            self.release(true);
+            return Ok(());
+        }
+        let len = match message_len(&self.messages) {
+            Some(len) if len > LONGEST => {
+                self.release(true);
+                return Ok(());
+            }
+            Some(len) if len <= self.messages.len() => len,
+            _ => return Ok(()),
+        };
+        let (message, after) = self.messages.split_at(len);
+        let Some(choice) = shaping.chosen(message)? else {
+            self.release(true);
+            return Ok(());
+        };
+        if let Some(edited) = &choice.edited {
+            self.held = to_records(edited, version, MAX_FRAGMENT);
+            self.held.extend(to_records(after, version, MAX_FRAGMENT));
+        }
+        if choice.hides_ticket {
+            self.hides_ticket = true;
+            self.held.clear();
+            self.out.extend(to_records(
+                choice.edited.as_deref().unwrap_or(message),
+                version,
+                MAX_FRAGMENT,
+            ));
+            self.messages.drain(..len);
+            self.hide(version, shaping);
+        } else {
+            self.release(!choice.retry);
+        }
+        Ok(())
+    }
+
+    /// Passes whole messages on, in records of their own, but for a ticket.
+    fn hide(&mut self, version: u16, shaping: &Shaping) {
+        let messages = std::mem::take(&mut self.messages);
+        let mut rest = messages.as_slice();
+        while let Some((message, after)) = split_message(rest) {
+            match message[0] {
+                NEW_SESSION_TICKET => shaping.hide(message),
+                _ => self.out.extend(to_records(message, version, MAX_FRAGMENT)),
+            }
+            rest = after;
+        }
+        self.messages = rest.to_vec();
+        if message_len(rest).is_some_and(|len| len > LONGEST) {
+            self.pass_begun(version);
+            self.release(true);
+        }
+    }
+
+    /// Passes on what was begun and is no message, where messages are passed on one by one.
+    fn pass_begun(&mut self, version: u16) {
+        if self.hides_ticket {
+            self.out.extend(to_records(&self.messages, version, MAX_FRAGMENT));
+        }
+    }
+
+    /// Lets rustls read what was held.
+    fn release(&mut self, settled: bool) {
+        self.out.append(&mut self.held);
+        self.messages.clear();
+        self.settled = settled;
+    }
+
+    /// The server has closed: what is not whole stays so.
+    pub(super) fn end(&mut self) {
+        self.release(true);
+        self.out.append(&mut self.begun);
+        self.ended = true;
+    }
+
+    /// Whether there is nothing to read here, and more may come.
+    pub(super) fn is_dry(&self) -> bool {
+        self.out.is_empty() && !self.ended && !self.settled
+    }
+
+    /// Reads into `buf`.
+    pub(super) fn pull(&mut self, buf: &mut ReadBuf<'_>) {
+        let waiting = self.out.get(self.read..).unwrap_or_default();
+        let count = waiting.len().min(buf.remaining());
+        buf.put_slice(&waiting[..count]);
+        self.read += count;
+        if self.read == self.out.len() {
+            self.out.clear();
+            self.read = 0;
+        }
+    }
+
+    /// Whether everything was read that is not read as it comes.
+    pub(super) fn is_over(&self) -> bool {
+        self.settled && self.out.is_empty()
+    }
+}

@@ -1,0 +1,79 @@
+//! A browser's ClientHello on stock rustls.
+//!
+//! rustls takes no ClientHello from its caller. So the [stream](Shaped) under it sends another one than it wrote, and the provider's hashes are fed that other
+//! one as well: both ends of a handshake prove to each other what they saw, so wire and transcript must have the same bytes. Any difference
+//! between them breaks the handshake; none can weaken it. rustls still verifies certificates and signatures, and checks the server's choices
+//! against what it can do.
+//!
+//! What it rests on inside rustls stands in `tests/rustls_contract.rs`.
+
+mod aead;
+mod answers;
+mod certs;
+mod editor;
+mod error;
+mod hash;
+mod hello;
+mod inbound;
+mod kx;
+mod offer;
+mod outbound;
+mod records;
+mod scope;
+mod shaper;
+mod signer;
+mod state;
+mod stream;
+mod wire;
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+pub(crate) use self::error::Rejected;
+pub(crate) use self::shaper::Shaper;
+use self::state::Shaping;
+pub(crate) use self::stream::Shaped;
+use crate::fingerprint::ClientHello;
+
+/// What went over the wire, where it is not what rustls says.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// The hellos: the first, and the one that answered a HelloRetryRequest.
+    pub(crate) hellos: Vec<ClientHello>,
+    /// The group of the key exchange, where rustls was told another one.
+    pub(crate) group: Option<u16>,
+    /// Whether application settings were exchanged.
+    pub(crate) settings: bool,
+}
+
+/// Shakes hands over `io` in the shape of `shaper`, with a configuration that is built on [its provider](Shaper::provider).
+///
+/// Cancel safe: dropping it drops the transport.
+///
+/// # Errors
+/// tokio-rustls's, or one whose source is [`Rejected`].
+pub(crate) async fn connect<IO>(
+    shaper: &Arc<Shaper>,
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    io: IO,
+) -> io::Result<(TlsStream<Shaped<IO>>, Seen)>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let shaping = Shaping::new(shaper).map_err(io::Error::other)?;
+    let stream = Shaped::new(io, Arc::clone(&shaping));
+    // The hello is written when the connection is made, which must be inside.
+    let handshake = async { TlsConnector::from(config).connect(name, stream).await };
+    let result = scope::within(Arc::clone(&shaping), handshake).await;
+    if let Some(why) = shaping.rejected() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    Ok((result?, shaping.seen()))
+}

@@ -1,0 +1,255 @@
+//! What is known of one connection while it shakes hands. Its stream, hashes, keys and ciphers all ask here.
+
+use std::sync::Arc;
+
+use rustls::crypto::ActiveKeyExchange;
+
+use super::Seen;
+use super::answers;
+use super::error::Rejected;
+use super::hello::{self, Choice};
+use super::offer::Offer;
+use super::shaper::Shaper;
+use super::wire::{CLIENT_HELLO, split_message};
+use crate::fingerprint::{ClientHello, Draws, KeyShare};
+use crate::sync::Mutex;
+
+type Result<T> = std::result::Result<T, Rejected>;
+
+/// The state of one connection.
+pub(super) struct Shaping {
+    shaper: Arc<Shaper>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    draws: Draws,
+    /// The hellos that went out.
+    sent: Vec<ClientHello>,
+    offer: Offer,
+    /// Messages as rustls has them, and as they were on the wire.
+    swaps: Vec<Swap>,
+    /// Private keys of the shares that rustls does not know of.
+    keys: Vec<Box<dyn ActiveKeyExchange>>,
+    /// The group of those that the server took.
+    taken: Option<u16>,
+    decrypters: u32,
+    encrypters: u32,
+    settings: bool,
+    /// A message that was kept from rustls, until the transcript has it.
+    hidden: Option<Vec<u8>>,
+    rejected: Option<Rejected>,
+}
+
+struct Swap {
+    seen: Vec<u8>,
+    real: Vec<u8>,
+}
+
+impl Shaping {
+    /// Draws for one connection.
+    pub(super) fn new(shaper: &Arc<Shaper>) -> Result<Arc<Self>> {
+        Ok(Arc::new(Shaping {
+            inner: Mutex::new(Inner {
+                draws: shaper.draw()?,
+                sent: Vec::new(),
+                offer: Offer::default(),
+                swaps: Vec::new(),
+                keys: Vec::new(),
+                taken: None,
+                decrypters: 0,
+                encrypters: 0,
+                settings: false,
+                hidden: None,
+                rejected: None,
+            }),
+            shaper: Arc::clone(shaper),
+        }))
+    }
+
+    pub(super) fn shaper(&self) -> &Shaper {
+        &self.shaper
+    }
+
+    /// Notes why the handshake is over; the first reason counts.
+    pub(super) fn reject(&self, why: Rejected) {
+        self.inner.lock().rejected.get_or_insert(why);
+    }
+
+    pub(super) fn rejected(&self) -> Option<Rejected> {
+        self.inner.lock().rejected.clone()
+    }
+
+    /// Keeps the keys of the shares that only this connection knows of.
+    pub(super) fn keep_keys(&self, keys: Vec<Box<dyn ActiveKeyExchange>>) {
+        let mut inner = self.inner.lock();
+        for key in &keys {
+            let share = KeyShare {
+                group: key.group().into(),
+                exchange: key.pub_key().to_vec(),
+            };
+            let draws = inner.draws.clone().with_share(share);
+            inner.draws = draws;
+        }
+        inner.keys = keys;
+    }
+
+    /// Whether the first key exchange is yet to be started.
+    pub(super) fn is_fresh(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.sent.is_empty() && inner.keys.is_empty() && inner.decrypters == 0
+    }
+
+    /// The key that the server took of those that rustls does not know of.
+    pub(super) fn take_key(&self) -> Option<Box<dyn ActiveKeyExchange>> {
+        let mut inner = self.inner.lock();
+        let taken = inner.taken?;
+        let place = inner
+            .keys
+            .iter()
+            .position(|key| u16::from(key.group()) == taken)?;
+        Some(inner.keys.swap_remove(place))
+    }
+
+    /// The hello that goes out in place of this one of rustls's: a whole handshake message.
+    pub(super) fn send(&self, native: &[u8]) -> Result<Vec<u8>> {
+        let parsed = ClientHello::from_message(native)?;
+        let mut inner = self.inner.lock();
+        let shaped = self.shape(&inner, &parsed)?;
+        let real = shaped.to_message()?;
+        inner.offer = Offer::of(&shaped, &parsed);
+        inner.swaps.push(Swap {
+            seen: native.to_vec(),
+            real: real.clone(),
+        });
+        inner.sent.push(shaped);
+        Ok(real)
+    }
+
+    fn shape(&self, inner: &Inner, native: &ClientHello) -> Result<ClientHello> {
+        let spec = self.shaper.spec();
+        Ok(match inner.sent.first() {
+            None => spec.shape(native, &inner.draws)?,
+            Some(first) => spec.shape_again(native, &inner.draws, first)?,
+        })
+    }
+
+    /// What was on the wire where rustls hashes or signs `data`: whole messages, or at last a hello cut before its binders. None if it is the same.
+    pub(super) fn real(&self, data: &[u8]) -> Option<Vec<u8>> {
+        self.try_real(data).unwrap_or_else(|why| {
+            self.reject(why);
+            // Nothing at all: no hash of it fits what the server has.
+            Some(Vec::new())
+        })
+    }
+
+    fn try_real(&self, data: &[u8]) -> Result<Option<Vec<u8>>> {
+        let inner = self.inner.lock();
+        let mut real = Vec::new();
+        let (mut rest, mut swapped) = (data, false);
+        while let Some((message, after)) = split_message(rest) {
+            match inner.swaps.iter().find(|swap| swap.seen == message) {
+                Some(swap) => {
+                    real.extend_from_slice(&swap.real);
+                    swapped = true;
+                }
+                None if message[0] == CLIENT_HELLO => return Err(Rejected::Unsent),
+                None => real.extend_from_slice(message),
+            }
+            rest = after;
+        }
+        if rest.first() == Some(&CLIENT_HELLO) {
+            let native = ClientHello::from_truncated_message(rest)?;
+            real.extend_from_slice(&self.shape(&inner, &native)?.to_message()?);
+            swapped = true;
+        } else {
+            real.extend_from_slice(rest);
+        }
+        Ok(swapped.then_some(real))
+    }
+
+    /// A ServerHello or HelloRetryRequest from the wire. None if rustls is to judge it alone.
+    pub(super) fn chosen(&self, message: &[u8]) -> Result<Option<Choice>> {
+        let mut inner = self.inner.lock();
+        let Some(choice) = hello::read(message, &inner.offer, &*self.shaper)? else {
+            return Ok(None);
+        };
+        if !choice.retry {
+            let known = |group: &u16| hello::Served::alias(&*self.shaper, *group).is_some();
+            inner.taken = choice.group.filter(known);
+        }
+        inner.swap(choice.edited.as_deref(), message);
+        Ok(Some(choice))
+    }
+
+    /// Keeps a message from rustls. Only its transcript learns of it, before anything that comes after.
+    pub(super) fn hide(&self, message: &[u8]) {
+        self.inner
+            .lock()
+            .hidden
+            .get_or_insert_default()
+            .extend_from_slice(message);
+    }
+
+    /// What was hidden and is not in the transcript.
+    pub(super) fn hidden(&self) -> Option<Vec<u8>> {
+        self.inner.lock().hidden.clone()
+    }
+
+    /// The same, which is in the transcript from now on.
+    pub(super) fn take_hidden(&self) -> Option<Vec<u8>> {
+        self.inner.lock().hidden.take()
+    }
+
+    /// A message of the server's encrypted flight.
+    pub(super) fn answer(&self, message: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut inner = self.inner.lock();
+        let answer = answers::encrypted(message, &inner.offer)?;
+        inner.settings |= answer.settings;
+        inner.swap(answer.edited.as_deref(), message);
+        Ok(answer.edited)
+    }
+
+    /// A certificate that came compressed: the transcript has it as it came.
+    pub(super) fn certificate(&self, body: &[u8]) -> Result<Option<Vec<u8>>> {
+        answers::certificate(body, &self.inner.lock().offer)
+    }
+
+    /// Whether the client owes its own application settings.
+    pub(super) fn owes_settings(&self) -> bool {
+        self.inner.lock().settings
+    }
+
+    /// Whether this is the first decrypter, that of the server's handshake.
+    pub(super) fn counts_decrypter(&self) -> bool {
+        let mut inner = self.inner.lock();
+        inner.decrypters += 1;
+        inner.decrypters == 1
+    }
+
+    /// Whether this is the first encrypter, that of the client's handshake.
+    pub(super) fn counts_encrypter(&self) -> bool {
+        let mut inner = self.inner.lock();
+        inner.encrypters += 1;
+        inner.encrypters == 1
+    }
+
+    /// What went over the wire so far.
+    pub(super) fn seen(&self) -> Seen {
+        let inner = self.inner.lock();
+        Seen {
+            hellos: inner.sent.clone(),
+            group: inner.taken,
+            settings: inner.settings,
+        }
+    }
+}
+
+impl Inner {
+    fn swap(&mut self, seen: Option<&[u8]>, real: &[u8]) {
+        self.swaps.extend(seen.map(|seen| Swap {
+            seen: seen.to_vec(),
+            real: real.to_vec(),
+        }));
+    }
+}

@@ -1,0 +1,151 @@
+//! The stream under rustls: another hello goes out than it wrote, and it is shown of the server's first message what it can take.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::inbound::Inbound;
+use super::outbound::Outbound;
+use super::scope::masked;
+use super::state::Shaping;
+
+/// A transport whose first flight is shaped; once both directions have settled it passes through.
+pub(crate) struct Shaped<IO> {
+    io: IO,
+    /// None once both directions have settled.
+    flight: Option<Box<Flight>>,
+}
+
+struct Flight {
+    shaping: Arc<Shaping>,
+    outbound: Outbound,
+    inbound: Inbound,
+}
+
+impl<IO> Shaped<IO> {
+    pub(super) fn new(io: IO, shaping: Arc<Shaping>) -> Self {
+        Shaped {
+            io,
+            flight: Some(Box::new(Flight {
+                shaping,
+                outbound: Outbound::default(),
+                inbound: Inbound::default(),
+            })),
+        }
+    }
+
+    /// The transport itself.
+    pub(crate) fn get_ref(&self) -> &IO {
+        &self.io
+    }
+
+    fn settle(&mut self) {
+        if self
+            .flight
+            .as_ref()
+            .is_some_and(|flight| flight.outbound.is_over() && flight.inbound.is_over())
+        {
+            self.flight = None;
+        }
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Shaped<IO> {
+    /// Writes what was shaped and has not gone out.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(flight) = &mut self.flight else {
+            return Poll::Ready(Ok(()));
+        };
+        while let Some(waiting) = flight.outbound.waiting() {
+            let written = ready!(masked(|| Pin::new(&mut self.io).poll_write(cx, waiting)))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            flight.outbound.advance(written);
+        }
+        self.settle();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Shaped<IO> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_drain(cx))?;
+        let this = &mut *self;
+        if let Some(flight) = this.flight.as_mut().filter(|flight| !flight.outbound.is_over()) {
+            flight
+                .outbound
+                .push(buf, &flight.shaping)
+                .map_err(|why| rejected(&flight.shaping, why))?;
+            // What cannot go at once goes with the next write or flush; rustls flushes.
+            return match this.poll_drain(cx) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                _ => Poll::Ready(Ok(buf.len())),
+            };
+        }
+        masked(|| Pin::new(&mut this.io).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.flight.is_none() {
+            return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        }
+        let first = bufs.iter().find(|buf| !buf.is_empty());
+        self.poll_write(cx, first.map_or(&[], |buf| buf))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        masked(|| Pin::new(&mut self.io).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        masked(|| Pin::new(&mut self.io).poll_shutdown(cx))
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Shaped<IO> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let Some(flight) = this.flight.as_mut().filter(|flight| !flight.inbound.is_over()) else {
+            return masked(|| Pin::new(&mut this.io).poll_read(cx, buf));
+        };
+        while flight.inbound.is_dry() {
+            let mut space = [0; 4096];
+            let mut chunk = ReadBuf::new(&mut space);
+            ready!(masked(|| Pin::new(&mut this.io).poll_read(cx, &mut chunk)))?;
+            if chunk.filled().is_empty() {
+                flight.inbound.end();
+                break;
+            }
+            flight
+                .inbound
+                .push(chunk.filled(), &flight.shaping)
+                .map_err(|why| rejected(&flight.shaping, why))?;
+        }
+        flight.inbound.pull(buf);
+        this.settle();
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn rejected(shaping: &Shaping, why: super::error::Rejected) -> io::Error {
+    shaping.reject(why.clone());
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}

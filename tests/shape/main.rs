@@ -1,0 +1,23 @@
+//! Browsers' hellos on stock rustls: one module for each promise.
+#![cfg(feature = "aws-lc-rs")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "peers live outside the pool: their own clock and tasks"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod again;
+mod closed;
+mod fresh;
+mod makers;
+mod matrix;
+mod stock;
+mod world;

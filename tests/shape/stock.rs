@@ -1,0 +1,153 @@
+//! A stock rustls server: every case of the table's first column, with every profile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustls::compress::{CertCompressor, CompressionFailed, CompressionLevel};
+use rustls::crypto::aws_lc_rs::{Ticketer, kx_group};
+use rustls::server::WebPkiClientVerifier;
+use rustls::version::{TLS12, TLS13};
+use rustls::{CertificateCompressionAlgorithm as Algorithm, HandshakeKind, NamedGroup, ServerConfig};
+
+use crate::matrix;
+use crate::support::certs;
+use crate::world::{BROWSERS, Browser, Client, serve, serve_as, server};
+
+/// Compresses as the algorithm's own library does.
+#[derive(Debug)]
+struct Compress {
+    algorithm: Algorithm,
+    used: AtomicBool,
+}
+
+impl CertCompressor for Compress {
+    fn compress(&self, input: Vec<u8>, _level: CompressionLevel) -> Result<Vec<u8>, CompressionFailed> {
+        self.used.store(true, Ordering::Relaxed);
+        match self.algorithm {
+            Algorithm::Zlib => {
+                let mut output = vec![0; zlib_rs::compress_bound(input.len())];
+                let (filled, code) =
+                    zlib_rs::compress_slice(&mut output, &input, zlib_rs::DeflateConfig::default());
+                assert_eq!(code, zlib_rs::ReturnCode::Ok);
+                Ok(filled.to_vec())
+            }
+            Algorithm::Brotli => {
+                let mut output = Vec::new();
+                let params = brotli::enc::BrotliEncoderParams::default();
+                brotli::BrotliCompress(&mut input.as_slice(), &mut output, &params).unwrap();
+                Ok(output)
+            }
+            Algorithm::Zstd => {
+                let level = ruzstd::encoding::CompressionLevel::Fastest;
+                Ok(ruzstd::encoding::compress_to_vec(input.as_slice(), level))
+            }
+            _ => Err(CompressionFailed),
+        }
+    }
+
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+}
+
+fn asking(version: &'static rustls::SupportedProtocolVersion) -> ServerConfig {
+    let roots = Arc::new(certs::authority().roots());
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, certs::provider())
+        .build()
+        .unwrap();
+    let leaf = certs::good();
+    ServerConfig::builder_with_provider(certs::provider())
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(leaf.chain.clone(), leaf.key())
+        .unwrap()
+}
+
+/// The kinds of handshake that two connections to these servers must be.
+async fn connects(client: &Client, servers: &[ServerConfig], kinds: &[HandshakeKind]) {
+    for (config, kind) in servers.iter().cycle().zip(kinds) {
+        let connection = client.talk(serve(&Arc::new(config.clone()))).await.unwrap();
+        assert_eq!(connection.session().handshake_kind(), Some(*kind));
+    }
+}
+
+fn older() -> ServerConfig {
+    let mut config = server(&[], &[&TLS12]);
+    config.ticketer = Ticketer::new().unwrap();
+    config
+}
+
+async fn run(case: &str, browser: Browser) {
+    use HandshakeKind::{Full, FullWithHelloRetryRequest as Retried, Resumed};
+    let client = browser.client();
+    let newer = || server(&[], &[&TLS13, &TLS12]);
+    let own = || Some(certs::authority().client("client"));
+    let with_own = || Client::with(&browser.spec(), certs::authority().roots(), own());
+    match case {
+        "full 1.3" => connects(&client, &[newer()], &[Full]).await,
+        "resumed 1.3" => connects(&client, &[newer()], &[Full, Resumed]).await,
+        "full 1.2" => connects(&client, &[older()], &[Full]).await,
+        "resumed 1.2" => connects(&client, &[older()], &[Full, Resumed]).await,
+        "retry to P-256" if browser == Browser::Firefox => {}
+        "retry to P-256" => connects(&client, &[server(&[kx_group::SECP256R1], &[&TLS13])], &[Retried]).await,
+        "retry to P-384" => connects(&client, &[server(&[kx_group::SECP384R1], &[&TLS13])], &[Retried]).await,
+        "third share" if browser == Browser::Chromium => {}
+        "third share" => connects(&client, &[server(&[kx_group::SECP256R1], &[&TLS13])], &[Full]).await,
+        "client certificate 1.3" => connects(&with_own(), &[asking(&TLS13)], &[Full, Resumed]).await,
+        "client certificate 1.2" => connects(&with_own(), &[asking(&TLS12)], &[Full]).await,
+        "refused certificates" => {
+            for leaf in [certs::wrong_name(), certs::unknown_ca(), certs::expired()] {
+                assert!(client.connect(serve_as(&leaf)).await.is_err());
+            }
+        }
+        "X25519MLKEM768" => {
+            let connection = client.talk(serve(&Arc::new(newer()))).await.unwrap();
+            let group = connection
+                .session()
+                .negotiated_key_exchange_group()
+                .unwrap()
+                .name();
+            assert_eq!(group, NamedGroup::X25519MLKEM768);
+        }
+        "zlib certificate" => compressed(&client, browser, Algorithm::Zlib).await,
+        "brotli certificate" => compressed(&client, browser, Algorithm::Brotli).await,
+        "zstd certificate" => compressed(&client, browser, Algorithm::Zstd).await,
+        "small records" => {
+            let mut config = newer();
+            config.max_fragment_size = Some(40);
+            connects(&client, &[config], &[Full, Resumed]).await;
+        }
+        "1.2 after a 1.3 ticket" => {
+            // The ticket of TLS 1.2 was kept from rustls; the next connection has another of TLS 1.3.
+            connects(&client, &[newer(), older()], &[Full, Full, Resumed, Full]).await;
+        }
+        other => panic!("{other} is not rustls's"),
+    }
+}
+
+async fn compressed(client: &Client, browser: Browser, algorithm: Algorithm) {
+    let compressor: &'static Compress = Box::leak(Box::new(Compress {
+        algorithm,
+        used: AtomicBool::new(false),
+    }));
+    let mut config = server(&[], &[&TLS13]);
+    config.cert_compressors = vec![compressor];
+    config.cert_compression_cache = Arc::new(rustls::compress::CompressionCache::Disabled);
+    connects(client, &[config], &[HandshakeKind::Full]).await;
+    // Firefox offers all three, Chromium brotli.
+    let offered = browser == Browser::Firefox || algorithm == Algorithm::Brotli;
+    assert_eq!(compressor.used.load(Ordering::Relaxed), offered, "{algorithm:?}");
+}
+
+#[tokio::test]
+async fn rustls() {
+    for (case, run_it) in matrix::column("rustls") {
+        if run_it {
+            for browser in BROWSERS {
+                run(&case, browser).await;
+                matrix::filled("rustls", &case, &format!("{browser:?}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Profiles, a client of each, a stock server, and a wire between them that is written down.
+
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hotpool::fingerprint::{FoundHello, HelloSpec, hellos};
+use hotpool::shaped::{Connection, Shape};
+use parking_lot::Mutex;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio_rustls::TlsAcceptor;
+
+use crate::support::certs;
+
+/// A browser, and what its hello has as JA4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Browser {
+    Chromium,
+    Firefox,
+}
+
+pub(crate) const BROWSERS: [Browser; 2] = [Browser::Chromium, Browser::Firefox];
+
+impl Browser {
+    pub(crate) fn spec(self) -> HelloSpec {
+        let names: &[&str] = match self {
+            Browser::Chromium => &[
+                "chromium-156-00",
+                "chromium-156-01",
+                "chromium-156-02",
+                "chromium-156-resume-01",
+            ],
+            Browser::Firefox => &["firefox-153esr-resume-00", "firefox-153esr-resume-01"],
+        };
+        HelloSpec::from_client_hellos(names.iter().map(|name| fixture(name))).unwrap()
+    }
+
+    /// As the captures have it (see the fixtures' own README).
+    pub(crate) fn ja4(self, resumed: bool) -> &'static str {
+        match (self, resumed) {
+            (Browser::Chromium, false) => "t13d1517h2_8daaf6152771_cb7bf5808d99",
+            (Browser::Chromium, true) => "t13d1518h2_8daaf6152771_e2d80978ab2e",
+            (Browser::Firefox, false) => "t13d1617h2_86a278354501_3cbfd9057e0d",
+            (Browser::Firefox, true) => "t13d1617h2_86a278354501_e6dcd7ae0a9e",
+        }
+    }
+
+    pub(crate) fn client(self) -> Client {
+        Client::new(&self.spec())
+    }
+}
+
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hello");
+    std::fs::read(dir.join(format!("{name}.bin"))).unwrap()
+}
+
+/// A shape and a configuration for it.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) shape: Shape,
+    pub(crate) config: Arc<ClientConfig>,
+}
+
+impl Client {
+    pub(crate) fn new(spec: &HelloSpec) -> Self {
+        Client::with(spec, certs::authority().roots(), None)
+    }
+
+    pub(crate) fn with(spec: &HelloSpec, roots: RootCertStore, own: Option<certs::Leaf>) -> Self {
+        let shape = Shape::new(spec, &certs::provider()).unwrap();
+        let builder = ClientConfig::builder_with_provider(shape.provider())
+            .with_protocol_versions(&shape.versions())
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match own {
+            None => builder.with_no_client_auth(),
+            Some(leaf) => builder
+                .with_client_auth_cert(leaf.chain.clone(), leaf.key())
+                .unwrap(),
+        };
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        shape.complete(&mut config);
+        Client {
+            shape,
+            config: Arc::new(config),
+        }
+    }
+
+    /// The same with another configuration.
+    pub(crate) fn configured(mut self, change: impl FnOnce(&mut ClientConfig)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
+    }
+
+    pub(crate) async fn connect<IO>(&self, io: IO) -> io::Result<Connection<IO>>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.shape.connect(&self.config, "peer.test", io).await
+    }
+
+    /// Connects, and exchanges a line with a server that echoes.
+    pub(crate) async fn talk<IO>(&self, io: IO) -> io::Result<Connection<IO>>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut connection = self.connect(io).await?;
+        connection.write_all(b"hello").await?;
+        connection.flush().await?;
+        let mut echo = [0; 5];
+        connection.read_exact(&mut echo).await?;
+        assert_eq!(&echo, b"hello");
+        Ok(connection)
+    }
+}
+
+/// A stock server.
+pub(crate) fn server(
+    groups: &[&'static dyn SupportedKxGroup],
+    versions: &[&'static SupportedProtocolVersion],
+) -> ServerConfig {
+    let mut provider = CryptoProvider::clone(&certs::provider());
+    if !groups.is_empty() {
+        provider.kx_groups = groups.to_vec();
+    }
+    let leaf = certs::good();
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(leaf.chain.clone(), leaf.key())
+        .unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
+    config
+}
+
+/// A stock server that shows `leaf`.
+pub(crate) fn serve_as(leaf: &certs::Leaf) -> Wire {
+    let config = ServerConfig::builder_with_provider(certs::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(leaf.chain.clone(), leaf.key())
+        .unwrap();
+    serve(&Arc::new(config))
+}
+
+/// A stock server at the other end of a pipe, which echoes all it reads. What it says at last is dropped.
+pub(crate) fn serve(config: &Arc<ServerConfig>) -> Wire {
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let acceptor = TlsAcceptor::from(Arc::clone(config));
+    tokio::spawn(async move {
+        let mut tls = acceptor.accept(far).await?;
+        let mut space = [0; 4096];
+        loop {
+            let count = tls.read(&mut space).await?;
+            if count == 0 {
+                return io::Result::Ok(());
+            }
+            tls.write_all(&space[..count]).await?;
+            tls.flush().await?;
+        }
+    });
+    Wire::new(near)
+}
+
+/// A transport that writes down what the client sent, and may change a byte of it.
+pub(crate) struct Wire<IO = DuplexStream> {
+    io: IO,
+    pub(crate) sent: Arc<Mutex<Vec<u8>>>,
+    /// The bits of the byte at this offset of the client's stream are flipped by this mask.
+    pub(crate) flip: Option<(usize, u8)>,
+}
+
+impl<IO> Wire<IO> {
+    pub(crate) fn new(io: IO) -> Self {
+        Wire {
+            io,
+            sent: Arc::default(),
+            flip: None,
+        }
+    }
+
+    /// The hellos that the client sent.
+    pub(crate) fn hellos(&self) -> Vec<FoundHello> {
+        hellos(&self.sent.lock()).map(|found| found.unwrap()).collect()
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Wire<IO> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let at = self.sent.lock().len();
+        let mut bytes = buf.to_vec();
+        if let Some((place, mask)) = self.flip
+            && let Some(byte) = place.checked_sub(at).and_then(|place| bytes.get_mut(place))
+        {
+            *byte ^= mask;
+        }
+        let written = Pin::new(&mut self.io).poll_write(cx, &bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            self.sent.lock().extend_from_slice(&bytes[..count]);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
