@@ -8,8 +8,8 @@ use hotpool::{ErrorKind, GetOptions, HotConnPool, Phase, Returned, Warm};
 
 use super::{alone, lease, one_thread, poll_once};
 use crate::common::{
-    at_rest, exchange, finish, host, http1_peer, let_run, manual_pool, name, pool, round, spawn, use_up,
-    within,
+    at_rest, exchange, finish, host, http1_peer, let_run, manual_pool, name, pool, round, spawn, until,
+    use_up, within,
 };
 use crate::support::measure::{self, Descriptors};
 use crate::support::peer::{Act, Alpn, DEADLINE, Order, Peer, To};
@@ -193,6 +193,9 @@ fn surprise_server_closes_deadlock_nobody() {
             }
         };
         within("as before", again).await;
+        // One more surprise, for what rests: it does not stay in between, where who asks would wait for it.
+        peer.order(To::All, Order::Reset);
+        until(&pool, "the last one is gone", |stats| stats.total == 0).await;
         within("close", pool.close()).await;
         pool.manager().assert_invariants();
         peer.wait_for("every connection is closed", |seen| seen.live == 0)
