@@ -43,6 +43,8 @@ pub enum ErrorKind {
     CertificateInvalid,
     /// TLS failed for another reason than the certificate.
     Tls,
+    /// The profile was the trouble: the server chose what is offered only because the profile offers it, say. The source names it.
+    Shape,
     /// The peer did not agree to a protocol that was required.
     Protocol,
     /// HTTP/2 failed on this connection.
@@ -82,6 +84,7 @@ impl ErrorKind {
             ErrorKind::CertificateSelfSigned => "certificate_self_signed",
             ErrorKind::CertificateInvalid => "certificate_invalid",
             ErrorKind::Tls => "tls",
+            ErrorKind::Shape => "shape",
             ErrorKind::Protocol => "protocol",
             ErrorKind::Http2 => "http2",
             ErrorKind::TooManyWaiters => "too_many_waiters",
@@ -111,6 +114,7 @@ impl ErrorKind {
             ErrorKind::CertificateSelfSigned => "the certificate is self-signed and not trusted",
             ErrorKind::CertificateInvalid => "the certificate is not acceptable",
             ErrorKind::Tls => "TLS failed",
+            ErrorKind::Shape => "TLS failed in the profile's shape",
             ErrorKind::Protocol => "the peer did not agree to the required protocol",
             ErrorKind::Http2 => "HTTP/2 failed",
             ErrorKind::TooManyWaiters => "too many callers wait already",

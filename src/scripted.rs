@@ -197,7 +197,11 @@ impl Stage {
             tls: TlsInfo {
                 version: "none",
                 suite: "none",
+                group: None,
                 resumed: false,
+                shaped: false,
+                application_settings: false,
+                prints: None,
             },
             connect_time: Duration::ZERO,
             tls_time: Duration::ZERO,

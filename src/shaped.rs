@@ -5,6 +5,7 @@
 use std::io;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, SupportedProtocolVersion};
@@ -13,6 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::error::ConfigError;
 use crate::fingerprint::{ClientHello, HelloSpec};
+use crate::tls::Tickets;
 use crate::tls::shape::{Rejected, Shaped, Shaper, connect};
 
 /// A spec and the cryptography that serves it.
@@ -38,9 +40,13 @@ impl Shape {
         self.0.versions()
     }
 
-    /// Completes a configuration.
+    /// Completes a configuration, and gives it a store for sessions.
     pub fn complete(&self, config: &mut ClientConfig) {
         self.0.complete(config);
+        config.resumption = match self.0.resumes() {
+            true => Resumption::store(Arc::new(Tickets::new(false))),
+            false => Resumption::disabled(),
+        };
     }
 
     /// Shakes hands.

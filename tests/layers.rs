@@ -105,8 +105,18 @@ const ROOMS: &[Room] = &[
     Room(
         "pool",
         &[
-            "clock", "config", "error", "event", "identity", "target", "manager", "dial", "dns", "conn",
+            "clock",
+            "config",
+            "error",
+            "event",
+            "identity",
+            "target",
+            "manager",
+            "dial",
+            "dns",
+            "conn",
             "tls",
+            "fingerprint",
         ],
         // rustls alone, for the types that its builder takes.
         &["rustls"],

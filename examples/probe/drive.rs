@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use hotpool::fingerprint::Profile;
 use hotpool::{
     ConfigError, GetOptions, HotConn, HotConnPool, PoolConfig, Protocol, Require, Selection, StaticResolver,
     Target, Warm,
@@ -103,11 +104,13 @@ impl Drive {
     /// The pool cannot be built. What goes wrong later is in the tally.
     pub(crate) async fn run(
         plan: Plan,
+        profile: &Profile,
         resolver: &StaticResolver,
         roots: Option<&RootCertStore>,
     ) -> Result<Tally, ConfigError> {
         let mut builder = HotConnPool::builder()
             .config(plan.config())
+            .profile(profile.clone())
             .resolver(resolver.clone());
         if let Some(roots) = roots {
             builder = builder.roots(roots.clone());

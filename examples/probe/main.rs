@@ -7,6 +7,7 @@
 //! ```
 
 mod drive;
+mod dump;
 mod failure;
 mod h1;
 mod h2;
@@ -35,9 +36,9 @@ const FAILED: u8 = 1;
 const MISUSED: u8 = 2;
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args_os().skip(1)) {
-        Ok(Command::Probe(options)) => options,
+    let command = match Options::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => return said(io::stdout().write_all(options::HELP.as_bytes())),
+        Ok(command) => command,
         Err(problem) => {
             eprintln!("probe: {problem}\nprobe: --help tells what there is");
             return MISUSED.into();
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime
         .map_err(Into::into)
-        .and_then(|rt| rt.block_on(probe(options)))
+        .and_then(|rt| rt.block_on(run(command)))
     {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => FAILED.into(),
@@ -66,6 +67,14 @@ fn said(result: io::Result<()>) -> ExitCode {
     }
 }
 
+async fn run(command: Command) -> Result<bool, Box<dyn Error>> {
+    match command {
+        Command::Probe(options) => probe(options).await,
+        Command::DumpHello(profile, file) => dump::dump(profile, &file).await.map(|()| true),
+        Command::Help => Ok(true),
+    }
+}
+
 /// Probes each target over each protocol, one after the other, so that none disturbs another's figures. Answers whether every request was
 /// answered.
 async fn probe(options: Options) -> Result<bool, Box<dyn Error>> {
@@ -75,7 +84,7 @@ async fn probe(options: Options) -> Result<bool, Box<dyn Error>> {
     for site in &world.sites {
         for &require in options.protocols() {
             let plan = Plan::new(site, require, &options, world.connections)?;
-            let tally = Drive::run(plan, &world.resolver, world.roots.as_ref()).await?;
+            let tally = Drive::run(plan, &options.profile, &world.resolver, world.roots.as_ref()).await?;
             for (what, trouble) in &tally.troubles {
                 eprintln!("probe: {what}: {trouble}");
             }

@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use hotpool::fingerprint::Profile;
 use hotpool::{Require, StaticResolver, Target};
 use lexopt::prelude::{Long, Short, Value};
 use rustls::RootCertStore;
@@ -30,6 +32,9 @@ Options:
       --resolve HOST:PORT:ADDR[,ADDR...]
                          connect to these addresses for this host and port; may be repeated
       --cacert FILE      trust the authorities in this PEM file [Mozilla's]
+      --profile NAME     look like this: rustls (nobody else), chromium, firefox [rustls]
+      --dump-hello FILE  write the first bytes that a connection of the profile sends, as they went over the
+                         wire, and say their fingerprints; nothing is probed
       --timeout SECS     for one request, connecting included [10]
       --json             one line of JSON per target and protocol
   -h, --help             this text
@@ -51,6 +56,8 @@ Exit status: 0 every request was answered, 1 some failed, 2 the command line is 
 /// What the command line asks for.
 pub(crate) enum Command {
     Help,
+    /// Write the profile's first bytes to this file.
+    DumpHello(Profile, PathBuf),
     Probe(Options),
 }
 
@@ -64,6 +71,8 @@ pub(crate) struct Options {
     pub(crate) roots: Option<RootCertStore>,
     pub(crate) timeout: Duration,
     pub(crate) json: bool,
+    pub(crate) profile: Profile,
+    dump_hello: Option<PathBuf>,
 }
 
 /// A URL, taken apart.
@@ -114,11 +123,13 @@ impl Options {
             roots: None,
             timeout: Duration::from_secs(10),
             json: false,
+            profile: Profile::default(),
+            dump_hello: None,
         };
         let mut parser = lexopt::Parser::from_args(arguments);
         loop {
             let name = match parser.next().map_err(|error| Misuse::new("arguments", error))? {
-                None => return Ok(Command::Probe(options)),
+                None => return Ok(options.command()),
                 Some(Value(url)) => {
                     options.sites.push(Site::parse(&url.to_string_lossy())?);
                     continue;
@@ -131,6 +142,13 @@ impl Options {
         }
     }
 
+    fn command(mut self) -> Command {
+        match self.dump_hello.take() {
+            Some(file) => Command::DumpHello(self.profile, file),
+            None => Command::Probe(self),
+        }
+    }
+
     fn set(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), Misuse> {
         match name {
             "--json" => self.json = true,
@@ -139,6 +157,8 @@ impl Options {
             "--concurrency" => self.concurrency = number(name, parser)?,
             "--connections" => self.connections = Some(number(name, parser)?),
             "--timeout" => self.timeout = seconds(name, &value(name, parser)?)?,
+            "--profile" => self.profile = profile(name, &value(name, parser)?)?,
+            "--dump-hello" => self.dump_hello = Some(value(name, parser)?.into()),
             "--cacert" => self.roots = Some(roots(name, &value(name, parser)?)?),
             "--resolve" => {
                 let known = std::mem::take(&mut self.resolver);
@@ -194,6 +214,11 @@ fn value(name: &str, parser: &mut lexopt::Parser) -> Result<String, Misuse> {
     value
         .into_string()
         .map_err(|_| Misuse::new(name, "the value is no text"))
+}
+
+fn profile(name: &str, text: &str) -> Result<Profile, Misuse> {
+    Profile::named(text)
+        .ok_or_else(|| Misuse::new(name, format!("{text:?} is none of rustls, chromium and firefox")))
 }
 
 fn number(name: &str, parser: &mut lexopt::Parser) -> Result<u32, Misuse> {

@@ -101,7 +101,8 @@ mod tests {
             .with_no_client_auth();
         let tcp = TcpStream::connect(peer.addr(0)).await.expect("the peer listens");
         let name = ServerName::try_from("peer.test").expect("a name");
-        let tls = TlsConnector::from(Arc::new(config)).connect(name, Records::new(tcp));
+        let transport = crate::tls::Shaped::watched(Records::new(tcp));
+        let tls = TlsConnector::from(Arc::new(config)).connect(name, transport);
         H1::new(tls.await.expect("a handshake"), ReuseCheck::Readiness)
     }
 

@@ -20,7 +20,7 @@ use crate::event::CloseReason;
 /// What runs below TLS.
 pub(crate) type Transport = Records<tokio::net::TcpStream>;
 /// What runs below HTTP.
-pub(crate) type Tls = tokio_rustls::client::TlsStream<Transport>;
+pub(crate) type Tls = tokio_rustls::client::TlsStream<crate::tls::Shaped<Transport>>;
 
 /// A connection that serves one caller at a time, as far as the pool touches it between two of them.
 pub(crate) trait Single: Send {

@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
 use crate::identity::IdentityId;
 use crate::target::Target;
-use crate::tls::Connector;
+use crate::tls::{Connector, Dress};
 pub(crate) use crate::tls::{Identities, Interned, Tls};
 
 /// Makes connections; keeps none.
@@ -117,7 +117,22 @@ impl Dialler {
         }
     }
 
+    /// One connection; where its profile was the trouble, perhaps another with less of it.
     async fn establish(&self, attempt: Attempt<'_>) -> Result<Dialled, Error> {
+        let mut dress = Dress::default();
+        loop {
+            let error = match self.establish_in(attempt, dress).await {
+                Ok(dialled) => return Ok(dialled),
+                Err(error) => error,
+            };
+            match self.connector.again(attempt.identity, dress, &error) {
+                Some(other) => dress = other,
+                None => return Err(error),
+            }
+        }
+    }
+
+    async fn establish_in(&self, attempt: Attempt<'_>, dress: Dress) -> Result<Dialled, Error> {
         let Attempt {
             target,
             ip,
@@ -139,7 +154,7 @@ impl Dialler {
         progress.reach(Phase::Tls);
         let (stream, protocol, tls) = self
             .connector
-            .connect(target, identity, Records::new(stream))
+            .connect(target, identity, dress, Records::new(stream))
             .await?;
         let secured = self.clock.now();
 

@@ -12,6 +12,7 @@ use crate::config::PoolConfig;
 use crate::dial::Dialler;
 use crate::dns::{HickoryResolver, Resolve};
 use crate::error::ConfigError;
+use crate::fingerprint::Profile;
 use crate::manager::Inner;
 use crate::tls::{Connector, Tls, TlsBuilder};
 
@@ -50,7 +51,12 @@ impl Builder {
         self.part(|tls| tls.provider(provider))
     }
 
-    /// A whole TLS configuration, in place of roots, client identity and provider: see [`TlsBuilder::config`], also on what becomes of its
+    /// Whom connections look like: see [`TlsBuilder::profile`]. Default: [`Profile::rustls`], nobody else.
+    pub fn profile(self, profile: Profile) -> Self {
+        self.part(|tls| tls.profile(profile))
+    }
+
+    /// A whole TLS configuration, in place of roots, client identity, provider and profile: see [`TlsBuilder::config`], also on what becomes of its
     /// sessions.
     pub fn tls_config(self, config: impl Into<Arc<ClientConfig>>) -> Self {
         self.part(|tls| tls.config(config))
@@ -89,7 +95,8 @@ impl Builder {
         let tls = match self.setup {
             None => self.tls.build()?,
             Some(_) if self.in_parts => {
-                let problem = "cannot be combined with roots, client_identity, provider or tls_config";
+                let problem =
+                    "cannot be combined with roots, client_identity, provider, profile or tls_config";
                 return Err(ConfigError::new("tls", problem));
             }
             Some(setup) => setup,

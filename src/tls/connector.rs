@@ -4,24 +4,24 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::Interned;
 use super::error::handshake_error;
+use super::shape::{self, Rejected, Shaped};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
 use crate::fault::planted;
+use crate::fingerprint::{ClientHello, Ja3, Ja4};
 use crate::identity::{Identity, IdentityId, Require};
 use crate::sync::Mutex;
 use crate::target::Target;
 
-/// Sessions remembered for each identity and port.
-const SESSIONS: usize = 256;
+/// The length of a record's header, in octets.
+const RECORD_HEADER: usize = 5;
 /// Identities and ports whose sessions are remembered; with one more, the least recently used goes.
 const MOST_CONFIGS: usize = 256;
 
@@ -33,8 +33,50 @@ pub struct TlsInfo {
     pub version: &'static str,
     /// The cipher suite, as rustls names it: `TLS13_AES_256_GCM_SHA384`, say.
     pub suite: &'static str,
+    /// The group of the key exchange, as IANA numbers it. None where there was none.
+    pub group: Option<u16>,
     /// Whether it resumed an earlier session.
     pub resumed: bool,
+    /// Whether the hello was shaped by a profile. False where there is none, and where a connection fell back from one.
+    pub shaped: bool,
+    /// Whether HTTP/2 settings were exchanged within the handshake (draft-vvv-tls-alps). What they say is not used.
+    pub application_settings: bool,
+    /// The fingerprints of the first hello, as it went out. None if it could not be read.
+    pub prints: Option<HelloPrints>,
+}
+
+/// What others make of a hello.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HelloPrints {
+    /// JA3, with the extensions as they stood.
+    pub ja3: Ja3,
+    /// JA3 with the extensions sorted.
+    pub ja3_sorted: Ja3,
+    /// JA4; its [`raw`](Ja4::raw) form is JA4_r.
+    pub ja4: Ja4,
+}
+
+impl HelloPrints {
+    fn of(hello: &ClientHello) -> Self {
+        HelloPrints {
+            ja3: Ja3::of(hello),
+            ja3_sorted: Ja3::sorted(hello),
+            ja4: Ja4::of(hello),
+        }
+    }
+}
+
+/// What a handshake goes with: the profile of its identity, or less where a server would not have that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Dress {
+    /// All of the profile.
+    #[default]
+    Profile,
+    /// All of it, and records that a server takes of which the profile invited it to say how long they may be, in octets.
+    ShortRecords(u16),
+    /// None of it.
+    Unshaped,
 }
 
 /// Makes TLS connections.
@@ -49,7 +91,7 @@ pub(crate) struct Connector {
 
 #[derive(Default)]
 struct Configs {
-    by_use: HashMap<(IdentityId, u16), Used>,
+    by_use: HashMap<(IdentityId, u16, Dress), Used>,
     /// Counts uses.
     uses: u64,
 }
@@ -68,25 +110,25 @@ impl Connector {
         self.configs
             .lock()
             .by_use
-            .retain(|(id, _), _| !retired.contains(id));
+            .retain(|(id, ..), _| !retired.contains(id));
     }
 
-    fn config(&self, identity: &Arc<Interned>, port: u16) -> Arc<ClientConfig> {
+    fn config(&self, identity: &Arc<Interned>, port: u16, dress: Dress) -> Arc<ClientConfig> {
         let mut configs = self.configs.lock();
         configs.uses += 1;
         let now = configs.uses;
-        if let Some(used) = configs.by_use.get_mut(&(identity.id, port)) {
+        if let Some(used) = configs.by_use.get_mut(&(identity.id, port, dress)) {
             used.last = now;
             return Arc::clone(&used.config);
         }
-        let config = Arc::new(configs.derive(identity));
+        let config = Arc::new(configs.derive(identity, dress));
         configs.make_room();
         let used = Used {
             config: Arc::clone(&config),
             last: now,
             _identity: Arc::clone(identity),
         };
-        configs.by_use.insert((identity.id, port), used);
+        configs.by_use.insert((identity.id, port, dress), used);
         config
     }
 
@@ -97,29 +139,47 @@ impl Connector {
         &self,
         target: &Target<'_>,
         identity: &Arc<Interned>,
+        dress: Dress,
         stream: IO,
-    ) -> Result<(TlsStream<IO>, Protocol, TlsInfo), Error>
+    ) -> Result<(TlsStream<Shaped<IO>>, Protocol, TlsInfo), Error>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let require = identity.identity.require;
-        let config = self.config(identity, target.port());
+        let config = self.config(identity, target.port(), dress);
         let name = server_name(target)?;
-        let stream = TlsConnector::from(config)
-            .connect(name, stream)
-            .await
-            .map_err(handshake_error)?;
-        let (protocol, info) = {
-            let session = stream.get_ref().1;
-            (agreed(session.alpn_protocol(), require)?, info(session))
-        };
+        let (stream, seen) = match shaper(identity, dress) {
+            Some(shaper) => shape::connect(shaper, config, name, stream).await,
+            None => shape::watch(config, name, stream).await,
+        }
+        .map_err(handshake_error)?;
+        let session = stream.get_ref().1;
+        let protocol = agreed(session.alpn_protocol(), require)?;
+        let info = info(session, &seen);
         Ok((stream, protocol, info))
+    }
+
+    /// How to try once more, on another transport, after `error`; none if that is final.
+    pub(crate) fn again(&self, identity: &Interned, dress: Dress, error: &Error) -> Option<Dress> {
+        let why = std::error::Error::source(error)?.downcast_ref::<Rejected>()?;
+        match (why, dress) {
+            (Rejected::RecordLimit(limit), Dress::Profile) => Some(Dress::ShortRecords(*limit)),
+            (_, Dress::Unshaped) => None,
+            _ => identity.identity.tls.falls_back().then_some(Dress::Unshaped),
+        }
     }
 }
 
+/// What shapes a connection that goes with `dress`.
+fn shaper(identity: &Interned, dress: Dress) -> Option<&Arc<shape::Shaper>> {
+    let shaper = identity.identity.tls.shaper();
+    shaper.filter(|_| dress != Dress::Unshaped)
+}
+
 impl Configs {
-    /// A configuration for one more port of `identity`.
-    fn derive(&self, identity: &Interned) -> ClientConfig {
+    /// A configuration for one more port of `identity`, or another dress.
+    fn derive(&self, identity: &Interned, dress: Dress) -> ClientConfig {
+        let shaper = shaper(identity, dress);
         let Identity {
             require,
             tls,
@@ -128,18 +188,19 @@ impl Configs {
         } = &identity.identity;
         let shared = planted("identities_share_their_sessions");
         let mut others = self.by_use.iter();
-        let other = others.find(|((id, _), _)| *id == identity.id || shared);
+        let other = others.find(|((id, _, worn), _)| *id == identity.id && *worn == dress || shared);
         let mut config = match other {
             Some((_, used)) => (*used.config).clone(),
-            None => tls.config(),
+            None => tls.config(shaper.map(|shaper| &**shaper)),
         };
         config.alpn_protocols = require.offers().iter().map(|p| p.alpn().into()).collect();
         config.enable_early_data = false;
         if !(shared && other.is_some()) {
-            config.resumption = match tls.resumes() {
-                true => Resumption::in_memory_sessions(SESSIONS),
-                false => Resumption::disabled(),
-            };
+            config.resumption = tls.sessions(shaper.map(|shaper| &**shaper));
+        }
+        if let Dress::ShortRecords(limit) = dress {
+            // The limit counts the type of the content (RFC 8449 section 4), rustls a record's header.
+            config.max_fragment_size = Some(usize::from(limit) - 1 + RECORD_HEADER);
         }
         config
     }
@@ -181,8 +242,15 @@ fn agreed(alpn: Option<&[u8]>, require: Require) -> Result<Protocol, Error> {
     }
 }
 
-fn info(session: &rustls::ClientConnection) -> TlsInfo {
+fn info(session: &rustls::ClientConnection, seen: &shape::Seen) -> TlsInfo {
+    let told = session
+        .negotiated_key_exchange_group()
+        .map(|group| group.name().into());
     TlsInfo {
+        group: seen.group.or(told),
+        shaped: seen.shaped,
+        application_settings: seen.settings,
+        prints: seen.hellos.first().map(HelloPrints::of),
         version: session
             .protocol_version()
             .and_then(|version| version.as_str())

@@ -4,11 +4,15 @@ use std::io;
 
 use rustls::{CertificateError, OtherError};
 
+use super::shape::Rejected;
 use super::trust::SelfSigned;
 use crate::error::{Error, ErrorKind, Phase};
 
 /// The error of a handshake that tokio-rustls reports: rustls's own stands inside the `io::Error`.
 pub(super) fn handshake_error(error: io::Error) -> Error {
+    if let Some(why) = error.get_ref().and_then(|inner| inner.downcast_ref::<Rejected>()) {
+        return Error::new(ErrorKind::Shape, Phase::Tls).with_source(why.clone());
+    }
     match error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())

@@ -8,18 +8,18 @@ mod parts;
 mod provider;
 mod revocation;
 mod setup;
-#[cfg_attr(
-    not(feature = "__internals"),
-    expect(dead_code, unused_imports, reason = "complete, and not on offer yet")
-)]
 pub(crate) mod shape;
 mod tickets;
 mod trust;
 
-pub(crate) use connector::Connector;
-pub use connector::TlsInfo;
+pub(crate) use connector::{Connector, Dress};
+pub use connector::{HelloPrints, TlsInfo};
 pub use revocation::Revocation;
 pub use setup::{Tls, TlsBuilder};
+pub use shape::OnShapeRejected;
+pub(crate) use shape::Shaped;
+#[cfg(feature = "__internals")]
+pub(crate) use tickets::Tickets;
 
 /// An identity in use.
 pub(crate) type Interned = crate::identity::Interned<Tls>;

@@ -12,9 +12,11 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::Revocation;
 use super::provider::default_provider;
+use super::shape::{OnShapeRejected, Shaper};
 use super::trust::Trust;
 use crate::error::ConfigError;
 use crate::fault::planted;
+use crate::fingerprint::Profile;
 
 /// What a caller said of TLS; what is none has its default.
 #[derive(Default)]
@@ -25,6 +27,9 @@ pub(super) struct Parts {
     pub(super) revocation: Option<Revocation>,
     pub(super) provider: Option<Arc<CryptoProvider>>,
     pub(super) resumption: Option<bool>,
+    /// One that has a hello.
+    pub(super) profile: Option<Profile>,
+    pub(super) on_shape_rejected: OnShapeRejected,
     pub(super) whole: Option<Arc<ClientConfig>>,
 }
 
@@ -39,6 +44,10 @@ impl Parts {
     pub(super) fn canonical(mut self) -> Self {
         // A whole configuration may have had its sessions turned off, which it cannot be asked.
         self.resumption.get_or_insert(self.whole.is_none());
+        self.profile = self.profile.filter(|profile| profile.hello().is_some());
+        if self.profile.is_none() {
+            self.on_shape_rejected = OnShapeRejected::default();
+        }
         if self.whole.is_none() {
             let roots = &mut self.roots.get_or_insert_with(mozilla).roots;
             roots.sort_by(|a, b| in_bytes(a).cmp(&in_bytes(b)));
@@ -66,13 +75,30 @@ impl Parts {
         hasher.finish()
     }
 
-    /// The configuration, and the verifier in it unless it came whole.
+    /// What serves the profile, if there is one.
+    ///
+    /// # Errors
+    /// Names what the provider lacks.
+    pub(super) fn shaper(&self) -> Result<Option<Shaper>, ConfigError> {
+        let Some(hello) = self.profile.as_ref().and_then(Profile::hello) else {
+            return Ok(None);
+        };
+        if self.whole.is_some() {
+            return Ok(None); // refused elsewhere
+        }
+        Shaper::new(hello, &*self.cryptography()?).map(Some)
+    }
+
+    /// The configuration, in the shape of `shaper`, and the verifier in it unless it came whole.
     ///
     /// # Errors
     /// Names the field.
-    pub(super) fn assemble(&self) -> Result<(ClientConfig, Option<Trust>), ConfigError> {
+    pub(super) fn assemble(
+        &self,
+        shaper: Option<&Shaper>,
+    ) -> Result<(ClientConfig, Option<Trust>), ConfigError> {
         let Some(whole) = &self.whole else {
-            let (config, trust) = self.put_together()?;
+            let (config, trust) = self.put_together(shaper)?;
             return Ok((config, Some(trust)));
         };
         for (given, field) in [
@@ -81,6 +107,7 @@ impl Parts {
             (self.client.is_some(), "client_identity"),
             (self.revocation.is_some(), "revocation"),
             (self.provider.is_some(), "provider"),
+            (self.profile.is_some(), "profile"),
         ] {
             if given {
                 return Err(ConfigError::new(
@@ -92,16 +119,24 @@ impl Parts {
         Ok(((**whole).clone(), None))
     }
 
-    fn put_together(&self) -> Result<(ClientConfig, Trust), ConfigError> {
-        let provider = self.provider.clone().or_else(default_provider).ok_or_else(|| {
+    fn cryptography(&self) -> Result<Arc<CryptoProvider>, ConfigError> {
+        self.provider.clone().or_else(default_provider).ok_or_else(|| {
             ConfigError::new(
                 "provider",
                 "none given, and neither `aws-lc-rs` nor `ring` is enabled",
             )
-        })?;
+        })
+    }
+
+    fn put_together(&self, shaper: Option<&Shaper>) -> Result<(ClientConfig, Trust), ConfigError> {
+        let provider = self.cryptography()?;
         let trust = self.trust(&provider)?;
+        let (provider, versions) = match shaper {
+            Some(shaper) => (Arc::new(shaper.provider()), shaper.versions()),
+            None => (provider, rustls::DEFAULT_VERSIONS.to_vec()),
+        };
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&versions)
             .map_err(|error| ConfigError::new("provider", error.to_string()))?
             .dangerous() // rustls's word for any verifier of one's own; this one only adds to webpki's refusals
             .with_custom_certificate_verifier(Arc::new(trust.clone()));
@@ -155,9 +190,13 @@ impl PartialEq for Parts {
             revocation,
             provider,
             resumption,
+            profile,
+            on_shape_rejected,
             whole,
         } = self;
         (*resumption == other.resumption || planted("resumption_is_not_compared"))
+            && (*profile == other.profile || planted("profile_is_not_compared"))
+            && (*on_shape_rejected == other.on_shape_rejected || planted("shape_fallback_is_not_compared"))
             && (same(verifier, &other.verifier) || planted("verifier_is_not_compared"))
             && (same(provider, &other.provider) || planted("provider_is_not_compared"))
             && (same(whole, &other.whole) || planted("whole_configuration_is_not_compared"))
@@ -216,6 +255,8 @@ impl fmt::Debug for Parts {
             revocation,
             provider,
             resumption,
+            profile,
+            on_shape_rejected,
             whole,
         } = self;
         f.debug_struct("Tls")
@@ -225,6 +266,8 @@ impl fmt::Debug for Parts {
             .field("revocation", &revocation.is_some())
             .field("provider", &provider.is_some())
             .field("resumption", resumption)
+            .field("profile", profile)
+            .field("on_shape_rejected", on_shape_rejected)
             .field("whole", &whole.is_some())
             .finish()
     }

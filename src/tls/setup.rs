@@ -4,8 +4,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use rustls::client::ResolvesClientCert;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -13,8 +13,11 @@ use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 
 use super::Revocation;
 use super::parts::{ClientIdentity, Parts};
+use super::shape::{OnShapeRejected, Shaper};
+use super::tickets::Tickets;
 use super::trust::Trust;
 use crate::error::ConfigError;
+use crate::fingerprint::Profile;
 
 /// Whom to trust and whom to be: everything about TLS that decides whether two callers may share a connection.
 ///
@@ -30,6 +33,10 @@ pub struct Tls(Arc<Setup>);
 struct Setup {
     parts: Parts,
     base: ClientConfig,
+    /// What brings `base` into the shape of a profile.
+    shaper: Option<Arc<Shaper>>,
+    /// The configuration without a shape, if connections may fall back to that.
+    unshaped: Option<ClientConfig>,
     /// None if the configuration came whole: its verifier cannot be asked for.
     trust: Option<Trust>,
     /// Equal setups have equal ones.
@@ -47,14 +54,33 @@ impl Tls {
         TlsBuilder::default()
     }
 
-    /// Whether sessions may be resumed.
-    pub(super) fn resumes(&self) -> bool {
-        self.0.parts.resumption == Some(true)
+    /// What shapes its connections.
+    pub(super) fn shaper(&self) -> Option<&Arc<Shaper>> {
+        self.0.shaper.as_ref()
     }
 
-    /// The configuration, with a verifier and a certificate resolver that no other has: rustls resumes a session only under the very same two.
-    pub(super) fn config(&self) -> ClientConfig {
-        let mut config = self.0.base.clone();
+    /// Whether connections whose shape is the trouble may go without.
+    pub(super) fn falls_back(&self) -> bool {
+        self.0.unshaped.is_some()
+    }
+
+    /// A new store for sessions, or none if they are not resumed.
+    pub(super) fn sessions(&self, shaper: Option<&Shaper>) -> Resumption {
+        let may = shaper.is_none_or(Shaper::resumes);
+        match self.0.parts.resumption == Some(true) && may {
+            true => Resumption::store(Arc::new(Tickets::new(shaper.is_none()))),
+            false => Resumption::disabled(),
+        }
+    }
+
+    /// The configuration, shaped or not, with a verifier and a certificate resolver that no other has: rustls resumes a session only under the
+    /// very same two.
+    pub(super) fn config(&self, shaper: Option<&Shaper>) -> ClientConfig {
+        let base = match (shaper, &self.0.unshaped) {
+            (None, Some(unshaped)) => unshaped,
+            _ => &self.0.base,
+        };
+        let mut config = base.clone();
         if let Some(trust) = &self.0.trust {
             // rustls's word for any verifier of one's own: it is the one that stands there already.
             config
@@ -62,6 +88,9 @@ impl Tls {
                 .set_certificate_verifier(Arc::new(trust.clone()));
         }
         config.client_auth_cert_resolver = Arc::new(Own(config.client_auth_cert_resolver));
+        if let Some(shaper) = shaper {
+            shaper.complete(&mut config);
+        }
         config
     }
 }
@@ -109,7 +138,22 @@ impl TlsBuilder {
         self
     }
 
-    /// A whole configuration, in place of roots, verifier, client identity, revocation and provider.
+    /// Whom connections look like. Default: [`Profile::rustls`], nobody else.
+    ///
+    /// A profile's hello is sent under rustls, which serves of it what it can: a server that chooses something else ends in an
+    /// error of kind [`Shape`](crate::ErrorKind::Shape) that names the choice, or in what [`on_shape_rejected`](Self::on_shape_rejected) says.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.0.profile = Some(profile);
+        self
+    }
+
+    /// What becomes of connections whose shape is the trouble. Default: [`OnShapeRejected::Fail`].
+    pub fn on_shape_rejected(mut self, act: OnShapeRejected) -> Self {
+        self.0.on_shape_rejected = act;
+        self
+    }
+
+    /// A whole configuration, in place of roots, verifier, client identity, revocation, provider and profile.
     ///
     /// Its ALPN list is replaced, 0-RTT is turned off, and its session store is never used, because rustls looks sessions up there by the server's
     /// name alone. Its verifier is its own, so a self-signed certificate is told apart from one of an unknown issuer only if that verifier does.
@@ -124,11 +168,18 @@ impl TlsBuilder {
     /// [`ConfigError`] names the field.
     pub fn build(self) -> Result<Tls, ConfigError> {
         let parts = self.0.canonical();
-        let (base, trust) = parts.assemble()?;
+        let shaper = parts.shaper()?;
+        let (base, trust) = parts.assemble(shaper.as_ref())?;
+        let unshaped = match parts.on_shape_rejected {
+            OnShapeRejected::Fail => None,
+            OnShapeRejected::RetryUnshaped => Some(parts.assemble(None)?.0),
+        };
         Ok(Tls(Arc::new(Setup {
             digest: parts.digest(),
             parts,
             base,
+            shaper: shaper.map(Arc::new),
+            unshaped,
             trust,
         })))
     }

@@ -18,7 +18,7 @@ const MOST_TICKETS: usize = 64;
 ///
 /// rustls's own keeps eight tickets of a name, of which a burst of connections soon finds none. Here a ticket is taken out by whoever offers it, the
 /// newest first: a server's tickets live equally long, so one that has expired never hides one that has not.
-pub(super) struct Tickets {
+pub(crate) struct Tickets {
     names: Mutex<Names>,
     hints: bool,
 }
@@ -71,7 +71,7 @@ impl Names {
 impl Tickets {
     /// An empty store. With `hints` it remembers which group a name agreed on, whose share rustls then sends first; a browser sends the same
     /// shares however often it comes.
-    pub(super) fn new(hints: bool) -> Self {
+    pub(crate) fn new(hints: bool) -> Self {
         Tickets {
             names: Mutex::default(),
             hints,

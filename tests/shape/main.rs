@@ -19,5 +19,6 @@ mod closed;
 mod fresh;
 mod makers;
 mod matrix;
+mod pool;
 mod stock;
 mod world;

@@ -20,6 +20,7 @@ mod support;
 mod embedded;
 mod exact;
 mod framing;
+mod hello;
 mod misuse;
 mod nginx;
 mod peers;

@@ -17,6 +17,11 @@ fn a_bad_command_line_is_named() {
         (&["--timeout", "0"], "--timeout: \"0\""),
         (&["--timeout", "inf"], "--timeout: \"inf\""),
         (&["--json=yes"], "'--json'"),
+        (
+            &["--profile", "netscape"],
+            "--profile: \"netscape\" is none of rustls, chromium",
+        ),
+        (&["--dump-hello"], "--dump-hello: needs a value"),
         (&["--http1", "--http2"], "--http2: contradicts"),
         (
             &["--resolve", "a.test:443"],

@@ -27,7 +27,7 @@
 //! [`StrayBytes`]: CloseReason::StrayBytes
 
 use std::future::Future;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -36,8 +36,10 @@ use tokio::task::coop::unconstrained;
 
 use super::{H1, reason};
 use crate::config::ReuseCheck;
+use crate::conn::Transport;
 use crate::event::CloseReason;
 use crate::fault::planted;
+use crate::tls::Shaped;
 
 /// How often the socket is read before a request. Tickets and key updates are no reason to refuse; a peer that has more of them than fit
 /// into so many reads is.
@@ -65,7 +67,7 @@ impl H1 {
         };
         match looked {
             // Half a record is a byte that nobody asked for, though TLS cannot show it yet.
-            Poll::Pending if !self.stream.get_ref().0.at_boundary() => Err(CloseReason::StrayBytes),
+            Poll::Pending if !self.stream.get_ref().0.get_ref().at_boundary() => Err(CloseReason::StrayBytes),
             Poll::Pending => Ok(()),
             Poll::Ready(Ok(0)) => Err(CloseReason::PeerClosed),
             Poll::Ready(Ok(_)) if planted("idle_bytes_are_overlooked") => Ok(()),
@@ -101,13 +103,13 @@ impl H1 {
     /// One `recv` where there is nothing. What is there goes through TLS: a ticket is no application byte.
     fn look_at_socket(&mut self) -> Result<(), CloseReason> {
         for _ in 0..READS {
-            let (records, tls) = self.stream.get_mut();
-            let read = tls.read_tls(&mut records.now());
+            let (transport, tls) = self.stream.get_mut();
+            let read = tls.read_tls(&mut Now(transport));
             match read {
                 Ok(0) => return Err(CloseReason::PeerClosed),
                 Ok(_) => _ = tls.process_new_packets().map_err(|_| CloseReason::Failed)?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return match records.at_boundary() {
+                    return match transport.get_ref().at_boundary() {
                         true => Ok(()),
                         false => Err(CloseReason::StrayBytes),
                     };
@@ -117,5 +119,17 @@ impl H1 {
             self.look_at_held()?;
         }
         Err(CloseReason::StrayBytes)
+    }
+}
+
+/// What has come: first what is held above the socket, which may be the rest of a first flight, then what the socket has.
+struct Now<'a>(&'a mut Shaped<Transport>);
+
+impl Read for Now<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.0.held(buf) {
+            0 => self.0.get_mut().now().read(buf),
+            count => Ok(count),
+        }
     }
 }

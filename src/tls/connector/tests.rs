@@ -23,7 +23,7 @@ fn same_resolver(one: &ClientConfig, other: &ClientConfig) -> bool {
 #[test]
 fn ports_of_one_identity_share_verifier_and_resolver_and_identities_share_nothing() {
     let (connector, users) = (Connector::default(), users(2));
-    let config = |user: usize, port| connector.config(&users[user], port);
+    let config = |user: usize, port| connector.config(&users[user], port, Dress::Profile);
     assert!(Arc::ptr_eq(&config(0, 443), &config(0, 443)));
     assert!(
         !Arc::ptr_eq(&config(0, 443), &config(0, 444)),
@@ -35,7 +35,7 @@ fn ports_of_one_identity_share_verifier_and_resolver_and_identities_share_nothin
 
 #[test]
 fn nothing_is_sent_early_and_the_names_on_offer_are_the_pool_s() {
-    let mut whole = setup().config();
+    let mut whole = setup().config(None);
     whole.enable_early_data = true;
     whole.alpn_protocols = vec![b"gopher".to_vec()];
     let whole = Tls::builder().config(whole).build().expect("a setup");
@@ -44,7 +44,8 @@ fn nothing_is_sent_early_and_the_names_on_offer_are_the_pool_s() {
         (Require::Any, vec![b"h2".to_vec(), b"http/1.1".to_vec()]),
         (Require::Http1, vec![b"http/1.1".to_vec()]),
     ] {
-        let config = Connector::default().config(&identities.intern(require, None, None), 443);
+        let config =
+            Connector::default().config(&identities.intern(require, None, None), 443, Dress::Profile);
         assert_eq!(
             (config.enable_early_data, &config.alpn_protocols),
             (false, &offered)
@@ -60,13 +61,13 @@ fn the_least_recently_used_goes_and_a_retired_one_at_once() {
             .configs
             .lock()
             .by_use
-            .contains_key(&(users[user].id, 443))
+            .contains_key(&(users[user].id, 443, Dress::Profile))
     };
     for user in &users[..MOST_CONFIGS] {
-        connector.config(user, 443);
+        connector.config(user, 443, Dress::Profile);
     }
-    connector.config(&users[0], 443);
-    connector.config(&users[MOST_CONFIGS], 443);
+    connector.config(&users[0], 443, Dress::Profile);
+    connector.config(&users[MOST_CONFIGS], 443, Dress::Profile);
     assert!(known(0) && !known(1) && known(2) && known(MOST_CONFIGS));
     assert_eq!(connector.configs.lock().by_use.len(), MOST_CONFIGS);
     connector.forget(&HashSet::from([users[0].id]));

@@ -10,9 +10,9 @@ use crate::fingerprint::kind;
 
 type Result<T> = std::result::Result<T, Rejected>;
 
-/// The least limit that asks nothing of a client which sends full records: in TLS 1.3 the type of the content counts (RFC 8449 section 4).
-const FULL_RECORD_13: u16 = (1 << 14) + 1;
-const FULL_RECORD_12: u16 = 1 << 14;
+/// What counts in a record beside its content: in TLS 1.3 the content's type (RFC 8449 section 4).
+const TYPE_13: usize = 1;
+const TYPE_12: usize = 0;
 
 /// What became of a message.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,7 @@ fn encrypted_extensions(whole: &[u8], offer: &Offer) -> Result<Answer> {
     for &(kind, body) in &list {
         match kind {
             _ if !offer.has(kind) => kept.push((kind, body)),
-            kind::RECORD_SIZE_LIMIT => check_limit(body, FULL_RECORD_13)?,
+            kind::RECORD_SIZE_LIMIT => check_limit(body, offer.longest + TYPE_13)?,
             kind::ENCRYPTED_CLIENT_HELLO => check(kind, is_config_list(body))?,
             kind::TRUST_ANCHORS => check(kind, is_list_of_names(body))?,
             kind::APPLICATION_SETTINGS => {
@@ -128,7 +128,7 @@ pub(super) fn server_hello_12<'a>(list: &[(u16, &'a [u8])], offer: &Offer) -> Re
         match kind {
             _ if !offer.has(kind) => kept.push((kind, body)),
             kind::SIGNED_CERTIFICATE_TIMESTAMP => check(kind, is_list_of_stamps(body))?,
-            kind::RECORD_SIZE_LIMIT => check_limit(body, FULL_RECORD_12)?,
+            kind::RECORD_SIZE_LIMIT => check_limit(body, offer.longest + TYPE_12)?,
             kind::SESSION_TICKET if offer.hides_ticket => check(kind, body.is_empty())?,
             _ => kept.push((kind, body)),
         }
@@ -159,10 +159,11 @@ fn check(kind: u16, well_formed: bool) -> Result<()> {
     }
 }
 
-fn check_limit(body: &[u8], full: u16) -> Result<()> {
+/// A limit that is no shorter than what is sent asks for nothing.
+fn check_limit(body: &[u8], sent: usize) -> Result<()> {
     let limit = <[u8; 2]>::try_from(body).map(u16::from_be_bytes);
     match limit {
-        Ok(limit) if limit >= full => Ok(()),
+        Ok(limit) if usize::from(limit) >= sent => Ok(()),
         Ok(limit) if limit >= 64 => Err(Rejected::RecordLimit(limit)),
         _ => Err(Rejected::Malformed(kind::RECORD_SIZE_LIMIT)),
     }

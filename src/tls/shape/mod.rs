@@ -41,9 +41,24 @@ use self::state::Shaping;
 pub(crate) use self::stream::Shaped;
 use crate::fingerprint::ClientHello;
 
+/// What becomes of a connection when its shape is the trouble: the server chose what the profile offers and rustls cannot serve, or answered
+/// what nobody can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnShapeRejected {
+    /// It fails, with the reason: a profile is a promise.
+    #[default]
+    Fail,
+    /// It is dialled once more, without the profile, to the same address and within the same time.
+    /// [`TlsInfo::shaped`](crate::TlsInfo::shaped) tells which became of a connection.
+    RetryUnshaped,
+}
+
 /// What went over the wire, where it is not what rustls says.
 #[derive(Debug)]
 pub(crate) struct Seen {
+    /// Whether the hellos were shaped.
+    pub(crate) shaped: bool,
     /// The hellos: the first, and the one that answered a HelloRetryRequest.
     pub(crate) hellos: Vec<ClientHello>,
     /// The group of the key exchange, where rustls was told another one.
@@ -67,7 +82,7 @@ pub(crate) async fn connect<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let shaping = Shaping::new(shaper).map_err(io::Error::other)?;
+    let shaping = Shaping::new(shaper, config.max_fragment_size).map_err(io::Error::other)?;
     let stream = Shaped::new(io, Arc::clone(&shaping));
     // The hello is written when the connection is made, which must be inside.
     let handshake = async { TlsConnector::from(config).connect(name, stream).await };
@@ -76,4 +91,31 @@ where
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
     Ok((result?, shaping.seen()))
+}
+
+/// Shakes hands over `io` as rustls does it by itself, and looks at the hello on its way.
+///
+/// Cancel safe: dropping it drops the transport.
+///
+/// # Errors
+/// tokio-rustls's.
+pub(crate) async fn watch<IO>(
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    io: IO,
+) -> io::Result<(TlsStream<Shaped<IO>>, Seen)>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut stream = TlsConnector::from(config)
+        .connect(name, Shaped::watched(io))
+        .await?;
+    let hellos = stream.get_mut().0.take_watched();
+    let seen = Seen {
+        shaped: false,
+        hellos,
+        group: None,
+        settings: false,
+    };
+    Ok((stream, seen))
 }

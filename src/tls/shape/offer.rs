@@ -4,6 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::fingerprint::{ClientHello, Extension, kind};
 
+/// The longest content of a record, in octets, and the length of its header.
+const FULL: usize = 1 << 14;
+const HEADER: usize = 5;
+
 /// What a shaped hello offers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Offer {
@@ -17,11 +21,13 @@ pub(super) struct Offer {
     pub(super) settings: Vec<Vec<u8>>,
     /// A ticket of TLS 1.2 was asked for, and not by rustls: it would take one for an error.
     pub(super) hides_ticket: bool,
+    /// The longest content of a record that rustls sends, in octets.
+    pub(super) longest: usize,
 }
 
 impl Offer {
     /// What `hello` offers, which stands for `native`.
-    pub(super) fn of(hello: &ClientHello, native: &ClientHello) -> Self {
+    pub(super) fn of(hello: &ClientHello, native: &ClientHello, record_size: Option<usize>) -> Self {
         let asks = |hello: &ClientHello| hello.extension(kind::SESSION_TICKET).is_some();
         Offer {
             extensions: hello.extension_kinds().collect(),
@@ -33,6 +39,7 @@ impl Offer {
                 Some(Extension::ApplicationSettings(protocols)) => protocols.clone(),
                 _ => Vec::new(),
             },
+            longest: record_size.map_or(FULL, |size| size.saturating_sub(HEADER)),
             hides_ticket: asks(hello) && !asks(native),
         }
     }

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::{ClientConfig, NamedGroup, SupportedCipherSuite};
 
-use super::super::tickets::Tickets;
 use super::aead::ShapedAead;
 use super::certs::decompressors;
 use super::error::Rejected;
@@ -141,19 +139,15 @@ impl Shaper {
     }
 
     /// Completes a configuration that was built on [`provider`](Self::provider) and [`versions`](Self::versions): what certificates may be compressed
-    /// with, keys that sign what was on the wire, and a store of its own for sessions, if the profile may offer any.
+    /// with, and keys that sign what was on the wire.
     pub(crate) fn complete(&self, config: &mut ClientConfig) {
         config.cert_decompressors = decompressors(&self.compressions());
         let resolver = Arc::clone(&config.client_auth_cert_resolver);
         config.client_auth_cert_resolver = Arc::new(ShapedResolver(resolver));
-        config.resumption = match self.resumes() {
-            true => Resumption::store(Arc::new(Tickets::new(false))),
-            false => Resumption::disabled(),
-        };
     }
 
     /// Whether tickets of TLS 1.3 may be offered: not without psk_key_exchange_modes (RFC 8446 section 4.2.9).
-    fn resumes(&self) -> bool {
+    pub(crate) fn resumes(&self) -> bool {
         !self.versions.contains(&TLS13) || self.raw(kind::PSK_KEY_EXCHANGE_MODES).is_some()
     }
 

@@ -27,6 +27,8 @@ struct Inner {
     /// The hellos that went out.
     sent: Vec<ClientHello>,
     offer: Offer,
+    /// How long the records are at most that rustls was told to send, with their headers, in octets.
+    record_size: Option<usize>,
     /// Messages as rustls has them, and as they were on the wire.
     swaps: Vec<Swap>,
     /// Private keys of the shares that rustls does not know of.
@@ -47,13 +49,14 @@ struct Swap {
 }
 
 impl Shaping {
-    /// Draws for one connection.
-    pub(super) fn new(shaper: &Arc<Shaper>) -> Result<Arc<Self>> {
+    /// Draws for one connection, whose records are at most this long, with their headers, in octets.
+    pub(super) fn new(shaper: &Arc<Shaper>, record_size: Option<usize>) -> Result<Arc<Self>> {
         Ok(Arc::new(Shaping {
             inner: Mutex::new(Inner {
                 draws: shaper.draw()?,
                 sent: Vec::new(),
                 offer: Offer::default(),
+                record_size,
                 swaps: Vec::new(),
                 keys: Vec::new(),
                 taken: None,
@@ -117,7 +120,7 @@ impl Shaping {
         let mut inner = self.inner.lock();
         let shaped = self.shape(&inner, &parsed)?;
         let real = shaped.to_message()?;
-        inner.offer = Offer::of(&shaped, &parsed);
+        inner.offer = Offer::of(&shaped, &parsed, inner.record_size);
         inner.swaps.push(Swap {
             seen: native.to_vec(),
             real: real.clone(),
@@ -238,6 +241,7 @@ impl Shaping {
     pub(super) fn seen(&self) -> Seen {
         let inner = self.inner.lock();
         Seen {
+            shaped: true,
             hellos: inner.sent.clone(),
             group: inner.taken,
             settings: inner.settings,

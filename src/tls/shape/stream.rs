@@ -11,13 +11,19 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::scope::masked;
 use super::state::Shaping;
+use crate::fingerprint::{ClientHello, MAX_MESSAGE, hellos};
 
 /// A transport whose first flight is shaped; once both directions have settled it passes through.
 pub(crate) struct Shaped<IO> {
     io: IO,
     /// None once both directions have settled.
     flight: Option<Box<Flight>>,
+    /// What went out by itself, until a hello is whole.
+    watched: Option<Vec<u8>>,
 }
+
+/// More than any hello takes of a stream, in octets.
+const WATCHED: usize = 2 * MAX_MESSAGE;
 
 struct Flight {
     shaping: Arc<Shaping>,
@@ -34,12 +40,57 @@ impl<IO> Shaped<IO> {
                 outbound: Outbound::default(),
                 inbound: Inbound::default(),
             })),
+            watched: None,
+        }
+    }
+
+    /// A transport that is as it is, and whose first hello is noted.
+    pub(crate) fn watched(io: IO) -> Self {
+        Shaped {
+            io,
+            flight: None,
+            watched: Some(Vec::new()),
+        }
+    }
+
+    /// What was noted.
+    pub(super) fn take_watched(&mut self) -> Vec<ClientHello> {
+        let noted = self.watched.take().unwrap_or_default();
+        hellos(&noted)
+            .map_while(Result::ok)
+            .map(|found| found.hello)
+            .take(1)
+            .collect()
+    }
+
+    fn note(&mut self, result: &Poll<io::Result<usize>>, buf: &[u8]) {
+        if let (Some(noted), Poll::Ready(Ok(count))) = (&mut self.watched, result)
+            && noted.len() < WATCHED
+        {
+            noted.extend_from_slice(&buf[..*count]);
         }
     }
 
     /// The transport itself.
     pub(crate) fn get_ref(&self) -> &IO {
         &self.io
+    }
+
+    /// The transport itself. Only for whoever has taken what is [held](Self::held) above it.
+    pub(crate) fn get_mut(&mut self) -> &mut IO {
+        &mut self.io
+    }
+
+    /// Reads what has come from the transport already and was not read, without looking at it.
+    pub(crate) fn held(&mut self, buf: &mut [u8]) -> usize {
+        let Some(flight) = &mut self.flight else {
+            return 0;
+        };
+        let mut buf = ReadBuf::new(buf);
+        flight.inbound.pull(&mut buf);
+        let count = buf.filled().len();
+        self.settle();
+        count
     }
 
     fn settle(&mut self) {
@@ -86,7 +137,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Shaped<IO> {
                 _ => Poll::Ready(Ok(buf.len())),
             };
         }
-        masked(|| Pin::new(&mut this.io).poll_write(cx, buf))
+        let written = masked(|| Pin::new(&mut this.io).poll_write(cx, buf));
+        this.note(&written, buf);
+        written
     }
 
     fn poll_write_vectored(
@@ -94,7 +147,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Shaped<IO> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.flight.is_none() {
+        if self.flight.is_none() && self.watched.is_none() {
             return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         }
         let first = bufs.iter().find(|buf| !buf.is_empty());

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use hotpool::fingerprint::{Code, HelloSpec, Profile, Slot, kind};
 use hotpool::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use hotpool::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use hotpool::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use hotpool::{GetOptions, Require, Revocation, Tls, TlsBuilder};
+use hotpool::{GetOptions, OnShapeRejected, Require, Revocation, Tls, TlsBuilder};
 
 use crate::support::certs::{self, Leaf};
 
@@ -77,6 +78,8 @@ impl Makings {
     /// Each part once.
     pub(super) fn pairs(&self) -> Vec<Pair> {
         let brought = || GetOptions::new().tls(self.setup());
+        let shaped =
+            |act| GetOptions::new().tls(made(self.parts().profile(small_profile()).on_shape_rejected(act)));
         let of = |part, one, other| Pair {
             part,
             calls: [one, other],
@@ -92,6 +95,12 @@ impl Makings {
                 "whole configuration",
                 GetOptions::new().tls(one),
                 GetOptions::new().tls(other),
+            ),
+            of("profile", brought(), shaped(OnShapeRejected::Fail)),
+            of(
+                "what becomes of a rejected shape",
+                shaped(OnShapeRejected::Fail),
+                shaped(OnShapeRejected::RetryUnshaped),
             ),
             of("epoch", brought(), GetOptions::new()),
             of("ALPN", brought(), brought().require(Require::Http1)),
@@ -124,6 +133,21 @@ impl Makings {
         assert_eq!(calls.len(), 16);
         calls
     }
+}
+
+/// A profile that any cryptography can serve.
+fn small_profile() -> Profile {
+    let plain = |codes: &[u16]| codes.iter().copied().map(Code::Plain).collect::<Vec<Code>>();
+    let slots = vec![
+        Slot::Native(kind::SERVER_NAME),
+        Slot::Groups(plain(&[0x001d, 0x0017])),
+        Slot::Signatures(plain(&[0x0403, 0x0804])),
+        Slot::Alpn(vec!["h2".to_owned(), "http/1.1".to_owned()]),
+        Slot::Versions(plain(&[0x0304])),
+        Slot::KeyShares(plain(&[0x001d])),
+    ];
+    let spec = HelloSpec::new(plain(&[0x1301, 0x1302]), slots).expect("a spec");
+    Profile::new("small", spec)
 }
 
 /// A whole configuration; all are alike, and each is one of its own.

@@ -1,0 +1,60 @@
+//! What a connection of a profile sends first, off the wire.
+
+use std::error::Error;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use hotpool::fingerprint::{Ja3, Ja4, Profile, hellos};
+use hotpool::{HotConnPool, PoolConfig, StaticResolver};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+
+/// The name that is asked for: reserved for examples (RFC 2606).
+const NAME: &str = "www.example.com";
+/// The listener is of this process.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lets a pool of `profile` dial a listener on the loopback, and writes what arrives there first to `file`.
+pub(crate) async fn dump(profile: Profile, file: &Path) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let at = listener.local_addr()?;
+    let name = format!("{NAME}:{}", at.port());
+    let mut config = PoolConfig::default();
+    config.acquire_timeout = PATIENCE;
+    let pool = HotConnPool::builder()
+        .config(config)
+        .resolver(StaticResolver::new().with(&*name, [at.ip()])?)
+        .profile(profile.clone())
+        .build()?;
+    let asked = {
+        let pool = pool.clone();
+        tokio::spawn(async move { pool.get(name).await.map(drop) })
+    };
+    let flight = first_flight(&listener).await?;
+    // The listener answers nothing, so the call ends with the connection.
+    asked.await?.err().ok_or("nobody speaks TLS there")?;
+    pool.close().await;
+    std::fs::write(file, &flight).map_err(|error| format!("{}: {error}", file.display()))?;
+    let found = hellos(&flight).next().ok_or("no hello was sent")??;
+    let mut out = std::io::stdout();
+    writeln!(out, "profile  {}", profile.name())?;
+    writeln!(out, "bytes    {}", flight.len())?;
+    writeln!(out, "ja3      {}", Ja3::of(&found.hello))?;
+    writeln!(out, "ja3n     {}", Ja3::sorted(&found.hello))?;
+    writeln!(out, "ja4      {}", Ja4::of(&found.hello))?;
+    writeln!(out, "ja4_r    {}", Ja4::of(&found.hello).raw())?;
+    Ok(())
+}
+
+/// What the first connection sends, up to its first whole hello.
+async fn first_flight(listener: &TcpListener) -> Result<Vec<u8>, Box<dyn Error>> {
+    let (mut tcp, _) = listener.accept().await?;
+    let mut flight = Vec::new();
+    while !matches!(hellos(&flight).next(), Some(Ok(_))) {
+        if tcp.read_buf(&mut flight).await? == 0 {
+            return Err("the connection ended before its hello".into());
+        }
+    }
+    Ok(flight)
+}
