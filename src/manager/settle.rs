@@ -167,13 +167,16 @@ impl Inner {
         for ip in parked {
             ledger.parked(origin, ip);
         }
-        if !planted("flag_is_shown_after_the_look") {
+        // Raised here, and never lowered: the Ledger still counts on hearing from those who had nothing idle when they were asked, until it
+        // notices, at its next step, that nobody waits. Who goes idle before that, unheard, would not be asked again by the next in line.
+        let shown = ledger.contended() && !planted("flag_is_shown_after_the_look");
+        if shown || planted("flag_is_lowered_before_the_ledger_rests") {
             self.contended.store(ledger.contended(), Ordering::Release);
         }
         blocked
     }
 
-    /// What the desk wants next. The flag is set before anybody looks for victims.
+    /// What the desk wants next. The flag is set before anybody looks for victims, and lowered when the Ledger may ask everybody again.
     fn next_step(&self) -> Option<Step> {
         let mut desk = self.desk.lock();
         let step = desk.ledger.poll_step();

@@ -183,7 +183,8 @@ impl Ledger {
     }
 
     /// Whether a connection that goes idle has to be announced by [`parked`](Ledger::parked). The driver shows this
-    /// to every `put` from before it acts on a step.
+    /// to every `put` from before it acts on a step, and until [`poll_step`](Ledger::poll_step) has seen that nobody waits: only then are
+    /// those who had nothing idle asked again.
     pub fn contended(&self) -> bool {
         !self.line.is_empty() || self.total > self.limits.max_connections || !self.over.is_empty()
     }
