@@ -29,6 +29,7 @@ pub(crate) async fn dump(profile: Profile, file: &Path) -> Result<(), Box<dyn Er
         .build()?;
     let asked = {
         let pool = pool.clone();
+        #[expect(clippy::disallowed_methods, reason = "a tool has tasks of its own")]
         tokio::spawn(async move { pool.get(name).await.map(drop) })
     };
     let flight = first_flight(&listener).await?;

@@ -8,34 +8,6 @@ use hotpool::{GetOptions, Phase, Warm};
 
 use crate::{got, poll_once, staged};
 
-/// The dial of a `get` is under way, and will be the one connection that is wanted.
-#[tokio::test]
-async fn beside_a_get_it_counts_what_is_being_dialled() {
-    let (stage, pool, _clock) = staged(1, |_| {});
-    drop(got(&pool, "a.test").await);
-    pool.manager().evict_host("a.test").unwrap();
-    stage.next(Phase::Connect, Act::Slow(5000));
-    let mut get = Box::pin(pool.get("a.test"));
-    assert!(poll_once(get.as_mut()).is_none());
-    let_run_a_little().await;
-    let report = pool
-        .warm("a.test", Warm::Count(1), GetOptions::new())
-        .await
-        .unwrap();
-    let conn = get.await.unwrap();
-    drop(conn);
-    while pool.stats().dialling > 0 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(pool.size(), 1, "one in all was asked for: {report:?}");
-}
-
-async fn let_run_a_little() {
-    for _ in 0..5 {
-        tokio::task::yield_now().await;
-    }
-}
-
 /// "Cancel safe: dials under way go on." The next one finds them.
 #[tokio::test]
 async fn a_cancelled_one_is_not_done_twice() {

@@ -49,28 +49,6 @@ fn warming_goes_by_the_runtime_of_who_warms() {
     assert_eq!(report.opened, 1, "{report:?}");
 }
 
-/// A caller in a runtime that lives is served, though another asked for the same from one that has ended since.
-#[test]
-fn who_waits_is_not_failed_by_anothers_runtime() {
-    let (_stage, pool) = staged_by(SystemClock::new(), |config| config.max_per_host = 1);
-    let (living, ending) = (runtime(), runtime());
-    let lease = living.block_on(got(&pool, "a.test"));
-    let waiter = {
-        let pool = pool.clone();
-        living.spawn(async move { pool.get("a.test").await.map(drop) })
-    };
-    living.block_on(async { crate::let_run().await });
-    assert_eq!(pool.stats().waiting, 1);
-    ending.block_on(async {
-        let mut get = Box::pin(pool.get("a.test"));
-        assert!(poll_once(get.as_mut()).is_none());
-    });
-    drop(ending);
-    lease.discard();
-    let served = living.block_on(waiter).unwrap();
-    assert_eq!(served.map_err(|error| error.kind()), Ok(()));
-}
-
 fn idle_ones_are_swept(pool: &HotConnPool, runtime: &Runtime) {
     for _ in 0..20 {
         runtime.block_on(async { tokio::time::sleep(Duration::from_millis(250)).await });

@@ -5,7 +5,6 @@ use std::time::Duration;
 use hotpool::clock::{Clock, SystemClock};
 use hotpool::{CloseReason, ErrorKind, Outcome};
 
-use crate::support::measure::resident_bytes;
 use crate::{config, got, let_run, staged, staged_by};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -103,50 +102,4 @@ async fn a_block_outlives_the_last_get() {
     assert!(clock.now().as_nanos() < 17 * 60_000_000_000);
     let error = pool.get("a.test").await;
     assert_eq!(error.map(drop).unwrap_err().kind(), ErrorKind::Blocked);
-}
-
-/// At no moment are there more, however many come at once.
-#[test]
-fn there_are_never_more_hosts_than_may_be() {
-    let (_stage, pool, _clock) = staged(1, |config| config.max_hosts = 2);
-    let most = std::thread::scope(|scope| {
-        let comer = |thread: u32| {
-            let pool = &pool;
-            move || {
-                let mut most = 0;
-                for host in 0..20_000_u32 {
-                    // Outside any runtime: an error at once, and a host that nobody uses.
-                    let name = format!("10.{thread}.{}.{}", host / 250, host % 250 + 1);
-                    let _ = crate::poll_once(Box::pin(pool.get(&name)).as_mut());
-                    most = most.max(pool.stats().hosts.len());
-                }
-                most
-            }
-        };
-        let comers = [1, 2, 3, 4].map(|thread| scope.spawn(comer(thread)));
-        comers.map(|comer| comer.join().unwrap()).into_iter().max()
-    });
-    assert!(most <= Some(2), "{most:?} hosts at once");
-}
-
-/// Hosts that are forgotten leave nothing, not even a place in the order of deadlines. To be run by itself: it weighs the process.
-#[test]
-#[ignore = "weighs the whole process: --ignored --test-threads=1"]
-fn what_is_forgotten_weighs_nothing() {
-    let (_stage, pool, _clock) = staged(1, |config| {
-        config.max_hosts = 10;
-        config.idle_timeout = 24 * 3600 * SECOND;
-    });
-    let come = |from: u32, to: u32| {
-        for host in from..to {
-            let name = std::net::Ipv4Addr::from(0x0a00_0001 + host).to_string();
-            let _ = crate::poll_once(Box::pin(pool.get(&name)).as_mut());
-        }
-    };
-    come(0, 50_000);
-    let before = resident_bytes();
-    come(50_000, 1_050_000);
-    let grown = resident_bytes().saturating_sub(before);
-    assert_eq!(pool.stats().hosts.len(), 10);
-    assert!(grown < 4 << 20, "a million hosts later: {grown} bytes more");
 }

@@ -1,4 +1,4 @@
-//! What a hostile review found: each test states a promise, and fails for as long as it is not kept.
+//! Promises of a whole pool, each as one test: locks, runtimes, names, hosts, counts, memory.
 #![cfg(feature = "__internals")]
 #![expect(
     clippy::unwrap_used,
@@ -21,7 +21,6 @@ mod hosts;
 mod locks;
 mod names;
 mod runtimes;
-mod tickets;
 mod warming;
 
 use std::future::Future;
@@ -31,7 +30,7 @@ use std::time::Duration;
 
 use hotpool::clock::{Clock, ManualClock};
 use hotpool::scripted::Stage;
-use hotpool::{HotConn, HotConnPool, PoolConfig, StaticResolver, Stats};
+use hotpool::{HotConn, HotConnPool, PoolConfig, StaticResolver};
 
 use crate::support::certs;
 use crate::support::peer::{Alpn, Peer};
@@ -89,17 +88,6 @@ pub(crate) async fn let_run() {
     for _ in 0..200 {
         tokio::task::yield_now().await;
     }
-}
-
-/// Real time in which the pool may do what it has to.
-pub(crate) async fn until(pool: &HotConnPool, what: &str, mut holds: impl FnMut(&Stats) -> bool) {
-    for _ in 0..100 {
-        if holds(&pool.stats()) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(30)).await;
-    }
-    panic!("never: {what}: {:?}", pool.stats());
 }
 
 /// One poll by a waker that wakes nobody.
