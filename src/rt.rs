@@ -203,6 +203,8 @@ mod checked {
 
 #[cfg(test)]
 mod tests {
+    use tokio::runtime::Handle as Tokio; // the model checker has a handle of its own
+
     use super::*;
 
     #[test]
@@ -226,7 +228,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_spawned_is_ended_jobs_first() {
         let rt = Rt::new();
-        let alive = || Handle::current().metrics().num_alive_tasks();
+        let alive = || Tokio::current().metrics().num_alive_tasks();
         let before = alive();
         rt.job(None, std::future::pending()).expect("inside a runtime");
         rt.driver(std::future::pending()).expect("inside a runtime");

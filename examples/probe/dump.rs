@@ -27,15 +27,11 @@ pub(crate) async fn dump(profile: Profile, file: &Path) -> Result<(), Box<dyn Er
         .resolver(StaticResolver::new().with(&*name, [at.ip()])?)
         .profile(profile.clone())
         .build()?;
-    let asked = {
-        let pool = pool.clone();
-        #[expect(clippy::disallowed_methods, reason = "a tool has tasks of its own")]
-        tokio::spawn(async move { pool.get(name).await.map(drop) })
-    };
-    let flight = first_flight(&listener).await?;
-    // The listener answers nothing, so the call ends with the connection.
-    asked.await?.err().ok_or("nobody speaks TLS there")?;
+    // The listener answers nothing, and is gone after the first flight: so the call ends.
+    let (got, flight) = tokio::join!(pool.get(name), first_flight(listener));
+    drop(got);
     pool.close().await;
+    let flight = flight?;
     std::fs::write(file, &flight).map_err(|error| format!("{}: {error}", file.display()))?;
     let found = hellos(&flight).next().ok_or("no hello was sent")??;
     let mut out = std::io::stdout();
@@ -49,7 +45,7 @@ pub(crate) async fn dump(profile: Profile, file: &Path) -> Result<(), Box<dyn Er
 }
 
 /// What the first connection sends, up to its first whole hello.
-async fn first_flight(listener: &TcpListener) -> Result<Vec<u8>, Box<dyn Error>> {
+async fn first_flight(listener: TcpListener) -> Result<Vec<u8>, Box<dyn Error>> {
     let (mut tcp, _) = listener.accept().await?;
     let mut flight = Vec::new();
     while !matches!(hellos(&flight).next(), Some(Ok(_))) {

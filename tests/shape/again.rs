@@ -160,3 +160,12 @@ async fn client_certificates_of_both_versions() {
         }
     }
 }
+
+/// An abbreviated handshake's Finished is encrypted and stands where a second hello would: one in 256 begins like one.
+#[tokio::test]
+async fn an_encrypted_finished_is_no_hello() {
+    let (client, config) = (Browser::Firefox.client(), Arc::new(tickets_of_12()));
+    for _ in 0..1500 {
+        client.talk(serve(&config)).await.unwrap();
+    }
+}

@@ -18,6 +18,7 @@ mod again;
 mod closed;
 mod fresh;
 mod makers;
+mod many;
 mod matrix;
 mod pool;
 mod stock;

@@ -154,8 +154,11 @@ pub(crate) fn serve_as(leaf: &certs::Leaf) -> Wire {
 pub(crate) fn serve(config: &Arc<ServerConfig>) -> Wire {
     let (near, far) = tokio::io::duplex(1 << 16);
     let acceptor = TlsAcceptor::from(Arc::clone(config));
+    let wire = Wire::new(near);
+    let complaint = Arc::clone(&wire.complaint);
     tokio::spawn(async move {
-        let mut tls = acceptor.accept(far).await?;
+        let accepted = acceptor.accept(far).await;
+        let mut tls = accepted.inspect_err(|error| *complaint.lock() = format!("{error:?}"))?;
         let mut space = [0; 4096];
         loop {
             let count = tls.read(&mut space).await?;
@@ -166,7 +169,7 @@ pub(crate) fn serve(config: &Arc<ServerConfig>) -> Wire {
             tls.flush().await?;
         }
     });
-    Wire::new(near)
+    wire
 }
 
 /// A transport that writes down what the client sent, and may change a byte of it.
@@ -175,6 +178,8 @@ pub(crate) struct Wire<IO = DuplexStream> {
     pub(crate) sent: Arc<Mutex<Vec<u8>>>,
     /// The bits of the byte at this offset of the client's stream are flipped by this mask.
     pub(crate) flip: Option<(usize, u8)>,
+    /// What a server of [`serve`] found wrong with the handshake.
+    pub(crate) complaint: Arc<Mutex<String>>,
 }
 
 impl<IO> Wire<IO> {
@@ -183,12 +188,13 @@ impl<IO> Wire<IO> {
             io,
             sent: Arc::default(),
             flip: None,
+            complaint: Arc::default(),
         }
     }
 
-    /// The hellos that the client sent.
+    /// The hellos that the client sent. An encrypted Finished of TLS 1.2 may begin like one; it is none.
     pub(crate) fn hellos(&self) -> Vec<FoundHello> {
-        hellos(&self.sent.lock()).map(|found| found.unwrap()).collect()
+        hellos(&self.sent.lock()).map_while(Result::ok).collect()
     }
 }
 

@@ -33,7 +33,8 @@ impl Outbound {
                 break;
             };
             match record.kind {
-                HANDSHAKE if !self.hello.is_empty() || record.fragment.first() == Some(&CLIENT_HELLO) => {
+                // An encrypted Finished of TLS 1.2 stands in such a record as well, and may begin with any byte.
+                HANDSHAKE if self.is_hello(record.fragment) && shaping.expects_hello() => {
                     self.hello.extend_from_slice(record.fragment);
                     self.replace(record.version, shaping)?;
                 }
@@ -50,6 +51,10 @@ impl Outbound {
             false => self.begun.extend_from_slice(rest),
         }
         Ok(())
+    }
+
+    fn is_hello(&self, fragment: &[u8]) -> bool {
+        !self.hello.is_empty() || fragment.first() == Some(&CLIENT_HELLO)
     }
 
     /// Sends another hello in place of the one that has come, if it is whole.

@@ -26,6 +26,8 @@ struct Inner {
     draws: Draws,
     /// The hellos that went out.
     sent: Vec<ClientHello>,
+    /// The server asked for another.
+    retried: bool,
     offer: Offer,
     /// How long the records are at most that rustls was told to send, with their headers, in octets.
     record_size: Option<usize>,
@@ -55,6 +57,7 @@ impl Shaping {
             inner: Mutex::new(Inner {
                 draws: shaper.draw()?,
                 sent: Vec::new(),
+                retried: false,
                 offer: Offer::default(),
                 record_size,
                 swaps: Vec::new(),
@@ -112,6 +115,12 @@ impl Shaping {
             .iter()
             .position(|key| u16::from(key.group()) == taken)?;
         Some(inner.keys.swap_remove(place))
+    }
+
+    /// Whether the next thing of rustls's is a hello: the first, or the one that the server asked for.
+    pub(super) fn expects_hello(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.sent.len() <= usize::from(inner.retried)
     }
 
     /// The hello that goes out in place of this one of rustls's: a whole handshake message.
@@ -177,6 +186,7 @@ impl Shaping {
         let Some(choice) = hello::read(message, &inner.offer, &*self.shaper)? else {
             return Ok(None);
         };
+        inner.retried |= choice.retry;
         if !choice.retry {
             let known = |group: &u16| hello::Served::alias(&*self.shaper, *group).is_some();
             inner.taken = choice.group.filter(known);

@@ -143,10 +143,15 @@ fn small_profile() -> Profile {
         Slot::Groups(plain(&[0x001d, 0x0017])),
         Slot::Signatures(plain(&[0x0403, 0x0804])),
         Slot::Alpn(vec!["h2".to_owned(), "http/1.1".to_owned()]),
-        Slot::Versions(plain(&[0x0304])),
+        Slot::Versions(plain(&[0x0304, 0x0303])),
+        Slot::NativeOrEmpty(kind::SESSION_TICKET),
+        Slot::Raw {
+            kind: kind::PSK_KEY_EXCHANGE_MODES,
+            body: vec![1, 1],
+        },
         Slot::KeyShares(plain(&[0x001d])),
     ];
-    let spec = HelloSpec::new(plain(&[0x1301, 0x1302]), slots).expect("a spec");
+    let spec = HelloSpec::new(plain(&[0x1301, 0x1302, 0xc02b]), slots).expect("a spec");
     Profile::new("small", spec)
 }
 
