@@ -209,7 +209,7 @@ fn no_secret_is_shown() {
         .build()
         .unwrap();
     let shown = "Tls { roots: Some(1), verifier: false, client_identity: true, revocation: false, provider: false, \
-                 resumption: Some(true), whole: false }";
+                 resumption: Some(true), profile: None, on_shape_rejected: Fail, whole: false }";
     assert_eq!(format!("{tls:?}"), shown);
     let options = format!("{:?}", GetOptions::new().partition("token-5f1e8a").tls(tls));
     assert!(
