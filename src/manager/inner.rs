@@ -379,10 +379,8 @@ impl Inner {
             Acquire::Lease(_) => Ok(None),
             Acquire::Wait(ticket) => {
                 let listener = host.stand(ticket);
-                if host.home.is_none() || !planted("first_runtime_is_home_for_ever") {
-                    host.home = self.rt.here();
-                    host.counters.waits += 1;
-                }
+                host.home = self.rt.here();
+                host.counters.waits += 1;
                 let identity = self.identities.find(identity);
                 let identity = identity.filter(|_| !planted("waiters_hold_no_identity"));
                 let place = Place::new(Arc::clone(self), host.id, ticket, listener, (site, identity));

@@ -200,27 +200,3 @@ async fn warming_an_address_counts_what_is_there() {
     assert_eq!((seen.at(elsewhere).accepts, seen.at(there).accepts), (2, 3));
     finish(pool, peer).await;
 }
-
-/// Two runtimes; the first ends: who asks in the second is dialled for there.
-#[test]
-fn who_asks_in_another_runtime_is_dialled_for_there() {
-    let peer = http1_peer();
-    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
-    let (first, second) = (one_thread(), one_thread());
-    assert_eq!(first.block_on(round(&pool, &name)).conn, 1);
-    let elsewhere = second.block_on(lease(&pool, &name));
-    let beside = first.block_on(lease(&pool, &name)); // its dial runs where it asked
-    assert_eq!(beside.info().serial, 2);
-    drop(beside);
-    drop(first);
-    second.block_on(async {
-        let quick = tokio::time::timeout(Duration::from_secs(3), round(&pool, &name));
-        assert_eq!(quick.await.expect("in this runtime").conn, 3);
-        drop(elsewhere);
-        until(&pool, "what belonged to the other is gone", |stats| {
-            stats.total <= 1
-        })
-        .await;
-        finish(pool, peer).await;
-    });
-}
