@@ -6,10 +6,8 @@ use std::time::Duration;
 use hotpool::{CloseReason, ErrorKind, GetOptions, Outcome, RetrySafety, Returned, Warm};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{lease, one_thread, poll_once};
-use crate::common::{
-    finish, host, http1_peer, let_run, manual_pool, name, poll_times, pool, round, until, use_up, within,
-};
+use super::{lease, poll_once};
+use crate::common::{finish, host, http1_peer, let_run, manual_pool, name, poll_times, pool, use_up, within};
 use crate::support::peer::{Act, Alpn, Order, Peer, To};
 
 /// It counts under every limit until it is dropped, and can be used all the while.
