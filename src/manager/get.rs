@@ -190,10 +190,14 @@ impl Inner {
             Some(granted) => granted?,
             None => return Err(self.out_of_time(target)),
         }
-        Ok(match place.take().map(HotConn::alive) {
-            Some(served) => served.map_err(|error| error.with_target(target)),
-            None => Err(reset(target)),
-        })
+        let Some(mut conn) = place.take() else {
+            return Ok(Err(reset(target)));
+        };
+        let whole = self.rt.inside(before(self.clock(), until, conn.whole())).await;
+        if whole.is_none() {
+            return Err(self.out_of_time(target));
+        }
+        Ok(conn.alive().map_err(|error| error.with_target(target)))
     }
 
     fn out_of_time(self: &Arc<Self>, target: &Target<'_>) -> Error {
