@@ -7,7 +7,11 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 
 #[cfg(feature = "__shuttle")]
-pub(crate) use self::checked::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, chance};
+pub(crate) use self::checked::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, chance, yield_now};
+
+/// Lets another thread go on.
+#[cfg(not(feature = "__shuttle"))]
+pub(crate) use std::thread::yield_now;
 
 /// A lock that can stand in a static. What is the process's and no pool's is not modelled.
 pub(crate) use parking_lot::Mutex as StaticMutex;
@@ -68,6 +72,7 @@ mod checked {
     use shuttle::rand::{RngCore, thread_rng};
     pub(crate) use shuttle::sync::MutexGuard;
     pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    pub(crate) use shuttle::thread::yield_now;
 
     /// The checker's lock with parking_lot's manners: it cannot be poisoned.
     #[derive(Default)]
