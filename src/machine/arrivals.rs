@@ -22,9 +22,7 @@ impl Machine {
         let Some(right) = self.dials.get_mut(dial.0) else {
             return false;
         };
-        if !right.begun && !right.warm {
-            self.unbegun -= 1;
-        }
+        self.unbegun -= u32::from(right.is_loose());
         right.begun = true;
         true
     }
@@ -111,9 +109,7 @@ impl Machine {
     pub(super) fn finish(&mut self, key: Key) -> Option<Dial> {
         let dial = self.dials.remove(key)?;
         self.line.queues[dial.queue as usize].dials -= 1;
-        if !dial.begun && !dial.warm {
-            self.unbegun -= 1;
-        }
+        self.unbegun -= u32::from(dial.is_loose());
         if self.probe == Some(key) {
             self.probe = None;
             self.penalties.probe_over(dial.first);
@@ -126,7 +122,7 @@ impl Machine {
         let waiting: Vec<Key> = self
             .dials
             .iter()
-            .filter(|(_, dial)| (!dial.begun || planted("caller_takes_its_dial_along")) && !dial.warm)
+            .filter(|(_, dial)| (!dial.begun || planted("caller_takes_its_dial_along")) && !dial.kept)
             .map(|(key, _)| key)
             .collect();
         for key in waiting.into_iter().rev() {

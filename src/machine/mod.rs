@@ -112,7 +112,7 @@ pub struct Machine {
     line: Line,
     actions: VecDeque<Action>,
     dials: Slots<Dial>,
-    /// Of `dials`, those that have not begun and that nobody but a waiter wants.
+    /// Of `dials`, those that only somebody in line holds.
     unbegun: u32,
     /// The one dial that probes an origin whose addresses are all blocked.
     probe: Option<Key>,

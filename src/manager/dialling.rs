@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::host::{self, Host, Watcher};
+use super::host::{Answer as Told, Host};
 use super::inner::Inner;
 use super::live::{Fresh, Live, Rest, Shared};
 use crate::clock::{Moment, before};
@@ -379,9 +380,9 @@ impl DialJob {
     }
 }
 
-fn inform(watcher: Option<Watcher>, answer: host::Answer) {
+fn inform(watcher: Option<oneshot::Sender<Told>>, answer: Told) {
     if let Some(watcher) = watcher {
-        watcher.tell(answer);
+        let _ = watcher.send(answer); // who watched may have gone
     }
 }
 

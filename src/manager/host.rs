@@ -17,7 +17,7 @@ use crate::dial::{self, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::fault::planted;
-use crate::machine::{Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket, Want};
+use crate::machine::{Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket};
 use crate::rt::Home;
 use crate::target::Target;
 
@@ -40,7 +40,7 @@ pub(super) struct Host {
     waiting: Vec<Option<oneshot::Sender<Answer>>>,
     pub(super) dials: HashMap<DialId, Dial>,
     /// Who wants to know how a dial ended, beside those in line.
-    pub(super) watchers: HashMap<DialId, Watcher>,
+    pub(super) watchers: HashMap<DialId, oneshot::Sender<Answer>>,
     /// When its addresses should be asked for again.
     pub(super) fresh_until: Moment,
     /// The error of the last resolution, if that failed.
@@ -66,18 +66,6 @@ pub(super) struct Dial {
     pub(super) identity: Option<Arc<Interned>>,
     /// Where it dials now.
     pub(super) at: Option<IpAddr>,
-}
-
-/// Who wants to know how a dial ended that was ordered for nobody in line.
-pub(super) struct Watcher {
-    want: Want,
-    teller: oneshot::Sender<Answer>,
-}
-
-impl Watcher {
-    pub(super) fn tell(self, answer: Answer) {
-        let _ = self.teller.send(answer); // who watched may have gone
-    }
 }
 
 /// Where a lease was taken back to.
@@ -272,20 +260,12 @@ impl Host {
         }
     }
 
-    /// Hears how a dial that was just ordered ends. It is drained later, and finds the listener here.
-    pub(super) fn watch(&mut self, dial: DialId, want: Want) -> oneshot::Receiver<Answer> {
+    /// Hears how a dial ends, which goes on whoever leaves the line. One that was just ordered is drained later, and finds the listener here.
+    pub(super) fn watch(&mut self, dial: DialId) -> oneshot::Receiver<Answer> {
         let (teller, listener) = oneshot::channel();
-        self.watchers.insert(dial, Watcher { want, teller });
+        self.machine.keep(dial);
+        self.watchers.insert(dial, teller);
         listener
-    }
-
-    /// Hears how a dial for exactly this ends that goes on though who watched it has gone.
-    pub(super) fn take_over(&mut self, want: Want) -> Option<oneshot::Receiver<Answer>> {
-        let mut watchers = self.watchers.values_mut();
-        let watcher = watchers.find(|watcher| watcher.want == want && watcher.teller.is_closed())?;
-        let (teller, listener) = oneshot::channel();
-        watcher.teller = teller;
-        Some(listener)
     }
 
     fn tell(&mut self, ticket: Ticket, answer: Answer, todo: &mut Todo) {
@@ -333,7 +313,7 @@ impl Host {
         self.machine.dial_blocked(now, dial, until);
         self.dials.remove(&dial);
         if let Some(watcher) = self.watchers.remove(&dial) {
-            watcher.tell(Err(self.blocked(now, until)));
+            let _ = watcher.send(Err(self.blocked(now, until))); // who watched may have gone
         }
     }
 
