@@ -17,7 +17,7 @@ use crate::dial::{self, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::fault::planted;
-use crate::machine::{Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket};
+use crate::machine::{Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket, Want};
 use crate::rt::Home;
 use crate::target::Target;
 
@@ -323,13 +323,19 @@ impl Host {
         error.with_retry_after(until.since(now))
     }
 
-    /// How far the most advanced dial has come: what a caller whose time is over was waiting for.
-    pub(super) fn phase(&self) -> Phase {
-        let dialling = self.dials.values().map(|dial| dial.progress.phase()).max();
-        match self.resolving {
-            true => dialling.max(Some(Phase::Resolve)).unwrap_or(Phase::Resolve),
-            false => dialling.unwrap_or(Phase::Acquire),
-        }
+    /// How far the most advanced of what may serve `want` has come: what a caller whose time is over was waiting for.
+    pub(super) fn phase(&self, want: &Want) -> Phase {
+        let near = |ip| want.pin.is_none_or(|pin| pin == ip) || planted("any_dial_tells_the_phase");
+        let dials = self.machine.dials(want.identity).filter_map(|(dial, first)| {
+            let dial = self.dials.get(&dial)?;
+            near(dial.at.unwrap_or(first)).then(|| dial.progress.phase())
+        });
+        // Who named the address waits for no name.
+        let resolving = self.resolving && want.pin.is_none();
+        dials
+            .chain(resolving.then_some(Phase::Resolve))
+            .max()
+            .unwrap_or(Phase::Acquire)
     }
 
     /// What is known of a live connection.

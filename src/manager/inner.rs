@@ -20,10 +20,9 @@ use crate::dial::{Connect, Identities, Tls};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Returned};
 use crate::fault::planted;
-use crate::identity::IdentityId;
 use crate::machine::{
     Acquire, DialId, DialOrder, Fate, Lease, Ledger, LedgerLimits, Limits, Machine, OriginId, Penalties,
-    PenaltyTerms, Ticket, Wheel,
+    PenaltyTerms, Ticket, Want, Wheel,
 };
 use crate::rt::Rt;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, yield_now};
@@ -377,7 +376,7 @@ impl Inner {
                 shard.named(key)?
             }
         };
-        let missed = self.missed(host, now, acquired, want.identity, site);
+        let missed = self.missed(host, now, acquired, want, site);
         let look = missed.is_ok().then(|| host.arm(now)).flatten();
         let todo = self.finish(host, now);
         drop(shard);
@@ -395,7 +394,7 @@ impl Inner {
         host: &mut Host,
         now: Moment,
         acquired: Acquire,
-        identity: IdentityId,
+        want: Want,
         site: Site,
     ) -> Result<Option<Asked>, Error> {
         let error = |kind| Error::new(kind, Phase::Acquire).with_target(&host.target);
@@ -405,9 +404,15 @@ impl Inner {
                 let listener = host.stand(ticket);
                 host.home = self.rt.here();
                 host.counters.waits += 1;
-                let identity = self.identities.find(identity);
+                let identity = self.identities.find(want.identity);
                 let identity = identity.filter(|_| !planted("waiters_hold_no_identity"));
-                let place = Place::new(Arc::clone(self), host.id, ticket, listener, (site, identity));
+                let place = Place::new(
+                    Arc::clone(self),
+                    host.id,
+                    (ticket, want),
+                    listener,
+                    (site, identity),
+                );
                 Ok(Some(Asked::Line(Box::new(place))))
             }
             Acquire::Blocked { until } => Err(host.blocked(now, until)),
