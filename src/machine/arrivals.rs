@@ -7,7 +7,7 @@ use super::demand::BEFORE_SETTINGS;
 use super::dialling::Dial;
 use super::id::{ConnId, DialId, Key, Ticket};
 use super::lanes::Lane;
-use super::words::{Action, Cause, Refusal};
+use super::words::{Action, Cause, Refusal, Want};
 use super::{Machine, Phase};
 use crate::clock::Moment;
 use crate::event::{CloseReason, Protocol};
@@ -76,6 +76,15 @@ impl Machine {
             self.blame(now, ip, cause);
         }
         self.fail(now, dial, false, Refusal::DialFailed(dial));
+    }
+
+    /// The driver lost the dial together with whatever ran it. That is nobody's failure: it is ordered anew as far as it is still needed. Answers
+    /// for what it was; none if the right is void.
+    pub fn dial_lost(&mut self, now: Moment, dial: DialId) -> Option<Want> {
+        let now = self.tick(now);
+        let right = self.finish(dial.0)?;
+        self.settle(now);
+        Some(right.want)
     }
 
     /// What the pool holds against the addresses of `dial` forbids it, until then.

@@ -37,10 +37,10 @@ pub(super) struct Host {
     /// By [`ConnId::slot`].
     pub(super) live: Vec<Option<Live>>,
     /// By [`Ticket::slot`].
-    waiting: Vec<Option<oneshot::Sender<Answer>>>,
+    waiting: Vec<Option<Waiter>>,
     pub(super) dials: HashMap<DialId, Dial>,
     /// Who wants to know how a dial ended, beside those in line.
-    pub(super) watchers: HashMap<DialId, oneshot::Sender<Answer>>,
+    pub(super) watchers: HashMap<DialId, Waiter>,
     /// When its addresses should be asked for again.
     pub(super) fresh_until: Moment,
     /// The error of the last resolution, if that failed.
@@ -55,6 +55,23 @@ pub(super) struct Host {
     pub(super) home: Option<Home>,
     /// For when the wheel holds this host: an entry that comes out before is stale.
     pub(super) armed: Moment,
+}
+
+/// Somebody who is to be told how it went.
+pub(super) struct Waiter {
+    teller: oneshot::Sender<Answer>,
+    /// The runtime where it waits, if it waits in one.
+    home: Option<Home>,
+}
+
+impl Waiter {
+    pub(super) fn tell(self, answer: Answer) {
+        let _ = self.teller.send(answer); // whoever has gone gave its place up
+    }
+
+    pub(super) fn has_gone(&self) -> bool {
+        self.teller.is_closed()
+    }
 }
 
 /// A dial that has been ordered.
@@ -79,7 +96,7 @@ pub(super) enum TakenBack {
 /// What is left to do once the lock is released.
 #[derive(Default)]
 pub(super) struct Todo {
-    pub(super) told: Vec<(oneshot::Sender<Answer>, Answer)>,
+    pub(super) told: Vec<(Waiter, Answer)>,
     pub(super) victims: Vec<(Live, CloseReason)>,
     pub(super) closed: Vec<IpAddr>,
     pub(super) dials: Vec<DialOrder>,
@@ -194,11 +211,27 @@ impl Host {
         self.machine.resolved(now, &answer.addresses);
     }
 
-    /// Someone stands in line: remember whom to tell.
-    pub(super) fn stand(&mut self, ticket: Ticket) -> oneshot::Receiver<Answer> {
+    /// Someone stands in line: remember whom to tell, and where its dials are to run.
+    pub(super) fn stand(&mut self, ticket: Ticket, home: Option<Home>) -> oneshot::Receiver<Answer> {
         let (teller, listener) = oneshot::channel();
-        *slot(&mut self.waiting, ticket.slot()) = Some(teller);
+        self.home = home.clone();
+        *slot(&mut self.waiting, ticket.slot()) = Some(Waiter { teller, home });
         listener
+    }
+
+    /// The runtimes of those who wait for something, each once.
+    pub(super) fn homes(&self) -> Vec<Home> {
+        let mut homes: Vec<Home> = Vec::new();
+        let waiters = self.waiting.iter().flatten().chain(self.watchers.values());
+        for home in waiters
+            .filter(|waiter| !waiter.has_gone())
+            .filter_map(|waiter| waiter.home.as_ref())
+        {
+            if !homes.iter().any(|known| known.is(home)) {
+                homes.push(home.clone());
+            }
+        }
+        homes
     }
 
     /// Everything that the machine wants done. `parked`: the desk wants to hear which addresses have an idle connection.
@@ -263,14 +296,39 @@ impl Host {
     /// Hears how a dial ends, which goes on whoever leaves the line. One that was just ordered is drained later, and finds the listener here.
     pub(super) fn watch(&mut self, dial: DialId) -> oneshot::Receiver<Answer> {
         let (teller, listener) = oneshot::channel();
-        self.machine.keep(dial);
-        self.watchers.insert(dial, teller);
+        let home = self.home.clone();
+        self.watch_by(dial, Waiter { teller, home });
         listener
     }
 
+    fn watch_by(&mut self, dial: DialId, watcher: Waiter) {
+        self.machine.keep(dial);
+        self.watchers.insert(dial, watcher);
+    }
+
+    /// A dial was lost with its runtime: it is ordered again for whoever still waits for it. Answers who watched it in vain: there is no place any
+    /// more.
+    pub(super) fn dial_lost(&mut self, now: Moment, dial: DialId) -> Option<Waiter> {
+        self.dials.remove(&dial);
+        let watcher = self.watchers.remove(&dial);
+        let want = self.machine.dial_lost(now, dial);
+        let (watcher, want) = (watcher?, want?);
+        // One may have been ordered in its place for somebody in line.
+        let mut others = self.machine.dials(want.identity).filter(|(dial, first)| {
+            !self.watchers.contains_key(dial) && want.pin.is_none_or(|pin| pin == *first)
+        });
+        let other = others.next().map(|(dial, _)| dial);
+        drop(others);
+        match other.or_else(|| self.machine.warm(now, want)) {
+            Some(again) => self.watch_by(again, watcher),
+            None => return Some(watcher),
+        }
+        None
+    }
+
     fn tell(&mut self, ticket: Ticket, answer: Answer, todo: &mut Todo) {
-        if let Some(teller) = self.waiting.get_mut(ticket.slot()).and_then(Option::take) {
-            todo.told.push((teller, answer));
+        if let Some(waiter) = self.waiting.get_mut(ticket.slot()).and_then(Option::take) {
+            todo.told.push((waiter, answer));
         }
     }
 
@@ -308,13 +366,17 @@ impl Host {
         idle
     }
 
-    /// The pool-wide table said no to a dial that was ordered.
-    pub(super) fn dial_blocked(&mut self, now: Moment, dial: DialId, until: Moment) {
+    /// The pool-wide table said no to a dial that was ordered. Answers who is to be told so.
+    pub(super) fn dial_blocked(
+        &mut self,
+        now: Moment,
+        dial: DialId,
+        until: Moment,
+    ) -> Option<(Waiter, Error)> {
         self.machine.dial_blocked(now, dial, until);
         self.dials.remove(&dial);
-        if let Some(watcher) = self.watchers.remove(&dial) {
-            let _ = watcher.send(Err(self.blocked(now, until))); // who watched may have gone
-        }
+        let watcher = self.watchers.remove(&dial)?;
+        Some((watcher, self.blocked(now, until)))
     }
 
     /// The error for addresses that are all blocked, until then.

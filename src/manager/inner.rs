@@ -401,8 +401,7 @@ impl Inner {
         match acquired {
             Acquire::Lease(_) => Ok(None),
             Acquire::Wait(ticket) => {
-                let listener = host.stand(ticket);
-                host.home = self.rt.here();
+                let listener = host.stand(ticket, self.rt.here());
                 host.counters.waits += 1;
                 let identity = self.identities.find(want.identity);
                 let identity = identity.filter(|_| !planted("waiters_hold_no_identity"));

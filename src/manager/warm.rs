@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::dialling::not_spawned;
-use super::host::{Answer, Host};
+use super::host::{Answer, Host, Waiter};
 use super::inner::Inner;
 use super::order::Order;
 use crate::clock::{Moment, before};
@@ -112,7 +112,7 @@ fn order_dials(host: &mut Host, now: Moment, want: Want, warm: Warm) -> Vec<ones
         let missing = (going_on.len()..short).map_while(|_| host.machine.warm(now, Want { pin, ..want }));
         let ordered: Vec<DialId> = missing.collect();
         for dial in going_on.into_iter().chain(ordered) {
-            if host.watchers.get(&dial).is_none_or(oneshot::Sender::is_closed) {
+            if host.watchers.get(&dial).is_none_or(Waiter::has_gone) {
                 listeners.push(host.watch(dial));
             }
         }

@@ -1,13 +1,17 @@
 //! What those in line are told, and by whom they are served, when what they wait for goes wrong.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hotpool::clock::ManualClock;
+use hotpool::clock::{ManualClock, SystemClock};
 use hotpool::scripted::{Act, Stage};
-use hotpool::{GetOptions, HotConnPool, Phase, PoolConfig};
+use hotpool::{Error, GetOptions, HotConn, HotConnPool, Phase, PoolConfig, Resolve, Resolving, Warm};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
-use super::{lease, poll_once};
+use super::{lease, one_thread, poll_once};
 use crate::common::{at_rest, config, let_run, within};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -57,4 +61,98 @@ async fn a_timeout_names_the_phase_of_what_could_have_served() {
     assert_eq!(within("its time", far).await.unwrap_err().phase(), Phase::Tls);
     clock.advance(60 * SECOND);
     at_rest(&pool).await;
+}
+
+fn living() -> (Stage, HotConnPool) {
+    let stage = Stage::new(1);
+    let pool = stage.pool(PoolConfig::default(), SystemClock::new()).unwrap();
+    (stage, pool)
+}
+
+/// Has a `get` of this host wait in that runtime.
+fn wait_in(runtime: &Runtime, pool: &HotConnPool) -> JoinHandle<Result<HotConn, Error>> {
+    let pool = pool.clone();
+    let task = runtime.spawn(async move { pool.get("a.test").await });
+    runtime.block_on(let_run());
+    task
+}
+
+/// The first runtime has the dial, or the question for its addresses, for those who wait in others as well. One runtime ends after the other: each time it
+/// is done again for who is left, and nobody but those who ended hears of it.
+#[test]
+fn what_was_lost_with_its_runtime_is_done_again_in_another() {
+    for phase in [Phase::Resolve, Phase::Connect, Phase::Tls] {
+        let (stage, pool) = living();
+        for _ in 0..3 {
+            stage.next(phase, Act::Never);
+        }
+        let mut runtimes: Vec<_> = (0..4).map(|_| one_thread()).collect();
+        let waiters: Vec<_> = runtimes.iter().map(|each| wait_in(each, &pool)).collect();
+        let last = runtimes.pop().unwrap();
+        for ending in 0..3 {
+            drop(runtimes.remove(0));
+            let left = runtimes.iter().chain([&last]);
+            left.for_each(|each| each.block_on(let_run()));
+            assert!(!waiters[3].is_finished() || ending == 2, "{phase:?}: {ending}");
+        }
+        for (index, waiter) in waiters.into_iter().enumerate() {
+            let told = last.block_on(within("an answer", waiter));
+            match (index, told) {
+                (3, told) => drop(told.unwrap().unwrap()),
+                (_, told) => assert!(told.unwrap_err().is_cancelled(), "{phase:?}: {index}"),
+            }
+        }
+        let again = if phase == Phase::Resolve { 1 } else { 4 };
+        assert_eq!(stage.dials(), again, "{phase:?}");
+        last.block_on(at_rest(&pool));
+    }
+}
+
+/// The same for who warms and waits for the dial of another.
+#[test]
+fn a_dial_that_others_watch_outlives_its_runtime() {
+    let (stage, pool) = living();
+    stage.next(Phase::Tls, Act::Never);
+    let (ending, lasting) = (one_thread(), one_thread());
+    let getter = wait_in(&ending, &pool);
+    let warmer = lasting.spawn({
+        let pool = pool.clone();
+        async move { pool.warm("a.test", Warm::Count(1), GetOptions::new()).await }
+    });
+    lasting.block_on(let_run());
+    assert_eq!(stage.dials(), 1, "it waits for the dial of the get");
+    drop(ending);
+    let report = lasting.block_on(within("a report", warmer)).unwrap().unwrap();
+    assert_eq!(
+        (report.opened, report.errors.len(), stage.dials()),
+        (1, 0, 2),
+        "{report:?}"
+    );
+    assert!(lasting.block_on(getter).unwrap_err().is_cancelled());
+    lasting.block_on(at_rest(&pool));
+}
+
+/// Counts its questions, and panics at each.
+struct Panics(Arc<AtomicUsize>);
+
+impl Resolve for Panics {
+    fn resolve(&self, _: &str, _: u16) -> Resolving {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        panic!("no resolver");
+    }
+}
+
+/// What a panic ended is not begun again.
+#[tokio::test]
+async fn what_panics_is_not_done_again() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let pool = HotConnPool::builder()
+        .resolver(Panics(Arc::clone(&asked)))
+        .build()
+        .unwrap();
+    let error = within("an error", pool.get("a.test")).await.unwrap_err();
+    assert_eq!(
+        (error.phase(), asked.load(Ordering::Relaxed)),
+        (Phase::Resolve, 1)
+    );
 }
