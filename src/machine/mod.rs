@@ -231,6 +231,13 @@ impl Machine {
             .is_some_and(|slot| self.conns[slot].state.is_live())
     }
 
+    /// Whether a lease of `conn` is out, though it may be over.
+    pub fn is_out(&self, conn: ConnId) -> bool {
+        self.conns
+            .slot(conn)
+            .is_some_and(|slot| self.conns[slot].leases > 0)
+    }
+
     /// What is known of `conn`; nothing once it is over.
     pub fn info(&self, conn: ConnId) -> Option<ConnInfo> {
         let slot = self.conns.slot(conn)?;

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::inner::Inner;
+use super::leaks::Adrift;
 use super::lent::{Lent, Site};
-use super::live::{Live, Rest, Single};
+use super::live::{Live, Out, Rest, Single};
 use super::stats::Counters;
 use crate::clock::Moment;
 use crate::conn::ConnInfo;
@@ -36,8 +37,10 @@ pub(super) struct Host {
     pub(super) counters: Counters,
     /// By [`ConnId::slot`].
     pub(super) live: Vec<Option<Live>>,
-    /// By [`Ticket::slot`].
-    waiting: Vec<Option<Waiter>>,
+    /// By [`Ticket::slot`], each with the place where it was asked for.
+    waiting: Vec<Option<(Waiter, Site)>>,
+    /// Leases that stand with no live connection.
+    pub(super) adrift: Adrift,
     pub(super) dials: HashMap<DialId, Dial>,
     /// Who wants to know how a dial ended, beside those in line.
     pub(super) watchers: HashMap<DialId, Waiter>,
@@ -116,6 +119,7 @@ impl Host {
             counters: Counters::default(),
             live: Vec::new(),
             waiting: Vec::new(),
+            adrift: Adrift::default(),
             dials: HashMap::new(),
             watchers: HashMap::new(),
             fresh_until: Moment::ZERO,
@@ -155,6 +159,7 @@ impl Host {
     #[inline]
     pub(super) fn take_back(&mut self, lent: Box<Lent>) -> TakenBack {
         if !self.machine.is_live(lent.conn) {
+            self.orphan_home(&lent);
             return TakenBack::Stray(lent);
         }
         match self.live.get_mut(lent.conn.slot()).and_then(Option::as_mut) {
@@ -166,6 +171,20 @@ impl Host {
                 TakenBack::Home { rung, spent }
             }
             None => TakenBack::Stray(lent),
+        }
+    }
+
+    #[cold]
+    fn orphan_home(&mut self, lent: &Lent) {
+        let reported = self.adrift.orphan_home(lent.conn, lent.slot);
+        self.counters.recovered += u64::from(reported);
+    }
+
+    /// The record of a lease that is out.
+    pub(super) fn out_mut(&mut self, conn: ConnId, slot: usize) -> Option<&mut Out> {
+        match self.machine.is_live(conn) {
+            true => self.live.get_mut(conn.slot())?.as_mut()?.out_mut(slot),
+            false => self.adrift.orphan_mut(conn, slot),
         }
     }
 
@@ -212,17 +231,37 @@ impl Host {
     }
 
     /// Someone stands in line: remember whom to tell, and where its dials are to run.
-    pub(super) fn stand(&mut self, ticket: Ticket, home: Option<Home>) -> oneshot::Receiver<Answer> {
+    pub(super) fn stand(
+        &mut self,
+        ticket: Ticket,
+        home: Option<Home>,
+        site: Site,
+    ) -> oneshot::Receiver<Answer> {
         let (teller, listener) = oneshot::channel();
         self.home = home.clone();
-        *slot(&mut self.waiting, ticket.slot()) = Some(Waiter { teller, home });
+        *slot(&mut self.waiting, ticket.slot()) = Some((Waiter { teller, home }, site));
         listener
+    }
+
+    /// Takes what a ticket was granted.
+    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Lease> {
+        self.counters.recovered += u64::from(self.adrift.taken(ticket));
+        self.machine.take(ticket)
+    }
+
+    /// Somebody gives a place in line up, or what it was granted. Answers who was to be told, to be dropped once no lock is held.
+    pub(super) fn leave(&mut self, now: Moment, ticket: Ticket) -> Option<Waiter> {
+        self.counters.recovered += u64::from(self.adrift.taken(ticket));
+        let waiter = self.waiting.get_mut(ticket.slot()).and_then(Option::take);
+        self.machine.cancel(now, ticket);
+        Some(waiter?.0)
     }
 
     /// The runtimes of those who wait for something, each once.
     pub(super) fn homes(&self) -> Vec<Home> {
         let mut homes: Vec<Home> = Vec::new();
-        let waiters = self.waiting.iter().flatten().chain(self.watchers.values());
+        let in_line = self.waiting.iter().flatten().map(|(waiter, _)| waiter);
+        let waiters = in_line.chain(self.watchers.values());
         for home in waiters
             .filter(|waiter| !waiter.has_gone())
             .filter_map(|waiter| waiter.home.as_ref())
@@ -269,17 +308,24 @@ impl Host {
                 self.watchers.remove(&dial); // the listener hears that nobody is left to tell
                 todo.abandoned.push(dial);
             }
-            Action::Grant(ticket, _) => self.tell(ticket, Ok(()), todo),
+            Action::Grant(ticket, _) => {
+                if let Some(site) = self.tell(ticket, Ok(()), todo) {
+                    self.adrift.grant(ticket, Out::new(now, site));
+                }
+            }
             Action::Refuse(ticket, refusal) => {
                 let error = self.explain(now, refusal);
-                self.tell(ticket, Err(error), todo);
+                _ = self.tell(ticket, Err(error), todo);
             }
             Action::Close { conn, ip, reason } => {
                 self.counters.count_close(reason);
                 todo.closed.push(ip);
                 let place = self.live.get_mut(conn.slot());
                 let place = place.filter(|_| !planted("closed_stays_in_its_place"));
-                if let Some(live) = place.and_then(Option::take) {
+                if let Some(mut live) = place.and_then(Option::take) {
+                    if self.machine.is_out(conn) {
+                        self.adrift.orphan(conn, &mut live);
+                    }
                     todo.victims.push((live, reason));
                 }
             }
@@ -326,10 +372,11 @@ impl Host {
         None
     }
 
-    fn tell(&mut self, ticket: Ticket, answer: Answer, todo: &mut Todo) {
-        if let Some(waiter) = self.waiting.get_mut(ticket.slot()).and_then(Option::take) {
-            todo.told.push((waiter, answer));
-        }
+    /// Has somebody in line told. Answers where it asked.
+    fn tell(&mut self, ticket: Ticket, answer: Answer, todo: &mut Todo) -> Option<Site> {
+        let (waiter, site) = self.waiting.get_mut(ticket.slot())?.take()?;
+        todo.told.push((waiter, answer));
+        Some(site)
     }
 
     fn explain(&self, now: Moment, refusal: Refusal) -> Error {
@@ -415,7 +462,7 @@ impl Host {
 }
 
 /// The place `index` of a list that grows on demand.
-fn slot<T>(list: &mut Vec<Option<T>>, index: usize) -> &mut Option<T> {
+pub(super) fn slot<T>(list: &mut Vec<Option<T>>, index: usize) -> &mut Option<T> {
     if list.len() <= index {
         list.resize_with(index + 1, || None);
     }

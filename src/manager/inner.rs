@@ -401,7 +401,7 @@ impl Inner {
         match acquired {
             Acquire::Lease(_) => Ok(None),
             Acquire::Wait(ticket) => {
-                let listener = host.stand(ticket, self.rt.here());
+                let listener = host.stand(ticket, self.rt.here(), site);
                 host.counters.waits += 1;
                 let identity = self.identities.find(want.identity);
                 let identity = identity.filter(|_| !planted("waiters_hold_no_identity"));
@@ -460,7 +460,7 @@ impl Inner {
     /// The connection of a granted ticket.
     pub(super) fn redeem(self: &Arc<Self>, origin: OriginId, ticket: Ticket, site: Site) -> Option<HotConn> {
         self.with_host(origin, |host, now| {
-            let lease = host.machine.take(ticket)?;
+            let lease = host.take(ticket)?;
             self.lend(host, now, lease, site)
         })?
     }

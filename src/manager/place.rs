@@ -82,7 +82,7 @@ impl Drop for Place {
             && !planted("dropped_place_stays")
         {
             self.inner
-                .with_host(self.origin, |host, now| host.machine.cancel(now, ticket));
+                .with_host(self.origin, |host, now| host.leave(now, ticket));
         }
     }
 }
