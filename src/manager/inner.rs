@@ -321,6 +321,7 @@ impl Inner {
         let todo = self.todo(host, now, false);
         shard.forget(origin);
         drop(shard);
+        self.disarm(origin);
         self.settle(origin, todo);
         Dismissed::Gone
     }
@@ -529,7 +530,15 @@ impl Inner {
         let Some(used) = used else { return };
         shard.forget(origin);
         drop(shard);
+        self.disarm(origin);
         self.roll.lock().strike(used, origin);
+    }
+
+    /// The wheel need not look at a host any more: it is forgotten.
+    fn disarm(&self, origin: OriginId) {
+        if !planted("the_wheel_remembers_every_host") {
+            self.wheel.lock().forget(origin);
+        }
     }
 }
 
