@@ -96,11 +96,16 @@ pub(super) enum TakenBack {
     Stray(Box<Lent>),
 }
 
-/// What is left to do once the lock is released.
+/// What is left to do once the lock is released, by whoever held it.
 #[derive(Default)]
 pub(super) struct Todo {
     pub(super) told: Vec<(Waiter, Answer)>,
     pub(super) victims: Vec<(Live, CloseReason)>,
+}
+
+/// What is left to do in the order in which it was found, by whoever does the pool's work.
+#[derive(Default)]
+pub(super) struct Errand {
     pub(super) closed: Vec<IpAddr>,
     pub(super) dials: Vec<DialOrder>,
     pub(super) abandoned: Vec<DialId>,
@@ -275,21 +280,21 @@ impl Host {
 
     /// Everything that the machine wants done. `parked`: the desk wants to hear which addresses have an idle connection.
     #[cold]
-    pub(super) fn todo(&mut self, now: Moment, parked: bool) -> Box<Todo> {
-        let mut todo = Box::new(Todo::default());
+    pub(super) fn todo(&mut self, now: Moment, parked: bool) -> (Box<Todo>, Errand) {
+        let (mut todo, mut errand) = (Box::new(Todo::default()), Errand::default());
         while let Some(action) = self.machine.poll_action() {
-            self.sort(now, action, &mut todo);
+            self.sort(now, action, &mut todo, &mut errand);
         }
-        todo.arm = self.arm(now);
+        errand.arm = self.arm(now);
         if parked {
-            todo.parked = self.idle_addresses();
+            errand.parked = self.idle_addresses();
         }
-        todo
+        (todo, errand)
     }
 
-    fn sort(&mut self, now: Moment, action: Action, todo: &mut Todo) {
+    fn sort(&mut self, now: Moment, action: Action, todo: &mut Todo, errand: &mut Errand) {
         match action {
-            Action::Resolve => todo.resolve = !std::mem::replace(&mut self.resolving, true),
+            Action::Resolve => errand.resolve = !std::mem::replace(&mut self.resolving, true),
             Action::Dial(order) => {
                 let progress = Arc::new(Progress::new());
                 self.dials.insert(
@@ -301,12 +306,12 @@ impl Host {
                         at: None,
                     },
                 );
-                todo.dials.push(order);
+                errand.dials.push(order);
             }
             Action::Abandon(dial) => {
                 self.dials.remove(&dial);
                 self.watchers.remove(&dial); // the listener hears that nobody is left to tell
-                todo.abandoned.push(dial);
+                errand.abandoned.push(dial);
             }
             Action::Grant(ticket, _) => {
                 if let Some(site) = self.tell(ticket, Ok(()), todo) {
@@ -319,7 +324,7 @@ impl Host {
             }
             Action::Close { conn, ip, reason } => {
                 self.counters.count_close(reason);
-                todo.closed.push(ip);
+                errand.closed.push(ip);
                 let place = self.live.get_mut(conn.slot());
                 let place = place.filter(|_| !planted("closed_stays_in_its_place"));
                 if let Some(mut live) = place.and_then(Option::take) {

@@ -154,7 +154,7 @@ impl Inner {
             (answer, self.finish(host, now))
         };
         if let Some(todo) = todo {
-            self.settle(origin, todo);
+            self.settle(todo);
         }
         Some(answer)
     }
@@ -187,12 +187,13 @@ impl Inner {
     /// Everything that a machine wants done. Under the host's lock.
     #[cold]
     fn todo(&self, host: &mut Host, now: Moment, parked: bool) -> Box<Todo> {
-        let todo = host.todo(now, parked);
+        let (todo, errand) = host.todo(now, parked);
         self.in_transit
-            .fetch_add(todo.closed.len() as u64, Ordering::Relaxed);
-        for order in &todo.dials {
+            .fetch_add(errand.closed.len() as u64, Ordering::Relaxed);
+        for order in &errand.dials {
             host.bind(order.dial, self.identities.find(order.identity));
         }
+        self.leave_errand(host.id, errand);
         todo
     }
 
@@ -322,7 +323,7 @@ impl Inner {
         shard.forget(origin);
         drop(shard);
         self.disarm(origin);
-        self.settle(origin, todo);
+        self.settle(todo);
         Dismissed::Gone
     }
 
@@ -365,7 +366,7 @@ impl Inner {
             let todo = self.finish(host, now);
             drop(shard);
             if let Some(todo) = todo {
-                self.settle(origin, todo);
+                self.settle(todo);
             }
             return conn.map(|conn| Ok(Asked::Ready(conn)));
         }
@@ -382,7 +383,7 @@ impl Inner {
         let todo = self.finish(host, now);
         drop(shard);
         if let Some(todo) = todo {
-            self.settle(origin, todo);
+            self.settle(todo);
         }
         self.rearm(origin, look);
         missed.transpose()
@@ -444,16 +445,16 @@ impl Inner {
     /// A connection that is idle now, without waiting or dialling.
     pub(super) fn try_ask(self: &Arc<Self>, key: &Key<'_>, claim: &Claim<'_>, site: Site) -> Option<HotConn> {
         let now = self.clock().now_coarse();
-        let (conn, origin, todo) = {
+        let (conn, todo) = {
             let mut shard = self.directory.shard(key.hash).lock();
             let host = shard.named(key)?;
             host.last_asked = now;
             let lease = host.machine.try_acquire(now, claim.want(&self.identities));
             let conn = lease.and_then(|lease| self.lend(host, now, lease, site));
-            (conn, host.id, self.finish(host, now))
+            (conn, self.finish(host, now))
         };
         if let Some(todo) = todo {
-            self.settle(origin, todo);
+            self.settle(todo);
         }
         conn
     }
@@ -515,7 +516,7 @@ impl Inner {
             self.bell.ring((origin, conn));
         }
         if let Some(todo) = todo {
-            self.settle(origin, todo);
+            self.settle(todo);
         }
         returned
     }
