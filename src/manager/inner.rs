@@ -1,6 +1,6 @@
 //! The heart of a pool: shards of hosts, the desk with the permits, and the road between them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -290,29 +290,17 @@ impl Inner {
                 }
             };
             match self.dismiss(origin, used) {
-                Dismissed::Gone => self.roll.lock().gone(origin),
+                Dismissed::Gone => self.roll.lock().gone(),
                 Dismissed::Used(at) => self.roll.lock().put_back(at, origin),
                 // Not yet: the next one is to have its turn.
                 Dismissed::InUse(at) => in_use.push((at, origin)),
             }
         };
-        {
-            let mut roll = self.roll.lock();
-            for (at, origin) in in_use {
-                roll.put_back(at, origin);
-            }
+        let mut roll = self.roll.lock();
+        for (at, origin) in in_use {
+            roll.put_back(at, origin);
         }
-        self.clear_wheel();
         made
-    }
-
-    /// Takes hosts that went off the wheel, when they are many.
-    fn clear_wheel(&self) {
-        let left = self.roll.lock().take_left();
-        if let Some(left) = left {
-            let left: HashSet<OriginId> = left.into_iter().collect();
-            self.wheel.lock().retain(|origin| !left.contains(&origin));
-        }
     }
 
     /// Forgets a host, with its idle connections, unless it was used after that moment or is in use.
@@ -538,7 +526,6 @@ impl Inner {
         shard.forget(origin);
         drop(shard);
         self.roll.lock().strike(used, origin);
-        self.clear_wheel();
     }
 }
 
