@@ -179,6 +179,13 @@ impl ConnectionManager {
         self.inner.books()
     }
 
+    /// How many hosts are on the wheel, and how many entries it holds: for this crate's own tests.
+    #[cfg(feature = "__internals")]
+    #[doc(hidden)]
+    pub fn on_the_wheel(&self) -> (usize, usize) {
+        self.inner.on_the_wheel()
+    }
+
     /// Closes everything, within `close_timeout`: refuses new work, fails those who wait, closes what is idle, waits for
     /// leases to come home, lets HTTP/2 say goodbye, and ends every task.
     ///

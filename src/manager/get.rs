@@ -188,24 +188,21 @@ impl Inner {
         });
         match granted {
             Some(granted) => granted?,
-            None => return Err(self.out_of_time(target)),
+            None => return Err(self.out_of_time(target, place.phase())),
         }
         let Some(mut conn) = place.take() else {
             return Ok(Err(reset(target)));
         };
         let whole = self.rt.inside(before(self.clock(), until, conn.whole())).await;
         if whole.is_none() {
-            return Err(self.out_of_time(target));
+            return Err(self.out_of_time(target, Phase::Tls));
         }
         Ok(conn.alive().map_err(|error| error.with_target(target)))
     }
 
-    fn out_of_time(self: &Arc<Self>, target: &Target<'_>) -> Error {
-        let phase = self.with_target(target, |host, _| {
-            host.counters.timeouts += 1;
-            host.phase()
-        });
-        Error::new(ErrorKind::Timeout, phase.unwrap_or(Phase::Acquire)).with_target(target)
+    fn out_of_time(self: &Arc<Self>, target: &Target<'_>, phase: Phase) -> Error {
+        self.with_target(target, |host, _| host.counters.timeouts += 1);
+        Error::new(ErrorKind::Timeout, phase).with_target(target)
     }
 }
 

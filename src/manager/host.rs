@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::inner::Inner;
+use super::leaks::Adrift;
 use super::lent::{Lent, Site};
-use super::live::{Live, Rest, Single};
+use super::live::{Live, Out, Rest, Single};
 use super::stats::Counters;
 use crate::clock::Moment;
 use crate::conn::ConnInfo;
@@ -36,11 +37,13 @@ pub(super) struct Host {
     pub(super) counters: Counters,
     /// By [`ConnId::slot`].
     pub(super) live: Vec<Option<Live>>,
-    /// By [`Ticket::slot`].
-    waiting: Vec<Option<oneshot::Sender<Answer>>>,
+    /// By [`Ticket::slot`], each with the place where it was asked for.
+    waiting: Vec<Option<(Waiter, Site)>>,
+    /// Leases that stand with no live connection.
+    pub(super) adrift: Adrift,
     pub(super) dials: HashMap<DialId, Dial>,
     /// Who wants to know how a dial ended, beside those in line.
-    pub(super) watchers: HashMap<DialId, Watcher>,
+    pub(super) watchers: HashMap<DialId, Waiter>,
     /// When its addresses should be asked for again.
     pub(super) fresh_until: Moment,
     /// The error of the last resolution, if that failed.
@@ -57,6 +60,23 @@ pub(super) struct Host {
     pub(super) armed: Moment,
 }
 
+/// Somebody who is to be told how it went.
+pub(super) struct Waiter {
+    teller: oneshot::Sender<Answer>,
+    /// The runtime where it waits, if it waits in one.
+    home: Option<Home>,
+}
+
+impl Waiter {
+    pub(super) fn tell(self, answer: Answer) {
+        let _ = self.teller.send(answer); // whoever has gone gave its place up
+    }
+
+    pub(super) fn has_gone(&self) -> bool {
+        self.teller.is_closed()
+    }
+}
+
 /// A dial that has been ordered.
 pub(super) struct Dial {
     pub(super) progress: Arc<Progress>,
@@ -66,18 +86,6 @@ pub(super) struct Dial {
     pub(super) identity: Option<Arc<Interned>>,
     /// Where it dials now.
     pub(super) at: Option<IpAddr>,
-}
-
-/// Who wants to know how a dial ended that was ordered for nobody in line.
-pub(super) struct Watcher {
-    want: Want,
-    teller: oneshot::Sender<Answer>,
-}
-
-impl Watcher {
-    pub(super) fn tell(self, answer: Answer) {
-        let _ = self.teller.send(answer); // who watched may have gone
-    }
 }
 
 /// Where a lease was taken back to.
@@ -91,7 +99,7 @@ pub(super) enum TakenBack {
 /// What is left to do once the lock is released.
 #[derive(Default)]
 pub(super) struct Todo {
-    pub(super) told: Vec<(oneshot::Sender<Answer>, Answer)>,
+    pub(super) told: Vec<(Waiter, Answer)>,
     pub(super) victims: Vec<(Live, CloseReason)>,
     pub(super) closed: Vec<IpAddr>,
     pub(super) dials: Vec<DialOrder>,
@@ -111,6 +119,7 @@ impl Host {
             counters: Counters::default(),
             live: Vec::new(),
             waiting: Vec::new(),
+            adrift: Adrift::default(),
             dials: HashMap::new(),
             watchers: HashMap::new(),
             fresh_until: Moment::ZERO,
@@ -150,6 +159,7 @@ impl Host {
     #[inline]
     pub(super) fn take_back(&mut self, lent: Box<Lent>) -> TakenBack {
         if !self.machine.is_live(lent.conn) {
+            self.orphan_home(&lent);
             return TakenBack::Stray(lent);
         }
         match self.live.get_mut(lent.conn.slot()).and_then(Option::as_mut) {
@@ -161,6 +171,20 @@ impl Host {
                 TakenBack::Home { rung, spent }
             }
             None => TakenBack::Stray(lent),
+        }
+    }
+
+    #[cold]
+    fn orphan_home(&mut self, lent: &Lent) {
+        let reported = self.adrift.orphan_home(lent.conn, lent.slot);
+        self.counters.recovered += u64::from(reported);
+    }
+
+    /// The record of a lease that is out.
+    pub(super) fn out_mut(&mut self, conn: ConnId, slot: usize) -> Option<&mut Out> {
+        match self.machine.is_live(conn) {
+            true => self.live.get_mut(conn.slot())?.as_mut()?.out_mut(slot),
+            false => self.adrift.orphan_mut(conn, slot),
         }
     }
 
@@ -206,11 +230,47 @@ impl Host {
         self.machine.resolved(now, &answer.addresses);
     }
 
-    /// Someone stands in line: remember whom to tell.
-    pub(super) fn stand(&mut self, ticket: Ticket) -> oneshot::Receiver<Answer> {
+    /// Someone stands in line: remember whom to tell, and where its dials are to run.
+    pub(super) fn stand(
+        &mut self,
+        ticket: Ticket,
+        home: Option<Home>,
+        site: Site,
+    ) -> oneshot::Receiver<Answer> {
         let (teller, listener) = oneshot::channel();
-        *slot(&mut self.waiting, ticket.slot()) = Some(teller);
+        self.home = home.clone();
+        *slot(&mut self.waiting, ticket.slot()) = Some((Waiter { teller, home }, site));
         listener
+    }
+
+    /// Takes what a ticket was granted.
+    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Lease> {
+        self.counters.recovered += u64::from(self.adrift.taken(ticket));
+        self.machine.take(ticket)
+    }
+
+    /// Somebody gives a place in line up, or what it was granted. Answers who was to be told, to be dropped once no lock is held.
+    pub(super) fn leave(&mut self, now: Moment, ticket: Ticket) -> Option<Waiter> {
+        self.counters.recovered += u64::from(self.adrift.taken(ticket));
+        let waiter = self.waiting.get_mut(ticket.slot()).and_then(Option::take);
+        self.machine.cancel(now, ticket);
+        Some(waiter?.0)
+    }
+
+    /// The runtimes of those who wait for something, each once.
+    pub(super) fn homes(&self) -> Vec<Home> {
+        let mut homes: Vec<Home> = Vec::new();
+        let in_line = self.waiting.iter().flatten().map(|(waiter, _)| waiter);
+        let waiters = in_line.chain(self.watchers.values());
+        for home in waiters
+            .filter(|waiter| !waiter.has_gone())
+            .filter_map(|waiter| waiter.home.as_ref())
+        {
+            if !homes.iter().any(|known| known.is(home)) {
+                homes.push(home.clone());
+            }
+        }
+        homes
     }
 
     /// Everything that the machine wants done. `parked`: the desk wants to hear which addresses have an idle connection.
@@ -248,17 +308,24 @@ impl Host {
                 self.watchers.remove(&dial); // the listener hears that nobody is left to tell
                 todo.abandoned.push(dial);
             }
-            Action::Grant(ticket, _) => self.tell(ticket, Ok(()), todo),
+            Action::Grant(ticket, _) => {
+                if let Some(site) = self.tell(ticket, Ok(()), todo) {
+                    self.adrift.grant(ticket, Out::new(now, site));
+                }
+            }
             Action::Refuse(ticket, refusal) => {
                 let error = self.explain(now, refusal);
-                self.tell(ticket, Err(error), todo);
+                _ = self.tell(ticket, Err(error), todo);
             }
             Action::Close { conn, ip, reason } => {
                 self.counters.count_close(reason);
                 todo.closed.push(ip);
                 let place = self.live.get_mut(conn.slot());
                 let place = place.filter(|_| !planted("closed_stays_in_its_place"));
-                if let Some(live) = place.and_then(Option::take) {
+                if let Some(mut live) = place.and_then(Option::take) {
+                    if self.machine.is_out(conn) {
+                        self.adrift.orphan(conn, &mut live);
+                    }
                     todo.victims.push((live, reason));
                 }
             }
@@ -272,26 +339,44 @@ impl Host {
         }
     }
 
-    /// Hears how a dial that was just ordered ends. It is drained later, and finds the listener here.
-    pub(super) fn watch(&mut self, dial: DialId, want: Want) -> oneshot::Receiver<Answer> {
+    /// Hears how a dial ends, which goes on whoever leaves the line. One that was just ordered is drained later, and finds the listener here.
+    pub(super) fn watch(&mut self, dial: DialId) -> oneshot::Receiver<Answer> {
         let (teller, listener) = oneshot::channel();
-        self.watchers.insert(dial, Watcher { want, teller });
+        let home = self.home.clone();
+        self.watch_by(dial, Waiter { teller, home });
         listener
     }
 
-    /// Hears how a dial for exactly this ends that goes on though who watched it has gone.
-    pub(super) fn take_over(&mut self, want: Want) -> Option<oneshot::Receiver<Answer>> {
-        let mut watchers = self.watchers.values_mut();
-        let watcher = watchers.find(|watcher| watcher.want == want && watcher.teller.is_closed())?;
-        let (teller, listener) = oneshot::channel();
-        watcher.teller = teller;
-        Some(listener)
+    fn watch_by(&mut self, dial: DialId, watcher: Waiter) {
+        self.machine.keep(dial);
+        self.watchers.insert(dial, watcher);
     }
 
-    fn tell(&mut self, ticket: Ticket, answer: Answer, todo: &mut Todo) {
-        if let Some(teller) = self.waiting.get_mut(ticket.slot()).and_then(Option::take) {
-            todo.told.push((teller, answer));
+    /// A dial was lost with its runtime: it is ordered again for whoever still waits for it. Answers who watched it in vain: there is no place any
+    /// more.
+    pub(super) fn dial_lost(&mut self, now: Moment, dial: DialId) -> Option<Waiter> {
+        self.dials.remove(&dial);
+        let watcher = self.watchers.remove(&dial);
+        let want = self.machine.dial_lost(now, dial);
+        let (watcher, want) = (watcher?, want?);
+        // One may have been ordered in its place for somebody in line.
+        let mut others = self.machine.dials(want.identity).filter(|(dial, first)| {
+            !self.watchers.contains_key(dial) && want.pin.is_none_or(|pin| pin == *first)
+        });
+        let other = others.next().map(|(dial, _)| dial);
+        drop(others);
+        match other.or_else(|| self.machine.warm(now, want)) {
+            Some(again) => self.watch_by(again, watcher),
+            None => return Some(watcher),
         }
+        None
+    }
+
+    /// Has somebody in line told. Answers where it asked.
+    fn tell(&mut self, ticket: Ticket, answer: Answer, todo: &mut Todo) -> Option<Site> {
+        let (waiter, site) = self.waiting.get_mut(ticket.slot())?.take()?;
+        todo.told.push((waiter, answer));
+        Some(site)
     }
 
     fn explain(&self, now: Moment, refusal: Refusal) -> Error {
@@ -328,13 +413,17 @@ impl Host {
         idle
     }
 
-    /// The pool-wide table said no to a dial that was ordered.
-    pub(super) fn dial_blocked(&mut self, now: Moment, dial: DialId, until: Moment) {
+    /// The pool-wide table said no to a dial that was ordered. Answers who is to be told so.
+    pub(super) fn dial_blocked(
+        &mut self,
+        now: Moment,
+        dial: DialId,
+        until: Moment,
+    ) -> Option<(Waiter, Error)> {
         self.machine.dial_blocked(now, dial, until);
         self.dials.remove(&dial);
-        if let Some(watcher) = self.watchers.remove(&dial) {
-            watcher.tell(Err(self.blocked(now, until)));
-        }
+        let watcher = self.watchers.remove(&dial)?;
+        Some((watcher, self.blocked(now, until)))
     }
 
     /// The error for addresses that are all blocked, until then.
@@ -343,13 +432,19 @@ impl Host {
         error.with_retry_after(until.since(now))
     }
 
-    /// How far the most advanced dial has come: what a caller whose time is over was waiting for.
-    pub(super) fn phase(&self) -> Phase {
-        let dialling = self.dials.values().map(|dial| dial.progress.phase()).max();
-        match self.resolving {
-            true => dialling.max(Some(Phase::Resolve)).unwrap_or(Phase::Resolve),
-            false => dialling.unwrap_or(Phase::Acquire),
-        }
+    /// How far the most advanced of what may serve `want` has come: what a caller whose time is over was waiting for.
+    pub(super) fn phase(&self, want: &Want) -> Phase {
+        let near = |ip| want.pin.is_none_or(|pin| pin == ip) || planted("any_dial_tells_the_phase");
+        let dials = self.machine.dials(want.identity).filter_map(|(dial, first)| {
+            let dial = self.dials.get(&dial)?;
+            near(dial.at.unwrap_or(first)).then(|| dial.progress.phase())
+        });
+        // Who named the address waits for no name.
+        let resolving = self.resolving && want.pin.is_none();
+        dials
+            .chain(resolving.then_some(Phase::Resolve))
+            .max()
+            .unwrap_or(Phase::Acquire)
     }
 
     /// What is known of a live connection.
@@ -367,7 +462,7 @@ impl Host {
 }
 
 /// The place `index` of a list that grows on demand.
-fn slot<T>(list: &mut Vec<Option<T>>, index: usize) -> &mut Option<T> {
+pub(super) fn slot<T>(list: &mut Vec<Option<T>>, index: usize) -> &mut Option<T> {
     if list.len() <= index {
         list.resize_with(index + 1, || None);
     }

@@ -20,10 +20,9 @@ use crate::dial::{Connect, Identities, Tls};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Returned};
 use crate::fault::planted;
-use crate::identity::IdentityId;
 use crate::machine::{
     Acquire, DialId, DialOrder, Fate, Lease, Ledger, LedgerLimits, Limits, Machine, OriginId, Penalties,
-    PenaltyTerms, Ticket, Wheel,
+    PenaltyTerms, Ticket, Want, Wheel,
 };
 use crate::rt::Rt;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, yield_now};
@@ -322,6 +321,7 @@ impl Inner {
         let todo = self.todo(host, now, false);
         shard.forget(origin);
         drop(shard);
+        self.disarm(origin);
         self.settle(origin, todo);
         Dismissed::Gone
     }
@@ -377,7 +377,7 @@ impl Inner {
                 shard.named(key)?
             }
         };
-        let missed = self.missed(host, now, acquired, want.identity, site);
+        let missed = self.missed(host, now, acquired, want, site);
         let look = missed.is_ok().then(|| host.arm(now)).flatten();
         let todo = self.finish(host, now);
         drop(shard);
@@ -395,19 +395,24 @@ impl Inner {
         host: &mut Host,
         now: Moment,
         acquired: Acquire,
-        identity: IdentityId,
+        want: Want,
         site: Site,
     ) -> Result<Option<Asked>, Error> {
         let error = |kind| Error::new(kind, Phase::Acquire).with_target(&host.target);
         match acquired {
             Acquire::Lease(_) => Ok(None),
             Acquire::Wait(ticket) => {
-                let listener = host.stand(ticket);
-                host.home = self.rt.here();
+                let listener = host.stand(ticket, self.rt.here(), site);
                 host.counters.waits += 1;
-                let identity = self.identities.find(identity);
+                let identity = self.identities.find(want.identity);
                 let identity = identity.filter(|_| !planted("waiters_hold_no_identity"));
-                let place = Place::new(Arc::clone(self), host.id, ticket, listener, (site, identity));
+                let place = Place::new(
+                    Arc::clone(self),
+                    host.id,
+                    (ticket, want),
+                    listener,
+                    (site, identity),
+                );
                 Ok(Some(Asked::Line(Box::new(place))))
             }
             Acquire::Blocked { until } => Err(host.blocked(now, until)),
@@ -456,7 +461,7 @@ impl Inner {
     /// The connection of a granted ticket.
     pub(super) fn redeem(self: &Arc<Self>, origin: OriginId, ticket: Ticket, site: Site) -> Option<HotConn> {
         self.with_host(origin, |host, now| {
-            let lease = host.machine.take(ticket)?;
+            let lease = host.take(ticket)?;
             self.lend(host, now, lease, site)
         })?
     }
@@ -525,7 +530,15 @@ impl Inner {
         let Some(used) = used else { return };
         shard.forget(origin);
         drop(shard);
+        self.disarm(origin);
         self.roll.lock().strike(used, origin);
+    }
+
+    /// The wheel need not look at a host any more: it is forgotten.
+    fn disarm(&self, origin: OriginId) {
+        if !planted("the_wheel_remembers_every_host") {
+            self.wheel.lock().forget(origin);
+        }
     }
 }
 

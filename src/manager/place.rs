@@ -11,7 +11,7 @@ use super::lent::Site;
 use crate::dial::Interned;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
-use crate::machine::{OriginId, Ticket};
+use crate::machine::{OriginId, Ticket, Want};
 
 /// A place in the line of one origin.
 ///
@@ -21,6 +21,7 @@ pub(super) struct Place {
     inner: Arc<Inner>,
     origin: OriginId,
     ticket: Option<Ticket>,
+    want: Want,
     listener: oneshot::Receiver<Answer>,
     site: Site,
     /// Held while it waits: whatever is dialled for it has to find it.
@@ -31,7 +32,7 @@ impl Place {
     pub(super) fn new(
         inner: Arc<Inner>,
         origin: OriginId,
-        ticket: Ticket,
+        (ticket, want): (Ticket, Want),
         listener: oneshot::Receiver<Answer>,
         (site, identity): (Site, Option<Arc<Interned>>),
     ) -> Self {
@@ -39,6 +40,7 @@ impl Place {
             inner,
             origin,
             ticket: Some(ticket),
+            want,
             listener,
             site,
             _identity: identity,
@@ -58,6 +60,14 @@ impl Place {
         answer
     }
 
+    /// How far what may serve it has come.
+    pub(super) fn phase(&self) -> Phase {
+        let phase = self
+            .inner
+            .with_host(self.origin, |host, _| host.phase(&self.want));
+        phase.unwrap_or(Phase::Acquire)
+    }
+
     /// The connection that was granted; none if it died in the meantime.
     pub(super) fn take(mut self) -> Option<HotConn> {
         let ticket = self.ticket.take()?;
@@ -72,7 +82,7 @@ impl Drop for Place {
             && !planted("dropped_place_stays")
         {
             self.inner
-                .with_host(self.origin, |host, now| host.machine.cancel(now, ticket));
+                .with_host(self.origin, |host, now| host.leave(now, ticket));
         }
     }
 }

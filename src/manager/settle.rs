@@ -64,8 +64,8 @@ impl Drop for Shift<'_> {
 
 impl Todo {
     fn tell(&mut self) {
-        for (teller, answer) in self.told.drain(..) {
-            let _ = teller.send(answer); // whoever has gone gave its place up
+        for (waiter, answer) in self.told.drain(..) {
+            waiter.tell(answer);
         }
     }
 }
@@ -111,7 +111,10 @@ impl Inner {
         let any_closed = !todo.closed.is_empty();
         let resolve = todo.resolve;
         for (dial, until) in self.visit_desk(origin, todo) {
-            self.with_host(origin, |host, now| host.dial_blocked(now, dial, until));
+            let watcher = self.with_host(origin, |host, now| host.dial_blocked(now, dial, until));
+            if let Some((watcher, error)) = watcher.flatten() {
+                watcher.tell(Err(error));
+            }
         }
         if resolve {
             dialling::resolve(self, origin);

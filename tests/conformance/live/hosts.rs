@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hotpool::clock::ManualClock;
+use hotpool::scripted::Stage;
 use hotpool::{ErrorKind, HotConnPool, Phase, Returned};
 
 use super::{lease, poll_once};
@@ -52,6 +54,22 @@ async fn the_host_that_was_used_longest_ago_goes() {
         "what the forgotten had counted is kept"
     );
     finish(pool, peer).await;
+}
+
+/// A pool that sees many hosts keeps nothing of those that it has let go.
+#[tokio::test]
+async fn hosts_that_come_and_go_leave_nothing() {
+    let stage = Stage::new(4);
+    let pool = stage
+        .pool(config(|config| config.max_hosts = 100), ManualClock::new())
+        .unwrap();
+    for number in 0..5_000 {
+        drop(lease(&pool, &format!("h{number}.test")).await);
+    }
+    let (keys, entries) = pool.manager().on_the_wheel();
+    assert_eq!((pool.stats().hosts.len(), keys), (100, 100));
+    assert!(entries <= 2 * keys + 512, "{entries} entries for {keys} hosts");
+    pool.manager().assert_invariants();
 }
 
 #[tokio::test]
