@@ -121,7 +121,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::BriefMutex;
+    use super::*;
 
     /// Eight threads on two cores, one of which keeps the lock for longer than the others step back.
     #[test]
