@@ -116,7 +116,7 @@ mod checked {
     }
 }
 
-#[cfg(all(test, not(feature = "__shuttle")))]
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::time::Duration;
