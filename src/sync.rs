@@ -116,12 +116,12 @@ mod checked {
     }
 }
 
-#[cfg(all(test, not(feature = "__shuttle")))]
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::BriefMutex;
+    use super::*;
 
     /// Eight threads on two cores, one of which keeps the lock for longer than the others step back.
     #[test]
