@@ -2,6 +2,7 @@
 //!
 //! For this crate's own tests, benches and fuzz targets: what a pool does inside a dial, with every part of it in reach.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -68,7 +69,7 @@ impl Shape {
             tls,
             hellos: seen.hellos,
             group: seen.group,
-            settings: seen.settings,
+            answers: seen.answers,
         })
     }
 }
@@ -80,8 +81,8 @@ pub struct Connection<IO> {
     pub hellos: Vec<ClientHello>,
     /// The group of the key exchange, where rustls was told another one.
     pub group: Option<u16>,
-    /// Whether application settings were exchanged.
-    pub settings: bool,
+    /// The extensions with which the server answered offers that rustls did not make.
+    pub answers: BTreeSet<u16>,
 }
 
 impl<IO> Connection<IO> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hotpool::fingerprint::Ja4;
+use hotpool::fingerprint::{Ja4, kind};
 use hotpool::shaped::Connection;
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -249,7 +249,11 @@ async fn settings(maker: Maker, row: &mut Option<Row>) {
                     Err(error) => panic!("{what}: {error:?}\n{}", server.output()),
                 };
                 let expected = browser == Browser::Chromium;
-                assert_eq!(connection.settings, expected, "{what}");
+                assert_eq!(
+                    connection.answers.contains(&kind::APPLICATION_SETTINGS),
+                    expected,
+                    "{what}"
+                );
                 assert!(
                     said.text.contains(&format!("settings={expected}")),
                     "{what}: {}",

@@ -19,17 +19,20 @@ const TYPE_12: usize = 0;
 pub(super) struct Answer {
     /// The message without what rustls did not ask for. None if it is as it was.
     pub(super) edited: Option<Vec<u8>>,
-    /// Application settings were agreed on: the client has to answer with its own.
-    pub(super) settings: bool,
+    /// The extensions that were taken out.
+    pub(super) taken: Vec<u16>,
 }
 
 /// A message of the server's encrypted flight, with its header.
 pub(super) fn encrypted(whole: &[u8], offer: &Offer) -> Result<Answer> {
     match whole.first() {
         Some(&ENCRYPTED_EXTENSIONS) => encrypted_extensions(whole, offer),
-        Some(&CERTIFICATE) => Ok(Answer {
-            edited: certificate(&whole[HEADER..], offer)?.map(|body| message(CERTIFICATE, &body)),
-            settings: false,
+        Some(&CERTIFICATE) => Ok(match certificate(&whole[HEADER..], offer)? {
+            None => Answer::default(),
+            Some(body) => Answer {
+                edited: Some(message(CERTIFICATE, &body)),
+                taken: vec![kind::SIGNED_CERTIFICATE_TIMESTAMP],
+            },
         }),
         _ => Ok(Answer::default()),
     }
@@ -45,7 +48,6 @@ fn encrypted_extensions(whole: &[u8], offer: &Offer) -> Result<Answer> {
         .iter()
         .find(|(kind, _)| *kind == kind::ALPN)
         .map(|(_, body)| *body);
-    let mut settings = false;
     let mut kept = Vec::new();
     for &(kind, body) in &list {
         match kind {
@@ -58,7 +60,6 @@ fn encrypted_extensions(whole: &[u8], offer: &Offer) -> Result<Answer> {
                 if !offer.settings.iter().any(|offered| offered == protocol) {
                     return Err(Rejected::Settings);
                 }
-                settings = true;
             }
             _ => kept.push((kind, body)),
         }
@@ -70,7 +71,7 @@ fn encrypted_extensions(whole: &[u8], offer: &Offer) -> Result<Answer> {
     write_extensions(&kept, &mut body);
     Ok(Answer {
         edited: Some(message(ENCRYPTED_EXTENSIONS, &body)),
-        settings,
+        taken: taken(&list, &kept),
     })
 }
 
@@ -149,6 +150,15 @@ pub(super) fn retry<'a>(list: &[(u16, &'a [u8])], offer: &Offer) -> Result<Vec<(
         }
     }
     Ok(kept)
+}
+
+/// The types that one list has and the other has not.
+pub(super) fn taken(list: &[(u16, &[u8])], kept: &[(u16, &[u8])]) -> Vec<u16> {
+    let is_kept = |wanted: u16| kept.iter().any(|(kind, _)| *kind == wanted);
+    list.iter()
+        .map(|(kind, _)| *kind)
+        .filter(|kind| !is_kept(*kind))
+        .collect()
 }
 
 fn check(kind: u16, well_formed: bool) -> Result<()> {

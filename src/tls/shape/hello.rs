@@ -34,6 +34,8 @@ pub(super) struct Choice {
     pub(super) group: Option<u16>,
     /// The message for rustls. None if it is as it was.
     pub(super) edited: Option<Vec<u8>>,
+    /// The extensions that were taken out of it.
+    pub(super) taken: Vec<u16>,
     /// A ticket of TLS 1.2 will come that rustls did not ask for.
     pub(super) hides_ticket: bool,
 }
@@ -85,6 +87,7 @@ pub(super) fn read(whole: &[u8], offer: &Offer, served: &impl Served) -> Result<
         version,
         group,
         edited,
+        taken: answers::taken(&parts.extensions, &list),
         hides_ticket: version == TLS12 && promised && offer.hides_ticket,
     }))
 }

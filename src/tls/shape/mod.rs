@@ -26,6 +26,7 @@ mod state;
 mod stream;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -63,8 +64,8 @@ pub(crate) struct Seen {
     pub(crate) hellos: Vec<ClientHello>,
     /// The group of the key exchange, where rustls was told another one.
     pub(crate) group: Option<u16>,
-    /// Whether application settings were exchanged.
-    pub(crate) settings: bool,
+    /// The extensions with which the server answered offers that are the profile's alone.
+    pub(crate) answers: BTreeSet<u16>,
 }
 
 /// Shakes hands over `io` in the shape of `shaper`, with a configuration that is built on [its provider](Shaper::provider).
@@ -115,7 +116,7 @@ where
         shaped: false,
         hellos,
         group: None,
-        settings: false,
+        answers: BTreeSet::new(),
     };
     Ok((stream, seen))
 }

@@ -1,5 +1,6 @@
 //! What is known of one connection while it shakes hands. Its stream, hashes, keys and ciphers all ask here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustls::crypto::ActiveKeyExchange;
@@ -11,7 +12,7 @@ use super::hello::{self, Choice};
 use super::offer::Offer;
 use super::shaper::Shaper;
 use super::wire::{CLIENT_HELLO, split_message};
-use crate::fingerprint::{ClientHello, Draws, KeyShare};
+use crate::fingerprint::{ClientHello, Draws, KeyShare, kind};
 use crate::sync::Mutex;
 
 type Result<T> = std::result::Result<T, Rejected>;
@@ -39,7 +40,8 @@ struct Inner {
     taken: Option<u16>,
     decrypters: u32,
     encrypters: u32,
-    settings: bool,
+    /// The extensions that the server answered with and rustls does not know of.
+    answers: BTreeSet<u16>,
     /// A message that was kept from rustls, until the transcript has it.
     hidden: Option<Vec<u8>>,
     rejected: Option<Rejected>,
@@ -65,7 +67,7 @@ impl Shaping {
                 taken: None,
                 decrypters: 0,
                 encrypters: 0,
-                settings: false,
+                answers: BTreeSet::new(),
                 hidden: None,
                 rejected: None,
             }),
@@ -187,6 +189,7 @@ impl Shaping {
             return Ok(None);
         };
         inner.retried |= choice.retry;
+        inner.answers.extend(&choice.taken);
         if !choice.retry {
             let known = |group: &u16| hello::Served::alias(&*self.shaper, *group).is_some();
             inner.taken = choice.group.filter(known);
@@ -218,19 +221,23 @@ impl Shaping {
     pub(super) fn answer(&self, message: &[u8]) -> Result<Option<Vec<u8>>> {
         let mut inner = self.inner.lock();
         let answer = answers::encrypted(message, &inner.offer)?;
-        inner.settings |= answer.settings;
+        inner.answers.extend(&answer.taken);
         inner.swap(answer.edited.as_deref(), message);
         Ok(answer.edited)
     }
 
     /// A certificate that came compressed: the transcript has it as it came.
     pub(super) fn certificate(&self, body: &[u8]) -> Result<Option<Vec<u8>>> {
-        answers::certificate(body, &self.inner.lock().offer)
+        let mut inner = self.inner.lock();
+        let edited = answers::certificate(body, &inner.offer)?;
+        let stamps = edited.is_some().then_some(kind::SIGNED_CERTIFICATE_TIMESTAMP);
+        inner.answers.extend(stamps);
+        Ok(edited)
     }
 
     /// Whether the client owes its own application settings.
     pub(super) fn owes_settings(&self) -> bool {
-        self.inner.lock().settings
+        self.inner.lock().answers.contains(&kind::APPLICATION_SETTINGS)
     }
 
     /// Whether this is the first decrypter, that of the server's handshake.
@@ -254,7 +261,7 @@ impl Shaping {
             shaped: true,
             hellos: inner.sent.clone(),
             group: inner.taken,
-            settings: inner.settings,
+            answers: inner.answers.clone(),
         }
     }
 }
