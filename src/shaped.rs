@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 use crate::error::ConfigError;
 use crate::fingerprint::{ClientHello, HelloSpec};
 use crate::tls::Tickets;
+pub use crate::tls::shape::Trial;
 use crate::tls::shape::{Rejected, Shaped, Shaper, connect};
 
 /// A spec and the cryptography that serves it.
@@ -48,6 +49,15 @@ impl Shape {
             true => Resumption::store(Arc::new(Tickets::new(false))),
             false => Resumption::disabled(),
         };
+    }
+
+    /// Sends a hello to nobody.
+    ///
+    /// # Errors
+    /// The name is none, or the configuration is not this shape's.
+    pub fn trial(&self, config: &Arc<ClientConfig>, name: &str) -> io::Result<Trial> {
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        Trial::new(&self.0, config, name)
     }
 
     /// Shakes hands.

@@ -15,6 +15,7 @@
 mod support;
 
 mod again;
+mod answers;
 mod captured;
 mod closed;
 mod fresh;

@@ -71,7 +71,7 @@ fn encrypted_extensions(whole: &[u8], offer: &Offer) -> Result<Answer> {
     write_extensions(&kept, &mut body);
     Ok(Answer {
         edited: Some(message(ENCRYPTED_EXTENSIONS, &body)),
-        taken: taken(&list, &kept),
+        taken: taken(&list, &kept)?,
     })
 }
 
@@ -90,18 +90,16 @@ pub(super) fn certificate(body: &[u8], offer: &Offer) -> Result<Option<Vec<u8>>>
     out.extend_from_slice(context);
     let start = out.len();
     out.extend_from_slice(&[0; 3]);
-    for (certificate, mut list) in list {
-        let stamps = list
-            .iter()
-            .position(|(kind, _)| *kind == kind::SIGNED_CERTIFICATE_TIMESTAMP);
-        if let Some(place) = stamps {
-            let (kind, stamps) = list.remove(place);
-            check(kind, is_list_of_stamps(stamps))?;
-            edited = true;
+    for (certificate, list) in list {
+        let stamps = |(kind, _): &(u16, &[u8])| *kind == kind::SIGNED_CERTIFICATE_TIMESTAMP;
+        let (stamps, kept): (Vec<_>, Vec<_>) = list.iter().partition(|one| stamps(one));
+        for (kind, stamps) in &stamps {
+            check(*kind, is_list_of_stamps(stamps))?;
         }
+        edited |= !taken(&list, &kept)?.is_empty();
         out.extend_from_slice(&(certificate.len() as u32).to_be_bytes()[1..]);
         out.extend_from_slice(certificate);
-        write_extensions(&list, &mut out);
+        write_extensions(&kept, &mut out);
     }
     let len = out.len() - start - 3;
     out[start..start + 3].copy_from_slice(&(len as u32).to_be_bytes()[1..]);
@@ -152,13 +150,15 @@ pub(super) fn retry<'a>(list: &[(u16, &'a [u8])], offer: &Offer) -> Result<Vec<(
     Ok(kept)
 }
 
-/// The types that one list has and the other has not.
-pub(super) fn taken(list: &[(u16, &[u8])], kept: &[(u16, &[u8])]) -> Vec<u16> {
-    let is_kept = |wanted: u16| kept.iter().any(|(kind, _)| *kind == wanted);
-    list.iter()
-        .map(|(kind, _)| *kind)
-        .filter(|kind| !is_kept(*kind))
-        .collect()
+/// The types that one list has and the other has not. None of them may stand twice, which rustls could not see any more.
+pub(super) fn taken(list: &[(u16, &[u8])], kept: &[(u16, &[u8])]) -> Result<Vec<u16>> {
+    let has = |kind: u16| kept.iter().any(|(kept, _)| *kept == kind);
+    let mut taken = Vec::new();
+    for &(kind, _) in list.iter().filter(|(kind, _)| !has(*kind)) {
+        check(kind, !taken.contains(&kind))?;
+        taken.push(kind);
+    }
+    Ok(taken)
 }
 
 fn check(kind: u16, well_formed: bool) -> Result<()> {

@@ -87,7 +87,7 @@ pub(super) fn read(whole: &[u8], offer: &Offer, served: &impl Served) -> Result<
         version,
         group,
         edited,
-        taken: answers::taken(&parts.extensions, &list),
+        taken: answers::taken(&parts.extensions, &list)?,
         hides_ticket: version == TLS12 && promised && offer.hides_ticket,
     }))
 }

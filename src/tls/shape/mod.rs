@@ -24,6 +24,8 @@ mod shaper;
 mod signer;
 mod state;
 mod stream;
+#[cfg(feature = "__internals")]
+mod trial;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -40,6 +42,8 @@ pub(crate) use self::error::Rejected;
 pub(crate) use self::shaper::Shaper;
 use self::state::Shaping;
 pub(crate) use self::stream::Shaped;
+#[cfg(feature = "__internals")]
+pub use self::trial::Trial;
 use crate::fingerprint::ClientHello;
 
 /// What becomes of a connection when its shape is the trouble: the server chose what the profile offers and rustls cannot serve, or answered
