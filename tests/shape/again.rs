@@ -67,7 +67,7 @@ async fn a_third_share_is_taken_at_once() {
 }
 
 #[tokio::test]
-async fn the_second_share_is_the_hybrids_own() {
+async fn the_second_share_is_the_hybrids_own_where_it_is_the_browsers() {
     for browser in BROWSERS {
         let config = Arc::new(server(&[kx_group::X25519], &[&TLS13]));
         let connection = browser.client().talk(serve(&config)).await.unwrap();
@@ -76,7 +76,8 @@ async fn the_second_share_is_the_hybrids_own() {
         let sent = connection.transport().hellos();
         let shares = sent[0].hello.key_shares();
         let of = |group| shares.iter().find(|share| share.group == group).unwrap();
-        assert!(of(0x11ec).exchange.ends_with(&of(0x001d).exchange));
+        let same = of(0x11ec).exchange.ends_with(&of(0x001d).exchange);
+        assert_eq!(same, browser == Browser::Firefox);
     }
 }
 

@@ -138,6 +138,16 @@ fn comparable(found: &FoundHello, browser: Browser) -> ClientHello {
     hello
 }
 
+/// The pairs of shares of which one ends like the other: they have a key in common.
+fn keys(hello: &ClientHello) -> Vec<(u16, u16)> {
+    let shares = || hello.key_shares().iter().filter(|share| share.exchange.len() > 1);
+    let pairs = shares().flat_map(|one| shares().map(move |other| (one, other)));
+    pairs
+        .filter(|(one, other)| one != other && one.exchange.ends_with(&other.exchange))
+        .map(|(one, other)| (one.group, other.group))
+        .collect()
+}
+
 /// Every list, body, length and place, and the records around them.
 fn same(sent: &[FoundHello], captured: &[FoundHello], browser: Browser) {
     assert_eq!(sent.len(), captured.len(), "{browser:?}");
@@ -148,6 +158,7 @@ fn same(sent: &[FoundHello], captured: &[FoundHello], browser: Browser) {
             assert!(left == right, "{browser:?}: {kind} is not {right:?}");
         }
         assert!(left == right, "{browser:?}");
+        assert_eq!(keys(&ours.hello), keys(&theirs.hello), "{browser:?}");
         let versions = |found: &FoundHello| -> Vec<u16> {
             let records = found.records.iter();
             records.map(|record| record.version).collect()

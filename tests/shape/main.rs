@@ -24,4 +24,5 @@ mod many;
 mod matrix;
 mod pool;
 mod stock;
+mod tickets;
 mod world;

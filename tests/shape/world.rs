@@ -159,11 +159,20 @@ pub(crate) fn serve_as(leaf: &certs::Leaf) -> Wire {
 
 /// A stock server at the other end of a pipe, which echoes all it reads. What it says at last is dropped.
 pub(crate) fn serve(config: &Arc<ServerConfig>) -> Wire {
+    serve_after(config, async {})
+}
+
+/// The same, which does nothing before `gate` is open.
+pub(crate) fn serve_after(
+    config: &Arc<ServerConfig>,
+    gate: impl Future<Output = ()> + Send + 'static,
+) -> Wire {
     let (near, far) = tokio::io::duplex(1 << 16);
     let acceptor = TlsAcceptor::from(Arc::clone(config));
     let wire = Wire::new(near);
     let complaint = Arc::clone(&wire.complaint);
     tokio::spawn(async move {
+        gate.await;
         let accepted = acceptor.accept(far).await;
         let mut tls = accepted.inspect_err(|error| *complaint.lock() = format!("{error:?}"))?;
         let mut space = [0; 4096];

@@ -2,7 +2,7 @@
 
 use super::super::hello::{Extension, HelloError, kind};
 use super::super::is_grease;
-use super::sample::share_len;
+use super::sample::{X25519, X25519MLKEM768, share_len};
 use super::{Code, HelloSpec, Slot, SpecError};
 
 type Result<T = ()> = std::result::Result<T, SpecError>;
@@ -92,7 +92,13 @@ impl HelloSpec {
             Slot::KeyShares(shares) => Some(shares),
             _ => None,
         });
-        for share in shares.flatten() {
+        let shares: Vec<&Code> = shares.flatten().collect();
+        for both in [X25519MLKEM768, X25519] {
+            if self.reuses_x25519 && !shares.contains(&&Code::Plain(both)) {
+                return Err(SpecError::Share(both));
+            }
+        }
+        for share in shares {
             let offered = groups
                 .as_mut()
                 .is_some_and(|groups| groups.any(|group| group == share));

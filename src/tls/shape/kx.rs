@@ -53,7 +53,7 @@ impl SupportedKxGroup for ShapedGroup {
 /// The keys of a first hello. Those of shares beyond the second stand with the connection's state.
 struct Shares {
     inner: Box<dyn ActiveKeyExchange>,
-    /// The component, if it is not a part of `inner`.
+    /// The component, if its key is not that of `inner`.
     second: Option<Box<dyn ActiveKeyExchange>>,
     shaping: Arc<Shaping>,
 }
@@ -66,6 +66,7 @@ impl Shares {
         let shaper = shaping.shaper();
         let component = shaper.component();
         let own = inner.hybrid_component().map(|(group, _)| u16::from(group));
+        let own = own.filter(|_| shaper.spec().reuses_x25519());
         let (mut second, mut further) = (None, Vec::new());
         for &group in shaper.shares().iter().skip(1) {
             if Some(group) == own && Some(group) == component {
