@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use hotpool::fingerprint::Ja4;
+use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
+use tokio_rustls::TlsAcceptor;
 
-use crate::world::{BROWSERS, serve, server};
+use crate::world::{BROWSERS, Browser, Wire, serve, server};
 
 #[tokio::test]
 async fn tls13() {
@@ -42,5 +44,54 @@ async fn tls12() {
         );
         let sent = connection.transport().hellos();
         assert_eq!(Ja4::of(&sent[0].hello).to_string(), browser.ja4(false));
+    }
+}
+
+/// What goes out together does so on the wire: ChangeCipherSpec and Finished, and after a HelloRetryRequest ChangeCipherSpec and hello.
+#[tokio::test]
+async fn each_flight_is_one_write() {
+    for browser in BROWSERS {
+        for (groups, flights) in [(&[][..], 2), (&[kx_group::SECP384R1], 3)] {
+            let config = Arc::new(server(groups, &[&TLS13]));
+            let connection = browser.client().connect(serve(&config)).await.unwrap();
+            let wire = connection.transport();
+            let (sent, writes) = (wire.sent.lock(), wire.writes.lock());
+            assert_eq!(writes.len(), flights, "{browser:?}: {writes:?}");
+            let mut start = 0;
+            let kinds = writes.iter().map(|len| {
+                start += len;
+                sent[start - len]
+            });
+            let kinds: Vec<u8> = kinds.collect();
+            // A hello alone, and then a ChangeCipherSpec before whatever is first.
+            assert_eq!(kinds[..2], [22, 20]);
+        }
+    }
+}
+
+/// A proxy is talked to over TLS, and the server behind it over TLS within.
+#[tokio::test]
+async fn one_within_another() {
+    for (outer, inner) in [
+        (Browser::Chromium, Browser::Firefox),
+        (Browser::Firefox, Browser::Chromium),
+        (Browser::Firefox, Browser::Firefox),
+    ] {
+        for groups in [&[][..], &[kx_group::SECP384R1]] {
+            let (near, far) = tokio::io::duplex(1 << 16);
+            let acceptor = TlsAcceptor::from(Arc::new(server(groups, &[&TLS13])));
+            let behind = serve(&Arc::new(server(groups, &[&TLS13])));
+            tokio::spawn(async move {
+                let (mut tunnel, mut behind) = (acceptor.accept(far).await?, behind);
+                tokio::io::copy_bidirectional(&mut tunnel, &mut behind).await
+            });
+            let tunnel = outer.client().connect(Wire::new(near)).await.unwrap();
+            let connection = inner.client().talk(Wire::new(tunnel)).await.unwrap();
+            let within = connection.transport().hellos();
+            let around = connection.transport().get_ref().transport().hellos();
+            assert_eq!(Ja4::of(&within[0].hello).to_string(), inner.ja4(false));
+            assert_eq!(Ja4::of(&around[0].hello).to_string(), outer.ja4(false));
+            assert_eq!(within.len(), around.len());
+        }
     }
 }

@@ -225,6 +225,8 @@ impl Flip {
 pub(crate) struct Wire<IO = DuplexStream> {
     io: IO,
     pub(crate) sent: Arc<Mutex<Vec<u8>>>,
+    /// How much of it each write brought.
+    pub(crate) writes: Arc<Mutex<Vec<usize>>>,
     /// What is changed of a hello on its way.
     pub(crate) flip: Option<Flip>,
     /// What a server of [`serve`] found wrong with the handshake.
@@ -236,9 +238,14 @@ impl<IO> Wire<IO> {
         Wire {
             io,
             sent: Arc::default(),
+            writes: Arc::default(),
             flip: None,
             complaint: Arc::default(),
         }
+    }
+
+    pub(crate) fn get_ref(&self) -> &IO {
+        &self.io
     }
 
     /// The hellos that the client sent. An encrypted Finished of TLS 1.2 may begin like one; it is none.
@@ -271,6 +278,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
         let written = Pin::new(&mut self.io).poll_write(cx, &bytes);
         if let Poll::Ready(Ok(count)) = written {
             self.sent.lock().extend_from_slice(&bytes[..count]);
+            self.writes.lock().push(count);
         }
         written
     }

@@ -24,7 +24,7 @@ pub(super) struct Answer {
 }
 
 /// A message of the server's encrypted flight, with its header.
-pub(super) fn encrypted(whole: &[u8], offer: &Offer) -> Result<Answer> {
+pub(super) fn encrypted(whole: &[u8], offer: Offer<'_>) -> Result<Answer> {
     match whole.first() {
         Some(&ENCRYPTED_EXTENSIONS) => encrypted_extensions(whole, offer),
         Some(&CERTIFICATE) => Ok(match certificate(&whole[HEADER..], offer)? {
@@ -38,7 +38,7 @@ pub(super) fn encrypted(whole: &[u8], offer: &Offer) -> Result<Answer> {
     }
 }
 
-fn encrypted_extensions(whole: &[u8], offer: &Offer) -> Result<Answer> {
+fn encrypted_extensions(whole: &[u8], offer: Offer<'_>) -> Result<Answer> {
     let mut cursor = Cursor(&whole[HEADER..]);
     // Malformed lists are for rustls to refuse.
     let Some(list) = cursor.vec16().filter(|_| cursor.is_empty()).and_then(extensions) else {
@@ -57,7 +57,7 @@ fn encrypted_extensions(whole: &[u8], offer: &Offer) -> Result<Answer> {
             kind::TRUST_ANCHORS => check(kind, is_list_of_names(body))?,
             kind::APPLICATION_SETTINGS => {
                 let protocol = alpn.and_then(only_name).ok_or(Rejected::Settings)?;
-                if !offer.settings.iter().any(|offered| offered == protocol) {
+                if !offer.settings(protocol) {
                     return Err(Rejected::Settings);
                 }
             }
@@ -76,7 +76,7 @@ fn encrypted_extensions(whole: &[u8], offer: &Offer) -> Result<Answer> {
 }
 
 /// A Certificate's body without the timestamps in its entries (RFC 6962 section 3.3, RFC 8446 section 4.4.2.1). None if it is as it was.
-pub(super) fn certificate(body: &[u8], offer: &Offer) -> Result<Option<Vec<u8>>> {
+pub(super) fn certificate(body: &[u8], offer: Offer<'_>) -> Result<Option<Vec<u8>>> {
     if !offer.has(kind::SIGNED_CERTIFICATE_TIMESTAMP) {
         return Ok(None);
     }
@@ -121,7 +121,10 @@ fn entries(body: &[u8]) -> Option<(&[u8], Vec<Entry<'_>>)> {
 }
 
 /// The extensions of a TLS 1.2 ServerHello without those that only the shape asked for.
-pub(super) fn server_hello_12<'a>(list: &[(u16, &'a [u8])], offer: &Offer) -> Result<Vec<(u16, &'a [u8])>> {
+pub(super) fn server_hello_12<'a>(
+    list: &[(u16, &'a [u8])],
+    offer: Offer<'_>,
+) -> Result<Vec<(u16, &'a [u8])>> {
     let mut kept = Vec::new();
     for &(kind, body) in list {
         match kind {
@@ -137,7 +140,7 @@ pub(super) fn server_hello_12<'a>(list: &[(u16, &'a [u8])], offer: &Offer) -> Re
 
 /// The extensions of a HelloRetryRequest without the one that confirms an encrypted hello (RFC 9849 section 7.2.1): eight bytes, which
 /// mean nothing to a client that encrypted none.
-pub(super) fn retry<'a>(list: &[(u16, &'a [u8])], offer: &Offer) -> Result<Vec<(u16, &'a [u8])>> {
+pub(super) fn retry<'a>(list: &[(u16, &'a [u8])], offer: Offer<'_>) -> Result<Vec<(u16, &'a [u8])>> {
     const CONFIRMATION: usize = 8;
     let mut kept = Vec::new();
     for &(kind, body) in list {

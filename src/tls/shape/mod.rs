@@ -95,7 +95,7 @@ where
     if let Some(why) = shaping.rejected() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
-    Ok((result?, shaping.seen()))
+    Ok((result?, shaping.take_seen()))
 }
 
 /// Shakes hands over `io` as rustls does it by itself, and looks at the hello on its way.

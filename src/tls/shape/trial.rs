@@ -89,6 +89,6 @@ impl Trial {
 
     /// The extensions that were taken out so far.
     pub fn answers(&self) -> BTreeSet<u16> {
-        self.shaping.seen().answers
+        self.shaping.answers()
     }
 }
