@@ -93,9 +93,13 @@ impl HelloSpec {
             _ => None,
         });
         let shares: Vec<&Code> = shares.flatten().collect();
-        for both in [X25519MLKEM768, X25519] {
-            if self.reuses_x25519 && !shares.contains(&&Code::Plain(both)) {
-                return Err(SpecError::Share(both));
+        if self.reuses_x25519 {
+            let first = shares.iter().find(|share| ***share != Code::Grease);
+            if first != Some(&&Code::Plain(X25519MLKEM768)) {
+                return Err(SpecError::Share(X25519MLKEM768));
+            }
+            if !shares.contains(&&Code::Plain(X25519)) {
+                return Err(SpecError::Share(X25519));
             }
         }
         for share in shares {

@@ -179,7 +179,7 @@ impl HelloSpec {
     /// each share has a key of its own, as Chromium's have. An observer sees which.
     ///
     /// # Errors
-    /// [`SpecError::Share`] if it has not both.
+    /// [`SpecError::Share`] if it has not both, or X25519MLKEM768 not first.
     pub fn reusing_x25519(self) -> Result<Self, SpecError> {
         let spec = HelloSpec {
             reuses_x25519: true,

@@ -137,30 +137,30 @@ impl Shaping {
         inner.sent.len() <= usize::from(inner.retried)
     }
 
-    /// The hello that goes out in place of this one of rustls's: a whole handshake message.
-    pub(super) fn send(&self, native: &[u8]) -> Result<Vec<u8>> {
+    /// Writes the hello that goes out in place of this one of rustls's: whole handshake messages.
+    pub(super) fn send(&self, native: Vec<u8>, write: impl FnOnce(&[u8])) -> Result<()> {
         let mut inner = self.inner.lock();
         let cut = inner.cut.take();
         let begun = cut.and_then(|cut| Some((native.strip_prefix(cut.seen.as_slice())?, cut)));
         let (hello, real) = match begun {
             Some((binders, cut)) => {
                 inner.asks_ticket = cut.asks_ticket;
-                (cut.hello.with_binders(binders)?, [&cut.real, binders].concat())
+                let mut real = cut.real;
+                real.extend_from_slice(binders);
+                (cut.hello.with_binders(binders)?, real)
             }
             None => {
-                let native = ClientHello::from_message(native)?;
+                let native = ClientHello::from_message(&native)?;
                 inner.asks_ticket = asks_ticket_of(&native);
                 let hello = self.shape(&inner, &native)?;
                 let real = hello.to_message()?;
                 (hello, real)
             }
         };
-        inner.swaps.push(Swap {
-            seen: native.to_vec(),
-            real: real.clone(),
-        });
+        write(&real);
+        inner.swaps.push(Swap { seen: native, real });
         inner.sent.push(hello);
-        Ok(real)
+        Ok(())
     }
 
     fn shape(&self, inner: &Inner, native: &ClientHello) -> Result<ClientHello> {
