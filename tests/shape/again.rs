@@ -114,6 +114,26 @@ async fn resumed_connections_have_the_resumed_fingerprint() {
     }
 }
 
+/// Whether tickets are kept is nothing that anybody else sees.
+#[tokio::test]
+async fn a_client_that_resumes_nothing_looks_the_same() {
+    for browser in BROWSERS {
+        let client = browser
+            .client()
+            .configured(|config| config.resumption = rustls::client::Resumption::disabled());
+        for config in [server(&[], &[&TLS13]), tickets_of_12()] {
+            let config = Arc::new(config);
+            for _ in 0..2 {
+                let connection = client.talk(serve(&config)).await.unwrap();
+                let kind = connection.session().handshake_kind();
+                assert_eq!(kind, Some(HandshakeKind::Full));
+                let hello = &connection.transport().hellos()[0].hello;
+                assert_eq!(Ja4::of(hello).to_string(), browser.ja4(false));
+            }
+        }
+    }
+}
+
 fn tickets_of_12() -> ServerConfig {
     let mut config = server(&[], &[&TLS12]);
     config.ticketer = Ticketer::new().unwrap();

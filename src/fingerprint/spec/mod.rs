@@ -76,7 +76,8 @@ pub enum Code {
 )]
 #[non_exhaustive]
 pub enum Slot {
-    /// What TLS itself sends for this type, where it sends any: server_name, or a session_ticket that a resumed connection drops.
+    /// What TLS itself sends for this type: server_name, if it has one, or a session_ticket, empty if it has none, which a connection that offers a
+    /// ticket of TLS 1.3 drops.
     Native(#[cfg_attr(feature = "serde", serde(with = "text::code"))] u16),
     /// What TLS itself sends for this type, and an empty body where it sends none: session_ticket.
     NativeOrEmpty(#[cfg_attr(feature = "serde", serde(with = "text::code"))] u16),
