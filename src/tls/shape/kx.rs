@@ -142,3 +142,27 @@ fn check_point(group: NamedGroup, peer: &[u8]) -> Result<(), Error> {
     }
     Err(PeerMisbehaved::InvalidKeyShare.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_comes_uncompressed_or_not_at_all() {
+        for (group, len) in [(NamedGroup::secp256r1, 65), (NamedGroup::secp384r1, 97)] {
+            let point = |form: u8, len: usize| {
+                let mut point = vec![7; len];
+                point[0] = form;
+                check_point(group, &point)
+            };
+            assert_eq!(point(4, len), Ok(()));
+            let refused = Err(PeerMisbehaved::InvalidKeyShare.into());
+            // Compressed, hybrid, too short and too long.
+            for (form, len) in [(2, len / 2 + 1), (6, len), (4, len - 1), (4, len + 1)] {
+                assert_eq!(point(form, len), refused);
+            }
+            assert_eq!(check_point(group, &[]), refused);
+        }
+        assert_eq!(check_point(NamedGroup::X25519, &[2; 32]), Ok(()));
+    }
+}
