@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
-use crate::conn::{ConnInfo, Single, Wire};
+use crate::conn::{ConnInfo, Seen, Single, Wire};
 use crate::dial::{Answer, Attempt, Boxed, Connect, Dialled};
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol};
 use crate::identity::IdentityId;
 use crate::manager::Inner;
 use crate::pool::HotConnPool;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::target::Target;
 use crate::tls::{Tls, TlsInfo};
 
@@ -40,6 +40,8 @@ pub enum Act {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     Nothing,
+    /// Half a record has come.
+    Half,
     Closed,
     Stray,
 }
@@ -56,6 +58,8 @@ struct Scene {
     /// By number, so that what befalls them all befalls them in the order of their birth.
     conns: Mutex<BTreeMap<u64, Arc<Far>>>,
     born: AtomicU64,
+    /// Whether half a record comes with a connection's birth.
+    halves: AtomicBool,
     dials: AtomicU64,
 }
 
@@ -126,7 +130,7 @@ impl Stage {
     pub fn struck(&self) -> usize {
         let far: Vec<_> = self.0.conns.lock().values().cloned().collect();
         far.iter()
-            .filter(|far| far.event.lock().0 != Event::Nothing)
+            .filter(|far| matches!(far.event.lock().0, Event::Closed | Event::Stray))
             .count()
     }
 
@@ -138,6 +142,21 @@ impl Stage {
     /// The peer sends something unasked on every connection that is open. Answers how many those are.
     pub fn stray_all(&self) -> usize {
         self.strike(Event::Stray)
+    }
+
+    /// Whether half a record comes on each connection when it is born, from now on.
+    pub fn bear_halves(&self, halves: bool) {
+        self.0.halves.store(halves, Ordering::Release);
+    }
+
+    /// Half a record comes on every connection that is open. Answers how many those are.
+    pub fn halve_all(&self) -> usize {
+        self.strike(Event::Half)
+    }
+
+    /// The other half comes, on every connection that is open: it was TLS's own. Answers how many those are.
+    pub fn complete_all(&self) -> usize {
+        self.strike(Event::Nothing)
     }
 
     fn strike(&self, event: Event) -> usize {
@@ -179,8 +198,12 @@ impl Stage {
 
     fn connection(&self, target: &Target<'_>, ip: IpAddr) -> Dialled {
         let number = self.0.born.fetch_add(1, Ordering::Relaxed);
+        let event = match self.0.halves.load(Ordering::Acquire) {
+            true => Event::Half,
+            false => Event::Nothing,
+        };
         let far = Arc::new(Far {
-            event: Mutex::new((Event::Nothing, None)),
+            event: Mutex::new((event, None)),
         });
         self.0.conns.lock().insert(number, Arc::clone(&far));
         let near = Near {
@@ -269,12 +292,15 @@ impl Single for Near {
         Ok(())
     }
 
-    fn look(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+    fn look(&mut self, cx: &mut Context<'_>) -> Result<Seen, CloseReason> {
         let mut state = self.far.event.lock();
         match state.0 {
-            Event::Nothing => {
+            Event::Nothing | Event::Half => {
                 state.1 = Some(cx.waker().clone());
-                Ok(())
+                Ok(match state.0 {
+                    Event::Half => Seen::HalfRecord,
+                    _ => Seen::Clean,
+                })
             }
             Event::Closed => Err(CloseReason::PeerClosed),
             Event::Stray => Err(CloseReason::StrayBytes),

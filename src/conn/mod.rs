@@ -22,6 +22,16 @@ pub(crate) type Transport = Records<tokio::net::TcpStream>;
 /// What runs below HTTP.
 pub(crate) type Tls = tokio_rustls::client::TlsStream<crate::tls::Shaped<Transport>>;
 
+/// What a look finds on a connection that has neither ended nor been spoilt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Nothing is on its way.
+    Clean,
+    /// Half a TLS record, of which TLS shows nothing: a session ticket most likely, perhaps bytes that are meant to reach the next caller.
+    /// Nobody may have it before the rest has come.
+    HalfRecord,
+}
+
 /// A connection that serves one caller at a time, as far as the pool touches it between two of them.
 pub(crate) trait Single: Send {
     /// Whether it is known to be between two exchanges.
@@ -29,7 +39,7 @@ pub(crate) trait Single: Send {
 
     /// Looks whether it may be handed out: its peer has neither closed it nor sent what nobody asked for. Reads nothing, waits for nothing;
     /// `cx` is woken when there is reason to look again.
-    fn look(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason>;
+    fn look(&mut self, cx: &mut Context<'_>) -> Result<Seen, CloseReason>;
 
     /// Closes it, with a goodbye where one can be said without waiting.
     fn end(self: Box<Self>);
@@ -53,10 +63,10 @@ impl Wire {
     }
 
     /// See [`Single::look`].
-    pub(crate) fn look(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+    pub(crate) fn look(&mut self, cx: &mut Context<'_>) -> Result<Seen, CloseReason> {
         match self {
-            Wire::H2(h2) => h2.look(cx),
-            wire => wire.single().map_or(Ok(()), |single| single.look(cx)),
+            Wire::H2(h2) => h2.look(cx).map(|()| Seen::Clean),
+            wire => wire.single().map_or(Ok(Seen::Clean), |single| single.look(cx)),
         }
     }
 
@@ -85,7 +95,7 @@ impl Single for H1 {
         H1::verdict(self)
     }
 
-    fn look(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+    fn look(&mut self, cx: &mut Context<'_>) -> Result<Seen, CloseReason> {
         H1::look(self, cx)
     }
 

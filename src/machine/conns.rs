@@ -46,11 +46,6 @@ impl State {
         matches!(self, State::Idle | State::Open | State::Full | State::Inspected)
     }
 
-    /// Whether nothing but its leases decides on who may have it next.
-    pub(super) const fn is_ready(self) -> bool {
-        matches!(self, State::Idle | State::Open | State::Full)
-    }
-
     /// Whether the driver has yet to say that it may be used.
     pub(super) const fn is_held(self) -> bool {
         matches!(self, State::Inspected | State::Suspect)

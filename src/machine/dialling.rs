@@ -228,6 +228,15 @@ impl Machine {
         Some(DialId(self.start_unasked(want, candidates)?))
     }
 
+    /// The dials under way that bring a connection for `want`, whoever asked for them.
+    pub fn dials_for(&self, want: &Want) -> impl Iterator<Item = DialId> {
+        let brings = |dial: &Dial| {
+            dial.want.identity == want.identity && (want.pin.is_none() || dial.want.pin == want.pin)
+        };
+        let dials = self.dials.iter().filter(move |(_, dial)| brings(dial));
+        dials.map(|(key, _)| DialId(key))
+    }
+
     /// A dial that nobody in line is there for. None without a candidate.
     fn start_unasked(&mut self, want: Want, candidates: Vec<IpAddr>) -> Option<Key> {
         let first = *candidates.first()?;

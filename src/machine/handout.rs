@@ -82,7 +82,7 @@ impl Machine {
     /// Takes one lease of `conn` back, and says what became of the connection.
     ///
     /// One that is over already, by `died` or a retirement, answers the reason it ended for.
-    #[inline]
+    #[inline(always)]
     pub fn release(&mut self, now: Moment, conn: ConnId, fate: Fate) -> Returned {
         let now = self.tick(now);
         let Some(slot) = self.conns.slot(conn).filter(|&slot| self.conns[slot].leases > 0) else {
@@ -101,11 +101,7 @@ impl Machine {
             _ => self.unfit(now, slot),
         };
         if let Some(reason) = reason {
-            self.wind_up(slot, reason);
-            if !planted("place_of_the_dead_stays_taken") {
-                self.settle(now);
-            }
-            return Returned::Closed(reason);
+            return self.put_down(now, slot, reason);
         }
         if self.conns[slot].leases == 0 {
             self.conns[slot].since = now;
@@ -123,7 +119,18 @@ impl Machine {
         }
     }
 
+    /// Closes what came home, or lets its other leases end it.
+    #[cold]
+    fn put_down(&mut self, now: Moment, slot: u32, reason: CloseReason) -> Returned {
+        self.wind_up(slot, reason);
+        if !planted("place_of_the_dead_stays_taken") {
+            self.settle(now);
+        }
+        Returned::Closed(reason)
+    }
+
     /// Why `conn` ended in this very call.
+    #[cold]
     fn reason_just_given(&self, conn: ConnId) -> CloseReason {
         let last = self.actions.iter().rev().find_map(|action| match action {
             Action::Close {
@@ -256,19 +263,21 @@ impl Machine {
 
     /// Offers the places of a sound connection to those who wait, then lets it rest. `hit` is how its first lease
     /// counts.
-    #[inline]
+    #[inline(always)]
     pub(super) fn offer(&mut self, now: Moment, slot: u32, hit: bool) {
-        if self.line.len == 0 {
-            return self.rest(slot);
+        let somebody_waits = self.line.len > 0;
+        if somebody_waits {
+            self.serve(slot, hit);
         }
-        self.serve(slot, hit);
         self.rest(slot);
-        // Even if nobody waits any more: a dial that has not begun is of no use then.
-        self.settle(now);
+        if somebody_waits {
+            // Even if nobody does any more: a dial that has not begun is of no use then.
+            self.settle(now);
+        }
     }
 
     /// Puts a sound connection where it belongs by its leases, and keeps the limit of idle ones.
-    #[inline]
+    #[inline(always)]
     pub(super) fn rest(&mut self, slot: u32) {
         let conn = &self.conns[slot];
         if matches!(conn.state, State::Suspect) {
@@ -276,16 +285,24 @@ impl Machine {
         }
         let state = conn.rest();
         self.set_state(slot, state);
+        if self.counts.idle > self.limits.max_idle_per_host + u32::from(planted("one_idle_too_many")) {
+            self.close_the_surplus(slot);
+        }
+    }
+
+    /// Closes those that have been idle longest, down to the limit.
+    #[cold]
+    fn close_the_surplus(&mut self, newcomer: u32) {
         while self.counts.idle > self.limits.max_idle_per_host + u32::from(planted("one_idle_too_many")) {
             let Some((_, oldest)) = self.oldest_idle(|_| true) else {
                 break;
             };
-            let oldest = if planted("closes_the_newcomer") {
-                slot
+            let goes = if planted("closes_the_newcomer") {
+                newcomer
             } else {
                 oldest
             };
-            self.end(oldest, CloseReason::IdleCap);
+            self.end(goes, CloseReason::IdleCap);
         }
     }
 

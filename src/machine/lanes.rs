@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::conns::List;
+use super::conns::{List, State};
 use super::words::Want;
 use crate::event::Protocol;
 use crate::identity::IdentityId;
@@ -53,6 +53,15 @@ impl Lane {
     #[inline]
     pub(super) fn serves(&self, want: &Want) -> bool {
         want.accepts(self.identity, self.ip, self.protocol)
+    }
+
+    /// The list in which connections of that state stand, if they stand in one.
+    pub(super) const fn list_of(&mut self, state: State) -> Option<&mut List> {
+        match state {
+            State::Idle => Some(&mut self.idle),
+            State::Open => Some(&mut self.open),
+            _ => None,
+        }
     }
 
     /// Whether it has one ready.

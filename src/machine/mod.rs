@@ -287,13 +287,45 @@ impl Machine {
     }
 
     /// Moves a connection to another state and keeps whatever counts or lists states in step.
-    #[inline]
+    #[inline(always)]
     fn set_state(&mut self, slot: u32, state: State) {
-        let old = std::mem::replace(&mut self.conns[slot].state, state);
-        if !(old.is_ready() && state.is_ready()) {
-            self.recount(slot, old, state);
+        let conn = &mut self.conns[slot];
+        let old = std::mem::replace(&mut conn.state, state);
+        // What HTTP/1.1 does all day stands here, with its caller; everything else is called.
+        let idle = &mut self.lanes[conn.lane as usize].idle;
+        match (old, state) {
+            (State::Idle, State::Full) => idle.unlink(&mut self.conns, slot),
+            (State::Full, State::Idle) => idle.link(&mut self.conns, slot),
+            _ => return self.change_state(slot, old, state),
         }
-        self.relink(slot, old, state);
+        self.idles(old, state);
+    }
+
+    /// Any change of state but the most frequent two.
+    #[cold]
+    fn change_state(&mut self, slot: u32, old: State, state: State) {
+        if old == state {
+            return;
+        }
+        self.recount(slot, old, state);
+        let lane = &mut self.lanes[self.conns[slot].lane as usize];
+        if let Some(list) = lane.list_of(old) {
+            list.unlink(&mut self.conns, slot);
+        }
+        if let Some(list) = lane.list_of(state) {
+            list.link(&mut self.conns, slot);
+        }
+        self.idles(old, state);
+    }
+
+    /// Counts those that nobody uses.
+    #[inline]
+    fn idles(&mut self, old: State, state: State) {
+        self.counts.idle -= u32::from(old == State::Idle);
+        if state == State::Idle {
+            self.counts.idle += 1;
+            self.parked = true;
+        }
     }
 
     /// Brings the counts in step with a change of state that is more than a lease given or taken.
@@ -307,29 +339,5 @@ impl Machine {
         lane.inspected = lane.inspected + inspected(state) - inspected(old);
         lane.pending = lane.pending + unsettled(state) - unsettled(old);
         self.counts.held = self.counts.held + held(state) - held(old);
-    }
-
-    /// Moves a connection from the list of one state to that of another: all there is to do between two callers.
-    #[inline]
-    fn relink(&mut self, slot: u32, old: State, state: State) {
-        let lane = &mut self.lanes[self.conns[slot].lane as usize];
-        match (old, state) {
-            (State::Idle, State::Idle) | (State::Open, State::Open) => return,
-            (State::Idle, _) => {
-                lane.idle.unlink(&mut self.conns, slot);
-                self.counts.idle -= 1;
-            }
-            (State::Open, _) => lane.open.unlink(&mut self.conns, slot),
-            _ => {}
-        }
-        match state {
-            State::Idle => {
-                lane.idle.link(&mut self.conns, slot);
-                self.counts.idle += 1;
-                self.parked = true;
-            }
-            State::Open => lane.open.link(&mut self.conns, slot),
-            _ => {}
-        }
     }
 }

@@ -80,6 +80,14 @@ impl<K: Copy> Wheel<K> {
         None
     }
 
+    /// Takes out every key that `stays` does not want.
+    pub fn retain(&mut self, mut stays: impl FnMut(K) -> bool) {
+        for slot in &mut self.slots {
+            slot.retain(|&(key, _)| stays(key));
+        }
+        self.len = self.slots.iter().map(Vec::len).sum();
+    }
+
     /// When the next key comes out: a whole second, at most one round of the ring away.
     pub fn next(&self) -> Option<Moment> {
         if self.len == 0 {

@@ -179,6 +179,13 @@ impl ConnectionManager {
         self.inner.books()
     }
 
+    /// How many looks at hosts are to come: for this crate's own tests.
+    #[cfg(feature = "__internals")]
+    #[doc(hidden)]
+    pub fn looks(&self) -> usize {
+        self.inner.wheel.lock().len()
+    }
+
     /// Closes everything, within `close_timeout`: refuses new work, fails those who wait, closes what is idle, waits for
     /// leases to come home, lets HTTP/2 say goodbye, and ends every task.
     ///

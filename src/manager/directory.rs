@@ -13,7 +13,7 @@ use hashbrown::HashTable;
 use super::host::Host;
 use super::stats::Counters;
 use crate::machine::OriginId;
-use crate::sync::{AtomicU64, Mutex, Ordering, chance};
+use crate::sync::{AtomicU64, BriefMutex, Ordering, chance};
 
 /// The hash of a host's canonical text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +48,6 @@ const NOBODY: u64 = 0;
 #[derive(Debug, Default)]
 pub(super) struct Met(AtomicU64);
 
-/// A value on cache lines of its own: what happens at one shard does not slow its neighbours.
-#[repr(align(128))]
-struct Apart<T>(T);
-
 /// How many shards there are, and what decides on a host's.
 fn layout() -> (usize, SeedableRandomState) {
     if cfg!(feature = "__shuttle") {
@@ -70,7 +66,7 @@ fn layout() -> (usize, SeedableRandomState) {
 
 /// Every host of a pool.
 pub(super) struct Directory {
-    shards: Box<[Apart<Mutex<Shard>>]>,
+    shards: Box<[BriefMutex<Shard>]>,
     hasher: SeedableRandomState,
     /// Hosts there ever were.
     born: AtomicU64,
@@ -84,7 +80,7 @@ impl Directory {
     pub(super) fn new() -> Self {
         let (shards, hasher) = layout();
         Directory {
-            shards: (0..shards).map(|_| Apart(Mutex::new(Shard::default()))).collect(),
+            shards: (0..shards).map(|_| BriefMutex::new(Shard::default())).collect(),
             hasher,
             born: AtomicU64::new(1), // after `NOBODY`
             number: DIRECTORIES.fetch_add(1, Ordering::Relaxed),
@@ -121,17 +117,17 @@ impl Directory {
 
     /// The shard of the host whose text has this hash.
     #[inline]
-    pub(super) fn shard(&self, hash: Hash) -> &Mutex<Shard> {
-        &self.shards[hash.0 as usize & (self.shards.len() - 1)].0
+    pub(super) fn shard(&self, hash: Hash) -> &BriefMutex<Shard> {
+        &self.shards[hash.0 as usize & (self.shards.len() - 1)]
     }
 
-    pub(super) fn shard_of(&self, origin: OriginId) -> &Mutex<Shard> {
+    pub(super) fn shard_of(&self, origin: OriginId) -> &BriefMutex<Shard> {
         self.shard(Hash::of(origin))
     }
 
     /// All shards, in the order in which whoever needs several locks them.
-    pub(super) fn shards(&self) -> impl Iterator<Item = &Mutex<Shard>> {
-        self.shards.iter().map(|shard| &shard.0)
+    pub(super) fn shards(&self) -> impl Iterator<Item = &BriefMutex<Shard>> {
+        self.shards.iter()
     }
 }
 

@@ -13,7 +13,7 @@ use super::name::Name;
 use super::place::Place;
 use super::{HotConn, Order};
 use crate::clock::{Moment, before};
-use crate::dial::Boxed;
+use crate::dial::{Boxed, Interned};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::sync::Ordering;
 use crate::target::Target;
@@ -188,18 +188,23 @@ impl Inner {
         });
         match granted {
             Some(granted) => granted?,
-            None => return Err(self.out_of_time(target)),
+            None => return Err(self.out_of_time(target, place.identity())),
         }
-        Ok(match place.take().map(HotConn::alive) {
-            Some(served) => served.map_err(|error| error.with_target(target)),
-            None => Err(reset(target)),
-        })
+        let identity = place.identity().cloned();
+        let Some(mut conn) = place.take() else {
+            return Ok(Err(reset(target)));
+        };
+        let whole = self.rt.inside(before(self.clock(), until, conn.whole())).await;
+        if whole.is_none() {
+            return Err(self.out_of_time(target, identity.as_ref()));
+        }
+        Ok(conn.alive().map_err(|error| error.with_target(target)))
     }
 
-    fn out_of_time(self: &Arc<Self>, target: &Target<'_>) -> Error {
+    fn out_of_time(self: &Arc<Self>, target: &Target<'_>, identity: Option<&Arc<Interned>>) -> Error {
         let phase = self.with_target(target, |host, _| {
             host.counters.timeouts += 1;
-            host.phase()
+            host.phase(identity)
         });
         Error::new(ErrorKind::Timeout, phase.unwrap_or(Phase::Acquire)).with_target(target)
     }

@@ -68,15 +68,12 @@ pub(super) struct Dial {
     pub(super) at: Option<IpAddr>,
 }
 
-/// Who wants to know how a dial ended that was ordered for nobody in line.
-pub(super) struct Watcher {
-    want: Want,
-    teller: oneshot::Sender<Answer>,
-}
+/// Who wants to know how a dial ended, beside those in line whom it is for.
+pub(super) struct Watcher(oneshot::Sender<Answer>);
 
 impl Watcher {
     pub(super) fn tell(self, answer: Answer) {
-        let _ = self.teller.send(answer); // who watched may have gone
+        let _ = self.0.send(answer); // who watched may have gone
     }
 }
 
@@ -272,20 +269,23 @@ impl Host {
         }
     }
 
-    /// Hears how a dial that was just ordered ends. It is drained later, and finds the listener here.
-    pub(super) fn watch(&mut self, dial: DialId, want: Want) -> oneshot::Receiver<Answer> {
+    /// Hears how a dial ends. One that was just ordered is drained later, and finds the listener here.
+    pub(super) fn watch(&mut self, dial: DialId) -> oneshot::Receiver<Answer> {
         let (teller, listener) = oneshot::channel();
-        self.watchers.insert(dial, Watcher { want, teller });
+        self.watchers.insert(dial, Watcher(teller));
         listener
     }
 
-    /// Hears how a dial for exactly this ends that goes on though who watched it has gone.
-    pub(super) fn take_over(&mut self, want: Want) -> Option<oneshot::Receiver<Answer>> {
-        let mut watchers = self.watchers.values_mut();
-        let watcher = watchers.find(|watcher| watcher.want == want && watcher.teller.is_closed())?;
-        let (teller, listener) = oneshot::channel();
-        watcher.teller = teller;
-        Some(listener)
+    /// Hears how a dial under way ends that brings what is wanted and that nobody watches: one for somebody in line, or one that goes on though
+    /// who watched it has gone.
+    pub(super) fn watch_under_way(&mut self, want: &Want) -> Option<oneshot::Receiver<Answer>> {
+        let watched = |dial: &DialId| {
+            self.watchers
+                .get(dial)
+                .is_some_and(|watcher| !watcher.0.is_closed())
+        };
+        let dial = self.machine.dials_for(want).find(|dial| !watched(dial))?;
+        Some(self.watch(dial))
     }
 
     fn tell(&mut self, ticket: Ticket, answer: Answer, todo: &mut Todo) {
@@ -343,9 +343,18 @@ impl Host {
         error.with_retry_after(until.since(now))
     }
 
-    /// How far the most advanced dial has come: what a caller whose time is over was waiting for.
-    pub(super) fn phase(&self) -> Phase {
-        let dialling = self.dials.values().map(|dial| dial.progress.phase()).max();
+    /// How far the most advanced dial for `identity` has come: what a caller whose time is over was waiting for.
+    pub(super) fn phase(&self, identity: Option<&Arc<Interned>>) -> Phase {
+        let its = |dial: &&Dial| {
+            let of = dial.identity.as_ref();
+            planted("phases_are_the_host_s") || of.map(|of| of.id) == identity.map(|its| its.id)
+        };
+        let dialling = self
+            .dials
+            .values()
+            .filter(its)
+            .map(|dial| dial.progress.phase())
+            .max();
         match self.resolving {
             true => dialling.max(Some(Phase::Resolve)).unwrap_or(Phase::Resolve),
             false => dialling.unwrap_or(Phase::Acquire),

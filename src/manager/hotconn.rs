@@ -11,9 +11,9 @@ use http::Extensions;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::inner::Inner;
-use super::lent::Lent;
+use super::lent::{Lent, Standing};
 use super::live::{Abort, Way};
-use crate::conn::{ConnInfo, H2, Wire};
+use crate::conn::{ConnInfo, H2, Seen, Wire};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 use crate::fault::planted;
@@ -141,7 +141,7 @@ impl HotConn {
     /// Closes the connection instead of giving it back. On HTTP/2 it takes no new streams from now on and closes when
     /// the streams of the others have ended.
     pub fn discard(mut self) {
-        self.lent_mut().doomed = Some(CloseReason::Discarded);
+        self.lent_mut().standing = Standing::Doomed(CloseReason::Discarded);
     }
 
     /// Takes the connection out of the pool for good, to use it for something else than exchanges: after an upgrade, say. It still counts
@@ -155,7 +155,7 @@ impl HotConn {
         }
         self.expect_long();
         let lent = self.lent_mut();
-        lent.doomed = Some(CloseReason::Detached);
+        lent.standing = Standing::Doomed(CloseReason::Detached);
         // What ends with the pool is what is the pool's.
         lent.abort = Abort::default();
         if planted("detached_leaves_the_books") {
@@ -182,13 +182,30 @@ impl HotConn {
             return Ok(Some(self));
         }
         let lent = self.lent_mut();
-        let Err(reason) = lent.look_again() else {
-            return Ok(Some(self));
-        };
-        if !lent.fresh {
-            return Ok(None);
+        match lent.look_again() {
+            Standing::Sound => Ok(Some(self)),
+            Standing::HalfRecord => {
+                lent.standing = Standing::Doomed(CloseReason::StrayBytes);
+                Ok(None)
+            }
+            Standing::Doomed(reason) if lent.fresh => Err(lent.stillborn(reason)),
+            Standing::Doomed(_) => Ok(None),
         }
-        Err(lent.stillborn(reason))
+    }
+
+    /// Waits for the rest of a record of which half has come by itself: a session ticket after a handshake may be longer than a segment. As
+    /// cancel safe as a lease.
+    pub(super) async fn whole(&mut self) {
+        let lent = self.lent_mut();
+        if lent.standing != Standing::HalfRecord || planted("nobody_waits_for_the_other_half") {
+            return;
+        }
+        lent.polled = true; // whoever waits here is told of its stream from now on, not its alarm
+        std::future::poll_fn(|cx| match lent.wire.look(cx) {
+            Ok(Seen::HalfRecord) => Poll::Pending,
+            _ => Poll::Ready(()),
+        })
+        .await;
     }
 
     /// Gives it back. `pool` is the caller's own, most often the home of the connection.
@@ -306,7 +323,7 @@ impl Detached {
     /// Undoes the detaching.
     pub(super) fn attach(self, pool: &Arc<Inner>) -> Returned {
         let mut conn = self.0;
-        conn.lent_mut().doomed = None;
+        conn.lent_mut().standing = Standing::Sound;
         conn.give_back(pool)
     }
 

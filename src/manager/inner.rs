@@ -1,6 +1,6 @@
 //! The heart of a pool: shards of hosts, the desk with the permits, and the road between them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -12,7 +12,7 @@ use super::host::{Host, TakenBack, Todo};
 use super::lent::{Lent, Site};
 use super::order::Claim;
 use super::place::Place;
-use super::roll::Roll;
+use super::roll::{KeptPlace, Roll};
 use super::settle::Work;
 use crate::clock::{Clock, Moment};
 use crate::config::PoolConfig;
@@ -26,7 +26,7 @@ use crate::machine::{
     PenaltyTerms, Ticket, Wheel,
 };
 use crate::rt::Rt;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, yield_now};
 use crate::target::Target;
 
 /// Everything a pool consists of, but for its public face.
@@ -203,7 +203,7 @@ impl Inner {
     /// [`ErrorKind::Closed`]; [`ErrorKind::TooManyHosts`].
     pub(super) fn origin(self: &Arc<Self>, target: &Target<'_>) -> Result<OriginId, Error> {
         let key = self.directory.key(target.as_str());
-        let mut place = false;
+        let (mut place, mut refused) = (None, None);
         loop {
             let early = planted("closed_is_read_before_the_lock").then(|| self.is_closed());
             let mut shard = self.directory.shard(key.hash).lock();
@@ -215,21 +215,24 @@ impl Inner {
             if let Some(host) = shard.named(&key) {
                 return Ok(host.id);
             }
-            if place {
+            if let Some(place) = place.take() {
                 let (host, look) = self.new_host(key.hash, target);
                 let (id, used) = (host.id, host.enrolled);
                 shard.insert(host);
                 drop(shard);
-                self.roll.lock().enter(used, id);
+                KeptPlace::enter(place, used, id);
                 self.rearm(id, look);
                 super::upkeep::start(self);
                 return Ok(id);
             }
             drop(shard);
-            let most = self.config().max_hosts as usize;
-            place = self.limit_hosts(most.saturating_sub(1)) || planted("one_host_too_many");
-            if !place {
+            // Refused for good if no host came or went between the refusal and the look that did not find this one.
+            if refused.is_some() && refused == self.roll.lock().changes(0) {
                 return Err(Error::new(ErrorKind::TooManyHosts, Phase::Acquire).with_target(target));
+            }
+            match self.place_for_a_host() {
+                Ok(kept) => place = Some(kept),
+                Err(changes) => refused = Some(changes),
             }
         }
     }
@@ -253,30 +256,63 @@ impl Inner {
         (host, look)
     }
 
-    /// Sees to it that no more than so many hosts are known: those that were used longest ago go, unless they are in use. False if too many are.
-    pub(super) fn limit_hosts(self: &Arc<Self>, most: usize) -> bool {
+    /// A place for one more host, within the limit. If as many are in use, how often hosts have come and gone until then.
+    fn place_for_a_host(self: &Arc<Self>) -> Result<KeptPlace<'_>, u64> {
+        loop {
+            let most = self.config().max_hosts as usize;
+            match self.make_room(|roll| roll.keep_place(most)) {
+                Ok(()) => return Ok(KeptPlace(&self.roll)),
+                Err(Some(changes)) => return Err(changes),
+                // Who was faster may be about to enter the very host that this place would be for, or to give its place up.
+                Err(None) => yield_now(),
+            }
+        }
+    }
+
+    /// Sees to it that no more than so many hosts are known, as far as those beyond are not in use.
+    pub(super) fn limit_hosts(self: &Arc<Self>, most: usize) {
+        let _ = self.make_room(|roll| roll.len() <= most); // those in use stay until a new host needs their place
+    }
+
+    /// Lets hosts go until the roll `fits`: those that were used longest ago, unless they are in use. If too many are, what
+    /// [`Roll::changes`] said then.
+    fn make_room(self: &Arc<Self>, mut fits: impl FnMut(&mut Roll) -> bool) -> Result<(), Option<u64>> {
         let mut in_use = Vec::new();
-        let fits = loop {
-            let (fits, oldest) = {
+        let made = loop {
+            let (used, origin) = {
                 let mut roll = self.roll.lock();
-                let fits = roll.len() <= most;
-                (fits, if fits { None } else { roll.take() })
-            };
-            let Some((used, origin)) = oldest else {
-                break fits;
+                if fits(&mut roll) {
+                    break Ok(());
+                }
+                match roll.take() {
+                    Some(oldest) => oldest,
+                    None => break Err(roll.changes(in_use.len())),
+                }
             };
             match self.dismiss(origin, used) {
-                Dismissed::Gone => self.roll.lock().gone(),
+                Dismissed::Gone => self.roll.lock().gone(origin),
                 Dismissed::Used(at) => self.roll.lock().put_back(at, origin),
                 // Not yet: the next one is to have its turn.
                 Dismissed::InUse(at) => in_use.push((at, origin)),
             }
         };
-        let mut roll = self.roll.lock();
-        for (at, origin) in in_use {
-            roll.put_back(at, origin);
+        {
+            let mut roll = self.roll.lock();
+            for (at, origin) in in_use {
+                roll.put_back(at, origin);
+            }
         }
-        fits
+        self.clear_wheel();
+        made
+    }
+
+    /// Takes hosts that went off the wheel, when they are many.
+    fn clear_wheel(&self) {
+        let left = self.roll.lock().take_left();
+        if let Some(left) = left {
+            let left: HashSet<OriginId> = left.into_iter().collect();
+            self.wheel.lock().retain(|origin| !left.contains(&origin));
+        }
     }
 
     /// Forgets a host, with its idle connections, unless it was used after that moment or is in use.
@@ -502,6 +538,7 @@ impl Inner {
         shard.forget(origin);
         drop(shard);
         self.roll.lock().strike(used, origin);
+        self.clear_wheel();
     }
 }
 

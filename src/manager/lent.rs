@@ -8,7 +8,7 @@ use http::Extensions;
 use super::alarm::Alarm;
 use super::inner::Inner;
 use super::live::Abort;
-use crate::conn::{ConnInfo, Wire};
+use crate::conn::{ConnInfo, Seen, Wire};
 use crate::event::CloseReason;
 use crate::fault::planted;
 use crate::machine::{ConnId, Fate, OriginId};
@@ -34,16 +34,35 @@ pub(super) struct Lent {
     pub(super) fresh: bool,
     /// Whether its user read or wrote: then whoever is told of its stream is that user, not the alarm.
     pub(super) polled: bool,
-    /// Why it must not be used again, if the caller or a look at it said so.
-    pub(super) doomed: Option<CloseReason>,
+    pub(super) standing: Standing,
     pub(super) extensions: Extensions,
+}
+
+/// What is known of a connection since it was last looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Sound,
+    /// Half a record has come. It may rest, but whoever is to have it looks first.
+    HalfRecord,
+    /// It must not be used again: the caller or a look at it said so.
+    Doomed(CloseReason),
+}
+
+impl From<Result<Seen, CloseReason>> for Standing {
+    fn from(look: Result<Seen, CloseReason>) -> Self {
+        match look {
+            Ok(Seen::Clean) => Standing::Sound,
+            Ok(Seen::HalfRecord) => Standing::HalfRecord,
+            Err(reason) => Standing::Doomed(reason),
+        }
+    }
 }
 
 impl Lent {
     /// Whether it must be looked at before anybody relies on it.
     #[inline]
     pub(super) fn is_in_doubt(&self) -> bool {
-        self.doomed.is_some() || self.alarm.as_ref().is_none_or(Alarm::is_rung)
+        self.standing != Standing::Sound || self.alarm.as_ref().is_none_or(Alarm::is_rung)
     }
 
     /// Whether its alarm rang since it was last looked at.
@@ -53,13 +72,13 @@ impl Lent {
     }
 
     /// Looks at one that nobody has used since it was found in doubt: what made it so at birth may be over, as half a record is once the rest has come.
-    pub(super) fn look_again(&mut self) -> Result<(), CloseReason> {
-        self.doomed = self.look().err();
-        self.doomed.map_or(Ok(()), Err)
+    pub(super) fn look_again(&mut self) -> Standing {
+        self.standing = self.look().into();
+        self.standing
     }
 
     /// Looks whether it is alive and unspoilt, with its alarm set.
-    pub(super) fn look(&mut self) -> Result<(), CloseReason> {
+    fn look(&mut self) -> Result<Seen, CloseReason> {
         let wire = &mut self.wire;
         match &self.alarm {
             Some(alarm) => alarm.set(|cx| wire.look(cx)),
@@ -71,21 +90,23 @@ impl Lent {
     #[inline]
     pub(super) fn fate(&mut self) -> Fate {
         let blind = planted("put_looks_at_nothing");
-        let verdict = match self.doomed {
-            Some(CloseReason::Discarded) if planted("discarded_is_kept") => Ok(()),
-            Some(reason) => Err(reason),
-            None if (self.polled || self.is_in_doubt()) && !blind => {
-                self.wire.verdict().and_then(|()| self.look())
+        match self.standing {
+            Standing::Doomed(CloseReason::Discarded) if planted("discarded_is_kept") => {
+                self.standing = Standing::Sound;
             }
-            None => Ok(()),
-        };
+            Standing::Doomed(_) => {}
+            _ if (self.polled || self.is_in_doubt()) && !blind => {
+                self.standing = self.wire.verdict().and_then(|()| self.look()).into();
+            }
+            _ => {}
+        }
         if std::mem::take(&mut self.polled) {
             self.abort.forget(); // whoever waited for its bytes has gone
         }
-        match verdict {
-            Ok(()) => Fate::Reusable,
+        match self.standing {
+            Standing::Sound | Standing::HalfRecord => Fate::Reusable,
             // Where others have streams on it, it leaves the rotation now and closes with the last of them.
-            Err(reason) => Fate::Close(reason),
+            Standing::Doomed(reason) => Fate::Close(reason),
         }
     }
 }

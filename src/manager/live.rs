@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alarm::{Alarm, Bell};
 use super::inner::Inner;
-use super::lent::{Lent, Site};
+use super::lent::{Lent, Site, Standing};
 use crate::clock::Moment;
 use crate::conn::{ConnInfo, H2Handle, Wire};
 use crate::dial::Interned;
@@ -49,22 +49,30 @@ pub(super) struct Single {
 pub(super) struct Fresh {
     wire: Wire,
     alarm: Alarm,
-    dead: Option<CloseReason>,
+    standing: Standing,
 }
 
 impl Fresh {
     /// Looks at it and sets its alarm, before it can rest anywhere.
     pub(super) fn new(bell: &Arc<Bell>, mut wire: Wire) -> Self {
         let alarm = Alarm::new(bell);
-        let dead = alarm.set(|cx| wire.look(cx)).err();
-        Fresh { wire, alarm, dead }
+        let standing = alarm.set(|cx| wire.look(cx)).into();
+        Fresh {
+            wire,
+            alarm,
+            standing,
+        }
     }
 
     /// Gives it its name. Answers whether it is to be looked at.
     pub(super) fn settle_in(self, (home, origin, conn): Ids<'_>, info: &Arc<ConnInfo>) -> (Single, bool) {
-        let Fresh { wire, alarm, dead } = self;
+        let Fresh {
+            wire,
+            alarm,
+            standing,
+        } = self;
         alarm.name(origin, conn);
-        let rung = alarm.is_rung() || dead.is_some();
+        let rung = alarm.is_rung() || matches!(standing, Standing::Doomed(_));
         let abort = Abort::default();
         let lent = Lent {
             home: Arc::clone(home),
@@ -77,7 +85,7 @@ impl Fresh {
             slot: 0,
             fresh: true,
             polled: false,
-            doomed: dead,
+            standing,
             extensions: Extensions::new(),
         };
         let single = Single {
@@ -230,7 +238,7 @@ impl Shared {
             slot,
             fresh: false,
             polled: false,
-            doomed: None,
+            standing: Standing::Sound,
             extensions: Extensions::new(),
         })
     }

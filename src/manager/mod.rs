@@ -4,7 +4,7 @@
 //!
 //! | lock | guards | never under it |
 //! |---|---|---|
-//! | a shard's (`directory`) | the hosts of that shard: machine, live connections, senders to those who wait | another shard's lock or the desk's, a wake-up, dropping a connection, I/O |
+//! | a shard's (`directory`), a brief one | the hosts of that shard: machine, live connections, senders to those who wait | another shard's lock or the desk's, a wake-up, dropping a connection, I/O |
 //! | the desk's (`Inner::desk`) | the Ledger of permits over all hosts, the penalties of addresses | a shard's lock, a wake-up, I/O |
 //! | the work's (`settle`) | what is to be done, and whether somebody is at it | any other lock, doing it |
 //! | the wheel's (`Inner::wheel`) | when to look at which host again | any other lock |

@@ -24,7 +24,7 @@ pub(super) struct Place {
     listener: oneshot::Receiver<Answer>,
     site: Site,
     /// Held while it waits: whatever is dialled for it has to find it.
-    _identity: Option<Arc<Interned>>,
+    identity: Option<Arc<Interned>>,
 }
 
 impl Place {
@@ -41,7 +41,7 @@ impl Place {
             ticket: Some(ticket),
             listener,
             site,
-            _identity: identity,
+            identity,
         }
     }
 
@@ -56,6 +56,11 @@ impl Place {
             self.ticket = None; // over already: there is nothing to give up
         }
         answer
+    }
+
+    /// For whom it is.
+    pub(super) fn identity(&self) -> Option<&Arc<Interned>> {
+        self.identity.as_ref()
     }
 
     /// The connection that was granted; none if it died in the meantime.

@@ -13,7 +13,7 @@ use crate::error::Phase;
 use crate::event::CloseReason;
 #[cfg(feature = "__internals")]
 use crate::machine::Ledger;
-use crate::sync::{Mutex, Ordering};
+use crate::sync::{BriefMutex, Ordering};
 
 /// Counts that only grow.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -200,7 +200,7 @@ pub struct IpStats {
 
 impl Inner {
     pub(super) fn stats(self: &Arc<Self>) -> Stats {
-        let shards: Vec<_> = self.directory.shards().map(Mutex::lock).collect();
+        let shards: Vec<_> = self.directory.shards().map(BriefMutex::lock).collect();
         let mut stats = Stats::default();
         for shard in &shards {
             stats.counters.add(&shard.forgotten);
@@ -231,7 +231,7 @@ impl Inner {
 
     /// Panics if any of the books disagree; for tests.
     pub(super) fn assert_invariants(&self) {
-        let shards: Vec<_> = self.directory.shards().map(Mutex::lock).collect();
+        let shards: Vec<_> = self.directory.shards().map(BriefMutex::lock).collect();
         let mut ips: BTreeMap<IpAddr, u32> = BTreeMap::new();
         for host in shards.iter().flat_map(|shard| shard.hosts()) {
             host.machine.assert_invariants();

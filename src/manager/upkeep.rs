@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use super::inner::Inner;
 use super::leaks::Leak;
+use super::lent::Standing;
 use crate::clock::{Moment, before};
 use crate::event::CloseReason;
 use crate::fault::planted;
@@ -75,9 +76,11 @@ impl Inner {
             host.single_mut(conn)?.lent.take()
         });
         let Some(mut lent) = taken.flatten() else { return };
-        let verdict = match planted("every_ring_is_an_end") {
-            true => Err(CloseReason::PeerClosed),
-            false => lent.look_again(),
+        let verdict = match lent.look_again() {
+            _ if planted("every_ring_is_an_end") => Err(CloseReason::PeerClosed),
+            Standing::Doomed(reason) => Err(reason),
+            Standing::HalfRecord if planted("half_a_record_is_an_end") => Err(CloseReason::StrayBytes),
+            Standing::Sound | Standing::HalfRecord => Ok(()),
         };
         let back = self.with_host(origin, |host, now| {
             let Some(single) = host.single_mut(conn) else {

@@ -29,7 +29,7 @@ pub enum Warm {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct WarmReport {
-    /// Connections that were opened.
+    /// Connections that were opened meanwhile, those that others had asked for included.
     pub opened: usize,
     /// The errors of the dials that failed.
     pub errors: Vec<Error>,
@@ -67,23 +67,25 @@ impl Inner {
             let origin = self.origin(target)?;
             self.with_host(origin, |host, now| host.learn(now, &answer));
         }
-        let origin = self.origin(target)?;
         let claim = order.claim(&self.identities);
-        let ordered = self.with_host(origin, |host, now| {
-            host.home = self.rt.here();
-            order_dials(host, now, claim.want(&self.identities), warm)
-        });
+        let error = |kind| Error::new(kind, Phase::Acquire).with_target(target);
         let mut report = WarmReport::default();
-        for dial in ordered.unwrap_or_default() {
-            match before(self.clock(), deadline, dial).await {
-                Some(Ok(Ok(()))) => report.opened += 1,
-                Some(Ok(Err(error))) => report.errors.push(error),
-                Some(Err(_)) => report
-                    .errors
-                    .push(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target)),
-                None => report
-                    .errors
-                    .push(Error::new(ErrorKind::Timeout, Phase::Acquire).with_target(target)),
+        let mut given_up = true;
+        while std::mem::take(&mut given_up) {
+            let origin = self.origin(target)?;
+            let ordered = self.with_host(origin, |host, now| {
+                host.home = self.rt.here();
+                order_dials(host, now, claim.want(&self.identities), warm)
+            });
+            for dial in ordered.unwrap_or_default() {
+                match before(self.clock(), deadline, dial).await {
+                    Some(Ok(Ok(()))) => report.opened += 1,
+                    Some(Ok(Err(error))) => report.errors.push(error),
+                    Some(Err(_)) if self.is_closed() => report.errors.push(error(ErrorKind::Closed)),
+                    // It was another's, who was served otherwise before it began.
+                    Some(Err(_)) => given_up = true,
+                    None => report.errors.push(error(ErrorKind::Timeout)),
+                }
             }
         }
         self.with_target(target, |host, _| {
@@ -94,7 +96,7 @@ impl Inner {
     }
 }
 
-/// Orders the dials that are missing, but for those under way that nobody listens to any more; each answers on a channel of its own.
+/// Orders the dials that are missing, but for those under way that bring the same; each answers on a channel of its own.
 fn order_dials(host: &mut Host, now: Moment, want: Want, warm: Warm) -> Vec<oneshot::Receiver<Answer>> {
     let there = |host: &Host, ip: Option<IpAddr>| {
         let serves = host
@@ -125,12 +127,13 @@ fn order_dials(host: &mut Host, now: Moment, want: Want, warm: Warm) -> Vec<ones
             pin: pin.or(want.pin),
             ..want
         };
-        let going_on = host
-            .take_over(want)
-            .filter(|_| !planted("warmers_take_over_nothing"));
-        watched.extend(going_on.or_else(|| {
+        let under_way = match planted("warmers_take_over_nothing") {
+            true => None,
+            false => host.watch_under_way(&want),
+        };
+        watched.extend(under_way.or_else(|| {
             let dial = host.machine.warm(now, want)?;
-            Some(host.watch(dial, want))
+            Some(host.watch(dial))
         }));
     }
     watched

@@ -7,7 +7,7 @@ use hotpool::scripted::Stage;
 use hotpool::{ErrorKind, HotConn};
 
 use crate::explore::explore;
-use crate::stand::{any, finish, join, pool, rest, thread, try_get, until, yield_now};
+use crate::stand::{any, finish, get, join, pool, rest, thread, try_get, until, yield_now};
 
 /// What comes of a connection that is spoilt at its birth.
 const EXPECTED: &[ErrorKind] = &[ErrorKind::Tls, ErrorKind::Blocked];
@@ -31,6 +31,8 @@ fn a_connection_has_one_user() {
         let stage = Stage::new(1);
         let pool = pool(&stage, |config| config.max_per_host = 2);
         let in_use = InUse::default();
+        // One rests already, so that what befalls it can befall it before anybody asks.
+        drop(get(&pool, "a.test"));
         let users = [0; 3].map(|_| {
             let in_use = in_use.clone();
             thread(&pool, move |pool| {
@@ -44,10 +46,14 @@ fn a_connection_has_one_user() {
         // Places are emptied and filled anew while their connections are out, and looked at while they rest.
         let meddler = thread(&pool, {
             let stage = stage.clone();
-            move |pool| match any(3) {
-                0 => drop(pool.manager().evict_host("a.test").unwrap()),
-                1 => drop(stage.stray_all()),
-                _ => {}
+            move |pool| {
+                for _ in 0..2 {
+                    match any(3) {
+                        0 => drop(pool.manager().evict_host("a.test").unwrap()),
+                        1 => drop(stage.stray_all()),
+                        _ => {}
+                    }
+                }
             }
         });
         join(users);

@@ -23,6 +23,7 @@ mod elsewhere;
 mod explore;
 mod gone;
 mod handout;
+mod hosts;
 mod reap;
 mod stand;
 mod wakeups;

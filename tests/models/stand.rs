@@ -80,10 +80,7 @@ pub(crate) fn try_get(pool: &HotConnPool, host: &str, expected: &[ErrorKind]) ->
 /// Polls a future that often, unless it ends before, and drops it.
 pub(crate) fn give_up<F: Future>(future: F, polls: u32) {
     let mut future = pin!(future);
-    for poll in 0..polls {
-        if poll > 0 {
-            yield_now();
-        }
+    for _ in 0..polls {
         if future
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()))
@@ -91,6 +88,7 @@ pub(crate) fn give_up<F: Future>(future: F, polls: u32) {
         {
             return;
         }
+        yield_now(); // what it waits for may come now, unseen
     }
 }
 

@@ -86,7 +86,7 @@ async fn a_session_is_resumed_at_its_own_port_and_at_no_other() {
 }
 
 #[tokio::test]
-async fn half_a_record_on_an_idle_connection_closes_it() {
+async fn half_a_record_on_an_idle_connection_reaches_nobody() {
     let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (go, sent) = (Arc::new(Notify::new()), Arc::new(Notify::new()));

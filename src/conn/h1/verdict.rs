@@ -8,7 +8,8 @@
 //! | still speak HTTP/1.1 | [`Upgraded`] |
 //! | have spoken so that its end is beyond doubt | [`BadFraming`], [`NotFollowed`], [`Pipelined`] |
 //! | have sent all that was written | [`Unflushed`] |
-//! | hold no byte that nobody asked for, not even half a record | [`StrayBytes`] |
+//! | hold no byte that nobody asked for | [`StrayBytes`] |
+//! | not hold half a record when somebody is to have it; until then it may rest, and the other half come | [`StrayBytes`] |
 //!
 //! The first question is answered from what passed, by [`H1::verdict`]; whether something came since, by [`H1::look`] and, before the first byte of
 //! the next request, by `look_before_asking`.
@@ -36,7 +37,7 @@ use tokio::task::coop::unconstrained;
 
 use super::{H1, reason};
 use crate::config::ReuseCheck;
-use crate::conn::Transport;
+use crate::conn::{Seen, Transport};
 use crate::event::CloseReason;
 use crate::fault::planted;
 use crate::tls::Shaped;
@@ -57,7 +58,7 @@ impl H1 {
     }
 
     /// Looks at the stream without reading from it: any byte, an end or an error makes it unusable.
-    pub(crate) fn look(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+    pub(crate) fn look(&mut self, cx: &mut Context<'_>) -> Result<Seen, CloseReason> {
         // Outside the task's budget: with that spent, tokio would answer "nothing there" without having looked.
         let mut fill =
             std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_fill_buf(cx).map_ok(<[u8]>::len));
@@ -66,11 +67,11 @@ impl H1 {
             false => pin!(unconstrained(&mut fill)).poll(cx),
         };
         match looked {
-            // Half a record is a byte that nobody asked for, though TLS cannot show it yet.
-            Poll::Pending if !self.stream.get_ref().0.get_ref().at_boundary() => Err(CloseReason::StrayBytes),
-            Poll::Pending => Ok(()),
+            Poll::Pending if self.stream.get_ref().0.get_ref().at_boundary() => Ok(Seen::Clean),
+            Poll::Pending if planted("half_a_record_is_clean") => Ok(Seen::Clean),
+            Poll::Pending => Ok(Seen::HalfRecord),
             Poll::Ready(Ok(0)) => Err(CloseReason::PeerClosed),
-            Poll::Ready(Ok(_)) if planted("idle_bytes_are_overlooked") => Ok(()),
+            Poll::Ready(Ok(_)) if planted("idle_bytes_are_overlooked") => Ok(Seen::Clean),
             Poll::Ready(Ok(_)) => Err(CloseReason::StrayBytes),
             Poll::Ready(Err(error)) => Err(reason(&error)),
         }

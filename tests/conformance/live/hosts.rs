@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use hotpool::{ErrorKind, HotConnPool, Phase, Returned};
+use hotpool::clock::ManualClock;
+use hotpool::scripted::Stage;
+use hotpool::{ErrorKind, HotConnPool, Phase, PoolConfig, Returned};
 
 use super::{lease, poll_once};
 use crate::common::{config, finish, host, http1_peer, manual_pool, name, pool, round, use_up};
@@ -183,4 +185,24 @@ async fn an_endpoint_is_the_host_of_its_name() {
     assert_eq!(peer.seen().accepts, 2, "one for each pool");
     foreign.close().await;
     finish(own, peer).await;
+}
+
+/// A crawler's hosts come and go: what is remembered of those that went is bounded.
+#[tokio::test]
+async fn hosts_that_went_are_not_looked_at_for_ever() {
+    let (stage, clock) = (Stage::new(1), ManualClock::new());
+    let few = config(|config| config.max_hosts = 4);
+    let pool = stage.pool(few, clock.clone()).unwrap();
+    let mut most = 0;
+    for host in 0..6000 {
+        drop(lease(&pool, &format!("host{host}.test")).await);
+        most = most.max(pool.manager().looks());
+    }
+    assert!(most > 1000 && most < 6000, "{most} looks");
+    // Those that are there are looked at as before.
+    clock.advance(PoolConfig::default().idle_timeout + Duration::from_secs(1));
+    crate::common::until(&pool, "they have been idle for too long", |stats| {
+        stats.total == 0
+    })
+    .await;
 }

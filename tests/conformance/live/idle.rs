@@ -1,9 +1,13 @@
 //! What happens to a connection that nobody uses, and what does not.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use hotpool::{CloseReason, HotConnPool, Returned, StaticResolver};
+use hotpool::clock::SystemClock;
+use hotpool::scripted::Stage;
+use hotpool::{CloseReason, GetOptions, HotConnPool, PoolConfig, Returned, StaticResolver};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -30,6 +34,9 @@ async fn stray_bytes_remove_what_is_idle() {
 /// What the server of one connection is told.
 enum Tell {
     UpdateKeys,
+    /// The first octets of such a record.
+    HalfAnUpdate,
+    TheOtherHalf,
     Close,
 }
 
@@ -47,9 +54,20 @@ async fn renewing() -> (HotConnPool, String, mpsc::Sender<Tell>) {
     let (tell, mut told) = mpsc::channel(1);
     tokio::spawn(async move {
         let (tcp, _) = listener.accept().await.unwrap();
+        tcp.set_nodelay(true).unwrap();
         let mut tls = TlsAcceptor::from(Arc::new(config)).accept(tcp).await.unwrap();
+        let mut record = Vec::new();
         while let Some(tell) = told.recv().await {
             match tell {
+                Tell::HalfAnUpdate => {
+                    let (tcp, tls) = tls.get_mut();
+                    tls.refresh_traffic_keys().unwrap();
+                    while tls.wants_write() {
+                        tls.write_tls(&mut record).unwrap();
+                    }
+                    tcp.write_all(&record[..7]).await.unwrap();
+                }
+                Tell::TheOtherHalf => tls.get_mut().0.write_all(&record[7..]).await.unwrap(),
                 Tell::UpdateKeys => {
                     tls.get_mut().1.refresh_traffic_keys().unwrap();
                     tls.flush().await.unwrap();
@@ -73,7 +91,7 @@ async fn renewed_keys_do_not_remove_what_is_idle() {
     drop(lease(&pool, &name).await);
     for _ in 0..3 {
         within("told", tell.send(Tell::UpdateKeys)).await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await; // it crosses loopback, and would close what it closes
+        tokio::time::sleep(Duration::from_millis(20)).await; // it crosses loopback, and would close what it closes
         assert_eq!((pool.stats().idle, pool.stats().counters.closed()), (1, 0));
     }
     assert_eq!(lease(&pool, &name).await.info().serial, 1);
@@ -81,6 +99,65 @@ async fn renewed_keys_do_not_remove_what_is_idle() {
     let stats = until(&pool, "it is gone", |stats| stats.total == 0).await;
     assert_eq!(stats.counters.closes(CloseReason::PeerClosed), 1);
     pool.manager().assert_invariants();
+}
+
+/// What TLS has to say may come in two segments. Until the second has come nobody may have the connection; it rests all the same.
+#[tokio::test]
+async fn half_a_record_does_not_remove_what_is_idle() {
+    let (pool, name, tell) = renewing().await;
+    drop(lease(&pool, &name).await);
+    within("told", tell.send(Tell::HalfAnUpdate)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await; // it crosses loopback, and would close what it closes
+    assert_eq!((pool.stats().idle, pool.stats().counters.closed()), (1, 0));
+    within("told", tell.send(Tell::TheOtherHalf)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(lease(&pool, &name).await.info().serial, 1);
+    pool.manager().assert_invariants();
+}
+
+#[tokio::test]
+async fn half_a_record_is_not_handed_out() {
+    let (pool, name, tell) = renewing().await;
+    drop(lease(&pool, &name).await);
+    within("told", tell.send(Tell::HalfAnUpdate)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await; // it crosses loopback
+    assert!(pool.try_get(&name).unwrap().is_none(), "handed out");
+    let stats = until(&pool, "it is gone", |stats| stats.total == 0).await;
+    assert_eq!(stats.counters.closes(CloseReason::StrayBytes), 1);
+}
+
+/// A new connection whose first ticket is longer than a segment is waited for, and blames nobody.
+#[tokio::test]
+async fn the_other_half_is_waited_for_on_a_new_connection() {
+    let stage = Stage::new(1);
+    let pool = stage.pool(PoolConfig::default(), SystemClock::new()).unwrap();
+    stage.bear_halves(true);
+    let mut get = pin!(pool.get("a.test"));
+    let soon = async {
+        while stage.open() == 0 {
+            assert!(
+                poll_once(get.as_mut()).await.is_none(),
+                "half a record is no connection"
+            );
+            let_run().await;
+        }
+    };
+    within("a connection", soon).await;
+    let_run().await;
+    assert!(
+        poll_once(get.as_mut()).await.is_none(),
+        "half a record is no connection"
+    );
+    stage.complete_all();
+    let conn = within("the other half", get).await.unwrap();
+    assert_eq!((conn.info().serial, stage.dials()), (1, 1));
+    drop(conn);
+    let options = GetOptions::new().timeout(Duration::from_millis(20));
+    stage.bear_halves(true);
+    let error = within("its time", pool.get_with("b.test", options))
+        .await
+        .unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
 }
 
 /// Tickets come after the handshake, when the connection rests already.

@@ -182,6 +182,27 @@ async fn warming_again_takes_over_what_goes_on() {
     }
 }
 
+/// A dial under way for somebody in line brings a connection like any other.
+#[tokio::test]
+async fn warming_counts_what_is_dialled_for_a_get() {
+    let peer = http1_peer();
+    let (pool, clock) = manual_pool(&peer, |_| {});
+    let name = name(&peer);
+    peer.always(To::All, Act::StallAfterHello);
+    let mut get = Box::pin(pool.get(&name));
+    assert!(poll_once(get.as_mut()).await.is_none());
+    peer.wait_for("it hangs", |seen| seen.hellos == 1).await;
+    let mut warm = Box::pin(pool.warm(&name, Warm::Count(1), GetOptions::new()));
+    assert!(poll_times(warm.as_mut(), 50).await.is_none());
+    let_run().await;
+    assert_eq!(peer.seen().accepts, 1, "one is under way");
+    clock.advance(Duration::from_secs(10)); // it gives up
+    let report = within("warm", warm).await.unwrap();
+    assert_eq!((report.opened, report.errors.len()), (0, 1), "{report:?}");
+    assert!(within("its dial's end", get).await.is_err());
+    finish(pool, peer).await;
+}
+
 /// At an address: what is open elsewhere does not count, and nothing is opened elsewhere.
 #[tokio::test]
 async fn warming_an_address_counts_what_is_there() {

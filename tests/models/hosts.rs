@@ -1,0 +1,35 @@
+//! Hosts: never more than the limit says, and nobody is refused a host that another is about to make.
+
+use hotpool::ErrorKind;
+use hotpool::scripted::Stage;
+
+use crate::explore::explore;
+use crate::stand::{finish, get, join, pool, thread, try_get};
+
+#[test]
+fn there_are_never_more_than_allowed() {
+    explore(|| {
+        let stage = Stage::new(1);
+        let pool = pool(&stage, |config| config.max_hosts = 2);
+        drop(get(&pool, "a.test"));
+        let users = ["b.test", "c.test", "d.test"].map(|host| {
+            thread(&pool, move |pool| {
+                drop(try_get(&pool, host, &[ErrorKind::TooManyHosts]));
+                let known = pool.stats().hosts.len();
+                assert!(known <= 2, "{known} hosts");
+            })
+        });
+        join(users);
+        finish(&stage, &pool);
+    });
+}
+
+#[test]
+fn the_last_place_serves_all_who_want_the_same() {
+    explore(|| {
+        let stage = Stage::new(1);
+        let pool = pool(&stage, |config| config.max_hosts = 1);
+        join([0; 3].map(|_| thread(&pool, |pool| drop(get(&pool, "a.test")))));
+        finish(&stage, &pool);
+    });
+}
