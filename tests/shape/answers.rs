@@ -17,6 +17,12 @@ fn trial(browser: Browser) -> Trial {
     trial
 }
 
+/// Its type and its body.
+type Extension<'a> = (u16, &'a [u8]);
+
+/// A certificate and what stands beside it.
+type Entry<'a> = (&'a [u8], &'a [Extension<'a>]);
+
 fn vec16(content: &[u8]) -> Vec<u8> {
     [&u16::try_from(content.len()).unwrap().to_be_bytes()[..], content].concat()
 }
@@ -29,34 +35,34 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     [vec![kind], vec24(body)].concat()
 }
 
-fn list(extensions: &[(u16, &[u8])]) -> Vec<u8> {
-    let one = |(kind, body): &(u16, &[u8])| [&kind.to_be_bytes()[..], &vec16(body)].concat();
+fn list(extensions: &[Extension<'_>]) -> Vec<u8> {
+    let one = |(kind, body): &Extension<'_>| [&kind.to_be_bytes()[..], &vec16(body)].concat();
     vec16(&extensions.iter().flat_map(one).collect::<Vec<u8>>())
 }
 
-fn encrypted_extensions(extensions: &[(u16, &[u8])]) -> Vec<u8> {
+fn encrypted_extensions(extensions: &[Extension<'_>]) -> Vec<u8> {
     message(ENCRYPTED_EXTENSIONS, &list(extensions))
 }
 
 /// A certificate message whose entries are these bytes with these extensions.
-fn certificate(entries: &[(&[u8], &[(u16, &[u8])])]) -> Vec<u8> {
-    let one = |(der, extensions): &(&[u8], &[(u16, &[u8])])| [vec24(der), list(extensions)].concat();
+fn certificate(entries: &[Entry<'_>]) -> Vec<u8> {
+    let one = |(der, extensions): &Entry<'_>| [vec24(der), list(extensions)].concat();
     let entries: Vec<u8> = entries.iter().flat_map(one).collect();
     message(CERTIFICATE, &[vec![0], vec24(&entries)].concat())
 }
 
-const H2: (u16, &[u8]) = (kind::ALPN, b"\0\x03\x02h2");
-const HTTP1: (u16, &[u8]) = (kind::ALPN, b"\0\x09\x08http/1.1");
-const LIMIT: (u16, &[u8]) = (kind::RECORD_SIZE_LIMIT, &[0x40, 1]);
+const H2: Extension<'static> = (kind::ALPN, b"\0\x03\x02h2");
+const HTTP1: Extension<'static> = (kind::ALPN, b"\0\x09\x08http/1.1");
+const LIMIT: Extension<'static> = (kind::RECORD_SIZE_LIMIT, &[0x40, 1]);
 /// Of no version that anybody knows.
-const CONFIGS: (u16, &[u8]) = (
+const CONFIGS: Extension<'static> = (
     kind::ENCRYPTED_CLIENT_HELLO,
     b"\0\x0b\xfe\x0d\0\x02ab\xfe\x0e\0\x01c",
 );
-const ANCHORS: (u16, &[u8]) = (kind::TRUST_ANCHORS, b"\0\x06\x02ab\x02cd");
-const SETTINGS: (u16, &[u8]) = (kind::APPLICATION_SETTINGS, b"any");
-const STAMPS: (u16, &[u8]) = (kind::SIGNED_CERTIFICATE_TIMESTAMP, b"\0\x08\0\x03one\0\x01b");
-const STATUS: (u16, &[u8]) = (kind::STATUS_REQUEST, b"\x01\0\0\x01x");
+const ANCHORS: Extension<'static> = (kind::TRUST_ANCHORS, b"\0\x06\x02ab\x02cd");
+const SETTINGS: Extension<'static> = (kind::APPLICATION_SETTINGS, b"any");
+const STAMPS: Extension<'static> = (kind::SIGNED_CERTIFICATE_TIMESTAMP, b"\0\x08\0\x03one\0\x01b");
+const STATUS: Extension<'static> = (kind::STATUS_REQUEST, b"\x01\0\0\x01x");
 
 #[test]
 fn what_a_profile_offers_is_taken_out_and_the_transcript_keeps_it() {
@@ -110,7 +116,8 @@ fn an_answer_that_is_not_of_its_form_ends_the_handshake() {
     let settings = b"settings for a protocol";
     let malformed = b"is malformed";
     let limit = b"records of at most 16384";
-    let in_extensions: &[(Browser, &[(u16, &[u8])], &[u8])] = &[
+    type Case = (Browser, &'static [Extension<'static>], &'static [u8]);
+    let in_extensions: &[Case] = &[
         (Chromium, &[SETTINGS], settings),
         (Chromium, &[HTTP1, SETTINGS], settings),
         (
@@ -209,12 +216,12 @@ const RETRY: [u8; 32] = [
     0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
-fn server_hello(random: [u8; 32], suite: u16, extensions: &[(u16, &[u8])]) -> Vec<u8> {
+fn server_hello(random: [u8; 32], suite: u16, extensions: &[Extension<'_>]) -> Vec<u8> {
     let head = [&[3, 3][..], &random, &[0], &suite.to_be_bytes(), &[0]].concat();
     message(SERVER_HELLO, &[head, list(extensions)].concat())
 }
 
-const TLS13: (u16, &[u8]) = (kind::SUPPORTED_VERSIONS, &[3, 4]);
+const TLS13: Extension<'static> = (kind::SUPPORTED_VERSIONS, &[3, 4]);
 
 fn share(group: u16) -> Vec<u8> {
     [&group.to_be_bytes()[..], &vec16(&[4; 65])].concat()

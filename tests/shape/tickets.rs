@@ -98,7 +98,9 @@ async fn resumed_of_a_thousand(client: Client) -> usize {
             let (client, server, resumed) = (client.clone(), Arc::clone(&server), Arc::clone(&resumed));
             let gate = Arc::clone(&gate);
             tasks.spawn(async move {
-                let wire = serve_after(&server, async move { drop(gate.wait().await) });
+                let wire = serve_after(&server, async move {
+                    gate.wait().await;
+                });
                 resumed.fetch_add(usize::from(resumes(&client, wire).await), Ordering::Relaxed);
             });
         }
