@@ -30,6 +30,13 @@ pub(crate) struct Rt {
 #[derive(Clone)]
 pub(crate) struct Home(Handle);
 
+impl Home {
+    /// Whether both are the same runtime.
+    pub(crate) fn is(&self, other: &Home) -> bool {
+        self.0.id() == other.0.id()
+    }
+}
+
 /// Whether tasks still run there: on a runtime that has ended they are over before they have begun.
 #[cfg(not(feature = "__shuttle"))]
 fn runs(runtime: &Handle) -> bool {
@@ -68,6 +75,12 @@ impl Rt {
     /// The runtime of the caller, to start something there later.
     pub(crate) fn here(&self) -> Option<Home> {
         Handle::try_current().ok().map(Home)
+    }
+
+    /// The first of these runtimes that has not ended; else that of the latest task, if it has not.
+    pub(crate) fn living(&self, homes: Vec<Home>) -> Option<Home> {
+        let latest = self.home.lock().clone().map(Home);
+        homes.into_iter().chain(latest).find(|home| runs(&home.0))
     }
 
     /// Starts a job: at `home`, or else where the caller runs.
@@ -191,6 +204,8 @@ mod checked {
         }
 
         pub(super) fn enter(&self) {}
+
+        pub(super) fn id(&self) {}
 
         pub(super) fn spawn(
             &self,

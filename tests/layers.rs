@@ -43,7 +43,7 @@ const ROOMS: &[Room] = &[
     Room("identity", &["event", "fault", "sync"], &[]),
     Room("fault", &[], &[]),
     Room("rt", &["sync"], &["tokio", "tokio_util", "shuttle"]),
-    Room("sync", &[], &["parking_lot", "shuttle"]),
+    Room("sync", &[], &["parking_lot", "shuttle", "spin"]),
     Room("target", &["fault"], &["idna", "rustix"]),
     Room("machine", GROUND, &[]),
     Room("fingerprint", GROUND, &["md5", "sha2"]),

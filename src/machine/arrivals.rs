@@ -7,7 +7,7 @@ use super::demand::BEFORE_SETTINGS;
 use super::dialling::Dial;
 use super::id::{ConnId, DialId, Key, Ticket};
 use super::lanes::Lane;
-use super::words::{Action, Cause, Refusal};
+use super::words::{Action, Cause, Refusal, Want};
 use super::{Machine, Phase};
 use crate::clock::Moment;
 use crate::event::{CloseReason, Protocol};
@@ -22,9 +22,7 @@ impl Machine {
         let Some(right) = self.dials.get_mut(dial.0) else {
             return false;
         };
-        if !right.begun && !right.warm {
-            self.unbegun -= 1;
-        }
+        self.unbegun -= u32::from(right.is_loose());
         right.begun = true;
         true
     }
@@ -80,6 +78,15 @@ impl Machine {
         self.fail(now, dial, false, Refusal::DialFailed(dial));
     }
 
+    /// The driver lost the dial together with whatever ran it. That is nobody's failure: it is ordered anew as far as it is still needed. Answers
+    /// for what it was; none if the right is void.
+    pub fn dial_lost(&mut self, now: Moment, dial: DialId) -> Option<Want> {
+        let now = self.tick(now);
+        let right = self.finish(dial.0)?;
+        self.settle(now);
+        Some(right.want)
+    }
+
     /// What the pool holds against the addresses of `dial` forbids it, until then.
     pub fn dial_blocked(&mut self, now: Moment, dial: DialId, until: Moment) {
         let now = self.tick(now);
@@ -111,9 +118,7 @@ impl Machine {
     pub(super) fn finish(&mut self, key: Key) -> Option<Dial> {
         let dial = self.dials.remove(key)?;
         self.line.queues[dial.queue as usize].dials -= 1;
-        if !dial.begun && !dial.warm {
-            self.unbegun -= 1;
-        }
+        self.unbegun -= u32::from(dial.is_loose());
         if self.probe == Some(key) {
             self.probe = None;
             self.penalties.probe_over(dial.first);
@@ -126,7 +131,7 @@ impl Machine {
         let waiting: Vec<Key> = self
             .dials
             .iter()
-            .filter(|(_, dial)| (!dial.begun || planted("caller_takes_its_dial_along")) && !dial.warm)
+            .filter(|(_, dial)| (!dial.begun || planted("caller_takes_its_dial_along")) && !dial.kept)
             .map(|(key, _)| key)
             .collect();
         for key in waiting.into_iter().rev() {

@@ -115,7 +115,7 @@ impl Machine {
     fn assert_line(&self) {
         let mut unbegun = 0;
         for (key, dial) in self.dials.iter() {
-            unbegun += u32::from(!dial.begun && !dial.warm);
+            unbegun += u32::from(dial.is_loose());
             if self.line.queues[dial.queue as usize].want != dial.want {
                 panic!("dial {key:?} belongs to a queue that wants something else");
             }

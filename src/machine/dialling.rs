@@ -26,6 +26,15 @@ pub(super) struct Dial {
     pub(super) begun: bool,
     /// Whether it was asked for by itself, not for somebody in line.
     pub(super) warm: bool,
+    /// Whether it goes on whoever leaves the line: somebody beside it counts on it.
+    pub(super) kept: bool,
+}
+
+impl Dial {
+    /// Whether nothing holds it but somebody in line: then it is given up with them.
+    pub(super) const fn is_loose(&self) -> bool {
+        !self.begun && !self.kept
+    }
 }
 
 /// What the connections of one identity turned out to be.
@@ -160,6 +169,7 @@ impl Machine {
                 first,
                 begun: false,
                 warm: false,
+                kept: false,
             },
             candidates,
             probe,
@@ -228,13 +238,20 @@ impl Machine {
         Some(DialId(self.start_unasked(want, candidates)?))
     }
 
-    /// The dials under way that bring a connection for `want`, whoever asked for them.
-    pub fn dials_for(&self, want: &Want) -> impl Iterator<Item = DialId> {
-        let brings = |dial: &Dial| {
-            dial.want.identity == want.identity && (want.pin.is_none() || dial.want.pin == want.pin)
-        };
-        let dials = self.dials.iter().filter(move |(_, dial)| brings(dial));
-        dials.map(|(key, _)| DialId(key))
+    /// Dials under way for `identity`, and with which address each begins.
+    pub fn dials(&self, identity: IdentityId) -> impl Iterator<Item = (DialId, IpAddr)> {
+        self.dials
+            .iter()
+            .filter(move |(_, dial)| dial.want.identity == identity)
+            .map(|(key, dial)| (DialId(key), dial.first))
+    }
+
+    /// Somebody beside the line counts on this dial: it goes on, whoever leaves the line.
+    pub fn keep(&mut self, dial: DialId) {
+        if let Some(right) = self.dials.get_mut(dial.0) {
+            self.unbegun -= u32::from(right.is_loose());
+            right.kept = true;
+        }
     }
 
     /// A dial that nobody in line is there for. None without a candidate.
@@ -247,6 +264,7 @@ impl Machine {
             first,
             begun: false,
             warm: true,
+            kept: true,
         };
         Some(self.start(dial, candidates, false))
     }

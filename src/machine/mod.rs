@@ -112,7 +112,7 @@ pub struct Machine {
     line: Line,
     actions: VecDeque<Action>,
     dials: Slots<Dial>,
-    /// Of `dials`, those that have not begun and that nobody but a waiter wants.
+    /// Of `dials`, those that only somebody in line holds.
     unbegun: u32,
     /// The one dial that probes an origin whose addresses are all blocked.
     probe: Option<Key>,
@@ -229,6 +229,13 @@ impl Machine {
         self.conns
             .slot(conn)
             .is_some_and(|slot| self.conns[slot].state.is_live())
+    }
+
+    /// Whether a lease of `conn` is out, though it may be over.
+    pub fn is_out(&self, conn: ConnId) -> bool {
+        self.conns
+            .slot(conn)
+            .is_some_and(|slot| self.conns[slot].leases > 0)
     }
 
     /// What is known of `conn`; nothing once it is over.

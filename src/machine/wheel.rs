@@ -4,7 +4,12 @@
 //! passed; whatever happened to its connections in between, nobody touches the wheel. So a pass costs the origins that
 //! it finds, and the seconds it skipped, whatever the number of connections. A deadline beyond the ring waits in its
 //! last slot and is put in again from there.
+//!
+//! An origin that is forgotten, or put in for an earlier moment, leaves an entry behind that means nothing any more. Whoever puts one in looks at
+//! a few others and drops such leavings, so that there are never many more entries than origins.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -15,82 +20,130 @@ const SLOTS: u64 = 512;
 
 const SECOND: u64 = 1_000_000_000;
 
+/// Entries or empty slots that are looked at for each one that is put in. One turn of the ring takes an eighth as many arms as there are entries
+/// then; each arm and each key forgotten leaves one entry behind, which is gone two turns later: no more than half of all are such.
+const LOOKS: usize = 8;
+
 /// Keys by the second in which they are due.
 #[derive(Clone, Debug)]
 pub struct Wheel<K> {
     slots: Vec<Vec<(K, Moment)>>,
+    /// When each key is due. An entry that says otherwise means nothing.
+    due: HashMap<K, Moment>,
     /// The second that is looked at now; all before it are empty.
     second: u64,
-    len: usize,
+    /// Entries in all slots.
+    held: usize,
+    /// The entry to look at next for one that means nothing: its slot, and its place there.
+    look: (usize, usize),
 }
 
-impl<K: Copy> Default for Wheel<K> {
+impl<K: Copy + Eq + Hash> Default for Wheel<K> {
     fn default() -> Self {
         Wheel::new()
     }
 }
 
-impl<K: Copy> Wheel<K> {
+impl<K: Copy + Eq + Hash> Wheel<K> {
     /// An empty wheel.
     pub fn new() -> Self {
         Wheel {
             slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            due: HashMap::new(),
             second: 0,
-            len: 0,
+            held: 0,
+            look: (0, 0),
         }
     }
 
     /// How many keys are on it.
     pub fn len(&self) -> usize {
-        self.len
+        self.due.len()
+    }
+
+    /// How many entries it holds, those that mean nothing any more among them.
+    pub fn held(&self) -> usize {
+        self.held
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.due.is_empty()
     }
 
-    /// Puts `key` in for `at`. A key may be in more than once; what comes out is a hint to look, not a verdict.
+    /// Puts `key` in for `at`, unless it is in for an earlier moment. What comes out is a hint to look, not a verdict.
     pub fn arm(&mut self, key: K, at: Moment) {
+        if self.due.get(&key).is_some_and(|&known| known <= at) {
+            return;
+        }
+        self.due.insert(key, at);
+        self.put(key, at);
+        self.tidy();
+    }
+
+    /// Takes `key` out: nobody will look at it any more.
+    pub fn forget(&mut self, key: K) {
+        self.due.remove(&key);
+    }
+
+    fn put(&mut self, key: K, at: Moment) {
         // What is due within a second comes out at its end: the first whole second at which it is certainly due.
         let due = at.as_nanos().div_ceil(SECOND);
         let second = due.clamp(self.second, self.second + SLOTS - 1);
         self.slots[(second % SLOTS) as usize].push((key, at));
-        self.len += 1;
+        self.held += 1;
+    }
+
+    /// Looks at a few entries, and drops those that mean nothing any more.
+    fn tidy(&mut self) {
+        for _ in 0..LOOKS {
+            let (slot, place) = self.look;
+            let entries = &mut self.slots[slot];
+            match entries.get(place) {
+                None => self.look = ((slot + 1) % SLOTS as usize, 0),
+                Some((key, at)) if self.due.get(key) == Some(at) => self.look.1 += 1,
+                Some(_) => {
+                    entries.swap_remove(place);
+                    self.held -= 1;
+                    if entries.is_empty() {
+                        *entries = Vec::new(); // with its memory
+                    }
+                }
+            }
+        }
     }
 
     /// The next key whose moment has come, to the second; none until [`next`](Wheel::next).
     pub fn pop_due(&mut self, now: Moment) -> Option<K> {
         let today = now.as_nanos() / SECOND;
-        while self.len > 0 && self.second <= today {
+        while self.held > 0 && self.second <= today {
             let slot = &mut self.slots[(self.second % SLOTS) as usize];
             match slot.pop() {
                 Some((key, at)) => {
-                    self.len -= 1;
+                    self.held -= 1;
+                    if self.due.get(&key) != Some(&at) {
+                        continue;
+                    }
                     if at <= now || planted("beyond_the_ring_is_now") {
+                        self.due.remove(&key);
                         return Some(key);
                     }
                     // It was beyond the ring: in again, at most one slot behind this one.
-                    self.arm(key, at);
+                    self.put(key, at);
                 }
-                None => self.second += 1,
+                None => {
+                    *slot = Vec::new(); // with its memory: many may have been due at once
+                    self.second += 1;
+                }
             }
         }
         self.second = self.second.max(today);
         None
     }
 
-    /// Takes out every key that `stays` does not want.
-    pub fn retain(&mut self, mut stays: impl FnMut(K) -> bool) {
-        for slot in &mut self.slots {
-            slot.retain(|&(key, _)| stays(key));
-        }
-        self.len = self.slots.iter().map(Vec::len).sum();
-    }
-
     /// When the next key comes out: a whole second, at most one round of the ring away.
     pub fn next(&self) -> Option<Moment> {
-        if self.len == 0 {
+        if self.due.is_empty() {
             return None;
         }
         let mut ahead = self.second..self.second + SLOTS;
@@ -105,8 +158,8 @@ impl<K: Copy> Wheel<K> {
     )]
     pub fn assert_invariants(&self) {
         let held: usize = self.slots.iter().map(Vec::len).sum();
-        if held != self.len || self.slots.len() as u64 != SLOTS {
-            panic!("the wheel counts {} keys and holds {held}", self.len);
+        if held != self.held || self.slots.len() as u64 != SLOTS {
+            panic!("the wheel counts {} entries and holds {held}", self.held);
         }
     }
 }
@@ -150,6 +203,57 @@ mod tests {
         // What is overdue comes out at the next turn.
         wheel.arm(4, second(2));
         assert_eq!(due(&mut wheel, second(9)), [4]);
+    }
+
+    #[test]
+    fn a_key_is_in_once_for_the_earliest_moment() {
+        let second = |count: u64| Moment::from_nanos(count * SECOND);
+        let mut wheel = Wheel::new();
+        for at in [5, 3, 4, 3] {
+            wheel.arm(1, second(at));
+        }
+        wheel.arm(2, second(3));
+        assert_eq!((wheel.len(), wheel.next()), (2, Some(second(3))));
+        wheel.forget(2);
+        assert_eq!(due(&mut wheel, second(3)), [1]);
+        wheel.arm(1, second(9));
+        assert_eq!(
+            due(&mut wheel, second(8)),
+            [] as [u8; 0],
+            "what it was in for before means nothing"
+        );
+        wheel.forget(1);
+        assert_eq!((wheel.next(), wheel.is_empty()), (None, true));
+        wheel.arm(1, second(9));
+        assert_eq!(due(&mut wheel, second(9)), [1], "once");
+    }
+
+    /// Hosts come and go, each armed twice, in bursts and one by one; no second passes.
+    #[test]
+    fn what_comes_and_goes_takes_no_room() {
+        for burst in [1, 50, 1000] {
+            let mut wheel = Wheel::new();
+            let mut most = 0;
+            for host in 0..100_000_u64 {
+                for at in [60 + host % 7, 30 + host % 1000] {
+                    wheel.arm(host, Moment::from_nanos(at * SECOND));
+                }
+                if host % burst == burst - 1 {
+                    (host + 1 - burst..=host).for_each(|gone| wheel.forget(gone));
+                }
+                most = most.max(wheel.held());
+            }
+            let room: usize = wheel.slots.iter().map(Vec::capacity).sum();
+            let bound = 4 * burst as usize + 2 * SLOTS as usize;
+            assert!(
+                wheel.is_empty() && most <= bound,
+                "{most} entries, {burst} hosts at once"
+            );
+            assert!(
+                room <= 8 * bound,
+                "room for {room} entries, {burst} hosts at once"
+            );
+        }
     }
 
     #[test]

@@ -179,11 +179,11 @@ impl ConnectionManager {
         self.inner.books()
     }
 
-    /// How many looks at hosts are to come: for this crate's own tests.
+    /// How many hosts are on the wheel, and how many entries it holds: for this crate's own tests.
     #[cfg(feature = "__internals")]
     #[doc(hidden)]
-    pub fn looks(&self) -> usize {
-        self.inner.wheel.lock().len()
+    pub fn on_the_wheel(&self) -> (usize, usize) {
+        self.inner.on_the_wheel()
     }
 
     /// Closes everything, within `close_timeout`: refuses new work, fails those who wait, closes what is idle, waits for

@@ -184,11 +184,11 @@ impl Inner {
             for host in shard.lock().hosts_mut() {
                 answers.push(act(host, now));
                 if let Some(todo) = self.finish(host, now) {
-                    work.push((host.id, todo));
+                    work.push(todo);
                 }
             }
-            for (origin, todo) in work {
-                self.settle(origin, todo);
+            for todo in work {
+                self.settle(todo);
             }
         }
         answers

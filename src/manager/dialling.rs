@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::host::{self, Host, Watcher};
+use super::host::{Host, Waiter};
 use super::inner::Inner;
 use super::live::{Fresh, Live, Rest, Shared};
 use crate::clock::{Moment, before};
@@ -42,7 +42,7 @@ pub(super) fn resolve(inner: &Arc<Inner>, origin: OriginId) {
     let _ = inner.rt.job(home.as_ref(), job); // one that did not start has been dropped, and has answered
 }
 
-/// A resolution under way: dropped without an answer, it has failed.
+/// A resolution under way: dropped without an answer, it is asked again where somebody waits for it, or has failed.
 struct Question {
     inner: Arc<Inner>,
     origin: OriginId,
@@ -69,10 +69,32 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
-        if !self.answered && !planted("dropped_question_is_not_answered") {
-            self.answer(Err(dropped(&self.inner, Phase::Resolve).with_target(&self.target)));
+        if self.answered || planted("dropped_question_is_not_answered") {
+            return;
+        }
+        let lost = is_lost(&self.inner) && !planted("lost_questions_have_failed");
+        match lost && find_home(&self.inner, self.origin) {
+            true => resolve(&self.inner, self.origin),
+            false => self.answer(Err(dropped(&self.inner, Phase::Resolve).with_target(&self.target))),
         }
     }
+}
+
+/// Whether what is dropped now before its end is so because its runtime has ended: not with its pool, nor by a panic that would come again.
+fn is_lost(inner: &Inner) -> bool {
+    !inner.is_closed() && !std::thread::panicking()
+}
+
+/// After a job was lost: its like runs where somebody lives who still waits at this host. False if nobody does. One that is lost again was started
+/// where another runtime has ended since, so there is an end to it.
+fn find_home(inner: &Arc<Inner>, origin: OriginId) -> bool {
+    let homes = inner.with_host(origin, |host, _| host.homes());
+    let Some(home) = homes.and_then(|homes| inner.rt.living(homes)) else {
+        return false;
+    };
+    inner
+        .with_host(origin, |host, _| host.home = Some(home))
+        .is_some()
 }
 
 /// The error of what was dropped before its end: with its pool, or with its runtime.
@@ -131,6 +153,8 @@ pub(super) struct DialJob {
     /// The address whose permit it holds.
     holds: Option<IpAddr>,
     error: Option<Error>,
+    /// Whether it has tried what there was to try.
+    done: bool,
     over: bool,
 }
 
@@ -175,6 +199,7 @@ impl DialJob {
             progress,
             holds: ip,
             error,
+            done: false,
             over: false,
         };
         super::upkeep::start(inner);
@@ -208,6 +233,7 @@ impl DialJob {
                 Err(error) => self.lost(ip, error),
             }
         }
+        self.done = true;
         // Dropped here: whatever was not won has failed.
     }
 
@@ -362,6 +388,23 @@ impl DialJob {
             }
             desk.ledger.unconnected();
         }
+        let lost = !self.done && is_lost(&self.inner) && !planted("lost_dials_have_failed");
+        match lost && find_home(&self.inner, self.origin) {
+            true => self.order_again(),
+            false => self.refuse(),
+        }
+        self.inner.pump();
+    }
+
+    fn order_again(&self) {
+        let watcher = self
+            .inner
+            .with_host(self.origin, |host, now| host.dial_lost(now, self.order.dial));
+        let full = || dropped(&self.inner, Phase::Acquire).with_target(&self.target);
+        inform(watcher.flatten(), Err(full()));
+    }
+
+    fn refuse(&mut self) {
         let none = || dropped(&self.inner, self.progress.phase()).with_target(&self.target);
         let error = self.error.take().unwrap_or_else(none);
         let watcher = self.inner.with_host(self.origin, |host, now| {
@@ -375,11 +418,10 @@ impl DialJob {
         self.inner
             .with_host(self.origin, |host, _| host.dials.remove(&self.order.dial));
         inform(watcher.flatten(), Err(error));
-        self.inner.pump();
     }
 }
 
-fn inform(watcher: Option<Watcher>, answer: host::Answer) {
+fn inform(watcher: Option<Waiter>, answer: Result<(), Error>) {
     if let Some(watcher) = watcher {
         watcher.tell(answer);
     }

@@ -13,7 +13,7 @@ use super::name::Name;
 use super::place::Place;
 use super::{HotConn, Order};
 use crate::clock::{Moment, before};
-use crate::dial::{Boxed, Interned};
+use crate::dial::Boxed;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::sync::Ordering;
 use crate::target::Target;
@@ -188,25 +188,21 @@ impl Inner {
         });
         match granted {
             Some(granted) => granted?,
-            None => return Err(self.out_of_time(target, place.identity())),
+            None => return Err(self.out_of_time(target, place.phase())),
         }
-        let identity = place.identity().cloned();
         let Some(mut conn) = place.take() else {
             return Ok(Err(reset(target)));
         };
         let whole = self.rt.inside(before(self.clock(), until, conn.whole())).await;
         if whole.is_none() {
-            return Err(self.out_of_time(target, identity.as_ref()));
+            return Err(self.out_of_time(target, Phase::Tls));
         }
         Ok(conn.alive().map_err(|error| error.with_target(target)))
     }
 
-    fn out_of_time(self: &Arc<Self>, target: &Target<'_>, identity: Option<&Arc<Interned>>) -> Error {
-        let phase = self.with_target(target, |host, _| {
-            host.counters.timeouts += 1;
-            host.phase(identity)
-        });
-        Error::new(ErrorKind::Timeout, phase.unwrap_or(Phase::Acquire)).with_target(target)
+    fn out_of_time(self: &Arc<Self>, target: &Target<'_>, phase: Phase) -> Error {
+        self.with_target(target, |host, _| host.counters.timeouts += 1);
+        Error::new(ErrorKind::Timeout, phase).with_target(target)
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::inner::Inner;
+use super::leaks::Adrift;
 use super::lent::{Lent, Site};
-use super::live::{Live, Rest, Single};
+use super::live::{Live, Out, Rest, Single};
 use super::stats::Counters;
 use crate::clock::Moment;
 use crate::conn::ConnInfo;
@@ -36,11 +37,13 @@ pub(super) struct Host {
     pub(super) counters: Counters,
     /// By [`ConnId::slot`].
     pub(super) live: Vec<Option<Live>>,
-    /// By [`Ticket::slot`].
-    waiting: Vec<Option<oneshot::Sender<Answer>>>,
+    /// By [`Ticket::slot`], each with the place where it was asked for.
+    waiting: Vec<Option<(Waiter, Site)>>,
+    /// Leases that stand with no live connection.
+    pub(super) adrift: Adrift,
     pub(super) dials: HashMap<DialId, Dial>,
     /// Who wants to know how a dial ended, beside those in line.
-    pub(super) watchers: HashMap<DialId, Watcher>,
+    pub(super) watchers: HashMap<DialId, Waiter>,
     /// When its addresses should be asked for again.
     pub(super) fresh_until: Moment,
     /// The error of the last resolution, if that failed.
@@ -57,6 +60,23 @@ pub(super) struct Host {
     pub(super) armed: Moment,
 }
 
+/// Somebody who is to be told how it went.
+pub(super) struct Waiter {
+    teller: oneshot::Sender<Answer>,
+    /// The runtime where it waits, if it waits in one.
+    home: Option<Home>,
+}
+
+impl Waiter {
+    pub(super) fn tell(self, answer: Answer) {
+        let _ = self.teller.send(answer); // whoever has gone gave its place up
+    }
+
+    pub(super) fn has_gone(&self) -> bool {
+        self.teller.is_closed()
+    }
+}
+
 /// A dial that has been ordered.
 pub(super) struct Dial {
     pub(super) progress: Arc<Progress>,
@@ -68,15 +88,6 @@ pub(super) struct Dial {
     pub(super) at: Option<IpAddr>,
 }
 
-/// Who wants to know how a dial ended, beside those in line whom it is for.
-pub(super) struct Watcher(oneshot::Sender<Answer>);
-
-impl Watcher {
-    pub(super) fn tell(self, answer: Answer) {
-        let _ = self.0.send(answer); // who watched may have gone
-    }
-}
-
 /// Where a lease was taken back to.
 pub(super) enum TakenBack {
     /// Its place; its alarm rang while it was out, or not. What is left of it is of no use.
@@ -85,11 +96,16 @@ pub(super) enum TakenBack {
     Stray(Box<Lent>),
 }
 
-/// What is left to do once the lock is released.
+/// What is left to do once the lock is released, by whoever held it.
 #[derive(Default)]
 pub(super) struct Todo {
-    pub(super) told: Vec<(oneshot::Sender<Answer>, Answer)>,
+    pub(super) told: Vec<(Waiter, Answer)>,
     pub(super) victims: Vec<(Live, CloseReason)>,
+}
+
+/// What is left to do in the order in which it was found, by whoever does the pool's work.
+#[derive(Default)]
+pub(super) struct Errand {
     pub(super) closed: Vec<IpAddr>,
     pub(super) dials: Vec<DialOrder>,
     pub(super) abandoned: Vec<DialId>,
@@ -108,6 +124,7 @@ impl Host {
             counters: Counters::default(),
             live: Vec::new(),
             waiting: Vec::new(),
+            adrift: Adrift::default(),
             dials: HashMap::new(),
             watchers: HashMap::new(),
             fresh_until: Moment::ZERO,
@@ -147,6 +164,7 @@ impl Host {
     #[inline]
     pub(super) fn take_back(&mut self, lent: Box<Lent>) -> TakenBack {
         if !self.machine.is_live(lent.conn) {
+            self.orphan_home(&lent);
             return TakenBack::Stray(lent);
         }
         match self.live.get_mut(lent.conn.slot()).and_then(Option::as_mut) {
@@ -158,6 +176,20 @@ impl Host {
                 TakenBack::Home { rung, spent }
             }
             None => TakenBack::Stray(lent),
+        }
+    }
+
+    #[cold]
+    fn orphan_home(&mut self, lent: &Lent) {
+        let reported = self.adrift.orphan_home(lent.conn, lent.slot);
+        self.counters.recovered += u64::from(reported);
+    }
+
+    /// The record of a lease that is out.
+    pub(super) fn out_mut(&mut self, conn: ConnId, slot: usize) -> Option<&mut Out> {
+        match self.machine.is_live(conn) {
+            true => self.live.get_mut(conn.slot())?.as_mut()?.out_mut(slot),
+            false => self.adrift.orphan_mut(conn, slot),
         }
     }
 
@@ -203,30 +235,66 @@ impl Host {
         self.machine.resolved(now, &answer.addresses);
     }
 
-    /// Someone stands in line: remember whom to tell.
-    pub(super) fn stand(&mut self, ticket: Ticket) -> oneshot::Receiver<Answer> {
+    /// Someone stands in line: remember whom to tell, and where its dials are to run.
+    pub(super) fn stand(
+        &mut self,
+        ticket: Ticket,
+        home: Option<Home>,
+        site: Site,
+    ) -> oneshot::Receiver<Answer> {
         let (teller, listener) = oneshot::channel();
-        *slot(&mut self.waiting, ticket.slot()) = Some(teller);
+        self.home = home.clone();
+        *slot(&mut self.waiting, ticket.slot()) = Some((Waiter { teller, home }, site));
         listener
+    }
+
+    /// Takes what a ticket was granted.
+    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Lease> {
+        self.counters.recovered += u64::from(self.adrift.taken(ticket));
+        self.machine.take(ticket)
+    }
+
+    /// Somebody gives a place in line up, or what it was granted. Answers who was to be told, to be dropped once no lock is held.
+    pub(super) fn leave(&mut self, now: Moment, ticket: Ticket) -> Option<Waiter> {
+        self.counters.recovered += u64::from(self.adrift.taken(ticket));
+        let waiter = self.waiting.get_mut(ticket.slot()).and_then(Option::take);
+        self.machine.cancel(now, ticket);
+        Some(waiter?.0)
+    }
+
+    /// The runtimes of those who wait for something, each once.
+    pub(super) fn homes(&self) -> Vec<Home> {
+        let mut homes: Vec<Home> = Vec::new();
+        let in_line = self.waiting.iter().flatten().map(|(waiter, _)| waiter);
+        let waiters = in_line.chain(self.watchers.values());
+        for home in waiters
+            .filter(|waiter| !waiter.has_gone())
+            .filter_map(|waiter| waiter.home.as_ref())
+        {
+            if !homes.iter().any(|known| known.is(home)) {
+                homes.push(home.clone());
+            }
+        }
+        homes
     }
 
     /// Everything that the machine wants done. `parked`: the desk wants to hear which addresses have an idle connection.
     #[cold]
-    pub(super) fn todo(&mut self, now: Moment, parked: bool) -> Box<Todo> {
-        let mut todo = Box::new(Todo::default());
+    pub(super) fn todo(&mut self, now: Moment, parked: bool) -> (Box<Todo>, Errand) {
+        let (mut todo, mut errand) = (Box::new(Todo::default()), Errand::default());
         while let Some(action) = self.machine.poll_action() {
-            self.sort(now, action, &mut todo);
+            self.sort(now, action, &mut todo, &mut errand);
         }
-        todo.arm = self.arm(now);
+        errand.arm = self.arm(now);
         if parked {
-            todo.parked = self.idle_addresses();
+            errand.parked = self.idle_addresses();
         }
-        todo
+        (todo, errand)
     }
 
-    fn sort(&mut self, now: Moment, action: Action, todo: &mut Todo) {
+    fn sort(&mut self, now: Moment, action: Action, todo: &mut Todo, errand: &mut Errand) {
         match action {
-            Action::Resolve => todo.resolve = !std::mem::replace(&mut self.resolving, true),
+            Action::Resolve => errand.resolve = !std::mem::replace(&mut self.resolving, true),
             Action::Dial(order) => {
                 let progress = Arc::new(Progress::new());
                 self.dials.insert(
@@ -238,24 +306,31 @@ impl Host {
                         at: None,
                     },
                 );
-                todo.dials.push(order);
+                errand.dials.push(order);
             }
             Action::Abandon(dial) => {
                 self.dials.remove(&dial);
                 self.watchers.remove(&dial); // the listener hears that nobody is left to tell
-                todo.abandoned.push(dial);
+                errand.abandoned.push(dial);
             }
-            Action::Grant(ticket, _) => self.tell(ticket, Ok(()), todo),
+            Action::Grant(ticket, _) => {
+                if let Some(site) = self.tell(ticket, Ok(()), todo) {
+                    self.adrift.grant(ticket, Out::new(now, site));
+                }
+            }
             Action::Refuse(ticket, refusal) => {
                 let error = self.explain(now, refusal);
-                self.tell(ticket, Err(error), todo);
+                _ = self.tell(ticket, Err(error), todo);
             }
             Action::Close { conn, ip, reason } => {
                 self.counters.count_close(reason);
-                todo.closed.push(ip);
+                errand.closed.push(ip);
                 let place = self.live.get_mut(conn.slot());
                 let place = place.filter(|_| !planted("closed_stays_in_its_place"));
-                if let Some(live) = place.and_then(Option::take) {
+                if let Some(mut live) = place.and_then(Option::take) {
+                    if self.machine.is_out(conn) {
+                        self.adrift.orphan(conn, &mut live);
+                    }
                     todo.victims.push((live, reason));
                 }
             }
@@ -269,29 +344,44 @@ impl Host {
         }
     }
 
-    /// Hears how a dial ends. One that was just ordered is drained later, and finds the listener here.
+    /// Hears how a dial ends, which goes on whoever leaves the line. One that was just ordered is drained later, and finds the listener here.
     pub(super) fn watch(&mut self, dial: DialId) -> oneshot::Receiver<Answer> {
         let (teller, listener) = oneshot::channel();
-        self.watchers.insert(dial, Watcher(teller));
+        let home = self.home.clone();
+        self.watch_by(dial, Waiter { teller, home });
         listener
     }
 
-    /// Hears how a dial under way ends that brings what is wanted and that nobody watches: one for somebody in line, or one that goes on though
-    /// who watched it has gone.
-    pub(super) fn watch_under_way(&mut self, want: &Want) -> Option<oneshot::Receiver<Answer>> {
-        let watched = |dial: &DialId| {
-            self.watchers
-                .get(dial)
-                .is_some_and(|watcher| !watcher.0.is_closed())
-        };
-        let dial = self.machine.dials_for(want).find(|dial| !watched(dial))?;
-        Some(self.watch(dial))
+    fn watch_by(&mut self, dial: DialId, watcher: Waiter) {
+        self.machine.keep(dial);
+        self.watchers.insert(dial, watcher);
     }
 
-    fn tell(&mut self, ticket: Ticket, answer: Answer, todo: &mut Todo) {
-        if let Some(teller) = self.waiting.get_mut(ticket.slot()).and_then(Option::take) {
-            todo.told.push((teller, answer));
+    /// A dial was lost with its runtime: it is ordered again for whoever still waits for it. Answers who watched it in vain: there is no place any
+    /// more.
+    pub(super) fn dial_lost(&mut self, now: Moment, dial: DialId) -> Option<Waiter> {
+        self.dials.remove(&dial);
+        let watcher = self.watchers.remove(&dial);
+        let want = self.machine.dial_lost(now, dial);
+        let (watcher, want) = (watcher?, want?);
+        // One may have been ordered in its place for somebody in line.
+        let mut others = self.machine.dials(want.identity).filter(|(dial, first)| {
+            !self.watchers.contains_key(dial) && want.pin.is_none_or(|pin| pin == *first)
+        });
+        let other = others.next().map(|(dial, _)| dial);
+        drop(others);
+        match other.or_else(|| self.machine.warm(now, want)) {
+            Some(again) => self.watch_by(again, watcher),
+            None => return Some(watcher),
         }
+        None
+    }
+
+    /// Has somebody in line told. Answers where it asked.
+    fn tell(&mut self, ticket: Ticket, answer: Answer, todo: &mut Todo) -> Option<Site> {
+        let (waiter, site) = self.waiting.get_mut(ticket.slot())?.take()?;
+        todo.told.push((waiter, answer));
+        Some(site)
     }
 
     fn explain(&self, now: Moment, refusal: Refusal) -> Error {
@@ -328,13 +418,17 @@ impl Host {
         idle
     }
 
-    /// The pool-wide table said no to a dial that was ordered.
-    pub(super) fn dial_blocked(&mut self, now: Moment, dial: DialId, until: Moment) {
+    /// The pool-wide table said no to a dial that was ordered. Answers who is to be told so.
+    pub(super) fn dial_blocked(
+        &mut self,
+        now: Moment,
+        dial: DialId,
+        until: Moment,
+    ) -> Option<(Waiter, Error)> {
         self.machine.dial_blocked(now, dial, until);
         self.dials.remove(&dial);
-        if let Some(watcher) = self.watchers.remove(&dial) {
-            watcher.tell(Err(self.blocked(now, until)));
-        }
+        let watcher = self.watchers.remove(&dial)?;
+        Some((watcher, self.blocked(now, until)))
     }
 
     /// The error for addresses that are all blocked, until then.
@@ -343,22 +437,19 @@ impl Host {
         error.with_retry_after(until.since(now))
     }
 
-    /// How far the most advanced dial for `identity` has come: what a caller whose time is over was waiting for.
-    pub(super) fn phase(&self, identity: Option<&Arc<Interned>>) -> Phase {
-        let its = |dial: &&Dial| {
-            let of = dial.identity.as_ref();
-            planted("phases_are_the_host_s") || of.map(|of| of.id) == identity.map(|its| its.id)
-        };
-        let dialling = self
-            .dials
-            .values()
-            .filter(its)
-            .map(|dial| dial.progress.phase())
-            .max();
-        match self.resolving {
-            true => dialling.max(Some(Phase::Resolve)).unwrap_or(Phase::Resolve),
-            false => dialling.unwrap_or(Phase::Acquire),
-        }
+    /// How far the most advanced of what may serve `want` has come: what a caller whose time is over was waiting for.
+    pub(super) fn phase(&self, want: &Want) -> Phase {
+        let near = |ip| want.pin.is_none_or(|pin| pin == ip) || planted("any_dial_tells_the_phase");
+        let dials = self.machine.dials(want.identity).filter_map(|(dial, first)| {
+            let dial = self.dials.get(&dial)?;
+            near(dial.at.unwrap_or(first)).then(|| dial.progress.phase())
+        });
+        // Who named the address waits for no name.
+        let resolving = self.resolving && want.pin.is_none();
+        dials
+            .chain(resolving.then_some(Phase::Resolve))
+            .max()
+            .unwrap_or(Phase::Acquire)
     }
 
     /// What is known of a live connection.
@@ -376,7 +467,7 @@ impl Host {
 }
 
 /// The place `index` of a list that grows on demand.
-fn slot<T>(list: &mut Vec<Option<T>>, index: usize) -> &mut Option<T> {
+pub(super) fn slot<T>(list: &mut Vec<Option<T>>, index: usize) -> &mut Option<T> {
     if list.len() <= index {
         list.resize_with(index + 1, || None);
     }

@@ -115,7 +115,7 @@ impl HotConn {
     pub fn expect_long(&self) {
         let lent = self.lent();
         lent.home.with_host(lent.origin, |host, _| {
-            let out = host.live_mut(lent.conn).and_then(|live| live.out_mut(lent.slot));
+            let out = host.out_mut(lent.conn, lent.slot);
             if let Some(out) = out.filter(|_| !planted("long_leases_are_leaks")) {
                 out.long = true;
             }

@@ -1,6 +1,6 @@
 //! The heart of a pool: shards of hosts, the desk with the permits, and the road between them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -20,10 +20,9 @@ use crate::dial::{Connect, Identities, Tls};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Returned};
 use crate::fault::planted;
-use crate::identity::IdentityId;
 use crate::machine::{
     Acquire, DialId, DialOrder, Fate, Lease, Ledger, LedgerLimits, Limits, Machine, OriginId, Penalties,
-    PenaltyTerms, Ticket, Wheel,
+    PenaltyTerms, Ticket, Want, Wheel,
 };
 use crate::rt::Rt;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, yield_now};
@@ -155,7 +154,7 @@ impl Inner {
             (answer, self.finish(host, now))
         };
         if let Some(todo) = todo {
-            self.settle(origin, todo);
+            self.settle(todo);
         }
         Some(answer)
     }
@@ -188,12 +187,13 @@ impl Inner {
     /// Everything that a machine wants done. Under the host's lock.
     #[cold]
     fn todo(&self, host: &mut Host, now: Moment, parked: bool) -> Box<Todo> {
-        let todo = host.todo(now, parked);
+        let (todo, errand) = host.todo(now, parked);
         self.in_transit
-            .fetch_add(todo.closed.len() as u64, Ordering::Relaxed);
-        for order in &todo.dials {
+            .fetch_add(errand.closed.len() as u64, Ordering::Relaxed);
+        for order in &errand.dials {
             host.bind(order.dial, self.identities.find(order.identity));
         }
+        self.leave_errand(host.id, errand);
         todo
     }
 
@@ -290,29 +290,17 @@ impl Inner {
                 }
             };
             match self.dismiss(origin, used) {
-                Dismissed::Gone => self.roll.lock().gone(origin),
+                Dismissed::Gone => self.roll.lock().gone(),
                 Dismissed::Used(at) => self.roll.lock().put_back(at, origin),
                 // Not yet: the next one is to have its turn.
                 Dismissed::InUse(at) => in_use.push((at, origin)),
             }
         };
-        {
-            let mut roll = self.roll.lock();
-            for (at, origin) in in_use {
-                roll.put_back(at, origin);
-            }
+        let mut roll = self.roll.lock();
+        for (at, origin) in in_use {
+            roll.put_back(at, origin);
         }
-        self.clear_wheel();
         made
-    }
-
-    /// Takes hosts that went off the wheel, when they are many.
-    fn clear_wheel(&self) {
-        let left = self.roll.lock().take_left();
-        if let Some(left) = left {
-            let left: HashSet<OriginId> = left.into_iter().collect();
-            self.wheel.lock().retain(|origin| !left.contains(&origin));
-        }
     }
 
     /// Forgets a host, with its idle connections, unless it was used after that moment or is in use.
@@ -334,7 +322,8 @@ impl Inner {
         let todo = self.todo(host, now, false);
         shard.forget(origin);
         drop(shard);
-        self.settle(origin, todo);
+        self.disarm(origin);
+        self.settle(todo);
         Dismissed::Gone
     }
 
@@ -377,7 +366,7 @@ impl Inner {
             let todo = self.finish(host, now);
             drop(shard);
             if let Some(todo) = todo {
-                self.settle(origin, todo);
+                self.settle(todo);
             }
             return conn.map(|conn| Ok(Asked::Ready(conn)));
         }
@@ -389,12 +378,12 @@ impl Inner {
                 shard.named(key)?
             }
         };
-        let missed = self.missed(host, now, acquired, want.identity, site);
+        let missed = self.missed(host, now, acquired, want, site);
         let look = missed.is_ok().then(|| host.arm(now)).flatten();
         let todo = self.finish(host, now);
         drop(shard);
         if let Some(todo) = todo {
-            self.settle(origin, todo);
+            self.settle(todo);
         }
         self.rearm(origin, look);
         missed.transpose()
@@ -407,19 +396,24 @@ impl Inner {
         host: &mut Host,
         now: Moment,
         acquired: Acquire,
-        identity: IdentityId,
+        want: Want,
         site: Site,
     ) -> Result<Option<Asked>, Error> {
         let error = |kind| Error::new(kind, Phase::Acquire).with_target(&host.target);
         match acquired {
             Acquire::Lease(_) => Ok(None),
             Acquire::Wait(ticket) => {
-                let listener = host.stand(ticket);
-                host.home = self.rt.here();
+                let listener = host.stand(ticket, self.rt.here(), site);
                 host.counters.waits += 1;
-                let identity = self.identities.find(identity);
+                let identity = self.identities.find(want.identity);
                 let identity = identity.filter(|_| !planted("waiters_hold_no_identity"));
-                let place = Place::new(Arc::clone(self), host.id, ticket, listener, (site, identity));
+                let place = Place::new(
+                    Arc::clone(self),
+                    host.id,
+                    (ticket, want),
+                    listener,
+                    (site, identity),
+                );
                 Ok(Some(Asked::Line(Box::new(place))))
             }
             Acquire::Blocked { until } => Err(host.blocked(now, until)),
@@ -451,16 +445,16 @@ impl Inner {
     /// A connection that is idle now, without waiting or dialling.
     pub(super) fn try_ask(self: &Arc<Self>, key: &Key<'_>, claim: &Claim<'_>, site: Site) -> Option<HotConn> {
         let now = self.clock().now_coarse();
-        let (conn, origin, todo) = {
+        let (conn, todo) = {
             let mut shard = self.directory.shard(key.hash).lock();
             let host = shard.named(key)?;
             host.last_asked = now;
             let lease = host.machine.try_acquire(now, claim.want(&self.identities));
             let conn = lease.and_then(|lease| self.lend(host, now, lease, site));
-            (conn, host.id, self.finish(host, now))
+            (conn, self.finish(host, now))
         };
         if let Some(todo) = todo {
-            self.settle(origin, todo);
+            self.settle(todo);
         }
         conn
     }
@@ -468,7 +462,7 @@ impl Inner {
     /// The connection of a granted ticket.
     pub(super) fn redeem(self: &Arc<Self>, origin: OriginId, ticket: Ticket, site: Site) -> Option<HotConn> {
         self.with_host(origin, |host, now| {
-            let lease = host.machine.take(ticket)?;
+            let lease = host.take(ticket)?;
             self.lend(host, now, lease, site)
         })?
     }
@@ -522,7 +516,7 @@ impl Inner {
             self.bell.ring((origin, conn));
         }
         if let Some(todo) = todo {
-            self.settle(origin, todo);
+            self.settle(todo);
         }
         returned
     }
@@ -537,8 +531,15 @@ impl Inner {
         let Some(used) = used else { return };
         shard.forget(origin);
         drop(shard);
+        self.disarm(origin);
         self.roll.lock().strike(used, origin);
-        self.clear_wheel();
+    }
+
+    /// The wheel need not look at a host any more: it is forgotten.
+    fn disarm(&self, origin: OriginId) {
+        if !planted("the_wheel_remembers_every_host") {
+            self.wheel.lock().forget(origin);
+        }
     }
 }
 

@@ -115,7 +115,7 @@ pub(super) struct Out {
     /// Whether its holder said that it will take long.
     pub(super) long: bool,
     /// Whether it was reported as leaked.
-    reported: bool,
+    pub(super) reported: bool,
 }
 
 impl Out {
@@ -172,13 +172,16 @@ impl Live {
         }
     }
 
-    /// The leases that are out.
-    pub(super) fn outs(&mut self) -> impl Iterator<Item = &mut Out> {
+    /// The leases that are out, each with its slot.
+    pub(super) fn outs(&mut self) -> impl Iterator<Item = (usize, &mut Out)> {
         let (single, shared) = match &mut self.rest {
-            Rest::Single(single) => (single.lent.is_none().then_some(&mut single.out), None),
-            Rest::Shared(shared) => (None, Some(shared.outs.iter_mut().flatten())),
+            Rest::Single(single) => (single.lent.is_none().then_some((0, &mut single.out)), None),
+            Rest::Shared(shared) => (None, Some(shared.outs.iter_mut().enumerate())),
         };
-        single.into_iter().chain(shared.into_iter().flatten())
+        let shared = shared.into_iter().flatten();
+        single
+            .into_iter()
+            .chain(shared.filter_map(|(slot, out)| Some((slot, out.as_mut()?))))
     }
 
     /// The record of one lease.

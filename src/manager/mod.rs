@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | a shard's (`directory`), a brief one | the hosts of that shard: machine, live connections, senders to those who wait | another shard's lock or the desk's, a wake-up, dropping a connection, I/O |
 //! | the desk's (`Inner::desk`) | the Ledger of permits over all hosts, the penalties of addresses | a shard's lock, a wake-up, I/O |
-//! | the work's (`settle`) | what is to be done, and whether somebody is at it | any other lock, doing it |
+//! | the work's (`settle`) | what is to be done, in which order, and whether somebody is at it | any other lock, doing it; taken under a shard's, to leave an errand |
 //! | the wheel's (`Inner::wheel`) | when to look at which host again | any other lock |
 //! | the roll's (`roll`) | which hosts there are, by their last known use | any other lock |
 //! | the bell's (`alarm`) | which resting connections to look at | any other lock |
@@ -16,7 +16,8 @@
 //!
 //! No operation holds two of them, but for the two cases in the table, and for the two that look at everything at once: `stats` and
 //! `assert_invariants` lock all shards in index order, then the desk. What a machine wants done is collected under its lock
-//! ([`Todo`](host::Todo)) and done after it is released (`settle`).
+//! ([`Todo`](host::Todo), [`Errand`](host::Errand)) and done after it is released (`settle`). Errands of one host are done in the order in which its
+//! machine gave them.
 
 mod alarm;
 mod connections;

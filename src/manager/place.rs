@@ -11,7 +11,7 @@ use super::lent::Site;
 use crate::dial::Interned;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
-use crate::machine::{OriginId, Ticket};
+use crate::machine::{OriginId, Ticket, Want};
 
 /// A place in the line of one origin.
 ///
@@ -21,17 +21,18 @@ pub(super) struct Place {
     inner: Arc<Inner>,
     origin: OriginId,
     ticket: Option<Ticket>,
+    want: Want,
     listener: oneshot::Receiver<Answer>,
     site: Site,
     /// Held while it waits: whatever is dialled for it has to find it.
-    identity: Option<Arc<Interned>>,
+    _identity: Option<Arc<Interned>>,
 }
 
 impl Place {
     pub(super) fn new(
         inner: Arc<Inner>,
         origin: OriginId,
-        ticket: Ticket,
+        (ticket, want): (Ticket, Want),
         listener: oneshot::Receiver<Answer>,
         (site, identity): (Site, Option<Arc<Interned>>),
     ) -> Self {
@@ -39,9 +40,10 @@ impl Place {
             inner,
             origin,
             ticket: Some(ticket),
+            want,
             listener,
             site,
-            identity,
+            _identity: identity,
         }
     }
 
@@ -58,9 +60,12 @@ impl Place {
         answer
     }
 
-    /// For whom it is.
-    pub(super) fn identity(&self) -> Option<&Arc<Interned>> {
-        self.identity.as_ref()
+    /// How far what may serve it has come.
+    pub(super) fn phase(&self) -> Phase {
+        let phase = self
+            .inner
+            .with_host(self.origin, |host, _| host.phase(&self.want));
+        phase.unwrap_or(Phase::Acquire)
     }
 
     /// The connection that was granted; none if it died in the meantime.
@@ -77,7 +82,7 @@ impl Drop for Place {
             && !planted("dropped_place_stays")
         {
             self.inner
-                .with_host(self.origin, |host, now| host.machine.cancel(now, ticket));
+                .with_host(self.origin, |host, now| host.leave(now, ticket));
         }
     }
 }

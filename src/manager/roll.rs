@@ -20,12 +20,7 @@ pub(super) struct Roll {
     kept: usize,
     /// How often a host came or went.
     changes: u64,
-    /// Hosts that went, and that the wheel may still hold.
-    left: Vec<OriginId>,
 }
-
-/// So many hosts that went are not worth a pass over the wheel.
-const FEW: usize = 1024;
 
 impl Roll {
     /// Hosts there are, and places that are kept.
@@ -51,9 +46,7 @@ impl Roll {
     }
 
     pub(super) fn strike(&mut self, used: Moment, origin: OriginId) {
-        if self.hosts.remove(&(used, origin)) {
-            self.leave(origin);
-        }
+        self.changes += u64::from(self.hosts.remove(&(used, origin)));
     }
 
     /// The host that was used longest ago, as far as is known. Whoever takes it puts it back or says that it is gone.
@@ -68,20 +61,9 @@ impl Roll {
         self.hosts.insert((used, origin));
     }
 
-    pub(super) fn gone(&mut self, origin: OriginId) {
+    pub(super) fn gone(&mut self) {
         self.taken -= 1;
-        self.leave(origin);
-    }
-
-    fn leave(&mut self, origin: OriginId) {
         self.changes += 1;
-        self.left.push(origin);
-    }
-
-    /// The hosts that went since this was last answered, once they are many beside those there are: what is remembered of them elsewhere may go.
-    pub(super) fn take_left(&mut self) -> Option<Vec<OriginId>> {
-        let many = self.left.len() >= FEW.max(2 * self.len()) && !planted("the_wheel_remembers_all");
-        many.then(|| std::mem::take(&mut self.left))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Doing what the machines and the desk want done, once no lock is held.
 //!
+//! What a machine wants done beyond its host is left in the queue under the host's lock: so the desk hears of each host in the order in which things
+//! happened there, and never of the end of a dial before its beginning, whichever thread comes first.
+//!
 //! One thread at a time does the work of a pool; whoever comes meanwhile, another thread or the same one deeper down, leaves its work in the
 //! queue and goes. So no chain of consequences, however long, grows the stack: a dial that fails at once because its runtime is ending, the
 //! next one that is granted its permit, and so on.
@@ -8,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::dialling::{self, DialJob};
-use super::host::Todo;
+use super::host::{Errand, Todo};
 use super::inner::{Desk, Inner};
 use super::live::Live;
 use crate::clock::Moment;
@@ -20,7 +23,7 @@ use crate::sync::Ordering;
 /// Work that waits for whoever is at it.
 #[derive(Default)]
 pub(super) struct Work {
-    queue: VecDeque<(OriginId, Box<Todo>)>,
+    queue: VecDeque<(OriginId, Errand)>,
     /// Whether somebody is at it, and will look at the queue and the desk again before it stops.
     busy: bool,
     /// Whether the desk was changed since it was last asked what it wants.
@@ -37,8 +40,15 @@ impl<'a> Shift<'a> {
         (!std::mem::replace(&mut work.busy, true)).then_some(Shift(inner))
     }
 
-    fn next(&self) -> Option<(OriginId, Box<Todo>)> {
+    fn next(&self) -> Option<(OriginId, Errand)> {
         self.0.work.lock().queue.pop_front()
+    }
+
+    /// Does the errands that wait.
+    fn run_errands(&self) {
+        while let Some((origin, errand)) = self.next() {
+            self.0.carry_out(origin, errand);
+        }
     }
 
     /// Ends the shift, unless there is more to do. Nobody can leave work behind between the look and the end.
@@ -64,8 +74,8 @@ impl Drop for Shift<'_> {
 
 impl Todo {
     fn tell(&mut self) {
-        for (teller, answer) in self.told.drain(..) {
-            let _ = teller.send(answer); // whoever has gone gave its place up
+        for (waiter, answer) in self.told.drain(..) {
+            waiter.tell(answer);
         }
     }
 }
@@ -78,11 +88,19 @@ fn bury(victims: Vec<(Live, CloseReason)>) {
 }
 
 impl Inner {
+    /// Leaves what is to be done beyond its host. Under that host's lock, and not without a [`settle`](Self::settle) once it is released.
+    pub(super) fn leave_errand(&self, origin: OriginId, errand: Errand) {
+        let queue = &mut self.work.lock().queue;
+        match planted("errands_are_done_last_first") {
+            true => queue.push_front((origin, errand)),
+            false => queue.push_back((origin, errand)),
+        }
+    }
+
     /// Does what a host's machine wants done, and what follows from it. No lock is held.
-    pub(super) fn settle(self: &Arc<Self>, origin: OriginId, mut todo: Box<Todo>) {
+    pub(super) fn settle(self: &Arc<Self>, mut todo: Box<Todo>) {
         todo.tell();
         let victims = std::mem::take(&mut todo.victims);
-        self.work.lock().queue.push_back((origin, todo));
         if planted("closes_under_the_desk_s_lock") {
             let _desk = self.desk.lock();
             return bury(victims);
@@ -95,23 +113,24 @@ impl Inner {
     pub(super) fn pump(self: &Arc<Self>) {
         let Some(shift) = Shift::begin(self) else { return };
         loop {
-            while let Some((origin, todo)) = shift.next() {
-                self.carry_out(origin, *todo);
-            }
+            shift.run_errands();
             match self.next_step() {
-                Some(step) => self.take_step(step),
+                Some(step) => self.take_step(step, &shift),
                 None if shift.is_over() => return,
                 None => {}
             }
         }
     }
 
-    fn carry_out(self: &Arc<Self>, origin: OriginId, todo: Todo) {
-        self.rearm(origin, todo.arm);
-        let any_closed = !todo.closed.is_empty();
-        let resolve = todo.resolve;
-        for (dial, until) in self.visit_desk(origin, todo) {
-            self.with_host(origin, |host, now| host.dial_blocked(now, dial, until));
+    fn carry_out(self: &Arc<Self>, origin: OriginId, errand: Errand) {
+        self.rearm(origin, errand.arm);
+        let any_closed = !errand.closed.is_empty();
+        let resolve = errand.resolve;
+        for (dial, until) in self.visit_desk(origin, errand) {
+            let watcher = self.with_host(origin, |host, now| host.dial_blocked(now, dial, until));
+            if let Some((watcher, error)) = watcher.flatten() {
+                watcher.tell(Err(error));
+            }
         }
         if resolve {
             dialling::resolve(self, origin);
@@ -122,14 +141,14 @@ impl Inner {
     }
 
     /// Brings everything of one host that concerns the desk there, under one lock. Answers the dials that may not go anywhere.
-    fn visit_desk(&self, origin: OriginId, todo: Todo) -> Vec<(DialId, Moment)> {
-        let Todo {
+    fn visit_desk(&self, origin: OriginId, errand: Errand) -> Vec<(DialId, Moment)> {
+        let Errand {
             closed,
             abandoned,
             dials,
             parked,
             ..
-        } = todo;
+        } = errand;
         let mut blocked = Vec::new();
         if closed.is_empty() && abandoned.is_empty() && dials.is_empty() && parked.is_empty() {
             return blocked;
@@ -187,18 +206,18 @@ impl Inner {
         step
     }
 
-    fn take_step(self: &Arc<Self>, step: Step) {
+    fn take_step(self: &Arc<Self>, step: Step, shift: &Shift<'_>) {
         match step {
             Step::Grant { origin, dial, ip } => {
                 let order = self.desk.lock().orders.remove(&(origin, dial));
                 DialJob::start(self, origin, order, ip);
             }
-            Step::Evict(victim) => self.evict(victim),
+            Step::Evict(victim) => self.evict(victim, shift),
         }
     }
 
     /// Asks a host for its longest idle connection, and brings the desk the answer.
-    fn evict(self: &Arc<Self>, victim: Victim) {
+    fn evict(self: &Arc<Self>, victim: Victim, shift: &Shift<'_>) {
         let now = self.clock().now_coarse();
         let (answer, todo) = {
             let mut shard = self.directory.shard_of(victim.origin).lock();
@@ -213,9 +232,8 @@ impl Inner {
         // The permit that came free first, then the answer: the other way round the desk would still count it and ask for another.
         if let Some(mut todo) = todo {
             todo.tell();
-            let victims = std::mem::take(&mut todo.victims);
-            self.carry_out(victim.origin, *todo);
-            bury(victims);
+            shift.run_errands();
+            bury(std::mem::take(&mut todo.victims));
         }
         self.desk.lock().ledger.answer(now, victim, answer);
     }

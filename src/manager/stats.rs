@@ -229,6 +229,13 @@ impl Inner {
         (desk.ledger.clone(), desk.orders.len())
     }
 
+    /// Hosts on the wheel, and how many entries it holds for them; for tests.
+    #[cfg(feature = "__internals")]
+    pub(super) fn on_the_wheel(&self) -> (usize, usize) {
+        let wheel = self.wheel.lock();
+        (wheel.len(), wheel.held())
+    }
+
     /// Panics if any of the books disagree; for tests.
     pub(super) fn assert_invariants(&self) {
         let shards: Vec<_> = self.directory.shards().map(BriefMutex::lock).collect();

@@ -114,7 +114,11 @@ impl Inner {
         let idle_timeout = config.idle_timeout;
         let swept = self.with_host(origin, |host, now| {
             if now < host.armed {
-                return Swept::default(); // a stale entry: the host is looked at later
+                // Looked at later: two who armed it may have come to the wheel in the other order.
+                return Swept {
+                    next: Some(host.armed).filter(|&at| at != Moment::FAR),
+                    ..Swept::default()
+                };
             }
             let closed = host.machine.handle_timeout(now) as usize;
             let (leaks, look) = host.leaks(now, config.leak_timeout);

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::dialling::not_spawned;
-use super::host::{Answer, Host};
+use super::host::{Answer, Host, Waiter};
 use super::inner::Inner;
 use super::order::Order;
 use crate::clock::{Moment, before};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
-use crate::machine::Want;
+use crate::machine::{DialId, Want};
 use crate::target::Target;
 
 /// How many connections to have ready.
@@ -29,7 +29,7 @@ pub enum Warm {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct WarmReport {
-    /// Connections that were opened meanwhile, those that others had asked for included.
+    /// Connections that were opened while it waited, by its own dials and by those that were under way for somebody else.
     pub opened: usize,
     /// The errors of the dials that failed.
     pub errors: Vec<Error>,
@@ -67,25 +67,23 @@ impl Inner {
             let origin = self.origin(target)?;
             self.with_host(origin, |host, now| host.learn(now, &answer));
         }
+        let origin = self.origin(target)?;
         let claim = order.claim(&self.identities);
-        let error = |kind| Error::new(kind, Phase::Acquire).with_target(target);
+        let ordered = self.with_host(origin, |host, now| {
+            host.home = self.rt.here();
+            order_dials(host, now, claim.want(&self.identities), warm)
+        });
         let mut report = WarmReport::default();
-        let mut given_up = true;
-        while std::mem::take(&mut given_up) {
-            let origin = self.origin(target)?;
-            let ordered = self.with_host(origin, |host, now| {
-                host.home = self.rt.here();
-                order_dials(host, now, claim.want(&self.identities), warm)
-            });
-            for dial in ordered.unwrap_or_default() {
-                match before(self.clock(), deadline, dial).await {
-                    Some(Ok(Ok(()))) => report.opened += 1,
-                    Some(Ok(Err(error))) => report.errors.push(error),
-                    Some(Err(_)) if self.is_closed() => report.errors.push(error(ErrorKind::Closed)),
-                    // It was another's, who was served otherwise before it began.
-                    Some(Err(_)) => given_up = true,
-                    None => report.errors.push(error(ErrorKind::Timeout)),
-                }
+        for dial in ordered.unwrap_or_default() {
+            match before(self.clock(), deadline, dial).await {
+                Some(Ok(Ok(()))) => report.opened += 1,
+                Some(Ok(Err(error))) => report.errors.push(error),
+                Some(Err(_)) => report
+                    .errors
+                    .push(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target)),
+                None => report
+                    .errors
+                    .push(Error::new(ErrorKind::Timeout, Phase::Acquire).with_target(target)),
             }
         }
         self.with_target(target, |host, _| {
@@ -96,45 +94,51 @@ impl Inner {
     }
 }
 
-/// Orders the dials that are missing, but for those under way that bring the same; each answers on a channel of its own.
+/// Orders the dials that are missing. One that is under way already, for whomever, is not missing: it is waited for like the others, unless
+/// somebody who warms waits for it. Each answers on a channel of its own.
 fn order_dials(host: &mut Host, now: Moment, want: Want, warm: Warm) -> Vec<oneshot::Receiver<Answer>> {
-    let there = |host: &Host, ip: Option<IpAddr>| {
-        let serves = host
-            .machine
-            .connections()
-            .filter(|conn| conn.identity == want.identity && conn.retired.is_none());
-        serves.filter(|conn| ip.is_none_or(|ip| ip == conn.ip)).count()
-    };
     let most = host.machine.limits().max_per_host as usize;
     let pin = want.pin.filter(|_| !planted("warming_forgets_its_address"));
-    let mut missing: Vec<Option<IpAddr>> = Vec::new();
-    match warm {
-        Warm::Count(count) => missing.resize(count.min(most).saturating_sub(there(host, pin)), None),
-        Warm::EveryIp(count) => {
-            let addresses = match pin {
-                Some(pin) => vec![pin],
-                None => host.machine.addresses().collect(),
-            };
-            for ip in addresses {
-                let short = count.min(most).saturating_sub(there(host, Some(ip)));
-                missing.extend(std::iter::repeat_n(Some(ip), short));
+    let (count, places): (_, Vec<Option<IpAddr>>) = match (warm, pin) {
+        (Warm::Count(count), pin) => (count, vec![pin]),
+        (Warm::EveryIp(count), Some(pin)) => (count, vec![Some(pin)]),
+        (Warm::EveryIp(count), None) => (count, host.machine.addresses().map(Some).collect()),
+    };
+    let mut listeners = Vec::new();
+    for place in places {
+        let short = count.min(most).saturating_sub(there(host, &want, place));
+        let going_on: Vec<DialId> = under_way(host, &want, place).into_iter().take(short).collect();
+        let pin = place.or(want.pin);
+        let missing = (going_on.len()..short).map_while(|_| host.machine.warm(now, Want { pin, ..want }));
+        let ordered: Vec<DialId> = missing.collect();
+        for dial in going_on.into_iter().chain(ordered) {
+            if host.watchers.get(&dial).is_none_or(Waiter::has_gone) {
+                listeners.push(host.watch(dial));
             }
         }
     }
-    let mut watched = Vec::new();
-    for pin in missing {
-        let want = Want {
-            pin: pin.or(want.pin),
-            ..want
-        };
-        let under_way = match planted("warmers_take_over_nothing") {
-            true => None,
-            false => host.watch_under_way(&want),
-        };
-        watched.extend(under_way.or_else(|| {
-            let dial = host.machine.warm(now, want)?;
-            Some(host.watch(dial))
-        }));
-    }
-    watched
+    listeners
+}
+
+/// How many connections there are that will do, at that address, if one is said.
+fn there(host: &Host, want: &Want, place: Option<IpAddr>) -> usize {
+    let serves = host
+        .machine
+        .connections()
+        .filter(|conn| conn.identity == want.identity && conn.retired.is_none());
+    serves.filter(|conn| place.is_none_or(|ip| ip == conn.ip)).count()
+}
+
+/// Dials under way that will bring such a connection.
+fn under_way(host: &Host, want: &Want, place: Option<IpAddr>) -> Vec<DialId> {
+    let counts = |dial: &DialId| match host.watchers.contains_key(dial) {
+        true => !planted("warmers_take_over_nothing"),
+        false => !planted("dials_of_others_are_not_counted"),
+    };
+    host.machine
+        .dials(want.identity)
+        .filter(|(_, first)| place.is_none_or(|ip| ip == *first))
+        .map(|(dial, _)| dial)
+        .filter(counts)
+        .collect()
 }

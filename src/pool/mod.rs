@@ -107,7 +107,7 @@ impl HotConnPool {
     }
 
     /// Opens connections to `target` before anybody asks for them, and waits for them. Callers that warm the same target at the same time take
-    /// turns: together they open what the one that asked for most asked for.
+    /// turns: together they open what the one that asked for most asked for. What is dialled already, for whomever, counts and is waited for.
     ///
     /// Cancel safe: dials under way go on.
     ///

@@ -26,6 +26,8 @@ const OWN: &[&str] = &[
     "a_lease_that_begins_after_a_look_is_reported_in_its_time",
     "long_leases_that_were_announced_are_not_reported",
     "a_shorter_leak_timeout_holds_at_once",
+    "a_lease_outlives_its_connection_and_is_reported",
+    "a_grant_that_nobody_takes_is_reported",
 ];
 
 /// Modules of which no test is named by such a list.
@@ -38,6 +40,7 @@ const OWN_MODULES: &[&str] = &[
     "live::pause",
     "live::resize",
     "live::steps",
+    "live::waits",
 ];
 
 const SOURCES: &[(&str, &str)] = &[
@@ -61,6 +64,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::resize", include_str!("live/resize.rs")),
     ("live::slow", include_str!("live/slow.rs")),
     ("live::steps", include_str!("live/steps.rs")),
+    ("live::waits", include_str!("live/waits.rs")),
 ];
 
 /// `(module, test, fault or why there is none)` of each line.

@@ -1,10 +1,12 @@
 //! A grant to a waiter who has gone: across hosts, the permit passes on to the one who is still there.
 
+use std::sync::{Arc, Mutex};
+
 use hotpool::scripted::{Act, Stage};
 use hotpool::{ErrorKind, Phase};
 
 use crate::explore::explore;
-use crate::stand::{any, finish, get, give_up, join, pool, thread, try_get};
+use crate::stand::{any, finish, get, give_up, join, pool, rest, thread, try_get};
 
 #[test]
 fn a_grant_to_who_has_gone_passes_on() {
@@ -19,6 +21,27 @@ fn a_grant_to_who_has_gone_passes_on() {
             _ => drop(held),
         });
         join([gone, patient, holder]);
+        finish(&stage, &pool);
+    });
+}
+
+/// One who waits is served by what comes home, so that the dial it had ordered is of no use: the Ledger hears of both in that order, and does not keep
+/// it for nobody.
+#[test]
+fn a_dial_that_is_given_up_is_not_waited_for() {
+    explore(|| {
+        let stage = Stage::new(1);
+        let pool = pool(&stage, |config| config.max_connections = 1);
+        let held = get(&pool, "a.test");
+        let taken = Arc::new(Mutex::new(None));
+        let getter = thread(&pool, {
+            let taken = Arc::clone(&taken);
+            move |pool| *taken.lock().unwrap() = Some(get(&pool, "a.test"))
+        });
+        let holder = thread(&pool, move |_| drop(held));
+        join([getter, holder]);
+        rest(&pool); // while nothing is idle that could be given for it
+        drop(taken.lock().unwrap().take());
         finish(&stage, &pool);
     });
 }

@@ -16,7 +16,7 @@ use hotpool::{HotConnPool, PoolConfig};
 use crate::field::Field;
 use crate::histogram::Histogram;
 use crate::many::Random;
-use crate::meter::share_of_two_cores;
+use crate::meter::{share_of_two_cores, stay_on};
 
 /// One pass expires one lot: one hundredth of all.
 const LOTS: usize = 100;
@@ -84,20 +84,23 @@ pub(crate) fn measure(hosts: usize, entries: usize) -> Latency {
         let over = AtomicBool::new(false);
         let took = std::thread::scope(|scope| {
             let passes = scope.spawn(|| {
+                stay_on(1);
                 let began = Instant::now();
                 let swept = runtime.block_on(clean(&field.pool, &clock, lot * hosts));
                 let took = began.elapsed();
                 over.store(true, Ordering::Release);
                 (swept, took)
             });
-            let busy = || !over.load(Ordering::Acquire);
-            ask(&field, &mut random, &mut cleaning, busy);
+            let asks = || ask(&field, &mut random, &mut cleaning, || !over.load(Ordering::Acquire));
+            scope.spawn(asks);
             passes.join().expect("a clean-up")
         });
         closed += took.0;
         spent += took.1;
         let until = Instant::now() + took.1;
-        ask(&field, &mut random, &mut quiet, || Instant::now() < until);
+        std::thread::scope(|scope| {
+            scope.spawn(|| ask(&field, &mut random, &mut quiet, || Instant::now() < until));
+        });
         free = free.min(share_of_two_cores());
     }
     assert_eq!(closed, lot * hosts * EXPIRING, "connections that expired");
@@ -150,6 +153,7 @@ async fn clean(pool: &HotConnPool, clock: &Stepped, lot: usize) -> usize {
 
 /// Gets and puts of random hosts at random times, for as long as that holds.
 fn ask(field: &Field, random: &mut Random, latencies: &mut Histogram, holds: impl Fn() -> bool) {
+    stay_on(0);
     let mut due = Instant::now();
     while holds() {
         due += pause(random);

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
 thread_local! {
@@ -122,6 +123,13 @@ pub(crate) fn share_of_two_cores() -> f64 {
         let shares = threads.map(|thread| thread.join().expect("a thread that counts"));
         shares[0].min(shares[1])
     })
+}
+
+/// Keeps this thread on one core, where there are several: two threads that share one measure the scheduler's slices.
+pub(crate) fn stay_on(core: usize) {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    let _ = sched_setaffinity(None, &cores); // there may be no such core
 }
 
 fn thread_time() -> Duration {

@@ -111,7 +111,7 @@ fn whenever_it_is_dropped_no_descriptor_and_no_task_is_left() {
     );
 }
 
-/// A runtime ends while it asks for the addresses of a host: who waits in another one is told, and may ask again.
+/// A runtime ends while it asks for the addresses of a host: who waits in another one has them asked for there.
 #[test]
 fn a_runtime_that_ends_while_it_resolves_hangs_nobody() {
     let (stage, clock) = (Stage::new(1), ManualClock::new());
@@ -126,12 +126,26 @@ fn a_runtime_that_ends_while_it_resolves_hangs_nobody() {
     second.block_on(until(&pool, "it waits", |stats| stats.waiting == 1));
     drop(first);
     second.block_on(async {
-        let error = within("told", waits).await.unwrap().unwrap_err();
-        assert_eq!(
-            (error.kind(), error.phase()),
-            (ErrorKind::NoRuntime, Phase::Resolve)
-        );
-        drop(within("here", pool.get("peer.test")).await.unwrap());
+        drop(within("served", waits).await.unwrap().unwrap());
         pool.manager().assert_invariants();
     });
+}
+
+/// Whoever has no other runtime than the one that ended is told so.
+#[test]
+fn who_is_left_without_a_runtime_is_told() {
+    for phase in [Phase::Resolve, Phase::Connect] {
+        let (stage, clock) = (Stage::new(1), ManualClock::new());
+        let pool = stage.pool(config(|_| {}), clock).unwrap();
+        let only = one_thread();
+        stage.next(phase, scripted::Act::Never);
+        let mut get = Box::pin(pool.get("peer.test"));
+        assert!(only.block_on(poll_times(get.as_mut(), 20)).is_none());
+        drop(only);
+        let error = one_thread()
+            .block_on(within("told", get))
+            .expect_err("nothing runs any more");
+        assert_eq!((error.kind(), error.phase()), (ErrorKind::NoRuntime, phase));
+        pool.manager().assert_invariants();
+    }
 }

@@ -3,11 +3,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use hotpool::clock::SystemClock;
+use hotpool::scripted::Stage;
 use hotpool::{CloseReason, ErrorKind, GetOptions, Outcome, RetrySafety, Returned, Warm};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{lease, poll_once};
-use crate::common::{finish, host, http1_peer, let_run, manual_pool, name, poll_times, pool, use_up, within};
+use crate::common::{
+    at_rest, config, finish, host, http1_peer, let_run, manual_pool, name, poll_times, pool, use_up, within,
+};
 use crate::support::peer::{Act, Alpn, Order, Peer, To};
 
 /// It counts under every limit until it is dropped, and can be used all the while.
@@ -182,25 +186,46 @@ async fn warming_again_takes_over_what_goes_on() {
     }
 }
 
-/// A dial under way for somebody in line brings a connection like any other.
+/// A dial under way for a caller in line is one of those asked for: it is waited for, and no other is made in its place, even if that caller goes.
 #[tokio::test]
-async fn warming_counts_what_is_dialled_for_a_get() {
-    let peer = http1_peer();
-    let (pool, clock) = manual_pool(&peer, |_| {});
-    let name = name(&peer);
-    peer.always(To::All, Act::StallAfterHello);
-    let mut get = Box::pin(pool.get(&name));
-    assert!(poll_once(get.as_mut()).await.is_none());
-    peer.wait_for("it hangs", |seen| seen.hellos == 1).await;
-    let mut warm = Box::pin(pool.warm(&name, Warm::Count(1), GetOptions::new()));
-    assert!(poll_times(warm.as_mut(), 50).await.is_none());
-    let_run().await;
-    assert_eq!(peer.seen().accepts, 1, "one is under way");
-    clock.advance(Duration::from_secs(10)); // it gives up
-    let report = within("warm", warm).await.unwrap();
-    assert_eq!((report.opened, report.errors.len()), (0, 1), "{report:?}");
-    assert!(within("its dial's end", get).await.is_err());
-    finish(pool, peer).await;
+async fn warming_counts_what_is_dialled_for_others() {
+    for (count, leaves) in [(1, false), (3, false), (1, true), (3, true)] {
+        let stage = Stage::new(1);
+        let pool = stage
+            .pool(config(|config| config.max_connections = 3), SystemClock::new())
+            .unwrap();
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(lease(&pool, "a.test").await);
+        }
+        drop(
+            within(
+                "an address",
+                pool.warm("b.test", Warm::Count(0), GetOptions::new()),
+            )
+            .await,
+        );
+        let mut get = Box::pin(pool.get("b.test"));
+        assert!(poll_once(get.as_mut()).await.is_none());
+        let before = stage.dials();
+        let mut warm = Box::pin(pool.warm("b.test", Warm::Count(count), GetOptions::new()));
+        assert!(poll_once(warm.as_mut()).await.is_none());
+        assert_eq!(
+            pool.stats().dialling as usize,
+            count,
+            "the dial of the get is one of them"
+        );
+        let get = (!leaves).then_some(get);
+        drop(held);
+        let report = within("warm", warm).await.unwrap();
+        assert_eq!((report.opened, report.errors.len()), (count, 0), "{report:?}");
+        if let Some(get) = get {
+            drop(within("a connection", get).await.unwrap());
+        }
+        assert_eq!(stage.dials() - before, count as u64);
+        at_rest(&pool).await;
+        pool.manager().assert_invariants();
+    }
 }
 
 /// At an address: what is open elsewhere does not count, and nothing is opened elsewhere.

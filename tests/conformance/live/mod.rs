@@ -14,6 +14,7 @@ mod pause;
 mod resize;
 mod slow;
 mod steps;
+mod waits;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hotpool::clock::ManualClock;
 use hotpool::scripted::{Act, Stage};
-use hotpool::{Error, GetOptions, HotConnPool, Phase, PoolConfig, Stats, Warm};
+use hotpool::{Error, GetOptions, HotConnPool, Phase, Stats, Warm};
 
 use super::poll_once;
 use crate::common::{config, poll_times, within};
@@ -208,23 +208,4 @@ async fn beside(call: Call, plan: &Plan, polls: usize) {
     assert!(pool.size() <= 3, "{context}");
     within("close", pool.close()).await;
     measure::settles(DEADLINE, &context, before, alive_tasks).await;
-}
-
-/// Another identity's dial has come further than the caller's own: what the caller waited for is its own.
-#[tokio::test]
-async fn a_timeout_names_the_phase_of_the_caller_s_own_dial() {
-    let (stage, clock) = (Stage::new(1), ManualClock::new());
-    let pool = stage.pool(PoolConfig::default(), clock.clone()).unwrap();
-    stage.next(Phase::Tls, Act::Never);
-    let mut far = Box::pin(pool.get("a.test"));
-    assert!(poll_times(far.as_mut(), 10).await.is_none());
-    stage.next(Phase::Connect, Act::Never);
-    let options = GetOptions::new()
-        .partition("other")
-        .timeout(Duration::from_secs(1));
-    let mut near = Box::pin(pool.get_with("a.test", options));
-    assert!(poll_times(near.as_mut(), 10).await.is_none());
-    clock.advance(Duration::from_secs(1));
-    let error = within("its time", near).await.unwrap_err();
-    assert_eq!((error.is_timeout(), error.phase()), (true, Phase::Connect));
 }
