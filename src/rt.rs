@@ -177,7 +177,10 @@ impl Rt {
     /// Waits until no task is left. Cancel safe.
     pub(crate) async fn idle(&self) {
         self.tracker.close();
-        self.tracker.wait().await;
+        // Who was let in before a cancellation may come after everybody else has gone; it goes, too, when it is first polled.
+        while !self.tracker.is_empty() {
+            self.tracker.wait().await;
+        }
     }
 }
 

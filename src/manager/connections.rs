@@ -222,11 +222,12 @@ impl ConnectionManager {
             .rt
             .inside(before(inner.clock(), last, inner.rt.idle()))
             .await;
+        let tasks_left = inner.rt.alive();
         let stats = inner.stats();
         CloseReport {
             closed: usize::try_from(stats.counters.closed() - before_closing).unwrap_or(usize::MAX),
             leases_left: stats.leases as usize,
-            tasks_left: inner.rt.alive(),
+            tasks_left,
             took: inner.clock().now().since(began),
         }
     }
