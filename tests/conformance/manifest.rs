@@ -38,6 +38,7 @@ const OWN_MODULES: &[&str] = &[
     "live::pause",
     "live::resize",
     "live::steps",
+    "live::streams",
 ];
 
 const SOURCES: &[(&str, &str)] = &[
@@ -53,6 +54,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::control", include_str!("live/control.rs")),
     ("live::handout", include_str!("live/handout.rs")),
     ("live::hosts", include_str!("live/hosts.rs")),
+    ("live::http2", include_str!("live/http2.rs")),
     ("live::idle", include_str!("live/idle.rs")),
     ("live::leases", include_str!("live/leases.rs")),
     ("live::life", include_str!("live/life.rs")),
@@ -61,6 +63,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::resize", include_str!("live/resize.rs")),
     ("live::slow", include_str!("live/slow.rs")),
     ("live::steps", include_str!("live/steps.rs")),
+    ("live::streams", include_str!("live/streams.rs")),
 ];
 
 /// `(module, test, fault or why there is none)` of each line.
