@@ -19,6 +19,8 @@ pub enum ErrorKind {
     NameNotFound,
     /// The name could not be resolved for another reason.
     Resolve,
+    /// The pool's [`AddressPolicy`](crate::AddressPolicy) allows none of the name's addresses, or not the one that the target or the call names.
+    AddressDenied,
     /// The peer refused the TCP connection.
     ConnectionRefused,
     /// The peer reset or closed the connection before it was ready.
@@ -74,6 +76,7 @@ impl ErrorKind {
             ErrorKind::InvalidTarget => "invalid_target",
             ErrorKind::NameNotFound => "name_not_found",
             ErrorKind::Resolve => "resolve",
+            ErrorKind::AddressDenied => "address_denied",
             ErrorKind::ConnectionRefused => "connection_refused",
             ErrorKind::ConnectionReset => "connection_reset",
             ErrorKind::Unreachable => "unreachable",
@@ -105,6 +108,7 @@ impl ErrorKind {
             ErrorKind::InvalidTarget => "not a target",
             ErrorKind::NameNotFound => "the name has no address",
             ErrorKind::Resolve => "the name could not be resolved",
+            ErrorKind::AddressDenied => "the address policy allows no such address",
             ErrorKind::ConnectionRefused => "connection refused",
             ErrorKind::ConnectionReset => "connection reset by the peer",
             ErrorKind::Unreachable => "no route to the peer",

@@ -10,6 +10,7 @@
 //! [`h2`], [`http`] and [`rustls`] are re-exported because their types stand in this API.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod access;
 pub mod clock;
 mod config;
 mod conn;
@@ -43,6 +44,7 @@ mod sync;
 mod target;
 mod tls;
 
+pub use crate::access::AddressPolicy;
 pub use crate::config::{H2Growth, PoolConfig, ReuseCheck, Selection};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]

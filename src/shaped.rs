@@ -2,6 +2,7 @@
 //!
 //! For this crate's own tests, benches and fuzz targets: what a pool does inside a dial, with every part of it in reach.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 use crate::error::ConfigError;
 use crate::fingerprint::{ClientHello, HelloSpec};
 use crate::tls::Tickets;
+pub use crate::tls::shape::Trial;
 use crate::tls::shape::{Rejected, Shaped, Shaper, connect};
 
 /// A spec and the cryptography that serves it.
@@ -49,6 +51,15 @@ impl Shape {
         };
     }
 
+    /// Sends a hello to nobody.
+    ///
+    /// # Errors
+    /// The name is none, or the configuration is not this shape's.
+    pub fn trial(&self, config: &Arc<ClientConfig>, name: &str) -> io::Result<Trial> {
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        Trial::new(&self.0, config, name)
+    }
+
     /// Shakes hands.
     ///
     /// # Errors
@@ -68,7 +79,7 @@ impl Shape {
             tls,
             hellos: seen.hellos,
             group: seen.group,
-            settings: seen.settings,
+            answers: seen.answers,
         })
     }
 }
@@ -80,8 +91,8 @@ pub struct Connection<IO> {
     pub hellos: Vec<ClientHello>,
     /// The group of the key exchange, where rustls was told another one.
     pub group: Option<u16>,
-    /// Whether application settings were exchanged.
-    pub settings: bool,
+    /// The extensions with which the server answered offers that rustls did not make.
+    pub answers: BTreeSet<u16>,
 }
 
 impl<IO> Connection<IO> {

@@ -116,15 +116,16 @@ mod checked {
     }
 }
 
-#[cfg(all(test, not(feature = "__shuttle")))]
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::BriefMutex;
+    use super::*;
 
     /// Eight threads on two cores, one of which keeps the lock for longer than the others step back.
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test has threads of its own")]
     fn a_brief_lock_has_one_holder_however_long_it_is_held() {
         let lock = Arc::new(BriefMutex::new(0_u64));
         let threads: Vec<_> = (0..8)

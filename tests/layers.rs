@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 struct Room(&'static str, &'static [&'static str], &'static [&'static str]);
 
 const GROUND: &[&str] = &[
-    "clock", "config", "error", "event", "identity", "rt", "sync", "target", "fault",
+    "access", "clock", "config", "error", "event", "identity", "rt", "sync", "target", "fault",
 ];
 
 /// Libraries that some room must not name. Any other (`bytes`, `http`, `thiserror` …) is free to all.
@@ -36,6 +36,7 @@ const GUARDED: &[&str] = &[
 ];
 
 const ROOMS: &[Room] = &[
+    Room("access", &["error", "fault"], &[]),
     Room("clock", &["sync"], &["tokio", "rustix"]),
     Room("config", &["error"], &[]),
     Room("error", &["target"], &["rustix"]),
@@ -43,7 +44,7 @@ const ROOMS: &[Room] = &[
     Room("identity", &["event", "fault", "sync"], &[]),
     Room("fault", &[], &[]),
     Room("rt", &["sync"], &["tokio", "tokio_util", "shuttle"]),
-    Room("sync", &[], &["parking_lot", "shuttle"]),
+    Room("sync", &[], &["parking_lot", "shuttle", "spin"]),
     Room("target", &["fault"], &["idna", "rustix"]),
     Room("machine", GROUND, &[]),
     Room("fingerprint", GROUND, &["md5", "sha2"]),
@@ -75,7 +76,8 @@ const ROOMS: &[Room] = &[
     Room(
         "dial",
         &[
-            "clock", "config", "error", "event", "identity", "target", "tls", "dns", "conn",
+            "access", "clock", "config", "fault", "error", "event", "identity", "target", "tls", "dns",
+            "conn",
         ],
         &["tokio", "socket2"],
     ),
@@ -105,6 +107,7 @@ const ROOMS: &[Room] = &[
     Room(
         "pool",
         &[
+            "access",
             "clock",
             "config",
             "error",

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use hotpool::fingerprint::Profile;
 use hotpool::{
-    ConfigError, GetOptions, HotConn, HotConnPool, PoolConfig, Protocol, Require, Selection, StaticResolver,
-    Target, Warm,
+    AddressPolicy, ConfigError, GetOptions, HotConn, HotConnPool, PoolConfig, Protocol, Require, Selection,
+    StaticResolver, Target, Warm,
 };
 use parking_lot::Mutex;
 use rustls::RootCertStore;
@@ -107,9 +107,11 @@ impl Drive {
         profile: &Profile,
         resolver: &StaticResolver,
         roots: Option<&RootCertStore>,
+        policy: &AddressPolicy,
     ) -> Result<Tally, ConfigError> {
         let mut builder = HotConnPool::builder()
             .config(plan.config())
+            .address_policy(policy.clone())
             .profile(profile.clone())
             .resolver(resolver.clone());
         if let Some(roots) = roots {

@@ -84,7 +84,8 @@ async fn probe(options: Options) -> Result<bool, Box<dyn Error>> {
     for site in &world.sites {
         for &require in options.protocols() {
             let plan = Plan::new(site, require, &options, world.connections)?;
-            let tally = Drive::run(plan, &options.profile, &world.resolver, world.roots.as_ref()).await?;
+            let (resolver, roots) = (&world.resolver, world.roots.as_ref());
+            let tally = Drive::run(plan, &options.profile, resolver, roots, &options.policy).await?;
             for (what, trouble) in &tally.troubles {
                 eprintln!("probe: {what}: {trouble}");
             }

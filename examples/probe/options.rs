@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hotpool::fingerprint::Profile;
-use hotpool::{Require, StaticResolver, Target};
+use hotpool::{AddressPolicy, Require, StaticResolver, Target};
 use lexopt::prelude::{Long, Short, Value};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -31,6 +31,7 @@ Options:
       --http1, --http2   only this protocol [both, one after the other]
       --resolve HOST:PORT:ADDR[,ADDR...]
                          connect to these addresses for this host and port; may be repeated
+      --deny-private     connect to addresses of the public Internet only
       --cacert FILE      trust the authorities in this PEM file [Mozilla's]
       --profile NAME     look like this: rustls (nobody else), chromium, firefox [rustls]
       --dump-hello FILE  write the first bytes that a connection of the profile sends, as they went over the
@@ -71,6 +72,7 @@ pub(crate) struct Options {
     pub(crate) roots: Option<RootCertStore>,
     pub(crate) timeout: Duration,
     pub(crate) json: bool,
+    pub(crate) policy: AddressPolicy,
     pub(crate) profile: Profile,
     dump_hello: Option<PathBuf>,
 }
@@ -123,6 +125,7 @@ impl Options {
             roots: None,
             timeout: Duration::from_secs(10),
             json: false,
+            policy: AddressPolicy::allow_all(),
             profile: Profile::default(),
             dump_hello: None,
         };
@@ -152,6 +155,7 @@ impl Options {
     fn set(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), Misuse> {
         match name {
             "--json" => self.json = true,
+            "--deny-private" => self.policy = AddressPolicy::deny_private(),
             "--http1" | "--http2" => self.set_protocol(name)?,
             "--requests" => self.requests = number(name, parser)?,
             "--concurrency" => self.concurrency = number(name, parser)?,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::progress::Progress;
+use crate::access::AddressPolicy;
 use crate::clock::{Clock, Moment, before};
 use crate::config::ReuseCheck;
 use crate::conn::{ConnInfo, Driver, H1, Records, Wire, handshake};
@@ -19,6 +20,7 @@ pub(crate) use crate::dns::Answer;
 use crate::dns::{Resolve, ResolveError};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
+use crate::fault::planted;
 use crate::identity::IdentityId;
 use crate::target::Target;
 use crate::tls::{Connector, Dress};
@@ -28,6 +30,7 @@ pub(crate) use crate::tls::{Identities, Interned, Tls};
 pub(crate) struct Dialler {
     pub(crate) connector: Connector,
     pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) policy: AddressPolicy,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -102,10 +105,10 @@ impl Dialler {
         match before(&*self.clock, deadline, question).await {
             None => Err(error(ErrorKind::Timeout)),
             Some(Ok(answer)) if answer.addresses.is_empty() => Err(error(ErrorKind::NameNotFound)),
-            Some(Ok(answer)) => Ok(Answer {
-                addresses: usable(&answer.addresses),
-                ..answer
-            }),
+            Some(Ok(answer)) => match usable(&answer.addresses, &self.policy) {
+                none if none.is_empty() => Err(error(ErrorKind::AddressDenied)),
+                addresses => Ok(Answer { addresses, ..answer }),
+            },
             Some(Err(problem)) => {
                 let kind = match problem {
                     ResolveError::NotFound => ErrorKind::NameNotFound,
@@ -143,6 +146,10 @@ impl Dialler {
         } = attempt;
         let io_error = |error| Error::from_io(Phase::Connect, error);
         progress.reach(Phase::Connect);
+        // Again, and of addresses that never were an answer: those that a target or a call names.
+        if !self.policy.allows(ip) && !planted("named_addresses_are_not_judged") {
+            return Err(Error::new(ErrorKind::AddressDenied, Phase::Connect));
+        }
         let began = self.clock.now();
         // A zone without an interface is this machine's affair.
         let no_zone = |error| Error::new(ErrorKind::LocalResource, Phase::Connect).with_source(error);
@@ -183,11 +190,12 @@ impl Dialler {
 /// How many addresses of one name are used.
 const MOST_ADDRESSES: usize = 32;
 
-/// An answer's addresses, each once and in its one form: an IPv4 address that came mapped into IPv6 counts as itself.
-fn usable(addresses: &[IpAddr]) -> Vec<IpAddr> {
+/// An answer's addresses that the policy allows, each once and in its one form: an IPv4 address that came mapped into IPv6 counts as itself.
+fn usable(addresses: &[IpAddr], policy: &AddressPolicy) -> Vec<IpAddr> {
     let mut usable = Vec::new();
     for ip in addresses.iter().map(IpAddr::to_canonical) {
-        if !usable.contains(&ip) && usable.len() < MOST_ADDRESSES {
+        let allowed = policy.allows(ip) || planted("answers_are_not_judged");
+        if allowed && !usable.contains(&ip) && usable.len() < MOST_ADDRESSES {
             usable.push(ip);
         }
     }
@@ -207,11 +215,12 @@ mod tests {
     fn addresses_are_used_once_in_their_own_form_and_not_without_end() {
         let plain: IpAddr = "192.0.2.1".parse().expect("an address");
         let mapped: IpAddr = "::ffff:192.0.2.1".parse().expect("an address");
-        assert_eq!(usable(&[mapped, plain]), [plain]);
+        let all = AddressPolicy::allow_all();
+        assert_eq!(usable(&[mapped, plain], &all), [plain]);
         let many: Vec<IpAddr> = (0..1000_u32)
             .map(|n| std::net::Ipv4Addr::from(n).into())
             .collect();
-        assert_eq!(usable(&many), &many[..32]);
+        assert_eq!(usable(&many, &all), &many[..32]);
     }
 
     #[test]

@@ -38,7 +38,7 @@ const CHROMIUM_ANCHORS: &[&[u8]] = &[
     &[0xd6, 0x79, 0x09, 0x0f],
 ];
 
-/// Chromium 156. All between its first extension and its last stands in an order of its own on each connection.
+/// Chromium 156. All between its first extension and its last stands in an order of its own on each connection, and each share has a key of its own.
 pub(super) fn chromium() -> HelloSpec {
     let suites = [
         0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c,
@@ -69,10 +69,10 @@ pub(super) fn chromium() -> HelloSpec {
         Slot::Grease(vec![0]),
     ];
     let between = 1..slots.len() - 1;
-    HelloSpec::observed(greased(&suites), slots, between)
+    HelloSpec::observed(greased(&suites), slots, between, false)
 }
 
-/// Firefox 153 ESR.
+/// Firefox 153 ESR. Its X25519 is the one in X25519MLKEM768.
 pub(super) fn firefox() -> HelloSpec {
     let suites = [
         0x1301, 0x1303, 0x1302, 0xc02b, 0xc02f, 0xcca9, 0xcca8, 0xc02c, 0xc030, 0xc00a, 0xc013, 0xc014,
@@ -100,7 +100,7 @@ pub(super) fn firefox() -> HelloSpec {
         raw(kind::COMPRESS_CERTIFICATE, &[6, 0, 1, 0, 2, 0, 3]),
         Slot::EchGrease(EchGrease::Firefox),
     ];
-    HelloSpec::observed(plain(&suites), slots, 0..0)
+    HelloSpec::observed(plain(&suites), slots, 0..0, true)
 }
 
 fn plain(codes: &[u16]) -> Vec<Code> {

@@ -25,7 +25,7 @@ impl Machine {
         let oldest = self
             .lanes
             .iter()
-            .map(|lane| lane.idle.oldest)
+            .flat_map(|lane| [lane.idle.oldest, lane.aside.oldest])
             .filter(|&slot| slot != NONE);
         let idle = oldest
             .map(|slot| self.conns[slot].since + self.limits.idle_timeout)
@@ -99,14 +99,21 @@ impl Machine {
 
     /// The longest idle of a lane, if its time is over.
     fn idled_out(&self, now: Moment, lane: usize) -> Option<u32> {
-        let slot = self.lanes[lane].idle.oldest;
+        let lane = &self.lanes[lane];
+        let aside = match planted("what_is_aside_is_never_over") {
+            true => NONE,
+            false => lane.aside.oldest,
+        };
         let grace = Duration::from_nanos(u64::from(planted("idle_deadline_is_exclusive")));
         let over =
             |slot: &u32| now.since(self.conns[*slot].since) >= self.limits.idle_timeout.saturating_add(grace);
         if planted("idle_is_never_over") {
             return None;
         }
-        Some(slot).filter(|&slot| slot != NONE).filter(over)
+        [lane.idle.oldest, aside]
+            .into_iter()
+            .filter(|&slot| slot != NONE)
+            .find(over)
     }
 
     /// A lifetime, or the grace after it, ended.

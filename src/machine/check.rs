@@ -40,7 +40,7 @@ impl Machine {
                 State::Idle => conn.leases == 0 && conn.room() > 0,
                 State::Open => conn.leases > 0 && conn.room() > 0,
                 State::Full => conn.room() == 0,
-                State::Inspected => conn.leases == 0,
+                State::Inspected | State::Aside => conn.leases == 0,
                 State::Suspect => conn.protocol == Protocol::Http2,
                 State::Retired(_) | State::Dead(_) => conn.leases > 0,
                 State::Vacant => false,
@@ -92,7 +92,12 @@ impl Machine {
             if !right {
                 panic!("lane {index} does not count what it holds: {lane:?}");
             }
-            for (list, state) in [(&lane.idle, State::Idle), (&lane.open, State::Open)] {
+            let lists = [
+                (&lane.idle, State::Idle),
+                (&lane.open, State::Open),
+                (&lane.aside, State::Aside),
+            ];
+            for (list, state) in lists {
                 let members: Vec<u32> = list.iter(&self.conns).collect();
                 let ages: Vec<_> = members.iter().map(|&slot| self.conns[slot].since).collect();
                 let right = members.len() == list.len as usize

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::conns::{NONE, State};
+use super::conns::{List, NONE, State};
 use super::id::{ConnId, DialId, Key};
 use super::lanes::Lane;
 use super::limits::Limits;
@@ -32,13 +32,13 @@ impl Machine {
         self.settle(now);
     }
 
-    /// Takes an idle connection out so that the driver can look at it unlocked: nobody gets it meanwhile, and who
-    /// would have got it waits for the verdict. False if it is not idle any more.
+    /// Takes a connection that is idle or aside out so that the driver can look at it unlocked: nobody gets it meanwhile, and who
+    /// would have got it waits for the verdict. False if it is neither any more.
     pub fn inspect(&mut self, conn: ConnId) -> bool {
         let idle = self
             .conns
             .slot(conn)
-            .filter(|&slot| self.conns[slot].state == State::Idle);
+            .filter(|&slot| matches!(self.conns[slot].state, State::Idle | State::Aside));
         if let Some(slot) = idle {
             self.set_state(slot, State::Inspected);
         }
@@ -63,9 +63,27 @@ impl Machine {
         }
     }
 
-    /// The connection that has been idle longest, of all or to one address.
+    /// The verdict is not to be had yet: aside, with the age it had. Who waited for it waits for others.
+    pub fn aside(&mut self, now: Moment, conn: ConnId) {
+        let now = self.tick(now);
+        let Some(slot) = self
+            .alive(conn)
+            .filter(|&slot| self.conns[slot].state == State::Inspected)
+        else {
+            return;
+        };
+        match self.unfit(now, slot) {
+            Some(reason) => self.wind_up(slot, reason),
+            None => self.set_state(slot, State::Aside),
+        }
+        self.settle(now);
+    }
+
+    /// The connection that nobody has used for the longest time, idle or aside, of all or to one address.
     pub fn longest_idle(&self, ip: Option<IpAddr>) -> Option<(Moment, ConnId, IpAddr)> {
-        let (since, slot) = self.oldest_idle(|lane| ip.is_none_or(|ip| ip == lane.ip))?;
+        let near = |lane: &Lane| ip.is_none_or(|ip| ip == lane.ip);
+        let both = [self.oldest_idle(near), self.oldest_aside(near)];
+        let (since, slot) = both.into_iter().flatten().min()?;
         let lane = self.conns[slot].lane as usize;
         Some((since, self.conns.id(slot), self.lanes[lane].ip))
     }
@@ -161,7 +179,7 @@ impl Machine {
             }
         }
         while self.live() > self.limits.max_per_host {
-            let Some((_, slot)) = self.oldest_idle(|_| true) else {
+            let Some((_, slot)) = self.oldest_aside(|_| true).or(self.oldest_idle(|_| true)) else {
                 break;
             };
             self.end(slot, CloseReason::OverLimit);
@@ -173,12 +191,19 @@ impl Machine {
 
     /// The longest idle connection of the lanes that pass.
     pub(super) fn oldest_idle(&self, pass: impl Fn(&Lane) -> bool) -> Option<(Moment, u32)> {
-        let lanes = self
-            .lanes
-            .iter()
-            .filter(|lane| lane.idle.oldest != NONE && pass(lane));
-        lanes
-            .map(|lane| (self.conns[lane.idle.oldest].since, lane.idle.oldest))
+        self.oldest(|lane| pass(lane).then_some(&lane.idle))
+    }
+
+    /// The one of these lanes that stands aside for the longest time.
+    pub(super) fn oldest_aside(&self, pass: impl Fn(&Lane) -> bool) -> Option<(Moment, u32)> {
+        self.oldest(|lane| pass(lane).then_some(&lane.aside))
+    }
+
+    fn oldest(&self, list: impl Fn(&Lane) -> Option<&List>) -> Option<(Moment, u32)> {
+        let oldest = self.lanes.iter().filter_map(list).map(|list| list.oldest);
+        oldest
+            .filter(|&slot| slot != NONE)
+            .map(|slot| (self.conns[slot].since, slot))
             .min()
     }
 

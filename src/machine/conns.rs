@@ -7,6 +7,9 @@
 //!    │ └ inspected       │ │ healthy                       │
 //!    v                   v │                               │
 //!  Inspected           Suspect <───────────────────────────┘
+//!    │ ^
+//!    v │ look again
+//!   Aside
 //!
 //!   any ── retire ──> Retired ── last release ──> (gone)
 //!   any ── died, with leases out ──> Dead ── last release ──> (gone)
@@ -32,6 +35,8 @@ pub(super) enum State {
     Full,
     /// Was idle; the driver has taken it out to look at it.
     Inspected,
+    /// Nobody uses it, and nobody may before the driver has found it clean; it stands in its lane's list of those.
+    Aside,
     /// HTTP/2 that did not show life yet: no new streams.
     Suspect,
     /// Ends with its last lease.

@@ -212,10 +212,14 @@ impl Machine {
         }
     }
 
-    /// A place under the host's limit, if need be that of the longest idle connection that does not suit `want`.
+    /// A place under the host's limit, if need be that of a connection that nobody may use yet, or of the longest idle one that does not suit
+    /// `want`.
     fn make_room(&mut self, want: &Want) -> bool {
         while self.live() >= self.limits.max_per_host {
-            let Some((_, slot)) = self.oldest_idle(|lane| !lane.suits(want)) else {
+            let aside = self
+                .oldest_aside(|_| true)
+                .filter(|_| !planted("what_is_aside_keeps_its_place"));
+            let Some((_, slot)) = aside.or_else(|| self.oldest_idle(|lane| !lane.suits(want))) else {
                 return false;
             };
             self.end(slot, CloseReason::Evicted);

@@ -97,6 +97,7 @@ impl Machine {
                 return Returned::Closed(reason);
             }
             (State::Retired(reason), _) => Some(reason),
+            (_, Fate::Aside) => return self.put_aside(now, slot),
             (_, Fate::Close(reason)) if !self.forgives_closing(slot) => Some(reason),
             _ => self.unfit(now, slot),
         };
@@ -127,6 +128,22 @@ impl Machine {
             self.settle(now);
         }
         Returned::Closed(reason)
+    }
+
+    /// Sets aside what came home, unless its time is over. Whoever waits must not wait for it.
+    #[cold]
+    fn put_aside(&mut self, now: Moment, slot: u32) -> Returned {
+        let conn = self.conns.id(slot);
+        self.conns[slot].since = now;
+        match self.unfit(now, slot) {
+            Some(reason) => self.wind_up(slot, reason),
+            None => self.set_state(slot, State::Aside),
+        }
+        self.settle(now);
+        match self.conns.slot(conn) {
+            Some(_) => Returned::Kept,
+            None => Returned::Closed(self.reason_just_given(conn)),
+        }
     }
 
     /// Why `conn` ended in this very call.

@@ -17,6 +17,8 @@ pub(super) struct Lane {
     pub(super) idle: List,
     /// Somebody uses these, and another may (HTTP/2).
     pub(super) open: List,
+    /// Nobody uses these, and nobody may yet.
+    pub(super) aside: List,
     /// Connections that hold a place under the host's limit; a lane without any is vacant.
     pub(super) conns: u32,
     pub(super) leases: u32,
@@ -36,6 +38,7 @@ impl Lane {
             protocol,
             idle: List::EMPTY,
             open: List::EMPTY,
+            aside: List::EMPTY,
             conns: 0,
             leases: 0,
             sound: 0,
@@ -60,6 +63,7 @@ impl Lane {
         match state {
             State::Idle => Some(&mut self.idle),
             State::Open => Some(&mut self.open),
+            State::Aside => Some(&mut self.aside),
             _ => None,
         }
     }

@@ -208,6 +208,7 @@ impl Machine {
                     same.conns
                 };
                 counts.idle += same.idle.len;
+                counts.aside += same.aside.len;
                 counts.leases += same.leases;
             }
             each(lane.ip, counts);
@@ -323,6 +324,8 @@ impl Machine {
             list.link(&mut self.conns, slot);
         }
         self.idles(old, state);
+        // It may be given up for others, as an idle one may.
+        self.parked |= state == State::Aside;
     }
 
     /// Counts those that nobody uses.

@@ -138,6 +138,8 @@ pub enum Cause {
 pub enum Fate {
     /// Known to be clean.
     Reusable,
+    /// Not known to be clean yet: nobody may have it before the driver has looked again.
+    Aside,
     /// To be closed; on HTTP/2 once its other leases are home.
     Close(CloseReason),
 }
@@ -220,6 +222,8 @@ pub struct IpCounts {
     pub connections: u32,
     /// Of these, ready and unused.
     pub idle: u32,
+    /// Of these, unused and not to be used yet.
+    pub aside: u32,
     /// Leases out.
     pub leases: u32,
 }

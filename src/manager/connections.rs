@@ -102,6 +102,9 @@ impl ConnectionManager {
 
     /// Takes a connection back that [`HotConn::detach`] took out, as [`HotConnPool::put`](crate::HotConnPool::put) takes back a lease: it is
     /// kept if it is known to be clean. It goes to the host that it was verified for, in the pool that it left.
+    ///
+    /// A TLS stream from elsewhere cannot be taken in. It does not tell by which roots, which verifier and which certificate of its own it came
+    /// about, so that nobody could say for whom it will do; and half a record that has come on it can only be seen from below TLS.
     pub fn add(&self, detached: Detached) -> Returned {
         detached.attach(&self.inner)
     }

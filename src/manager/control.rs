@@ -188,7 +188,7 @@ impl Inner {
                 }
             }
             for todo in work {
-                self.settle(todo);
+                self.settle(*todo);
             }
         }
         answers

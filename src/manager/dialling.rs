@@ -478,7 +478,7 @@ impl Born {
 /// Whom an error blames.
 fn blame(error: &Error) -> Cause {
     match (error.kind(), error.phase()) {
-        (ErrorKind::LocalResource, _) => Cause::Local,
+        (ErrorKind::LocalResource | ErrorKind::AddressDenied, _) => Cause::Local,
         // A port that refuses or stays silent says nothing of the other ports of its address: that is the origin's trouble.
         (ErrorKind::ConnectionRefused | ErrorKind::Timeout, Phase::Connect) => Cause::Protocol,
         (_, Phase::Connect) => Cause::Tcp,

@@ -414,11 +414,11 @@ impl Host {
         Some(at)
     }
 
-    /// The addresses that have an idle connection.
+    /// The addresses that have a connection which may be given up for another.
     pub(super) fn idle_addresses(&self) -> Vec<IpAddr> {
         let mut idle = Vec::new();
         self.machine
-            .each_ip(|ip, counts| idle.extend((counts.idle > 0).then_some(ip)));
+            .each_ip(|ip, counts| idle.extend((counts.idle + counts.aside > 0).then_some(ip)));
         idle
     }
 

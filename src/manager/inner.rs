@@ -154,7 +154,7 @@ impl Inner {
             (answer, self.finish(host, now))
         };
         if let Some(todo) = todo {
-            self.settle(todo);
+            self.settle(*todo);
         }
         Some(answer)
     }
@@ -323,7 +323,7 @@ impl Inner {
         shard.forget(origin);
         drop(shard);
         self.disarm(origin);
-        self.settle(todo);
+        self.settle(*todo);
         Dismissed::Gone
     }
 
@@ -366,7 +366,7 @@ impl Inner {
             let todo = self.finish(host, now);
             drop(shard);
             if let Some(todo) = todo {
-                self.settle(todo);
+                self.settle(*todo);
             }
             return conn.map(|conn| Ok(Asked::Ready(conn)));
         }
@@ -383,7 +383,7 @@ impl Inner {
         let todo = self.finish(host, now);
         drop(shard);
         if let Some(todo) = todo {
-            self.settle(todo);
+            self.settle(*todo);
         }
         self.rearm(origin, look);
         missed.transpose()
@@ -454,7 +454,7 @@ impl Inner {
             (conn, self.finish(host, now))
         };
         if let Some(todo) = todo {
-            self.settle(todo);
+            self.settle(*todo);
         }
         conn
     }
@@ -516,7 +516,7 @@ impl Inner {
             self.bell.ring((origin, conn));
         }
         if let Some(todo) = todo {
-            self.settle(todo);
+            self.settle(*todo);
         }
         returned
     }

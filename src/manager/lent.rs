@@ -42,7 +42,7 @@ pub(super) struct Lent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     Sound,
-    /// Half a record has come. It may rest, but whoever is to have it looks first.
+    /// Half a record has come. It stands aside until the rest has come, and is looked at then.
     HalfRecord,
     /// It must not be used again: the caller or a look at it said so.
     Doomed(CloseReason),
@@ -107,7 +107,8 @@ impl Lent {
             self.abort.forget(); // whoever waited for its bytes has gone
         }
         match self.standing {
-            Standing::Sound | Standing::HalfRecord => Fate::Reusable,
+            Standing::Sound => Fate::Reusable,
+            Standing::HalfRecord => Fate::Aside,
             // Where others have streams on it, it leaves the rotation now and closes with the last of them.
             Standing::Doomed(reason) => Fate::Close(reason),
         }

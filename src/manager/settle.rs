@@ -73,10 +73,12 @@ impl Drop for Shift<'_> {
 }
 
 impl Todo {
-    fn tell(&mut self) {
-        for (waiter, answer) in self.told.drain(..) {
+    /// Tells who is to be told. Answers what is to be buried.
+    fn tell(self) -> Vec<(Live, CloseReason)> {
+        for (waiter, answer) in self.told {
             waiter.tell(answer);
         }
+        self.victims
     }
 }
 
@@ -98,9 +100,8 @@ impl Inner {
     }
 
     /// Does what a host's machine wants done, and what follows from it. No lock is held.
-    pub(super) fn settle(self: &Arc<Self>, mut todo: Box<Todo>) {
-        todo.tell();
-        let victims = std::mem::take(&mut todo.victims);
+    pub(super) fn settle(self: &Arc<Self>, todo: Todo) {
+        let victims = todo.tell();
         if planted("closes_under_the_desk_s_lock") {
             let _desk = self.desk.lock();
             return bury(victims);
@@ -230,10 +231,10 @@ impl Inner {
             }
         };
         // The permit that came free first, then the answer: the other way round the desk would still count it and ask for another.
-        if let Some(mut todo) = todo {
-            todo.tell();
+        if let Some(todo) = todo {
+            let victims = todo.tell();
             shift.run_errands();
-            bury(std::mem::take(&mut todo.victims));
+            bury(victims);
         }
         self.desk.lock().ledger.answer(now, victim, answer);
     }

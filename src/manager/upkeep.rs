@@ -63,7 +63,7 @@ impl Inner {
         }
     }
 
-    /// Takes an idle connection out, looks at it outside the lock, and puts it back or closes it.
+    /// Takes an idle connection out, looks at it outside the lock, and puts it back, sets it aside or closes it.
     fn inspect(self: &Arc<Self>, origin: OriginId, conn: ConnId) {
         let taken = self.with_host(origin, |host, _| {
             let single = host.single_mut(conn)?;
@@ -77,18 +77,21 @@ impl Inner {
         });
         let Some(mut lent) = taken.flatten() else { return };
         let verdict = match lent.look_again() {
-            _ if planted("every_ring_is_an_end") => Err(CloseReason::PeerClosed),
-            Standing::Doomed(reason) => Err(reason),
-            Standing::HalfRecord if planted("half_a_record_is_an_end") => Err(CloseReason::StrayBytes),
-            Standing::Sound | Standing::HalfRecord => Ok(()),
+            _ if planted("every_ring_is_an_end") => Some(Err(CloseReason::PeerClosed)),
+            Standing::Doomed(reason) => Some(Err(reason)),
+            Standing::HalfRecord if planted("half_a_record_is_an_end") => Some(Err(CloseReason::StrayBytes)),
+            Standing::HalfRecord => None,
+            Standing::Sound => Some(Ok(())),
         };
         let back = self.with_host(origin, |host, now| {
             let Some(single) = host.single_mut(conn) else {
                 return Some(lent);
             };
             single.lent = Some(lent);
-            if !(verdict.is_err() && planted("the_dead_keep_who_waits")) {
-                host.machine.inspected(now, conn, verdict);
+            match verdict {
+                Some(Err(_)) if planted("the_dead_keep_who_waits") => {}
+                Some(verdict) => host.machine.inspected(now, conn, verdict),
+                None => host.machine.aside(now, conn),
             }
             None
         });

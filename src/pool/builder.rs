@@ -7,6 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::HotConnPool;
+use crate::access::AddressPolicy;
 use crate::clock::{Clock, SystemClock};
 use crate::config::PoolConfig;
 use crate::dial::Dialler;
@@ -26,6 +27,7 @@ pub struct Builder {
     in_parts: bool,
     setup: Option<Tls>,
     resolver: Option<Arc<dyn Resolve>>,
+    policy: AddressPolicy,
     clock: Option<Arc<dyn Clock>>,
 }
 
@@ -80,6 +82,12 @@ impl Builder {
         self
     }
 
+    /// Which addresses may be connected to. Default: [`AddressPolicy::allow_all`].
+    pub fn address_policy(mut self, policy: AddressPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
     /// What time it is. Default: [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
@@ -105,6 +113,7 @@ impl Builder {
         let dialler = Dialler {
             connector: Connector::default(),
             resolver: self.resolver.unwrap_or_else(|| Arc::new(HickoryResolver::new())),
+            policy: self.policy,
             clock: Arc::clone(&clock),
         };
         Ok(HotConnPool::new(Inner::new(

@@ -15,7 +15,7 @@ use super::shape::{self, Rejected, Shaped};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
 use crate::fault::planted;
-use crate::fingerprint::{ClientHello, Ja3, Ja4};
+use crate::fingerprint::{ClientHello, Ja3, Ja4, kind};
 use crate::identity::{Identity, IdentityId, Require};
 use crate::sync::Mutex;
 use crate::target::Target;
@@ -249,7 +249,7 @@ fn info(session: &rustls::ClientConnection, seen: &shape::Seen) -> TlsInfo {
     TlsInfo {
         group: seen.group.or(told),
         shaped: seen.shaped,
-        application_settings: seen.settings,
+        application_settings: seen.answers.contains(&kind::APPLICATION_SETTINGS),
         prints: seen.hellos.first().map(HelloPrints::of),
         version: session
             .protocol_version()

@@ -9,6 +9,9 @@ use rustls::pki_types::ServerName;
 
 use crate::sync::Mutex;
 
+#[cfg(test)]
+mod tests;
+
 /// Names whose sessions are remembered; with one more, the least recently used goes.
 const MOST_NAMES: usize = 256;
 /// Tickets kept of one name, which all its addresses share: more than connections to one host are opened at once.

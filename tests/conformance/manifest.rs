@@ -26,6 +26,8 @@ const OWN: &[&str] = &[
     "a_lease_that_begins_after_a_look_is_reported_in_its_time",
     "long_leases_that_were_announced_are_not_reported",
     "a_shorter_leak_timeout_holds_at_once",
+    "a_lease_outlives_its_connection_and_is_reported",
+    "a_grant_that_nobody_takes_is_reported",
 ];
 
 /// Modules of which no test is named by such a list.
@@ -36,9 +38,11 @@ const OWN_MODULES: &[&str] = &[
     "live::idle",
     "live::leases",
     "live::pause",
+    "live::policy",
     "live::resize",
     "live::steps",
     "live::streams",
+    "live::waits",
 ];
 
 const SOURCES: &[(&str, &str)] = &[
@@ -60,10 +64,12 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::life", include_str!("live/life.rs")),
     ("live::limits", include_str!("live/limits.rs")),
     ("live::pause", include_str!("live/pause.rs")),
+    ("live::policy", include_str!("live/policy.rs")),
     ("live::resize", include_str!("live/resize.rs")),
     ("live::slow", include_str!("live/slow.rs")),
     ("live::steps", include_str!("live/steps.rs")),
     ("live::streams", include_str!("live/streams.rs")),
+    ("live::waits", include_str!("live/waits.rs")),
 ];
 
 /// `(module, test, fault or why there is none)` of each line.

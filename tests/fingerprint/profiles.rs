@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use hotpool::fingerprint::{Code, HelloSpec, Profile, Slot};
+use hotpool::fingerprint::{Code, HelloSpec, Ja3, Ja4, Profile, Slot};
 
-use crate::captures::bytes;
+use crate::captures::{bytes, capture};
 
 /// A spec whose permuted extensions are sorted, since the capture drew their order.
 fn sorted(spec: &HelloSpec) -> (Vec<Code>, Vec<Slot>, BTreeSet<String>, Vec<Slot>) {
@@ -50,7 +50,30 @@ fn each_is_what_is_learned_from_its_captures() {
         let spec = profile.hello().unwrap();
         assert_eq!(sorted(spec), sorted(&learned), "{}", profile.name());
         assert_eq!(spec.permuted(), learned.permuted());
+        assert_eq!(spec.reuses_x25519(), learned.reuses_x25519());
+        assert_eq!(spec.reuses_x25519(), profile == Profile::firefox());
     }
+}
+
+#[test]
+fn each_has_the_fingerprints_of_its_captures() {
+    let captured = |name: &str| capture(name)[0].hello.clone();
+    for (profile, fresh, resumed) in [
+        (Profile::chromium(), "chromium-156-00", "chromium-156-resume-01"),
+        (
+            Profile::firefox(),
+            "firefox-153esr-00",
+            "firefox-153esr-resume-01",
+        ),
+    ] {
+        let (spec, fresh, resumed) = (profile.hello().unwrap(), captured(fresh), captured(resumed));
+        assert_eq!(spec.ja4(), Ja4::of(&fresh));
+        assert_eq!(spec.ja4_resumed(), Ja4::of(&resumed));
+        assert_eq!(spec.ja3_sorted(), Ja3::sorted(&fresh));
+        assert_eq!(spec.ja3() == Ja3::of(&fresh), profile == Profile::firefox());
+    }
+    let firefox = Profile::firefox().hello().unwrap().ja3();
+    assert_eq!(firefox.to_string(), "6447ab086255d194909d4013b1a89e87");
 }
 
 #[test]
@@ -58,7 +81,12 @@ fn each_passes_the_checks_that_any_spec_must() {
     for profile in [Profile::chromium(), Profile::firefox()] {
         let spec = profile.hello().unwrap();
         let made = HelloSpec::new(spec.cipher_suites().to_vec(), spec.slots().to_vec()).unwrap();
-        assert_eq!(made.permuting(spec.permuted()).as_ref(), Ok(spec));
+        let made = made.permuting(spec.permuted()).unwrap();
+        let made = match spec.reuses_x25519() {
+            true => made.reusing_x25519().unwrap(),
+            false => made,
+        };
+        assert_eq!(made, *spec);
         assert_eq!(Profile::named(profile.name()), Some(profile));
     }
     assert_eq!(Profile::named("rustls"), Some(Profile::default()));

@@ -221,6 +221,23 @@ fn the_second_hello_has_the_draws_of_the_first() {
     }
 }
 
+/// A ticket that the server's choice of a hash makes useless is not offered again, and the payload was computed beside it.
+#[test]
+fn the_second_hello_has_the_firsts_payload_without_its_ticket() {
+    let spec = spec(&FIREFOX);
+    let (native, further) = native(&capture("firefox-153esr-resume-01")[0].hello);
+    let draws = draws(&spec, 3, &further);
+    let first = spec.shape(&native, &draws).unwrap();
+    let mut again = native;
+    again.extensions.as_mut().unwrap().pop();
+    assert!(again.extension(kind::PRE_SHARED_KEY).is_none());
+    let second = spec.shape_again(&again, &draws, &first).unwrap();
+    let ech = |hello: &ClientHello| hello.extension(kind::ENCRYPTED_CLIENT_HELLO).cloned();
+    assert_eq!(ech(&first), ech(&second));
+    let fresh = spec.shape(&again, &draws).unwrap();
+    assert_ne!(ech(&first), ech(&fresh), "the ticket makes it longer");
+}
+
 #[test]
 fn a_thousand_hellos_draw_as_the_browser_does() {
     let spec = spec(&CHROMIUM);

@@ -111,6 +111,7 @@ fn chromium_is_learned_with_what_it_draws() {
     );
     // One hello does not show what is drawn.
     assert_eq!(learned(&fresh[..1]).unwrap().permuted(), 0..0);
+    assert!(!spec.reuses_x25519(), "each share has a key of its own");
 }
 
 #[test]
@@ -135,6 +136,46 @@ fn firefox_is_learned_with_the_ticket_that_it_drops() {
     );
     let fresh = learned(&["firefox-153esr-00", "firefox-153esr-01"]).unwrap();
     assert_eq!(fresh.slots()[5], Slot::NativeOrEmpty(kind::SESSION_TICKET));
+    assert!(spec.reuses_x25519() && fresh.reuses_x25519());
+}
+
+#[test]
+fn one_key_in_two_shares_needs_both() {
+    let firefox = learned(&["firefox-153esr-00"]).unwrap();
+    let of = |groups: &[u16]| {
+        let mut slots = firefox.slots().to_vec();
+        for slot in &mut slots {
+            match slot {
+                Slot::KeyShares(shares) => *shares = plain(groups),
+                Slot::Groups(all) => *all = plain(&[0x001d, 0x11ec, 0x001d, 0x0017]),
+                _ => {}
+            }
+        }
+        let spec = HelloSpec::new(firefox.cipher_suites().to_vec(), slots);
+        spec.unwrap().reusing_x25519()
+    };
+    assert!(of(&[0x11ec, 0x001d]).is_ok_and(|spec| spec.reuses_x25519()));
+    for (groups, lacks) in [
+        (&[0x001d, 0x11ec][..], 0x11ec),
+        (&[0x11ec], 0x001d),
+        (&[0x11ec, 0x0017], 0x001d),
+        (&[0x001d], 0x11ec),
+    ] {
+        assert_eq!(of(groups), Err(SpecError::Share(lacks)), "{groups:?}");
+    }
+}
+
+#[test]
+fn hellos_that_differ_in_their_keys_are_not_of_one_client() {
+    let mut other = capture("firefox-153esr-01")[0].hello.clone();
+    for extension in other.extensions.iter_mut().flatten() {
+        if let Extension::KeyShare(shares) = extension {
+            shares[1].exchange[31] ^= 1;
+        }
+    }
+    let captures = [other.to_message().unwrap(), bytes("firefox-153esr-00")];
+    let refused = HelloSpec::from_client_hellos(captures);
+    assert_eq!(refused, Err(SpecError::Disagree("the keys of X25519")));
 }
 
 #[test]
@@ -445,6 +486,11 @@ mod file {
             ("\"0x1301\"", "\"0x+301\"", "four hexadecimal digits"),
             ("end = 2", "end = 99", "cannot be permuted"),
             ("permuted =", "premuted =", "unknown field"),
+            (
+                "permuted =",
+                "reuses_x25519 = true\npermuted =",
+                "group 0x001d cannot be sent",
+            ),
         ] {
             let text = SMALL.replacen(from, to, 1);
             assert_ne!(text, SMALL);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "ring")]
+use hotpool::fingerprint::Profile;
 use hotpool::{Error, ErrorKind, GetOptions, HotConnPool, Phase, Protocol, Require, Tls};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
@@ -271,4 +273,21 @@ async fn a_provider_of_ones_own_is_used() {
     assert_eq!(conn.info().tls.suite, "TLS13_CHACHA20_POLY1305_SHA256");
     drop(conn);
     finish(pool, peer).await;
+}
+
+/// ring has no ML-KEM, of which both browsers send a share.
+#[cfg(feature = "ring")]
+#[test]
+fn a_profile_that_the_cryptography_cannot_serve_is_told_when_the_pool_is_built() {
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    for profile in [Profile::chromium(), Profile::firefox()] {
+        let built = HotConnPool::builder()
+            .provider(Arc::clone(&ring))
+            .profile(profile)
+            .build();
+        let error = built.unwrap_err();
+        assert_eq!(error.field(), "profile");
+        assert!(error.to_string().contains("group 0x11ec"), "{error}");
+        assert!(error.to_string().contains("ring has no ML-KEM"), "{error}");
+    }
 }

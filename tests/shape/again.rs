@@ -67,7 +67,7 @@ async fn a_third_share_is_taken_at_once() {
 }
 
 #[tokio::test]
-async fn the_second_share_is_the_hybrids_own() {
+async fn the_second_share_is_the_hybrids_own_where_it_is_the_browsers() {
     for browser in BROWSERS {
         let config = Arc::new(server(&[kx_group::X25519], &[&TLS13]));
         let connection = browser.client().talk(serve(&config)).await.unwrap();
@@ -76,7 +76,8 @@ async fn the_second_share_is_the_hybrids_own() {
         let sent = connection.transport().hellos();
         let shares = sent[0].hello.key_shares();
         let of = |group| shares.iter().find(|share| share.group == group).unwrap();
-        assert!(of(0x11ec).exchange.ends_with(&of(0x001d).exchange));
+        let same = of(0x11ec).exchange.ends_with(&of(0x001d).exchange);
+        assert_eq!(same, browser == Browser::Firefox);
     }
 }
 
@@ -109,6 +110,26 @@ async fn resumed_connections_have_the_resumed_fingerprint() {
                 (payload.len() + 1).rem_euclid(32) == 16,
                 browser == Browser::Firefox
             );
+        }
+    }
+}
+
+/// Whether tickets are kept is nothing that anybody else sees.
+#[tokio::test]
+async fn a_client_that_resumes_nothing_looks_the_same() {
+    for browser in BROWSERS {
+        let client = browser
+            .client()
+            .configured(|config| config.resumption = rustls::client::Resumption::disabled());
+        for config in [server(&[], &[&TLS13]), tickets_of_12()] {
+            let config = Arc::new(config);
+            for _ in 0..2 {
+                let connection = client.talk(serve(&config)).await.unwrap();
+                let kind = connection.session().handshake_kind();
+                assert_eq!(kind, Some(HandshakeKind::Full));
+                let hello = &connection.transport().hellos()[0].hello;
+                assert_eq!(Ja4::of(hello).to_string(), browser.ja4(false));
+            }
         }
     }
 }

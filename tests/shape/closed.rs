@@ -2,12 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rustls::version::TLS13;
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::{Ticketer, kx_group};
+use rustls::version::{TLS12, TLS13};
 
 use crate::support::certs;
-use crate::world::{BROWSERS, Browser, Client, Wire, serve, serve_as, server};
+use crate::world::{BROWSERS, Browser, Client, Flip, Wire, serve, serve_as, server};
 
 /// A length that was changed leaves both sides waiting for what never comes.
 const STUCK: Duration = Duration::from_millis(300);
@@ -20,31 +24,91 @@ async fn survives(client: &Client, wire: Wire) -> bool {
     }
 }
 
+/// The length of the first record.
+fn first_record(sent: &Mutex<Vec<u8>>) -> u16 {
+    let sent = sent.lock();
+    u16::from_be_bytes([sent[3], sent[4]])
+}
+
+/// Flips a bit of every `stride`th byte of the `nth` hello: from the front, and the last hundred from the end, as the lengths differ with what is
+/// drawn. Each connection is made by a client of its own, as `client` makes it, to a server of `config`.
+async fn every_byte(what: &str, nth: usize, config: &Arc<ServerConfig>, client: impl AsyncFn() -> Client) {
+    const LAST: usize = 100;
+    /// By how much lengths differ.
+    const DRAWN: u16 = 96;
+    let fresh = client().await;
+    let connection = fresh.talk(serve(config)).await.unwrap();
+    let sent = connection.transport().hellos();
+    let len = sent[nth].message.len() - LAST;
+    let stride = std::env::var("HOTPOOL_STRIDE").map_or(5, |stride| stride.parse().unwrap());
+    let front = (0..len).map(usize::cast_signed);
+    let end = (1..=LAST).map(|at| -at.cast_signed());
+    for (count, at) in front.chain(end).enumerate() {
+        // The message's type and lengths, always; of the rest some.
+        if count >= 6 && count % stride != 0 && at != -1 {
+            continue;
+        }
+        let mut wire = serve(config);
+        let mask = 1 << (count % 8);
+        wire.flip = Some(Flip { nth, at, mask });
+        let sent = Arc::clone(&wire.sent);
+        assert!(!survives(&client().await, wire).await, "{what}: byte {at}");
+        // It was such a hello: one that does not resume is shorter by more.
+        let missing = first_record(&connection.transport().sent).abs_diff(first_record(&sent));
+        assert!(missing <= DRAWN, "{what}: byte {at}: {missing}");
+    }
+    assert!(
+        survives(&client().await, serve(config)).await,
+        "unchanged it goes through"
+    );
+}
+
+/// A client that resumes nothing.
+fn forgetful(browser: Browser) -> Client {
+    let client = browser.client();
+    client.configured(|config| config.resumption = rustls::client::Resumption::disabled())
+}
+
 #[tokio::test]
 async fn one_changed_byte_of_the_hello_is_the_end() {
-    const RECORD_HEADER: usize = 5;
     for browser in BROWSERS {
-        let client = browser
-            .client()
-            .configured(|config| config.resumption = rustls::client::Resumption::disabled());
-        let config = Arc::new(server(&[], &[&TLS13]));
-        let connection = client.talk(serve(&config)).await.unwrap();
-        let len = connection.transport().hellos()[0].message.len();
-        // The lengths differ from connection to connection with what it draws: the shortest is enough.
-        let len = len.min(if browser == Browser::Chromium {
-            len - 96
-        } else {
-            len
-        });
-        for at in 0..len {
-            let mut wire = serve(&config);
-            wire.flip = Some((RECORD_HEADER + at, 1 << (at % 8)));
-            assert!(!survives(&client, wire).await, "{browser:?}: byte {at}");
+        let client = forgetful(browser);
+        for (version, nth) in [(&TLS13, 0), (&TLS12, 0)] {
+            let config = Arc::new(server(&[], &[version]));
+            let what = format!("{browser:?} {:?}", version.version);
+            every_byte(&what, nth, &config, async || client.clone()).await;
         }
-        assert!(
-            survives(&client, serve(&config)).await,
-            "unchanged it goes through"
-        );
+    }
+}
+
+#[tokio::test]
+async fn one_changed_byte_of_a_second_hello_is_the_end() {
+    for browser in BROWSERS {
+        let client = forgetful(browser);
+        let config = Arc::new(server(&[kx_group::SECP384R1], &[&TLS13]));
+        for nth in [0, 1] {
+            let what = format!("{browser:?}, hello {nth}");
+            every_byte(&what, nth, &config, async || client.clone()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_changed_byte_of_a_hello_that_resumes_is_the_end() {
+    for browser in BROWSERS {
+        let mut config = server(&[], &[&TLS13]);
+        config.ticketer = Ticketer::new().unwrap();
+        config.send_tls13_tickets = 64;
+        let config = Arc::new(config);
+        let (client, count) = (browser.client(), AtomicUsize::new(0));
+        // Each of the connections to come takes a ticket, and gets none.
+        let again = async || {
+            if count.fetch_add(1, Ordering::Relaxed) % 32 == 0 {
+                client.talk(serve(&config)).await.unwrap();
+            }
+            client.clone()
+        };
+        every_byte(&format!("{browser:?}, resuming"), 0, &config, again).await;
     }
 }
 

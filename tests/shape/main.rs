@@ -15,6 +15,8 @@
 mod support;
 
 mod again;
+mod answers;
+mod captured;
 mod closed;
 mod fresh;
 mod makers;
@@ -22,4 +24,5 @@ mod many;
 mod matrix;
 mod pool;
 mod stock;
+mod tickets;
 mod world;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hotpool::fingerprint::Ja4;
+use hotpool::fingerprint::{Ja4, kind};
 use hotpool::shaped::Connection;
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,6 +36,8 @@ struct Case {
     server: TlsServer,
     own: bool,
     only: Option<Browser>,
+    /// The extensions with which the server must answer, if they were offered.
+    answers: &'static [u16],
     expected: Vec<Expected>,
 }
 
@@ -61,6 +63,7 @@ fn case(maker: Maker, name: &str) -> Case {
         server: TlsServer::of(maker),
         own: false,
         only: None,
+        answers: &[],
         expected: vec![NORMAL],
     };
     let again = |first: Expected| Expected {
@@ -108,9 +111,15 @@ fn case(maker: Maker, name: &str) -> Case {
             }];
         }
         "X25519MLKEM768" => case.expected[0].group = Some(0x11ec),
-        "record_size_limit" => case.server.more.push("--recordsize=16384".to_owned()),
+        "record_size_limit" => {
+            case.answers = &[kind::RECORD_SIZE_LIMIT];
+            case.server.more.push("--recordsize=16384".to_owned());
+        }
         "timestamps 1.3" => {}
-        "ECH retry configs" => case.server.more.push("--ech".to_owned()),
+        "ECH retry configs" => {
+            case.answers = &[kind::ENCRYPTED_CLIENT_HELLO];
+            case.server.more.push("--ech".to_owned());
+        }
         "1.2 after a 1.3 ticket" => {
             case.server.more.push("--older-again".to_owned());
             case.expected.push(Expected {
@@ -126,7 +135,8 @@ fn case(maker: Maker, name: &str) -> Case {
         other => panic!("{other} is not everybody's"),
     }
     if name.starts_with("timestamps") {
-        case.server.more.push("--stamps".to_owned());
+        case.server.stamps = true;
+        case.answers = &[kind::SIGNED_CERTIFICATE_TIMESTAMP];
     }
     case.server.clients = case.own;
     case
@@ -154,6 +164,11 @@ async fn run(maker: Maker, name: &str, row: &mut Option<Row>) {
                 Err(error) => panic!("{what}: {error:?}\n{}", server.output()),
             };
             check(&what, browser, expected, &connection, &said);
+            for answer in case.answers {
+                let offered = connection.hellos[0].extension(*answer).is_some();
+                let answered = offered && !expected.resumed;
+                assert_eq!(connection.answers.contains(answer), answered, "{what}: {answer}");
+            }
             let evidence = format!("{name} {browser:?} {nth}");
             row.case(said.evidence(&server, &evidence));
         }
@@ -249,7 +264,11 @@ async fn settings(maker: Maker, row: &mut Option<Row>) {
                     Err(error) => panic!("{what}: {error:?}\n{}", server.output()),
                 };
                 let expected = browser == Browser::Chromium;
-                assert_eq!(connection.settings, expected, "{what}");
+                assert_eq!(
+                    connection.answers.contains(&kind::APPLICATION_SETTINGS),
+                    expected,
+                    "{what}"
+                );
                 assert!(
                     said.text.contains(&format!("settings={expected}")),
                     "{what}: {}",

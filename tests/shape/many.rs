@@ -8,6 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 use proptest::test_runner::{Config, TestRunner};
+use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::{Ticketer, kx_group};
 use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, ServerConfig};
@@ -37,21 +38,26 @@ fn fleet() -> Vec<Arc<ServerConfig>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_at_once_go_through() {
     const HANDSHAKES: usize = 1000;
-    const AT_ONCE: usize = 64;
     // Each server has clients of its own, whose tickets it knows.
     let pairs: Vec<(Client, Browser, Arc<ServerConfig>)> = fleet()
         .into_iter()
         .flat_map(|config| BROWSERS.map(|browser| (browser.client(), browser, Arc::clone(&config))))
         .collect();
+    // So that those that may resume do.
+    for (client, _, config) in &pairs {
+        client.talk(serve(config)).await.unwrap();
+    }
     let pairs = Arc::new(pairs);
     let (mut tasks, resumed) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
     for nth in 0..HANDSHAKES {
-        if tasks.len() == AT_ONCE {
-            tasks.join_next().await.unwrap().unwrap();
-        }
         let (pairs, resumed) = (Arc::clone(&pairs), Arc::clone(&resumed));
         tasks.spawn(async move {
             let (client, browser, config) = &pairs[nth % pairs.len()];
+            // Half of them remember nothing.
+            let fresh = client
+                .clone()
+                .configured(|config| config.resumption = Resumption::disabled());
+            let client = if nth < HANDSHAKES / 2 { client } else { &fresh };
             let connection = client.talk(serve(config)).await;
             let connection = connection
                 .unwrap_or_else(|error| panic!("{browser:?}, server {}: {error:?}", nth % pairs.len() / 2));
@@ -69,40 +75,9 @@ async fn a_thousand_at_once_go_through() {
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
-    assert!(
-        resumed.load(Ordering::Relaxed) > HANDSHAKES / 2,
-        "full ones and resumed ones"
-    );
-}
-
-/// A server that gives two tickets for each connection, and a store that keeps them all until they are wanted.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nearly_all_connections_resume() {
-    const CONNECTIONS: usize = 1000;
-    const AT_ONCE: usize = 32;
-    for browser in BROWSERS {
-        let mut config = server(&[], &[&TLS13]);
-        config.ticketer = Ticketer::new().unwrap();
-        config.send_tls13_tickets = 2;
-        let (client, config) = (browser.client(), Arc::new(config));
-        let (mut tasks, resumed) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
-        for _ in 0..CONNECTIONS {
-            if tasks.len() == AT_ONCE {
-                tasks.join_next().await.unwrap().unwrap();
-            }
-            let (client, config, resumed) = (client.clone(), Arc::clone(&config), Arc::clone(&resumed));
-            tasks.spawn(async move {
-                let connection = client.talk(serve(&config)).await.unwrap();
-                let again = connection.session().handshake_kind() == Some(HandshakeKind::Resumed);
-                resumed.fetch_add(usize::from(again), Ordering::Relaxed);
-            });
-        }
-        while let Some(done) = tasks.join_next().await {
-            done.unwrap();
-        }
-        let resumed = resumed.load(Ordering::Relaxed);
-        assert!(resumed * 100 >= CONNECTIONS * 95, "{resumed} of {CONNECTIONS}");
-    }
+    let resumed = resumed.load(Ordering::Relaxed);
+    eprintln!("{HANDSHAKES} handshakes, {resumed} of them resumed");
+    assert!((50..=HANDSHAKES / 2).contains(&resumed), "{resumed}");
 }
 
 fn codes(all: &'static [u16]) -> impl Strategy<Value = Vec<Code>> {
@@ -228,17 +203,22 @@ fn any_spec_is_refused_or_shakes_hands() {
         slots(),
         any::<prop::sample::Index>(),
         any::<prop::sample::Index>(),
+        any::<bool>(),
     );
     let counted = (&mut made, &mut refused);
     let counts = parking_lot::Mutex::new(counted);
     runner
-        .run(&strategy, |(suites, slots, from, to)| {
+        .run(&strategy, |(suites, slots, from, to, reuses)| {
             let (from, to) = (from.index(slots.len()), to.index(slots.len() + 1));
             let spec = HelloSpec::new(suites, slots);
             let spec = spec.and_then(|spec| spec.permuting(from.min(to)..from.max(to)));
             let Ok(spec) = spec else {
                 *counts.lock().1 += 1;
                 return Ok(());
+            };
+            let spec = match spec.clone().reusing_x25519() {
+                Ok(reusing) if reuses => reusing,
+                _ => spec,
             };
             let tried = hotpool::shaped::Shape::new(&spec, &certs::provider());
             if tried.is_err() {
@@ -280,6 +260,11 @@ async fn shakes(spec: &HelloSpec, config: &Arc<ServerConfig>) -> Result<(), Test
                 let ja4 = Ja4::of(hello);
                 // Padding and an ALPN that came out empty count or do not.
                 prop_assert_eq!(&ja4.raw()[..4], &spec.ja4().raw()[..4]);
+                let of = |group| hello.key_shares().iter().find(|share| share.group == group);
+                if let (Some(hybrid), Some(own)) = (of(0x11ec), of(0x001d)) {
+                    let same = hybrid.exchange.ends_with(&own.exchange);
+                    prop_assert_eq!(same, spec.reuses_x25519());
+                }
             }
             Err(error) => {
                 let complaint = told(&complaint).await;

@@ -13,15 +13,6 @@ use crate::support::outside::{self, Outside};
 use crate::support::peer::{Alpn, Peer};
 use crate::world::{BROWSERS, Browser};
 
-impl Browser {
-    fn profile(self) -> Profile {
-        match self {
-            Browser::Chromium => Profile::chromium(),
-            Browser::Firefox => Profile::firefox(),
-        }
-    }
-}
-
 fn builder(at: SocketAddr) -> (Builder, String) {
     let name = format!("peer.test:{}", at.port());
     let resolver = StaticResolver::new().with(&*name, [at.ip()]).unwrap();

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use hotpool::fingerprint::{FoundHello, HelloSpec, hellos};
+use hotpool::fingerprint::{FoundHello, HelloSpec, Profile, hellos};
 use hotpool::shaped::{Connection, Shape};
 use parking_lot::Mutex;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
@@ -46,6 +46,13 @@ impl Browser {
             (Browser::Chromium, true) => "t13d1518h2_8daaf6152771_e2d80978ab2e",
             (Browser::Firefox, false) => "t13d1617h2_86a278354501_3cbfd9057e0d",
             (Browser::Firefox, true) => "t13d1617h2_86a278354501_e6dcd7ae0a9e",
+        }
+    }
+
+    pub(crate) fn profile(self) -> Profile {
+        match self {
+            Browser::Chromium => Profile::chromium(),
+            Browser::Firefox => Profile::firefox(),
         }
     }
 
@@ -152,11 +159,20 @@ pub(crate) fn serve_as(leaf: &certs::Leaf) -> Wire {
 
 /// A stock server at the other end of a pipe, which echoes all it reads. What it says at last is dropped.
 pub(crate) fn serve(config: &Arc<ServerConfig>) -> Wire {
+    serve_after(config, async {})
+}
+
+/// The same, which does nothing before `gate` is open.
+pub(crate) fn serve_after(
+    config: &Arc<ServerConfig>,
+    gate: impl Future<Output = ()> + Send + 'static,
+) -> Wire {
     let (near, far) = tokio::io::duplex(1 << 16);
     let acceptor = TlsAcceptor::from(Arc::clone(config));
     let wire = Wire::new(near);
     let complaint = Arc::clone(&wire.complaint);
     tokio::spawn(async move {
+        gate.await;
         let accepted = acceptor.accept(far).await;
         let mut tls = accepted.inspect_err(|error| *complaint.lock() = format!("{error:?}"))?;
         let mut space = [0; 4096];
@@ -172,12 +188,47 @@ pub(crate) fn serve(config: &Arc<ServerConfig>) -> Wire {
     wire
 }
 
+/// A byte of one of the client's hellos whose bits are flipped by a mask.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flip {
+    /// Which hello.
+    pub(crate) nth: usize,
+    /// Which byte of its message, counted from the front, or from the end if it is negative.
+    pub(crate) at: isize,
+    pub(crate) mask: u8,
+}
+
+impl Flip {
+    /// Where that byte is in the client's stream, of which this has come so far. Each hello is one record.
+    fn place(self, stream: &[u8]) -> Option<usize> {
+        const HANDSHAKE: u8 = 22;
+        let (mut start, mut left) = (0, self.nth);
+        while let Some([kind, _, _, high, low]) = stream.get(start..start + 5) {
+            let len = usize::from(u16::from_be_bytes([*high, *low]));
+            start += 5;
+            if *kind == HANDSHAKE {
+                if left == 0 {
+                    let len = isize::try_from(len).unwrap();
+                    let at = if self.at < 0 { len + self.at } else { self.at };
+                    assert!((0..len).contains(&at));
+                    return start.checked_add_signed(at);
+                }
+                left -= 1;
+            }
+            start += len;
+        }
+        None
+    }
+}
+
 /// A transport that writes down what the client sent, and may change a byte of it.
 pub(crate) struct Wire<IO = DuplexStream> {
     io: IO,
     pub(crate) sent: Arc<Mutex<Vec<u8>>>,
-    /// The bits of the byte at this offset of the client's stream are flipped by this mask.
-    pub(crate) flip: Option<(usize, u8)>,
+    /// How much of it each write brought.
+    pub(crate) writes: Arc<Mutex<Vec<usize>>>,
+    /// What is changed of a hello on its way.
+    pub(crate) flip: Option<Flip>,
     /// What a server of [`serve`] found wrong with the handshake.
     pub(crate) complaint: Arc<Mutex<String>>,
 }
@@ -187,9 +238,14 @@ impl<IO> Wire<IO> {
         Wire {
             io,
             sent: Arc::default(),
+            writes: Arc::default(),
             flip: None,
             complaint: Arc::default(),
         }
+    }
+
+    pub(crate) fn get_ref(&self) -> &IO {
+        &self.io
     }
 
     /// The hellos that the client sent. An encrypted Finished of TLS 1.2 may begin like one; it is none.
@@ -210,16 +266,19 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Wire<IO> {
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let at = self.sent.lock().len();
         let mut bytes = buf.to_vec();
-        if let Some((place, mask)) = self.flip
-            && let Some(byte) = place.checked_sub(at).and_then(|place| bytes.get_mut(place))
-        {
-            *byte ^= mask;
+        if let Some(flip) = self.flip {
+            let sent = self.sent.lock();
+            let place = flip.place(&[sent.as_slice(), buf].concat());
+            let within = place.and_then(|place| place.checked_sub(sent.len()));
+            if let Some(byte) = within.and_then(|within| bytes.get_mut(within)) {
+                *byte ^= flip.mask;
+            }
         }
         let written = Pin::new(&mut self.io).poll_write(cx, &bytes);
         if let Poll::Ready(Ok(count)) = written {
             self.sent.lock().extend_from_slice(&bytes[..count]);
+            self.writes.lock().push(count);
         }
         written
     }

@@ -59,6 +59,7 @@ fn help_names_every_option() {
         "--http2",
         "--resolve",
         "--cacert",
+        "--deny-private",
         "--timeout",
         "--json",
     ] {

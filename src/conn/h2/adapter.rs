@@ -17,8 +17,13 @@ pub(crate) struct Adapter<IO> {
     io: IO,
     sent: Frames,
     received: Frames,
+    /// Frames that came in this turn of the driver.
+    turn: u32,
     shared: Arc<Shared>,
 }
+
+/// So many frames, and it is the turn of other connections of the same thread: a flood of small frames is otherwise read for as long as it comes.
+const FRAMES_A_TURN: u32 = 1_000;
 
 impl<IO> Adapter<IO> {
     pub(super) fn new(io: IO, shared: Arc<Shared>) -> Self {
@@ -26,6 +31,7 @@ impl<IO> Adapter<IO> {
             io,
             sent: Frames::outbound(),
             received: Frames::inbound(),
+            turn: 0,
             shared,
         }
     }
@@ -49,13 +55,24 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Adapter<IO> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.turn >= FRAMES_A_TURN {
+            this.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let result = Pin::new(&mut this.io).poll_read(cx, buf);
+        if result.is_pending() {
+            this.turn = 0;
+        }
         let read = &buf.filled()[before..];
         if !read.is_empty() {
             let now = this.shared.clock.now_coarse();
             let mut book = this.shared.book.lock();
-            this.received.follow(read, |found| book.inbound(now, found));
+            this.received.follow(read, |found| {
+                this.turn += 1;
+                book.inbound(now, found);
+            });
         }
         result
     }
@@ -92,5 +109,49 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Adapter<IO> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Wake, Waker};
+
+    use super::super::book::Book;
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::sync::{AtomicBool, Mutex, Ordering};
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_flood_is_read_in_turns() {
+        let shared = Arc::new(Shared {
+            book: Mutex::new(Book::new()),
+            clock: Arc::new(ManualClock::new()),
+        });
+        // Empty DATA without end.
+        let mut adapter = Adapter::new(tokio::io::repeat(0), shared);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut cx = Context::from_waker(&waker);
+        for _ in 0..3 {
+            let (mut space, mut turn) = ([0; 90], 0);
+            loop {
+                let mut buf = ReadBuf::new(&mut space);
+                match Pin::new(&mut adapter).poll_read(&mut cx, &mut buf) {
+                    Poll::Ready(_) => turn += 10,
+                    Poll::Pending => break,
+                }
+            }
+            assert_eq!(turn, FRAMES_A_TURN);
+            assert!(woken.0.swap(false, Ordering::SeqCst), "nobody comes back");
+        }
     }
 }

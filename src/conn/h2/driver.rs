@@ -27,6 +27,8 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     ping: Option<PingPong>,
     proof: Option<Proof>,
+    /// Why the connection has ended, once it has.
+    over: Option<CloseReason>,
 }
 
 /// A sign of life that is waited for: any frame.
@@ -44,6 +46,7 @@ impl Driver {
             connection,
             shared,
             proof: None,
+            over: None,
         }
     }
 
@@ -54,18 +57,21 @@ impl Driver {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<News> {
         loop {
-            let ended = match Pin::new(&mut self.connection).poll(cx) {
-                Poll::Pending => None,
-                Poll::Ready(Ok(())) => Some(CloseReason::PeerClosed),
-                Poll::Ready(Err(error)) => Some(close_reason(&error)),
-            };
-            let mut book = self.shared.book.lock();
-            if let Some(reason) = ended.filter(|_| !planted("the_broken_are_sound")) {
-                return Poll::Ready(News::Ended(book.end(reason)));
+            if self.over.is_none() {
+                self.over = match Pin::new(&mut self.connection).poll(cx) {
+                    Poll::Pending => None,
+                    Poll::Ready(Ok(())) => Some(CloseReason::PeerClosed),
+                    Poll::Ready(Err(error)) => Some(close_reason(&error)),
+                };
             }
+            let mut book = self.shared.book.lock();
             book.park(cx);
+            // What was said before the end comes before it.
             if let Some(news) = book.news() {
                 return Poll::Ready(news);
+            }
+            if let Some(reason) = self.over.filter(|_| !planted("the_broken_are_sound")) {
+                return Poll::Ready(News::Ended(book.end(reason)));
             }
             let (question, frames) = (book.take_question(), book.frames());
             drop(book);

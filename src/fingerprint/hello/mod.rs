@@ -78,6 +78,19 @@ impl ClientHello {
         Self::read(Reader::new(body, at).with_cut(declared - body.len()))
     }
 
+    /// The same with its binders, of which this is the list that was cut off.
+    ///
+    /// # Errors
+    /// It is no such list.
+    pub(crate) fn with_binders(mut self, list: &[u8]) -> Result<Self, HelloError> {
+        if let Some(Extension::PreSharedKey(keys)) = self.extensions.iter_mut().flatten().last() {
+            let mut reader = Reader::new(list, 0);
+            keys.binders = Binders::read(&mut reader)?;
+            reader.end("psk_binders")?;
+        }
+        Ok(self)
+    }
+
     /// The handshake message, with its header. It is cut before the binders if they are [`Binders::Cut`].
     ///
     /// # Errors

@@ -166,10 +166,9 @@ impl PreSharedKey {
                 binders: Binders::Cut(missing),
             });
         }
-        let binders = r.vec16("psk_binders")?.items(|r| r.opaque8("psk_binder"))?;
         Ok(PreSharedKey {
             identities,
-            binders: Binders::Present(binders),
+            binders: Binders::read(r)?,
         })
     }
 
@@ -192,6 +191,13 @@ impl PreSharedKey {
                     .try_for_each(|binder| w.opaque8("psk_binder", binder))
             }),
         }
+    }
+}
+
+impl Binders {
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self> {
+        let binders = r.vec16("psk_binders")?.items(|r| r.opaque8("psk_binder"))?;
+        Ok(Binders::Present(binders))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::hello::{Extension, HelloError, kind};
 use super::super::is_grease;
-use super::sample::share_len;
+use super::sample::{X25519, X25519MLKEM768, share_len};
 use super::{Code, HelloSpec, Slot, SpecError};
 
 type Result<T = ()> = std::result::Result<T, SpecError>;
@@ -92,7 +92,17 @@ impl HelloSpec {
             Slot::KeyShares(shares) => Some(shares),
             _ => None,
         });
-        for share in shares.flatten() {
+        let shares: Vec<&Code> = shares.flatten().collect();
+        if self.reuses_x25519 {
+            let first = shares.iter().find(|share| ***share != Code::Grease);
+            if first != Some(&&Code::Plain(X25519MLKEM768)) {
+                return Err(SpecError::Share(X25519MLKEM768));
+            }
+            if !shares.contains(&&Code::Plain(X25519)) {
+                return Err(SpecError::Share(X25519));
+            }
+        }
+        for share in shares {
             let offered = groups
                 .as_mut()
                 .is_some_and(|groups| groups.any(|group| group == share));

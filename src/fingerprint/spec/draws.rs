@@ -46,11 +46,8 @@ impl HelloSpec {
     ///
     /// # Errors
     /// Whatever `fill` answers.
-    pub fn draw<E>(
-        &self,
-        enc: [u8; 32],
-        mut fill: impl FnMut(&mut [u8]) -> Result<(), E>,
-    ) -> Result<Draws, E> {
+    pub fn draw<E>(&self, enc: [u8; 32], fill: impl FnMut(&mut [u8]) -> Result<(), E>) -> Result<Draws, E> {
+        let mut fill = buffered(fill);
         let mut values = [0; 6];
         for value in &mut values {
             *value = grease(below(16, &mut fill)?);
@@ -124,6 +121,23 @@ impl EchDraws {
             EchGrease::Chromium | EchGrease::Firefox => 1,
             EchGrease::Fixed { aead, .. } => *aead,
         }
+    }
+}
+
+/// The same bytes, asked for many at once: some dozens of numbers are drawn, and each call to a secure source has its price.
+fn buffered<E>(mut fill: impl FnMut(&mut [u8]) -> Result<(), E>) -> impl FnMut(&mut [u8]) -> Result<(), E> {
+    let mut stock = [0; 256];
+    let mut used = stock.len();
+    move |buffer| {
+        for byte in buffer {
+            if used == stock.len() {
+                fill(&mut stock)?;
+                used = 0;
+            }
+            *byte = stock[used];
+            used += 1;
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::hello::{ClientHello, EncryptedClientHello, Extension, KeyShare, kind};
 use super::super::{hellos, is_grease};
-use super::sample::{firefox_payload, share_len};
+use super::sample::{X25519, X25519MLKEM768, firefox_payload, share_len};
 use super::{Code, EchGrease, HelloSpec, Slot, SpecError};
 
 type Result<T> = std::result::Result<T, SpecError>;
@@ -62,6 +62,7 @@ struct Learned {
     cipher_suites: Vec<Code>,
     slots: Vec<Slot>,
     resumed: bool,
+    reuses_x25519: bool,
 }
 
 impl Learned {
@@ -100,11 +101,16 @@ impl Learned {
             cipher_suites: codes(&hello.cipher_suites),
             slots,
             resumed: psk > 0,
+            reuses_x25519: reuses_x25519(hello.key_shares()),
         })
     }
 
     fn spec(self) -> Result<HelloSpec> {
-        HelloSpec::new(self.cipher_suites, self.slots)
+        let spec = HelloSpec::new(self.cipher_suites, self.slots)?;
+        match self.reuses_x25519 {
+            true => spec.reusing_x25519(),
+            false => Ok(spec),
+        }
     }
 
     /// The place of session_ticket.
@@ -122,6 +128,9 @@ impl Learned {
     fn agree(&self, other: &Learned) -> Result<()> {
         if self.cipher_suites != other.cipher_suites {
             return Err(SpecError::Disagree("the cipher suites"));
+        }
+        if self.reuses_x25519 != other.reuses_x25519 {
+            return Err(SpecError::Disagree("the keys of X25519"));
         }
         let same_number = self.expected_in(other).count() == other.slots.len();
         if same_number
@@ -147,6 +156,15 @@ impl Learned {
         let dropped = other.resumed && other.ticket().is_none();
         let slots = self.slots.iter().enumerate();
         slots.filter(move |(_, slot)| !(dropped && is_ticket(slot)))
+    }
+}
+
+/// Whether the key of X25519 is that of X25519MLKEM768, where it stands last.
+fn reuses_x25519(shares: &[KeyShare]) -> bool {
+    let of = |group| shares.iter().find(|share| share.group == group);
+    match (of(X25519MLKEM768), of(X25519)) {
+        (Some(hybrid), Some(own)) => hybrid.exchange.ends_with(&own.exchange),
+        _ => false,
     }
 }
 

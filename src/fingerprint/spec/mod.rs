@@ -14,7 +14,7 @@ use std::ops::Range;
 pub use self::draws::Draws;
 pub use self::error::SpecError;
 pub use self::shape::ShapeError;
-use super::Ja4;
+use super::{Ja3, Ja4};
 
 /// What a client's hellos have in common, as data: the cipher suites, and one [`Slot`] for each extension, in order.
 ///
@@ -52,6 +52,7 @@ pub struct HelloSpec {
     cipher_suites: Vec<Code>,
     slots: Vec<Slot>,
     permuted: Range<usize>,
+    reuses_x25519: bool,
 }
 
 /// A two-byte code of a list.
@@ -75,7 +76,8 @@ pub enum Code {
 )]
 #[non_exhaustive]
 pub enum Slot {
-    /// What TLS itself sends for this type, where it sends any: server_name, or a session_ticket that a resumed connection drops.
+    /// What TLS itself sends for this type: server_name, if it has one, or a session_ticket, empty if it has none, which a connection that offers a
+    /// ticket of TLS 1.3 drops.
     Native(#[cfg_attr(feature = "serde", serde(with = "text::code"))] u16),
     /// What TLS itself sends for this type, and an empty body where it sends none: session_ticket.
     NativeOrEmpty(#[cfg_attr(feature = "serde", serde(with = "text::code"))] u16),
@@ -140,17 +142,24 @@ impl HelloSpec {
             cipher_suites,
             slots,
             permuted: 0..0,
+            reuses_x25519: false,
         };
         spec.check()?;
         Ok(spec)
     }
 
     /// One that was observed. The tests make the checks.
-    pub(super) fn observed(cipher_suites: Vec<Code>, slots: Vec<Slot>, permuted: Range<usize>) -> Self {
+    pub(super) fn observed(
+        cipher_suites: Vec<Code>,
+        slots: Vec<Slot>,
+        permuted: Range<usize>,
+        reuses_x25519: bool,
+    ) -> Self {
         HelloSpec {
             cipher_suites,
             slots,
             permuted,
+            reuses_x25519,
         }
     }
 
@@ -161,6 +170,20 @@ impl HelloSpec {
     pub fn permuting(self, range: Range<usize>) -> Result<Self, SpecError> {
         let spec = HelloSpec {
             permuted: range,
+            ..self
+        };
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// The same spec, with one key of X25519 in two shares: the one of X25519 itself and the one of X25519MLKEM768. Firefox does so; without it
+    /// each share has a key of its own, as Chromium's have. An observer sees which.
+    ///
+    /// # Errors
+    /// [`SpecError::Share`] if it has not both, or X25519MLKEM768 not first.
+    pub fn reusing_x25519(self) -> Result<Self, SpecError> {
+        let spec = HelloSpec {
+            reuses_x25519: true,
             ..self
         };
         spec.check()?;
@@ -180,6 +203,21 @@ impl HelloSpec {
     /// The places of the slots that stand in an order of their own on each connection; empty if the order is fixed.
     pub fn permuted(&self) -> Range<usize> {
         self.permuted.clone()
+    }
+
+    /// Whether one key of X25519 stands in two shares.
+    pub fn reuses_x25519(&self) -> bool {
+        self.reuses_x25519
+    }
+
+    /// The JA3 that a peer sees of a connection that resumes nothing. Where the order of the extensions is drawn, it is that of one among many.
+    pub fn ja3(&self) -> Ja3 {
+        Ja3::of(&self.sample(false))
+    }
+
+    /// The same with the extensions sorted, which every connection that resumes nothing has in common.
+    pub fn ja3_sorted(&self) -> Ja3 {
+        Ja3::sorted(&self.sample(false))
     }
 
     /// The JA4 that a peer sees of a connection that resumes nothing. Padding counts, whether a name is long enough for it or not.

@@ -8,6 +8,9 @@ use super::{Code, EchGrease, HelloSpec, Slot};
 /// What stands for a GREASE value in a list, and for the types of the two GREASE extensions.
 const GREASE: [u16; 2] = [0x0a0a, 0x1a1a];
 
+pub(super) const X25519MLKEM768: u16 = 0x11ec;
+pub(super) const X25519: u16 = 0x001d;
+
 /// The longest name of a host, in octets (RFC 1035 section 3.1).
 const LONGEST_NAME: usize = 253;
 
@@ -46,7 +49,9 @@ impl Slot {
                 name: vec![b'a'; LONGEST_NAME],
             }]),
             Slot::Native(kind) | Slot::NativeOrEmpty(kind) => Extension::Opaque(*kind, Vec::new()),
-            Slot::Raw { kind, body } => Extension::Opaque(*kind, body.clone()),
+            Slot::Raw { kind, body } => {
+                Extension::from_body(*kind, body).unwrap_or_else(|_| Extension::Opaque(*kind, body.clone()))
+            }
             Slot::Grease(body) => Extension::Opaque(grease.next().unwrap_or(GREASE[0]), body.clone()),
             Slot::Groups(codes) => Extension::SupportedGroups(plain(codes)),
             Slot::Signatures(codes) => Extension::SignatureAlgorithms(plain(codes)),
@@ -88,10 +93,10 @@ pub(super) fn firefox_payload(name: usize, psk: usize) -> usize {
 /// The length of a group's share, in octets. `None` if there is no implementation of it.
 pub(super) fn share_len(group: u16) -> Option<usize> {
     match group {
-        0x11ec => Some(1216), // X25519MLKEM768
-        0x001d => Some(32),   // X25519
-        0x0017 => Some(65),   // secp256r1
-        0x0018 => Some(97),   // secp384r1
+        X25519MLKEM768 => Some(1216),
+        X25519 => Some(32),
+        0x0017 => Some(65), // secp256r1
+        0x0018 => Some(97), // secp384r1
         _ => None,
     }
 }

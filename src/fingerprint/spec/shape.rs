@@ -110,8 +110,9 @@ impl Shaping<'_> {
     fn extension(&self, place: usize, slot: &Slot) -> Result<Option<Extension>> {
         let draws = self.draws;
         Ok(Some(match slot {
-            Slot::Native(kind) => return Ok(self.native.extension(*kind).cloned()),
-            Slot::NativeOrEmpty(kind) => match self.native.extension(*kind) {
+            Slot::Native(kind::SESSION_TICKET) if self.resumes() => return Ok(None),
+            Slot::Native(kind @ kind::SERVER_NAME) => return Ok(self.native.extension(*kind).cloned()),
+            Slot::Native(kind) | Slot::NativeOrEmpty(kind) => match self.native.extension(*kind) {
                 Some(extension) => extension.clone(),
                 None => Extension::from_body(*kind, &[])?,
             },
@@ -132,6 +133,11 @@ impl Shaping<'_> {
             Slot::EchGrease(ech) => self.ech(ech)?,
             Slot::Padding => return Ok(None),
         }))
+    }
+
+    /// Whether it offers a ticket of TLS 1.3.
+    fn resumes(&self) -> bool {
+        self.native.extension(kind::PRE_SHARED_KEY).is_some()
     }
 
     /// The first GREASE extension of the spec has the first value, wherever it is permuted to.

@@ -13,6 +13,8 @@ pub(super) struct Parts {
     cipher_suites: Vec<Code>,
     #[serde(default, skip_serializing_if = "Range::is_empty")]
     permuted: Range<usize>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    reuses_x25519: bool,
     extensions: Vec<Slot>,
 }
 
@@ -20,7 +22,11 @@ impl TryFrom<Parts> for HelloSpec {
     type Error = SpecError;
 
     fn try_from(parts: Parts) -> Result<Self, SpecError> {
-        HelloSpec::new(parts.cipher_suites, parts.extensions)?.permuting(parts.permuted)
+        let spec = HelloSpec::new(parts.cipher_suites, parts.extensions)?.permuting(parts.permuted)?;
+        match parts.reuses_x25519 {
+            true => spec.reusing_x25519(),
+            false => Ok(spec),
+        }
     }
 }
 
@@ -29,6 +35,7 @@ impl From<HelloSpec> for Parts {
         Parts {
             cipher_suites: spec.cipher_suites,
             permuted: spec.permuted,
+            reuses_x25519: spec.reuses_x25519,
             extensions: spec.slots,
         }
     }

@@ -32,11 +32,13 @@ fn an_address_is_counted_once_over_all_its_identities() {
     let first = IpCounts {
         connections: 3,
         idle: 2,
+        aside: 0,
         leases: 1,
     };
     let second = IpCounts {
         connections: 1,
         idle: 0,
+        aside: 0,
         leases: 1,
     };
     assert_eq!(by_ip(&mut world), [(ip(1), first), (ip(2), second)]);

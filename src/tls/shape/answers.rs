@@ -19,23 +19,26 @@ const TYPE_12: usize = 0;
 pub(super) struct Answer {
     /// The message without what rustls did not ask for. None if it is as it was.
     pub(super) edited: Option<Vec<u8>>,
-    /// Application settings were agreed on: the client has to answer with its own.
-    pub(super) settings: bool,
+    /// The extensions that were taken out.
+    pub(super) taken: Vec<u16>,
 }
 
 /// A message of the server's encrypted flight, with its header.
-pub(super) fn encrypted(whole: &[u8], offer: &Offer) -> Result<Answer> {
+pub(super) fn encrypted(whole: &[u8], offer: Offer<'_>) -> Result<Answer> {
     match whole.first() {
         Some(&ENCRYPTED_EXTENSIONS) => encrypted_extensions(whole, offer),
-        Some(&CERTIFICATE) => Ok(Answer {
-            edited: certificate(&whole[HEADER..], offer)?.map(|body| message(CERTIFICATE, &body)),
-            settings: false,
+        Some(&CERTIFICATE) => Ok(match certificate(&whole[HEADER..], offer)? {
+            None => Answer::default(),
+            Some(body) => Answer {
+                edited: Some(message(CERTIFICATE, &body)),
+                taken: vec![kind::SIGNED_CERTIFICATE_TIMESTAMP],
+            },
         }),
         _ => Ok(Answer::default()),
     }
 }
 
-fn encrypted_extensions(whole: &[u8], offer: &Offer) -> Result<Answer> {
+fn encrypted_extensions(whole: &[u8], offer: Offer<'_>) -> Result<Answer> {
     let mut cursor = Cursor(&whole[HEADER..]);
     // Malformed lists are for rustls to refuse.
     let Some(list) = cursor.vec16().filter(|_| cursor.is_empty()).and_then(extensions) else {
@@ -45,7 +48,6 @@ fn encrypted_extensions(whole: &[u8], offer: &Offer) -> Result<Answer> {
         .iter()
         .find(|(kind, _)| *kind == kind::ALPN)
         .map(|(_, body)| *body);
-    let mut settings = false;
     let mut kept = Vec::new();
     for &(kind, body) in &list {
         match kind {
@@ -55,10 +57,9 @@ fn encrypted_extensions(whole: &[u8], offer: &Offer) -> Result<Answer> {
             kind::TRUST_ANCHORS => check(kind, is_list_of_names(body))?,
             kind::APPLICATION_SETTINGS => {
                 let protocol = alpn.and_then(only_name).ok_or(Rejected::Settings)?;
-                if !offer.settings.iter().any(|offered| offered == protocol) {
+                if !offer.settings(protocol) {
                     return Err(Rejected::Settings);
                 }
-                settings = true;
             }
             _ => kept.push((kind, body)),
         }
@@ -70,12 +71,12 @@ fn encrypted_extensions(whole: &[u8], offer: &Offer) -> Result<Answer> {
     write_extensions(&kept, &mut body);
     Ok(Answer {
         edited: Some(message(ENCRYPTED_EXTENSIONS, &body)),
-        settings,
+        taken: taken(&list, &kept)?,
     })
 }
 
 /// A Certificate's body without the timestamps in its entries (RFC 6962 section 3.3, RFC 8446 section 4.4.2.1). None if it is as it was.
-pub(super) fn certificate(body: &[u8], offer: &Offer) -> Result<Option<Vec<u8>>> {
+pub(super) fn certificate(body: &[u8], offer: Offer<'_>) -> Result<Option<Vec<u8>>> {
     if !offer.has(kind::SIGNED_CERTIFICATE_TIMESTAMP) {
         return Ok(None);
     }
@@ -89,18 +90,16 @@ pub(super) fn certificate(body: &[u8], offer: &Offer) -> Result<Option<Vec<u8>>>
     out.extend_from_slice(context);
     let start = out.len();
     out.extend_from_slice(&[0; 3]);
-    for (certificate, mut list) in list {
-        let stamps = list
-            .iter()
-            .position(|(kind, _)| *kind == kind::SIGNED_CERTIFICATE_TIMESTAMP);
-        if let Some(place) = stamps {
-            let (kind, stamps) = list.remove(place);
-            check(kind, is_list_of_stamps(stamps))?;
-            edited = true;
+    for (certificate, list) in list {
+        let stamps = |(kind, _): &(u16, &[u8])| *kind == kind::SIGNED_CERTIFICATE_TIMESTAMP;
+        let (stamps, kept): (Vec<_>, Vec<_>) = list.iter().partition(|one| stamps(one));
+        for (kind, stamps) in &stamps {
+            check(*kind, is_list_of_stamps(stamps))?;
         }
+        edited |= !taken(&list, &kept)?.is_empty();
         out.extend_from_slice(&(certificate.len() as u32).to_be_bytes()[1..]);
         out.extend_from_slice(certificate);
-        write_extensions(&list, &mut out);
+        write_extensions(&kept, &mut out);
     }
     let len = out.len() - start - 3;
     out[start..start + 3].copy_from_slice(&(len as u32).to_be_bytes()[1..]);
@@ -122,7 +121,10 @@ fn entries(body: &[u8]) -> Option<(&[u8], Vec<Entry<'_>>)> {
 }
 
 /// The extensions of a TLS 1.2 ServerHello without those that only the shape asked for.
-pub(super) fn server_hello_12<'a>(list: &[(u16, &'a [u8])], offer: &Offer) -> Result<Vec<(u16, &'a [u8])>> {
+pub(super) fn server_hello_12<'a>(
+    list: &[(u16, &'a [u8])],
+    offer: Offer<'_>,
+) -> Result<Vec<(u16, &'a [u8])>> {
     let mut kept = Vec::new();
     for &(kind, body) in list {
         match kind {
@@ -138,7 +140,7 @@ pub(super) fn server_hello_12<'a>(list: &[(u16, &'a [u8])], offer: &Offer) -> Re
 
 /// The extensions of a HelloRetryRequest without the one that confirms an encrypted hello (RFC 9849 section 7.2.1): eight bytes, which
 /// mean nothing to a client that encrypted none.
-pub(super) fn retry<'a>(list: &[(u16, &'a [u8])], offer: &Offer) -> Result<Vec<(u16, &'a [u8])>> {
+pub(super) fn retry<'a>(list: &[(u16, &'a [u8])], offer: Offer<'_>) -> Result<Vec<(u16, &'a [u8])>> {
     const CONFIRMATION: usize = 8;
     let mut kept = Vec::new();
     for &(kind, body) in list {
@@ -149,6 +151,17 @@ pub(super) fn retry<'a>(list: &[(u16, &'a [u8])], offer: &Offer) -> Result<Vec<(
         }
     }
     Ok(kept)
+}
+
+/// The types that one list has and the other has not. None of them may stand twice, which rustls could not see any more.
+pub(super) fn taken(list: &[(u16, &[u8])], kept: &[(u16, &[u8])]) -> Result<Vec<u16>> {
+    let has = |kind: u16| kept.iter().any(|(kept, _)| *kept == kind);
+    let mut taken = Vec::new();
+    for &(kind, _) in list.iter().filter(|(kind, _)| !has(*kind)) {
+        check(kind, !taken.contains(&kind))?;
+        taken.push(kind);
+    }
+    Ok(taken)
 }
 
 fn check(kind: u16, well_formed: bool) -> Result<()> {

@@ -34,12 +34,14 @@ pub(super) struct Choice {
     pub(super) group: Option<u16>,
     /// The message for rustls. None if it is as it was.
     pub(super) edited: Option<Vec<u8>>,
+    /// The extensions that were taken out of it.
+    pub(super) taken: Vec<u16>,
     /// A ticket of TLS 1.2 will come that rustls did not ask for.
     pub(super) hides_ticket: bool,
 }
 
 /// Reads the server's choices and checks them against what was offered and what can be served. None if the message is malformed, which is for rustls to refuse.
-pub(super) fn read(whole: &[u8], offer: &Offer, served: &impl Served) -> Result<Option<Choice>, Rejected> {
+pub(super) fn read(whole: &[u8], offer: Offer<'_>, served: &impl Served) -> Result<Option<Choice>, Rejected> {
     let Some(parts) = Parts::read(whole) else {
         return Ok(None);
     };
@@ -47,13 +49,13 @@ pub(super) fn read(whole: &[u8], offer: &Offer, served: &impl Served) -> Result<
     unserved(
         "TLS version",
         version,
-        offer.versions.contains(&version),
+        offer.version(version),
         served.version(version),
     )?;
     unserved(
         "cipher suite",
         parts.suite,
-        offer.suites.contains(&parts.suite),
+        offer.suite(parts.suite),
         served.suite(parts.suite),
     )?;
     let retry = parts.random == RETRY;
@@ -62,10 +64,10 @@ pub(super) fn read(whole: &[u8], offer: &Offer, served: &impl Served) -> Result<
     let aliased;
     if retry {
         if let Some(group) = group {
-            if offer.shares.contains(&group) {
+            if offer.share(group) {
                 return Err(Rejected::GroupAgain(group));
             }
-            unserved("group", group, offer.groups.contains(&group), served.group(group))?;
+            unserved("group", group, offer.group(group), served.group(group))?;
         }
         list = answers::retry(&list, offer)?;
     } else if version == TLS12 {
@@ -85,6 +87,7 @@ pub(super) fn read(whole: &[u8], offer: &Offer, served: &impl Served) -> Result<
         version,
         group,
         edited,
+        taken: answers::taken(&parts.extensions, &list)?,
         hides_ticket: version == TLS12 && promised && offer.hides_ticket,
     }))
 }

@@ -53,7 +53,7 @@ impl SupportedKxGroup for ShapedGroup {
 /// The keys of a first hello. Those of shares beyond the second stand with the connection's state.
 struct Shares {
     inner: Box<dyn ActiveKeyExchange>,
-    /// The component, if it is not a part of `inner`.
+    /// The component, if its key is not that of `inner`.
     second: Option<Box<dyn ActiveKeyExchange>>,
     shaping: Arc<Shaping>,
 }
@@ -66,6 +66,7 @@ impl Shares {
         let shaper = shaping.shaper();
         let component = shaper.component();
         let own = inner.hybrid_component().map(|(group, _)| u16::from(group));
+        let own = own.filter(|_| shaper.spec().reuses_x25519());
         let (mut second, mut further) = (None, Vec::new());
         for &group in shaper.shares().iter().skip(1) {
             if Some(group) == own && Some(group) == component {
@@ -140,4 +141,28 @@ fn check_point(group: NamedGroup, peer: &[u8]) -> Result<(), Error> {
         return Ok(());
     }
     Err(PeerMisbehaved::InvalidKeyShare.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_comes_uncompressed_or_not_at_all() {
+        for (group, len) in [(NamedGroup::secp256r1, 65), (NamedGroup::secp384r1, 97)] {
+            let point = |form: u8, len: usize| {
+                let mut point = vec![7; len];
+                point[0] = form;
+                check_point(group, &point)
+            };
+            assert_eq!(point(4, len), Ok(()));
+            let refused = Err(PeerMisbehaved::InvalidKeyShare.into());
+            // Compressed, hybrid, too short and too long.
+            for (form, len) in [(2, len / 2 + 1), (6, len), (4, len - 1), (4, len + 1)] {
+                assert_eq!(point(form, len), refused);
+            }
+            assert_eq!(check_point(group, &[]), refused);
+        }
+        assert_eq!(check_point(NamedGroup::X25519, &[2; 32]), Ok(()));
+    }
 }

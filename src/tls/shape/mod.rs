@@ -24,8 +24,11 @@ mod shaper;
 mod signer;
 mod state;
 mod stream;
+#[cfg(feature = "__internals")]
+mod trial;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -39,6 +42,8 @@ pub(crate) use self::error::Rejected;
 pub(crate) use self::shaper::Shaper;
 use self::state::Shaping;
 pub(crate) use self::stream::Shaped;
+#[cfg(feature = "__internals")]
+pub use self::trial::Trial;
 use crate::fingerprint::ClientHello;
 
 /// What becomes of a connection when its shape is the trouble: the server chose what the profile offers and rustls cannot serve, or answered
@@ -63,8 +68,8 @@ pub(crate) struct Seen {
     pub(crate) hellos: Vec<ClientHello>,
     /// The group of the key exchange, where rustls was told another one.
     pub(crate) group: Option<u16>,
-    /// Whether application settings were exchanged.
-    pub(crate) settings: bool,
+    /// The extensions with which the server answered offers that are the profile's alone.
+    pub(crate) answers: BTreeSet<u16>,
 }
 
 /// Shakes hands over `io` in the shape of `shaper`, with a configuration that is built on [its provider](Shaper::provider).
@@ -90,7 +95,7 @@ where
     if let Some(why) = shaping.rejected() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
-    Ok((result?, shaping.seen()))
+    Ok((result?, shaping.take_seen()))
 }
 
 /// Shakes hands over `io` as rustls does it by itself, and looks at the hello on its way.
@@ -115,7 +120,7 @@ where
         shaped: false,
         hellos,
         group: None,
-        settings: false,
+        answers: BTreeSet::new(),
     };
     Ok((stream, seen))
 }

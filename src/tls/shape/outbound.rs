@@ -60,8 +60,10 @@ impl Outbound {
     /// Sends another hello in place of the one that has come, if it is whole.
     fn replace(&mut self, version: u16, shaping: &Shaping) -> Result<(), Rejected> {
         if message_len(&self.hello).is_some_and(|len| len <= self.hello.len()) {
-            let hello = shaping.send(&std::mem::take(&mut self.hello))?;
-            self.out.extend(to_records(&hello, version, MAX_FRAGMENT));
+            let native = std::mem::take(&mut self.hello);
+            shaping.send(native, |hello| {
+                self.out.extend(to_records(hello, version, MAX_FRAGMENT));
+            })?;
         }
         Ok(())
     }

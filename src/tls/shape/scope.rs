@@ -20,6 +20,12 @@ pub(super) async fn within<F: Future>(shaping: Arc<Shaping>, handshake: F) -> F:
     SHAPING.scope(Some(shaping), handshake).await
 }
 
+/// Runs `call` as a part of the handshake of `shaping`.
+#[cfg(feature = "__internals")]
+pub(super) fn entered<R>(shaping: Arc<Shaping>, call: impl FnOnce() -> R) -> R {
+    SHAPING.sync_scope(Some(shaping), call)
+}
+
 /// The handshake that is running here.
 pub(super) fn current() -> Option<Arc<Shaping>> {
     SHAPING.try_with(Clone::clone).ok().flatten()

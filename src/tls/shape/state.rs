@@ -1,5 +1,6 @@
 //! What is known of one connection while it shakes hands. Its stream, hashes, keys and ciphers all ask here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustls::crypto::ActiveKeyExchange;
@@ -8,10 +9,10 @@ use super::Seen;
 use super::answers;
 use super::error::Rejected;
 use super::hello::{self, Choice};
-use super::offer::Offer;
+use super::offer::{Offer, asks_ticket_of};
 use super::shaper::Shaper;
 use super::wire::{CLIENT_HELLO, split_message};
-use crate::fingerprint::{ClientHello, Draws, KeyShare};
+use crate::fingerprint::{ClientHello, Draws, KeyShare, kind};
 use crate::sync::Mutex;
 
 type Result<T> = std::result::Result<T, Rejected>;
@@ -28,7 +29,10 @@ struct Inner {
     sent: Vec<ClientHello>,
     /// The server asked for another.
     retried: bool,
-    offer: Offer,
+    /// The last of them asks for a ticket of TLS 1.2 because rustls does.
+    asks_ticket: bool,
+    /// The hello to come, as far as its binders.
+    cut: Option<Cut>,
     /// How long the records are at most that rustls was told to send, with their headers, in octets.
     record_size: Option<usize>,
     /// Messages as rustls has them, and as they were on the wire.
@@ -39,10 +43,19 @@ struct Inner {
     taken: Option<u16>,
     decrypters: u32,
     encrypters: u32,
-    settings: bool,
+    /// The extensions that the server answered with and rustls does not know of.
+    answers: BTreeSet<u16>,
     /// A message that was kept from rustls, until the transcript has it.
     hidden: Option<Vec<u8>>,
     rejected: Option<Rejected>,
+}
+
+/// A hello cut before its binders, which are the same in both.
+struct Cut {
+    seen: Vec<u8>,
+    real: Vec<u8>,
+    hello: ClientHello,
+    asks_ticket: bool,
 }
 
 struct Swap {
@@ -58,14 +71,15 @@ impl Shaping {
                 draws: shaper.draw()?,
                 sent: Vec::new(),
                 retried: false,
-                offer: Offer::default(),
+                asks_ticket: false,
+                cut: None,
                 record_size,
                 swaps: Vec::new(),
                 keys: Vec::new(),
                 taken: None,
                 decrypters: 0,
                 encrypters: 0,
-                settings: false,
+                answers: BTreeSet::new(),
                 hidden: None,
                 rejected: None,
             }),
@@ -123,19 +137,30 @@ impl Shaping {
         inner.sent.len() <= usize::from(inner.retried)
     }
 
-    /// The hello that goes out in place of this one of rustls's: a whole handshake message.
-    pub(super) fn send(&self, native: &[u8]) -> Result<Vec<u8>> {
-        let parsed = ClientHello::from_message(native)?;
+    /// Writes the hello that goes out in place of this one of rustls's: whole handshake messages.
+    pub(super) fn send(&self, native: Vec<u8>, write: impl FnOnce(&[u8])) -> Result<()> {
         let mut inner = self.inner.lock();
-        let shaped = self.shape(&inner, &parsed)?;
-        let real = shaped.to_message()?;
-        inner.offer = Offer::of(&shaped, &parsed, inner.record_size);
-        inner.swaps.push(Swap {
-            seen: native.to_vec(),
-            real: real.clone(),
-        });
-        inner.sent.push(shaped);
-        Ok(real)
+        let cut = inner.cut.take();
+        let begun = cut.and_then(|cut| Some((native.strip_prefix(cut.seen.as_slice())?, cut)));
+        let (hello, real) = match begun {
+            Some((binders, cut)) => {
+                inner.asks_ticket = cut.asks_ticket;
+                let mut real = cut.real;
+                real.extend_from_slice(binders);
+                (cut.hello.with_binders(binders)?, real)
+            }
+            None => {
+                let native = ClientHello::from_message(&native)?;
+                inner.asks_ticket = asks_ticket_of(&native);
+                let hello = self.shape(&inner, &native)?;
+                let real = hello.to_message()?;
+                (hello, real)
+            }
+        };
+        write(&real);
+        inner.swaps.push(Swap { seen: native, real });
+        inner.sent.push(hello);
+        Ok(())
     }
 
     fn shape(&self, inner: &Inner, native: &ClientHello) -> Result<ClientHello> {
@@ -156,37 +181,59 @@ impl Shaping {
     }
 
     fn try_real(&self, data: &[u8]) -> Result<Option<Vec<u8>>> {
-        let inner = self.inner.lock();
+        let mut inner = self.inner.lock();
         let mut real = Vec::new();
-        let (mut rest, mut swapped) = (data, false);
+        let mut rest = data;
+        // What was copied to `real`: up to the last message that differs.
+        let mut copied = data;
         while let Some((message, after)) = split_message(rest) {
-            match inner.swaps.iter().find(|swap| swap.seen == message) {
-                Some(swap) => {
-                    real.extend_from_slice(&swap.real);
-                    swapped = true;
-                }
-                None if message[0] == CLIENT_HELLO => return Err(Rejected::Unsent),
-                None => real.extend_from_slice(message),
+            if let Some(swap) = inner.swaps.iter().find(|swap| swap.seen == message) {
+                real.extend_from_slice(&copied[..copied.len() - rest.len()]);
+                real.extend_from_slice(&swap.real);
+                copied = after;
+            } else if message[0] == CLIENT_HELLO {
+                return Err(Rejected::Unsent);
             }
             rest = after;
         }
         if rest.first() == Some(&CLIENT_HELLO) {
-            let native = ClientHello::from_truncated_message(rest)?;
-            real.extend_from_slice(&self.shape(&inner, &native)?.to_message()?);
-            swapped = true;
-        } else {
-            real.extend_from_slice(rest);
+            let cut = self.cut(&inner, rest)?;
+            real.extend_from_slice(&copied[..copied.len() - rest.len()]);
+            real.extend_from_slice(&cut.real);
+            inner.cut = Some(cut);
+            return Ok(Some(real));
         }
-        Ok(swapped.then_some(real))
+        if copied.len() == data.len() {
+            return Ok(None);
+        }
+        real.extend_from_slice(copied);
+        Ok(Some(real))
+    }
+
+    /// The hello that will go out in place of one of rustls's that has no binders yet.
+    fn cut(&self, inner: &Inner, seen: &[u8]) -> Result<Cut> {
+        let native = ClientHello::from_truncated_message(seen)?;
+        let hello = self.shape(inner, &native)?;
+        Ok(Cut {
+            seen: seen.to_vec(),
+            real: hello.to_message()?,
+            hello,
+            asks_ticket: asks_ticket_of(&native),
+        })
     }
 
     /// A ServerHello or HelloRetryRequest from the wire. None if rustls is to judge it alone.
     pub(super) fn chosen(&self, message: &[u8]) -> Result<Option<Choice>> {
         let mut inner = self.inner.lock();
-        let Some(choice) = hello::read(message, &inner.offer, &*self.shaper)? else {
+        let choice = match inner.offer() {
+            Some(offer) => hello::read(message, offer, &*self.shaper)?,
+            None => None,
+        };
+        let Some(choice) = choice else {
             return Ok(None);
         };
         inner.retried |= choice.retry;
+        inner.answers.extend(&choice.taken);
         if !choice.retry {
             let known = |group: &u16| hello::Served::alias(&*self.shaper, *group).is_some();
             inner.taken = choice.group.filter(known);
@@ -217,20 +264,30 @@ impl Shaping {
     /// A message of the server's encrypted flight.
     pub(super) fn answer(&self, message: &[u8]) -> Result<Option<Vec<u8>>> {
         let mut inner = self.inner.lock();
-        let answer = answers::encrypted(message, &inner.offer)?;
-        inner.settings |= answer.settings;
+        let Some(offer) = inner.offer() else {
+            return Ok(None);
+        };
+        let answer = answers::encrypted(message, offer)?;
+        inner.answers.extend(&answer.taken);
         inner.swap(answer.edited.as_deref(), message);
         Ok(answer.edited)
     }
 
     /// A certificate that came compressed: the transcript has it as it came.
     pub(super) fn certificate(&self, body: &[u8]) -> Result<Option<Vec<u8>>> {
-        answers::certificate(body, &self.inner.lock().offer)
+        let mut inner = self.inner.lock();
+        let Some(offer) = inner.offer() else {
+            return Ok(None);
+        };
+        let edited = answers::certificate(body, offer)?;
+        let stamps = edited.is_some().then_some(kind::SIGNED_CERTIFICATE_TIMESTAMP);
+        inner.answers.extend(stamps);
+        Ok(edited)
     }
 
     /// Whether the client owes its own application settings.
     pub(super) fn owes_settings(&self) -> bool {
-        self.inner.lock().settings
+        self.inner.lock().answers.contains(&kind::APPLICATION_SETTINGS)
     }
 
     /// Whether this is the first decrypter, that of the server's handshake.
@@ -247,19 +304,31 @@ impl Shaping {
         inner.encrypters == 1
     }
 
-    /// What went over the wire so far.
-    pub(super) fn seen(&self) -> Seen {
-        let inner = self.inner.lock();
+    /// The extensions that the server answered with so far and rustls does not know of.
+    #[cfg(feature = "__internals")]
+    pub(super) fn answers(&self) -> BTreeSet<u16> {
+        self.inner.lock().answers.clone()
+    }
+
+    /// What went over the wire, once the handshake is over.
+    pub(super) fn take_seen(&self) -> Seen {
+        let mut inner = self.inner.lock();
         Seen {
             shaped: true,
-            hellos: inner.sent.clone(),
+            hellos: std::mem::take(&mut inner.sent),
             group: inner.taken,
-            settings: inner.settings,
+            answers: std::mem::take(&mut inner.answers),
         }
     }
 }
 
 impl Inner {
+    /// What the server was offered. None before it was.
+    fn offer(&self) -> Option<Offer<'_>> {
+        let hello = self.sent.last()?;
+        Some(Offer::of(hello, self.asks_ticket, self.record_size))
+    }
+
     fn swap(&mut self, seen: Option<&[u8]>, real: &[u8]) {
         self.swaps.extend(seen.map(|seen| Swap {
             seen: seen.to_vec(),

@@ -105,6 +105,30 @@ impl<IO> Shaped<IO> {
 }
 
 impl<IO: AsyncWrite + Unpin> Shaped<IO> {
+    /// Writes what rustls wrote while its hellos are replaced: all of it at once, as a browser's ChangeCipherSpec and Finished go out together.
+    fn poll_flight(&mut self, cx: &mut Context<'_>, bufs: &[&[u8]]) -> Poll<io::Result<usize>> {
+        let Some(flight) = self.flight.as_mut() else {
+            return Poll::Ready(Ok(0));
+        };
+        for buf in bufs {
+            flight
+                .outbound
+                .push(buf, &flight.shaping)
+                .map_err(|why| rejected(&flight.shaping, why))?;
+        }
+        // What cannot go at once goes with the next write or flush; rustls flushes.
+        match self.poll_drain(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum())),
+        }
+    }
+
+    fn shapes_outbound(&self) -> bool {
+        self.flight
+            .as_ref()
+            .is_some_and(|flight| !flight.outbound.is_over())
+    }
+
     /// Writes what was shaped and has not gone out.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(flight) = &mut self.flight else {
@@ -125,18 +149,10 @@ impl<IO: AsyncWrite + Unpin> Shaped<IO> {
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Shaped<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_drain(cx))?;
-        let this = &mut *self;
-        if let Some(flight) = this.flight.as_mut().filter(|flight| !flight.outbound.is_over()) {
-            flight
-                .outbound
-                .push(buf, &flight.shaping)
-                .map_err(|why| rejected(&flight.shaping, why))?;
-            // What cannot go at once goes with the next write or flush; rustls flushes.
-            return match this.poll_drain(cx) {
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                _ => Poll::Ready(Ok(buf.len())),
-            };
+        if self.shapes_outbound() {
+            return self.poll_flight(cx, &[buf]);
         }
+        let this = &mut *self;
         let written = masked(|| Pin::new(&mut this.io).poll_write(cx, buf));
         this.note(&written, buf);
         written
@@ -149,6 +165,11 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Shaped<IO> {
     ) -> Poll<io::Result<usize>> {
         if self.flight.is_none() && self.watched.is_none() {
             return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        }
+        ready!(self.poll_drain(cx))?;
+        if self.shapes_outbound() {
+            let bufs: Vec<&[u8]> = bufs.iter().map(|buf| &**buf).collect();
+            return self.poll_flight(cx, &bufs);
         }
         let first = bufs.iter().find(|buf| !buf.is_empty());
         self.poll_write(cx, first.map_or(&[], |buf| buf))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hotpool::clock::SystemClock;
+use hotpool::clock::{ManualClock, SystemClock};
 use hotpool::scripted::Stage;
 use hotpool::{CloseReason, GetOptions, HotConnPool, PoolConfig, Returned, StaticResolver};
 use tokio::io::AsyncWriteExt;
@@ -15,7 +15,7 @@ use tokio::task::coop;
 use tokio_rustls::TlsAcceptor;
 
 use super::{lease, poll_once};
-use crate::common::{finish, http1_peer, let_run, name, pool, round, until, use_up, within};
+use crate::common::{config, finish, http1_peer, let_run, name, pool, round, until, use_up, within};
 use crate::support::certs;
 use crate::support::peer::{Alpn, Order, Peer, To};
 
@@ -101,29 +101,110 @@ async fn renewed_keys_do_not_remove_what_is_idle() {
     pool.manager().assert_invariants();
 }
 
-/// What TLS has to say may come in two segments. Until the second has come nobody may have the connection; it rests all the same.
+/// What TLS has to say may come in two segments. Until the second has come nobody may have the connection; it stands aside, and is not closed.
 #[tokio::test]
 async fn half_a_record_does_not_remove_what_is_idle() {
     let (pool, name, tell) = renewing().await;
     drop(lease(&pool, &name).await);
     within("told", tell.send(Tell::HalfAnUpdate)).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await; // it crosses loopback, and would close what it closes
-    assert_eq!((pool.stats().idle, pool.stats().counters.closed()), (1, 0));
+    let stats = until(&pool, "it stands aside", |stats| stats.idle == 0).await;
+    assert_eq!((stats.total, stats.active, stats.counters.closed()), (1, 0, 0));
+    assert!(pool.try_get(&name).unwrap().is_none(), "handed out");
     within("told", tell.send(Tell::TheOtherHalf)).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    until(&pool, "it is idle again", |stats| stats.idle == 1).await;
     assert_eq!(lease(&pool, &name).await.info().serial, 1);
     pool.manager().assert_invariants();
 }
 
+/// A pool of scripted connections whose time stands still, with one that is idle; it has been given back just now.
+async fn with_one_idle(change: impl FnOnce(&mut PoolConfig)) -> (Stage, HotConnPool, ManualClock) {
+    let (stage, clock) = (Stage::new(1), ManualClock::new());
+    let pool = stage.pool(config(change), clock.clone()).unwrap();
+    drop(lease(&pool, "a.test").await);
+    let_run().await;
+    (stage, pool, clock)
+}
+
+/// Half a record is found by whoever is handed the connection, before anybody else has looked at it: it is not the end of it there, either.
 #[tokio::test]
 async fn half_a_record_is_not_handed_out() {
-    let (pool, name, tell) = renewing().await;
-    drop(lease(&pool, &name).await);
-    within("told", tell.send(Tell::HalfAnUpdate)).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await; // it crosses loopback
-    assert!(pool.try_get(&name).unwrap().is_none(), "handed out");
-    let stats = until(&pool, "it is gone", |stats| stats.total == 0).await;
-    assert_eq!(stats.counters.closes(CloseReason::StrayBytes), 1);
+    let (stage, pool, _) = with_one_idle(|_| {}).await;
+    stage.halve_all();
+    assert!(pool.try_get("a.test").unwrap().is_none(), "handed out");
+    let other = lease(&pool, "a.test").await;
+    assert_eq!((other.info().serial, pool.size()), (2, 2));
+    stage.complete_all();
+    until(&pool, "it is idle again", |stats| stats.idle == 1).await;
+    assert_eq!(lease(&pool, "a.test").await.info().serial, 1);
+    assert_eq!(pool.stats().counters.closed(), 0);
+    drop(other);
+    // What was spoken out of turn is the end of it, wherever it stands.
+    stage.halve_all();
+    until(&pool, "they stand aside", |stats| stats.idle == 0).await;
+    stage.stray_all();
+    let stats = until(&pool, "they are gone", |stats| stats.total == 0).await;
+    assert_eq!(stats.counters.closes(CloseReason::StrayBytes), 2);
+    pool.manager().assert_invariants();
+}
+
+/// It comes home with half a record: who waits is not made to wait for the rest.
+#[tokio::test]
+async fn what_comes_home_with_half_a_record_serves_nobody() {
+    let (stage, pool, _) = with_one_idle(|config| config.max_connections = 2).await;
+    let first = lease(&pool, "a.test").await;
+    let second = lease(&pool, "a.test").await;
+    let mut waits = pin!(pool.get("a.test"));
+    assert!(poll_once(waits.as_mut()).await.is_none());
+    stage.halve_all();
+    assert_eq!(pool.put(first), Returned::Kept);
+    // Its place is given to a new one.
+    let third = within("a new one", waits).await.unwrap();
+    assert_eq!((third.info().serial, pool.size()), (3, 2));
+    assert_eq!(pool.stats().counters.closes(CloseReason::Evicted), 1);
+    drop((second, third));
+    pool.manager().assert_invariants();
+}
+
+/// The time of one that stands aside goes by as that of an idle one, and the other half in time leaves it the age it had.
+#[tokio::test]
+async fn what_is_aside_grows_old() {
+    let second = Duration::from_secs(1);
+    for whole in [false, true] {
+        let (stage, pool, clock) = with_one_idle(|_| {}).await;
+        clock.advance(30 * second);
+        stage.halve_all();
+        let_run().await;
+        assert_eq!((pool.stats().total, pool.stats().idle), (1, 0));
+        clock.advance(20 * second);
+        if whole {
+            stage.complete_all();
+        }
+        let_run().await;
+        assert_eq!((pool.stats().total, pool.stats().idle), (1, u32::from(whole)));
+        clock.advance(11 * second);
+        let stats = until(&pool, "it is gone", |stats| stats.total == 0).await;
+        assert_eq!(stats.counters.closes(CloseReason::IdleTimeout), 1);
+    }
+}
+
+/// A place that one holds which nobody may use is given to whoever needs it, at its host, its address and in all.
+#[tokio::test]
+async fn what_is_aside_makes_room() {
+    let caps: [(&str, fn(&mut PoolConfig)); 3] = [
+        ("a.test", |config| config.max_per_host = 1),
+        ("b.test", |config| config.max_per_ip = 1),
+        ("b.test", |config| config.max_connections = 1),
+    ];
+    for (host, cap) in caps {
+        let (stage, pool, _) = with_one_idle(cap).await;
+        stage.halve_all();
+        let_run().await;
+        let conn = lease(&pool, host).await;
+        assert_eq!((conn.info().serial, pool.size()), (2, 1));
+        assert_eq!(pool.stats().counters.closes(CloseReason::Evicted), 1);
+        drop(conn);
+        pool.manager().assert_invariants();
+    }
 }
 
 /// A new connection whose first ticket is longer than a segment is waited for, and blames nobody.

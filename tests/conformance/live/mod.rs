@@ -12,6 +12,7 @@ mod leases;
 mod life;
 mod limits;
 mod pause;
+mod policy;
 mod resize;
 mod slow;
 mod steps;

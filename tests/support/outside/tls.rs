@@ -30,6 +30,8 @@ pub struct TlsServer {
     pub group: &'static str,
     /// Whether it asks for a client certificate of [`certs::authority`], in earnest.
     pub clients: bool,
+    /// Whether it shows certificate timestamps, of no log.
+    pub stamps: bool,
     /// Whatever only this maker has: more arguments.
     pub more: Vec<String>,
 }
@@ -42,6 +44,7 @@ impl TlsServer {
             tls12: false,
             group: "",
             clients: false,
+            stamps: false,
             more: Vec::new(),
         }
     }
@@ -119,7 +122,7 @@ impl Recipe for TlsServer {
         std::fs::write(&authority, certs::authority().pem())?;
         let authority = authority.display().to_string();
         let mut arguments = match self.maker {
-            Maker::OpenSsl => self.openssl(place, &authority),
+            Maker::OpenSsl => self.openssl(place, &authority)?,
             Maker::GnuTls => self.gnutls(place, &authority),
             Maker::Nginx => self.nginx(place, &authority)?,
             Maker::HaProxy => self.haproxy(place, &authority)?,
@@ -131,7 +134,7 @@ impl Recipe for TlsServer {
 }
 
 impl TlsServer {
-    fn openssl(&self, place: &Place, authority: &str) -> Vec<String> {
+    fn openssl(&self, place: &Place, authority: &str) -> io::Result<Vec<String>> {
         let mut words = owned(&["s_server", "-www", "-alpn", "http/1.1", "-accept"]);
         words.push(place_of(place));
         words.extend(owned(&["-cert"]).into_iter().chain([shown(&place.pem.chain)]));
@@ -151,7 +154,31 @@ impl TlsServer {
                 authority,
             ]));
         }
-        words
+        if self.stamps {
+            words.extend(["-serverinfo".to_owned(), shown(&self.extensions(place)?)]);
+        }
+        Ok(words)
+    }
+
+    /// The file by which OpenSSL is told of timestamps to show, in TLS 1.2 and 1.3.
+    fn extensions(&self, place: &Place) -> io::Result<PathBuf> {
+        const TIMESTAMPS: u16 = 18;
+        // OpenSSL's numbers for the messages.
+        const CLIENT_HELLO: u32 = 0x80;
+        const SERVER_HELLO_12: u32 = 0x100;
+        const CERTIFICATE_13: u32 = 0x1000;
+        let list = timestamps();
+        let mut bytes = (CLIENT_HELLO | SERVER_HELLO_12 | CERTIFICATE_13)
+            .to_be_bytes()
+            .to_vec();
+        bytes.extend_from_slice(&TIMESTAMPS.to_be_bytes());
+        bytes.extend_from_slice(&u16::try_from(list.len()).expect("a short list").to_be_bytes());
+        bytes.extend(list);
+        let mark = "SERVERINFOV2 FOR timestamps-----";
+        let text = format!("-----BEGIN {mark}\n{}\n-----END {mark}\n", base64(&bytes));
+        let file = place.dir.join("extensions.pem");
+        std::fs::write(&file, text)?;
+        Ok(file)
     }
 
     fn gnutls(&self, place: &Place, authority: &str) -> Vec<String> {
@@ -188,6 +215,10 @@ impl TlsServer {
                 "ssl_verify_client on; ssl_client_certificate {authority};"
             ));
         }
+        if self.stamps {
+            let file = self.extensions(place)?;
+            more.push_str(&format!("ssl_conf_command ServerInfoFile {};", shown(&file)));
+        }
         let versions = if self.tls12 { "TLSv1.2" } else { "TLSv1.2 TLSv1.3" };
         let (chain, key) = (shown(&place.pem.chain), shown(&place.pem.key));
         let text = format!(
@@ -213,6 +244,9 @@ http {{
         let both = place.dir.join("both.pem");
         let read = |path: &Path| std::fs::read_to_string(path);
         std::fs::write(&both, read(&place.pem.chain)? + &read(&place.pem.key)?)?;
+        if self.stamps {
+            std::fs::write(place.dir.join("both.pem.sctl"), timestamps())?;
+        }
         let mut more = String::new();
         if !self.group.is_empty() {
             more.push_str(&format!(" curves {} ecdhe {}", self.group, curve(self.group)));
@@ -260,8 +294,39 @@ frontend one
         if self.clients {
             words.extend(owned(&["--clients", authority]));
         }
+        if self.stamps {
+            words.push("--stamps".to_owned());
+        }
         words
     }
+}
+
+/// A list of two certificate timestamps, of no log (RFC 6962 section 3.3).
+fn timestamps() -> Vec<u8> {
+    let with_len = |bytes: &[u8]| {
+        let len = u16::try_from(bytes.len()).expect("a short list");
+        [&len.to_be_bytes()[..], bytes].concat()
+    };
+    with_len(&[with_len(b"one timestamp"), with_len(b"and another")].concat())
+}
+
+/// RFC 4648 section 4, in lines that PEM takes.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |group: &[u8]| {
+        let mut three = [0; 3];
+        three[..group.len()].copy_from_slice(group);
+        let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
+        let digit = |nth: usize| match nth <= group.len() {
+            true => char::from(DIGITS[(bits >> (18 - 6 * nth) & 0x3f) as usize]),
+            false => '=',
+        };
+        (0..4).map(digit).collect::<String>()
+    };
+    let lines = bytes
+        .chunks(48)
+        .map(|line| line.chunks(3).map(group).collect::<String>());
+    lines.collect::<Vec<String>>().join("\n")
 }
 
 fn owned(words: &[&str]) -> Vec<String> {
@@ -303,7 +368,7 @@ fn go() -> &'static str {
     })
 }
 
-/// The server of `tests/boringssl`, if somebody has built it: `.ci/boringssl` does.
+/// The server of `tests/boringssl`, if somebody has built it: `.ci/deep boringssl` does.
 fn boringssl() -> &'static str {
     static BUILT: OnceLock<String> = OnceLock::new();
     BUILT.get_or_init(|| shown(&root().join("target/boringssl/debug/boringssl-peer")))

@@ -1,0 +1,365 @@
+//! What a shaped handshake costs beside a stock one with the same key shares, and what is left of it afterwards: over the loopback, in one run, turn
+//! by turn, by CPU time.
+//!
+//! | line | what is measured |
+//! |---|---|
+//! | `full` | a TLS 1.3 handshake with X25519MLKEM768, its certificate verified, until the server's first answer was read; behind it the client's part |
+//! | `resumed` | the same with a ticket |
+//! | `after` | 16 MiB read from the server, on a connection that stays; beside it a second stock connection, which shows the noise |
+//!
+//! Chromium's share of X25519 has a key of its own, and Firefox sends a third share, of P-256, neither of which stock rustls does: its stock makes that
+//! key, too, and throws it away. So that nothing but the shape differs, the server chooses the cipher suite. A hello of the browsers has one key more, that of its encrypted_client_hello, which counts as the
+//! shape's. It exits with an error if a handshake costs more than 1.10 times a stock one, or reading more than 3 %
+//! beside it and the noise. `cargo bench --features __internals --bench handshake`; `-- --test` runs each a few times and judges nothing.
+#![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
+#![expect(clippy::disallowed_methods, reason = "a bench reads the clock and spawns")]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot go on must say so")]
+
+use std::future::poll_fn;
+use std::hint::black_box;
+use std::io;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotpool::fingerprint::Profile;
+use hotpool::rustls::crypto::aws_lc_rs::{self, Ticketer, kx_group};
+use hotpool::rustls::crypto::{ActiveKeyExchange, CryptoProvider, SupportedKxGroup};
+use hotpool::rustls::ffdhe_groups::FfdheGroup;
+use hotpool::rustls::pki_types::ServerName;
+use hotpool::rustls::version::TLS13;
+use hotpool::rustls::{
+    CipherSuite, ClientConfig, ClientConnection, Error, HandshakeKind, NamedGroup, ProtocolVersion,
+    ServerConfig, SupportedCipherSuite,
+};
+use hotpool::shaped::Shape;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use support::certs;
+
+/// The most that a shaped handshake may cost, in stock ones.
+const MOST: f64 = 1.10;
+/// The most that reading afterwards may differ by beside the noise.
+const MOST_AFTER: f64 = 0.03;
+const NAME: &str = "peer.test";
+
+/// How long a measurement is.
+#[derive(Clone, Copy)]
+struct Length {
+    handshakes: usize,
+    reads: usize,
+    /// Octets of one read.
+    read: u32,
+}
+
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The CPU time that `future` takes of this thread while it is polled: what runs between its polls is the server's.
+async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
+    let mut future = pin!(future);
+    let mut spent = Duration::ZERO;
+    let output = poll_fn(|cx| {
+        let began = cpu();
+        let polled = future.as_mut().poll(cx);
+        spent += cpu() - began;
+        polled
+    });
+    let output = output.await;
+    (output, spent)
+}
+
+/// Two ends of a connection over the loopback.
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let (near, far) = tokio::join!(TcpStream::connect(at), listener.accept());
+    let (near, far) = (near.unwrap(), far.unwrap().0);
+    near.set_nodelay(true).unwrap();
+    far.set_nodelay(true).unwrap();
+    (near, far)
+}
+
+/// Answers each request, four octets that say how many, with as many.
+async fn serve(config: &Arc<ServerConfig>) -> TcpStream {
+    let (near, far) = pair().await;
+    let acceptor = TlsAcceptor::from(Arc::clone(config));
+    tokio::spawn(async move {
+        let mut tls = acceptor.accept(far).await?;
+        let filler = vec![7; 1 << 16];
+        loop {
+            let mut left = tls.read_u32().await? as usize;
+            while left > 0 {
+                let count = left.min(filler.len());
+                tls.write_all(&filler[..count]).await?;
+                left -= count;
+            }
+            tls.flush().await?;
+        }
+        #[expect(unreachable_code, reason = "names the type of the error")]
+        io::Result::Ok(())
+    });
+    near
+}
+
+/// Asks for `count` octets and reads them.
+async fn read(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), count: u32, space: &mut [u8]) {
+    stream.write_u32(count).await.unwrap();
+    stream.flush().await.unwrap();
+    let mut left = count as usize;
+    while left > 0 {
+        let got = stream.read(black_box(space)).await.unwrap();
+        assert!(got > 0);
+        left -= got;
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
+/// One of the two that are compared.
+enum Client {
+    Stock(TlsConnector),
+    Shaped(Shape, Arc<ClientConfig>),
+}
+
+impl Client {
+    /// A connection, and what the client spent on its handshake.
+    async fn connect(&self, io: TcpStream, kind: Option<HandshakeKind>) -> (Box<dyn Stream>, Duration) {
+        match self {
+            Client::Stock(connector) => {
+                let name = ServerName::try_from(NAME).unwrap();
+                let (tls, spent) = timed(async { connector.connect(name, io).await }).await;
+                let tls = tls.unwrap();
+                vouch(tls.get_ref().1, kind);
+                (Box::new(tls), spent)
+            }
+            Client::Shaped(shape, config) => {
+                let (tls, spent) = timed(shape.connect(config, NAME, io)).await;
+                let tls = tls.unwrap();
+                vouch(tls.session(), kind);
+                (Box::new(tls), spent)
+            }
+        }
+    }
+
+    /// Nanoseconds of a handshake of this kind, of both ends and of the client alone.
+    async fn handshake(&self, server: &Arc<ServerConfig>, kind: HandshakeKind) -> [f64; 2] {
+        let io = serve(server).await;
+        let began = cpu();
+        let (mut tls, spent) = self.connect(io, Some(kind)).await;
+        // Tickets come with the first answer.
+        read(&mut tls, 1, &mut [0; 64]).await;
+        [cpu() - began, spent].map(|time| time.as_nanos() as f64)
+    }
+}
+
+/// Both are the same handshakes.
+fn vouch(session: &ClientConnection, kind: Option<HandshakeKind>) {
+    let agreed = (
+        session.protocol_version(),
+        session.negotiated_key_exchange_group().map(|group| group.name()),
+        session.negotiated_cipher_suite().map(|suite| suite.suite()),
+    );
+    let expected = (
+        Some(ProtocolVersion::TLSv1_3),
+        Some(NamedGroup::X25519MLKEM768),
+        Some(CipherSuite::TLS13_AES_128_GCM_SHA256),
+    );
+    assert_eq!(agreed, expected);
+    assert!(kind.is_none() || session.handshake_kind() == kind);
+}
+
+/// X25519MLKEM768, with whose key comes one of another group that nobody needs.
+#[derive(Debug)]
+struct With(&'static dyn SupportedKxGroup);
+
+impl SupportedKxGroup for With {
+    fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
+        black_box(self.0.start()?.pub_key());
+        kx_group::X25519MLKEM768.start()
+    }
+
+    fn ffdhe_group(&self) -> Option<FfdheGroup<'static>> {
+        None
+    }
+
+    fn name(&self) -> NamedGroup {
+        kx_group::X25519MLKEM768.name()
+    }
+
+    fn usable_for_version(&self, version: ProtocolVersion) -> bool {
+        kx_group::X25519MLKEM768.usable_for_version(version)
+    }
+}
+
+static WITH_X25519: With = With(kx_group::X25519);
+static WITH_P256: With = With(kx_group::SECP256R1);
+
+/// rustls itself, which sends shares of X25519MLKEM768 and X25519.
+fn stock(first: &'static With) -> Client {
+    let provider = CryptoProvider {
+        kx_groups: vec![first, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
+        ..aws_lc_rs::default_provider()
+    };
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(certs::authority().roots())
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Client::Stock(TlsConnector::from(Arc::new(config)))
+}
+
+fn shaped(profile: &Profile) -> Client {
+    let shape = Shape::new(profile.hello().unwrap(), &aws_lc_rs::default_provider()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(shape.provider())
+        .with_protocol_versions(&shape.versions())
+        .unwrap()
+        .with_root_certificates(certs::authority().roots())
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    shape.complete(&mut config);
+    Client::Shaped(shape, Arc::new(config))
+}
+
+/// A server that chooses TLS_AES_128_GCM_SHA256, and gives tickets if it is to.
+fn server(tickets: usize) -> Arc<ServerConfig> {
+    let mut provider = aws_lc_rs::default_provider();
+    let first = |suite: &SupportedCipherSuite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256;
+    provider.cipher_suites.sort_by_key(first);
+    let leaf = certs::good();
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(leaf.chain.clone(), leaf.key())
+        .unwrap();
+    config.ignore_client_order = true;
+    config.ticketer = Ticketer::new().unwrap();
+    config.send_tls13_tickets = tickets;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// Medians of both, turn by turn: of stock ones and shaped ones, of both ends and of the client alone.
+async fn handshakes(
+    length: Length,
+    stock: &Client,
+    shaped: &Client,
+    kind: HandshakeKind,
+) -> ([f64; 2], [f64; 2]) {
+    let resumed = kind == HandshakeKind::Resumed;
+    let server = server(usize::from(resumed));
+    if resumed {
+        for client in [stock, shaped] {
+            client.handshake(&server, HandshakeKind::Full).await;
+        }
+    }
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for turn in 0..length.handshakes {
+        // Neither is always the first.
+        if turn % 2 == 0 {
+            theirs.push(stock.handshake(&server, kind).await);
+            ours.push(shaped.handshake(&server, kind).await);
+        } else {
+            ours.push(shaped.handshake(&server, kind).await);
+            theirs.push(stock.handshake(&server, kind).await);
+        }
+    }
+    let medians =
+        |times: Vec<[f64; 2]>| [0, 1].map(|nth| median(times.iter().map(|both| both[nth]).collect()));
+    (medians(theirs), medians(ours))
+}
+
+/// Nanoseconds of reading over a stock connection, a shaped one, and another stock one.
+async fn after(length: Length, stock: &Client, shaped: &Client) -> [f64; 3] {
+    let server = server(0);
+    let mut streams = Vec::new();
+    for client in [stock, shaped, stock] {
+        streams.push(client.connect(serve(&server).await, None).await.0);
+    }
+    let mut space = vec![0; 1 << 16];
+    let mut times = [const { Vec::new() }; 3];
+    for turn in 0..length.reads + 1 {
+        for nth in 0..3 {
+            let nth = (nth + turn) % 3;
+            let ((), spent) = timed(read(&mut streams[nth], length.read, &mut space)).await;
+            if turn > 0 {
+                // The first one only warms.
+                times[nth].push(spent.as_nanos() as f64);
+            }
+        }
+    }
+    times.map(median)
+}
+
+fn main() -> ExitCode {
+    let judged = !std::env::args().any(|word| word == "--test");
+    let length = match judged {
+        true => Length {
+            handshakes: 1000,
+            reads: 30,
+            read: 16 << 20,
+        },
+        false => Length {
+            handshakes: std::env::var("N").map_or(3, |n| n.parse().unwrap()),
+            reads: 1,
+            read: 1 << 20,
+        },
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut failed = false;
+    for (profile, first) in [
+        (Profile::chromium(), &WITH_X25519),
+        (Profile::firefox(), &WITH_P256),
+    ] {
+        let (stock, shaped) = (stock(first), shaped(&profile));
+        for (line, kind) in [("full", HandshakeKind::Full), ("resumed", HandshakeKind::Resumed)] {
+            let (theirs, ours) = runtime.block_on(handshakes(length, &stock, &shaped, kind));
+            let ratio = ours[0] / theirs[0];
+            failed |= ratio > MOST;
+            println!(
+                "{:<9} {line:<8} stock {:>7.1} us   shaped {:>7.1} us   {ratio:.3} (client {:.1} us, {:.1} us, {:.3})",
+                profile.name(),
+                theirs[0] / 1e3,
+                ours[0] / 1e3,
+                theirs[1] / 1e3,
+                ours[1] / 1e3,
+                ours[1] / theirs[1],
+            );
+        }
+        let [theirs, ours, again] = runtime.block_on(after(length, &stock, &shaped));
+        let (ratio, noise) = (ours / theirs, (again / theirs - 1.0).abs());
+        failed |= (ratio - 1.0).abs() > MOST_AFTER + noise;
+        let mib = f64::from(length.read) / f64::from(1 << 20);
+        println!(
+            "{:<9} after    stock {:>7.1} us   shaped {:>7.1} us   {ratio:.3} (noise {noise:.3}) for each MiB",
+            profile.name(),
+            theirs / 1e3 / mib,
+            ours / 1e3 / mib
+        );
+    }
+    if failed && judged {
+        println!("a handshake costs more than {MOST} stock ones, or reading after it more than reading");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

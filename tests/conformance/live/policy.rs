@@ -1,0 +1,105 @@
+//! Which addresses may be connected to: judged when a name resolves, and again before each connect.
+
+use std::net::IpAddr;
+
+use hotpool::{AddressPolicy, ErrorKind, GetOptions, HotConnPool, Phase, StaticResolver};
+
+use super::lease;
+use crate::common::{builder, finish, http1_peer, name, within};
+use crate::support::peer::{Alpn, Peer};
+
+/// A name at the peer's port that resolves to these addresses.
+fn pool_of(peer: &Peer, policy: AddressPolicy, addresses: &[&str]) -> HotConnPool {
+    let addresses: Vec<IpAddr> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+    let resolver = StaticResolver::new().with(name(peer).as_str(), addresses);
+    builder(peer, |_| {})
+        .resolver(resolver.unwrap())
+        .address_policy(policy)
+        .build()
+        .unwrap()
+}
+
+/// A name of a stranger's that resolves to an address inside: nothing is sent there, whatever dress the address comes in.
+#[tokio::test]
+async fn what_resolves_inside_is_refused_before_any_connect() {
+    let peer = http1_peer();
+    let local = || AddressPolicy::allow_all().deny("127.0.0.0/8").unwrap();
+    let private = AddressPolicy::deny_private;
+    let cases = [
+        (private(), "10.0.0.1"),
+        (private(), "127.0.0.1"),
+        (private(), "::ffff:127.0.0.1"),
+        (private(), "64:ff9b::7f00:1"),
+        (private(), "0.0.0.0"),
+        (private(), "169.254.169.254"),
+        (local(), "127.0.0.1"),
+        (local(), "::ffff:127.0.0.1"),
+        (local(), "64:ff9b::7f00:1"),
+        (local(), "2002:7f00:1::1"),
+    ];
+    for (policy, address) in cases {
+        let pool = pool_of(&peer, policy, &[address]);
+        for _ in 0..2 {
+            let error = within("a refusal", pool.get(&name(&peer))).await.unwrap_err();
+            let seen = (error.kind(), error.phase());
+            assert_eq!(
+                seen,
+                (ErrorKind::AddressDenied, Phase::Resolve),
+                "{address}: {error}"
+            );
+            assert_eq!(error.target(), Some(name(&peer).as_str()));
+        }
+        assert_eq!(pool.stats().counters.dials, 0, "{address}");
+    }
+    assert_eq!(peer.seen().accepts, 0);
+}
+
+/// What is allowed of an answer is used, and nothing else.
+#[tokio::test]
+async fn the_rest_of_an_answer_is_used() {
+    let peer = Peer::builder().ips(3).alpn(Alpn::Http1).start();
+    let policy = AddressPolicy::deny_private().allow("127.0.0.0/30").unwrap();
+    let policy = policy.deny("127.0.0.2").unwrap();
+    let pool = pool_of(
+        &peer,
+        policy,
+        &["127.0.0.2", "127.0.0.1", "127.0.0.3", "127.0.0.9"],
+    );
+    let mut leased = Vec::new();
+    for _ in 0..4 {
+        leased.push(lease(&pool, &name(&peer)).await);
+    }
+    let mut used: Vec<_> = leased
+        .iter()
+        .map(|conn| conn.info().remote.ip().to_string())
+        .collect();
+    used.sort();
+    assert_eq!(used, ["127.0.0.1", "127.0.0.1", "127.0.0.3", "127.0.0.3"]);
+    drop(leased);
+    finish(pool, peer).await;
+}
+
+/// An address that a target or a call names never was an answer. Refusing it is nobody's failure.
+#[tokio::test]
+async fn an_address_that_is_named_is_judged_before_the_connect() {
+    let peer = http1_peer();
+    let pool = pool_of(&peer, AddressPolicy::deny_private(), &["192.0.1.1"]);
+    let literal = format!("127.0.0.1:{}", peer.port());
+    let pin = || GetOptions::new().ip([127, 0, 0, 1].into());
+    for _ in 0..2 {
+        for error in [
+            within("a refusal", pool.get(&literal)).await.unwrap_err(),
+            within("a refusal", pool.get_with(&name(&peer), pin()))
+                .await
+                .unwrap_err(),
+        ] {
+            assert_eq!(
+                (error.kind(), error.phase()),
+                (ErrorKind::AddressDenied, Phase::Connect),
+                "{error}"
+            );
+            assert_eq!(error.ip(), Some([127, 0, 0, 1].into()));
+        }
+    }
+    assert_eq!(peer.seen().accepts, 0);
+}

@@ -1,0 +1,130 @@
+//! Tickets: each is offered once, many are kept, and none that has expired.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hotpool::fingerprint::kind;
+use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
+use rustls::version::TLS13;
+use rustls::{HandshakeKind, ServerConfig};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use crate::world::{BROWSERS, Browser, Client, Wire, serve, serve_after, server};
+
+/// Servers that know each other's tickets, and give so many.
+fn servers<const N: usize>(tickets: [usize; N]) -> [Arc<ServerConfig>; N] {
+    let ticketer = Ticketer::new().unwrap();
+    tickets.map(|count| {
+        let mut config = server(&[], &[&TLS13]);
+        config.ticketer = Arc::clone(&ticketer);
+        config.send_tls13_tickets = count;
+        Arc::new(config)
+    })
+}
+
+async fn resumes(client: &Client, wire: Wire) -> bool {
+    let connection = client.talk(wire).await.unwrap();
+    let resumed = connection.session().handshake_kind() == Some(HandshakeKind::Resumed);
+    let offered = connection.hellos[0].extension(kind::PRE_SHARED_KEY).is_some();
+    assert_eq!(resumed, offered);
+    resumed
+}
+
+#[tokio::test]
+async fn many_are_kept_and_each_is_offered_once() {
+    const KEPT: usize = 64;
+    for browser in BROWSERS {
+        let client = browser.client();
+        let [generous, mean] = servers([100, 0]);
+        assert!(!resumes(&client, serve(&generous)).await);
+        for nth in 0..KEPT {
+            assert!(resumes(&client, serve(&mean)).await, "ticket {nth}");
+        }
+        assert!(
+            !resumes(&client, serve(&mean)).await,
+            "no more than {KEPT} are kept"
+        );
+    }
+}
+
+#[derive(Debug, Default)]
+struct Clock(AtomicU64);
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let now = UnixTime::now().as_secs() + self.0.load(Ordering::Relaxed);
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(now)))
+    }
+}
+
+#[tokio::test]
+async fn none_that_has_expired_is_offered() {
+    for browser in BROWSERS {
+        let clock = Arc::new(Clock::default());
+        let client = browser.client().configured(|config| {
+            config.time_provider = Arc::<Clock>::clone(&clock);
+        });
+        let [server] = servers([4]);
+        let lifetime = u64::from(server.ticketer.lifetime());
+        assert!(lifetime > 60);
+        assert!(!resumes(&client, serve(&server)).await);
+        clock.0.store(lifetime - 60, Ordering::Relaxed);
+        assert!(resumes(&client, serve(&server)).await);
+        // What came first has expired, what came last has not: it is the one that is taken.
+        clock.0.store(lifetime + 60, Ordering::Relaxed);
+        assert!(resumes(&client, serve(&server)).await);
+        clock.0.store(3 * lifetime, Ordering::Relaxed);
+        assert!(!resumes(&client, serve(&server)).await);
+    }
+}
+
+/// How many of a thousand connections resume, 32 at once, where each brings two tickets: none is answered before all 32 have sent their hello.
+async fn resumed_of_a_thousand(client: Client) -> usize {
+    const CONNECTIONS: usize = 1000;
+    const AT_ONCE: usize = 32;
+    let [server] = servers([2]);
+    let resumed = Arc::new(AtomicUsize::new(0));
+    let mut left = CONNECTIONS;
+    while left > 0 {
+        let wave = left.min(AT_ONCE);
+        left -= wave;
+        let (mut tasks, gate) = (JoinSet::new(), Arc::new(Barrier::new(wave)));
+        for _ in 0..wave {
+            let (client, server, resumed) = (client.clone(), Arc::clone(&server), Arc::clone(&resumed));
+            let gate = Arc::clone(&gate);
+            tasks.spawn(async move {
+                let wire = serve_after(&server, async move {
+                    gate.wait().await;
+                });
+                resumed.fetch_add(usize::from(resumes(&client, wire).await), Ordering::Relaxed);
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+    }
+    resumed.load(Ordering::Relaxed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nearly_all_connections_resume() {
+    for browser in BROWSERS {
+        let resumed = resumed_of_a_thousand(browser.client()).await;
+        eprintln!("{browser:?}: {resumed} of 1000 resumed");
+        assert!(resumed >= 950, "{browser:?}: {resumed} of 1000");
+    }
+    let stock = Browser::Chromium
+        .client()
+        .configured(|config| config.resumption = Resumption::default());
+    let resumed = resumed_of_a_thousand(stock).await;
+    eprintln!("rustls's own store: {resumed} of 1000 resumed");
+    assert!(
+        resumed < 950,
+        "a store that is nothing beside rustls's own: {resumed}"
+    );
+}
