@@ -15,6 +15,8 @@ const OWN: &[&str] = &[
     "the_wheel_turns_up_what_is_due_and_nothing_else",
     "streams_outlive_the_lifetime_by_the_grace_and_no_more",
     "reset_streams_that_still_count_hold_their_place",
+    "what_a_peer_allowed_holds_for_its_next_connection",
+    "a_stream_without_a_lease_takes_a_place_of_its_own",
     "growth_decides_on_a_second_connection",
     "growth_by_address_covers_every_address",
     "dials_at_once_are_spread_over_the_addresses",

@@ -190,3 +190,26 @@ fn an_end_has_one_reason() {
     assert_eq!(book.end(CloseReason::PeerClosed), CloseReason::PeerClosed);
     assert_eq!(book.look(), Err(CloseReason::PeerClosed));
 }
+
+proptest::proptest! {
+    /// Whatever a peer sends, in whatever order: no more is remembered than was opened here.
+    #[test]
+    fn a_peer_cannot_make_it_grow(
+        frames in proptest::collection::vec((0..12_u8, 0..6_u8, 0..20_u32, proptest::array::uniform8(0..=255_u8)), 0..200)
+    ) {
+        let mut book = Book::new();
+        for id in [1, 3, 5] {
+            book.open(at(0), id);
+            send(&mut book, at(0), kind::HEADERS, 5, id);
+        }
+        book.come_home(Some(3));
+        for (kind, flags, stream, payload) in frames {
+            receive(&mut book, at(1), kind, flags, stream, &payload);
+        }
+        proptest::prop_assert!(book.streams.len() <= 3 && book.loose <= 1);
+        book.come_home(Some(1));
+        book.come_home(Some(5));
+        let open = [1, 3, 5].iter().filter(|&&id| book.is_open(id)).count();
+        proptest::prop_assert_eq!((book.loose as usize, book.streams.len()), (open, open));
+    }
+}

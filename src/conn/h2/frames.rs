@@ -222,6 +222,29 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_followed_alike_however_they_are_cut(
+            short in proptest::collection::vec((0..3_u8, proptest::array::uniform6(0..=255_u8)), 0..40),
+            mut cuts in proptest::collection::vec(0..1_000_usize, 0..8),
+        ) {
+            // Lengths are small, so that many frames pass; the rest is anything.
+            let mut bytes = Vec::new();
+            for (length, [kind, rest @ ..]) in short {
+                bytes.extend([0, 0, length * 6, kind % 12]);
+                bytes.extend(rest);
+                bytes.extend([7; 9]);
+            }
+            let whole = all(&mut Frames::inbound(), &[&bytes]);
+            cuts.iter_mut().for_each(|cut| *cut = (*cut).min(bytes.len()));
+            cuts.sort_unstable();
+            let ends = cuts.iter().copied().chain([bytes.len()]);
+            let begins = [0].into_iter().chain(cuts.iter().copied());
+            let pieces: Vec<&[u8]> = begins.zip(ends).map(|(begin, end)| &bytes[begin..end]).collect();
+            proptest::prop_assert_eq!(all(&mut Frames::inbound(), &pieces), whole);
+        }
+    }
+
     #[test]
     fn what_a_frame_says_is_read() {
         let bytes = stream();
