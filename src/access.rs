@@ -73,7 +73,7 @@ impl AddressPolicy {
     pub fn allows(&self, ip: IpAddr) -> bool {
         let ip = reached(ip);
         let among = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&ip));
-        if among(&self.denied) {
+        if among(&self.denied) && !planted("allowed_beats_denied") {
             return false;
         }
         among(&self.allowed) || !self.public || is_public(ip)

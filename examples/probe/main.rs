@@ -69,7 +69,7 @@ fn said(result: io::Result<()>) -> ExitCode {
 
 async fn run(command: Command) -> Result<bool, Box<dyn Error>> {
     match command {
-        Command::Probe(options) => probe(options).await,
+        Command::Probe(options) => probe(*options).await,
         Command::DumpHello(profile, file) => dump::dump(profile, &file).await.map(|()| true),
         Command::Help => Ok(true),
     }

@@ -59,7 +59,7 @@ pub(crate) enum Command {
     Help,
     /// Write the profile's first bytes to this file.
     DumpHello(Profile, PathBuf),
-    Probe(Options),
+    Probe(Box<Options>),
 }
 
 pub(crate) struct Options {
@@ -148,7 +148,7 @@ impl Options {
     fn command(mut self) -> Command {
         match self.dump_hello.take() {
             Some(file) => Command::DumpHello(self.profile, file),
-            None => Command::Probe(self),
+            None => Command::Probe(Box::new(self)),
         }
     }
 

@@ -108,6 +108,7 @@ impl Lent {
         }
         match self.standing {
             Standing::Sound => Fate::Reusable,
+            Standing::HalfRecord if planted("half_a_record_comes_home_clean") => Fate::Reusable,
             Standing::HalfRecord => Fate::Aside,
             // Where others have streams on it, it leaves the rotation now and closes with the last of them.
             Standing::Doomed(reason) => Fate::Close(reason),

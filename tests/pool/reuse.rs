@@ -186,6 +186,8 @@ async fn bytes_before_the_request_are_an_error_and_are_not_read() {
     let peer = http1_peer();
     let (pool, name) = (pool(&peer, |_| {}), name(&peer));
     let mut conn = pool.get(&name).await.unwrap();
+    peer.wait_for("its side stands, too", |seen| seen.handshakes == 1)
+        .await;
     peer.order(
         To::All,
         Order::Send(bytes::Bytes::from_static(b"HTTP/1.1 200 OK\r\n\r\n")),

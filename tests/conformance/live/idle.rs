@@ -190,7 +190,8 @@ async fn what_is_aside_grows_old() {
 /// A place that one holds which nobody may use is given to whoever needs it, at its host, its address and in all.
 #[tokio::test]
 async fn what_is_aside_makes_room() {
-    let caps: [(&str, fn(&mut PoolConfig)); 3] = [
+    type Cap = fn(&mut PoolConfig);
+    let caps: [(&str, Cap); 3] = [
         ("a.test", |config| config.max_per_host = 1),
         ("b.test", |config| config.max_per_ip = 1),
         ("b.test", |config| config.max_connections = 1),

@@ -145,9 +145,12 @@ async fn warming_takes_turns() {
     for (first, second, most) in [(3, 3, 3), (2, 5, 5), (5, 2, 5)] {
         let peer = http1_peer();
         let (pool, name) = (pool(&peer, |_| {}), name(&peer));
-        let warm = |count| pool.warm(&name, Warm::Count(count), GetOptions::new());
+        let warm = async |count| {
+            let report = pool.warm(&name, Warm::Count(count), GetOptions::new()).await;
+            assert!(pool.size() >= count, "what was asked for is there");
+            report.unwrap()
+        };
         let (one, two) = within("warm", async { tokio::join!(warm(first), warm(second)) }).await;
-        let (one, two) = (one.unwrap(), two.unwrap());
         assert_eq!(
             (one.opened + two.opened, one.errors.len(), two.errors.len()),
             (most, 0, 0)

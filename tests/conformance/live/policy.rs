@@ -40,7 +40,7 @@ async fn what_resolves_inside_is_refused_before_any_connect() {
     for (policy, address) in cases {
         let pool = pool_of(&peer, policy, &[address]);
         for _ in 0..2 {
-            let error = within("a refusal", pool.get(&name(&peer))).await.unwrap_err();
+            let error = within("a refusal", pool.get(name(&peer))).await.unwrap_err();
             let seen = (error.kind(), error.phase());
             assert_eq!(
                 seen,
@@ -89,7 +89,7 @@ async fn an_address_that_is_named_is_judged_before_the_connect() {
     for _ in 0..2 {
         for error in [
             within("a refusal", pool.get(&literal)).await.unwrap_err(),
-            within("a refusal", pool.get_with(&name(&peer), pin()))
+            within("a refusal", pool.get_with(name(&peer), pin()))
                 .await
                 .unwrap_err(),
         ] {

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Poll, ready};
 
+use parking_lot::Mutex;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -60,6 +61,8 @@ pub(super) async fn live(shop: Shop, ip: IpAddr, from: SocketAddr, tcp: TcpStrea
     let conn = Arc::new(conn);
     let tcp = Arc::new(tcp);
     let tap = OnceLock::new();
+    // Orders that only a connection whose TLS stands can obey: a client may have its side of a handshake, and give them, before that.
+    let early = Mutex::new(Vec::new());
     let mut hung = false;
     let mut served = pin!(serve(&shop, &conn, &tcp, &tap));
     loop {
@@ -76,25 +79,34 @@ pub(super) async fn live(shop: Shop, ip: IpAddr, from: SocketAddr, tcp: TcpStrea
                 (Order::Resume, _) => hung = false,
                 // The client may be gone already: then there is nothing left to half-close.
                 (Order::HalfClose, _) => drop(wire::send_fin(&tcp)),
-                (Order::Close, Some(tap)) => {
-                    tap.push(Extra::CloseNotify);
-                    tap.push(Extra::Fin);
-                }
-                (Order::CloseNotify, Some(tap)) => tap.push(Extra::CloseNotify),
-                (Order::Send(bytes), Some(tap)) => tap.push(Extra::Bytes(bytes)),
-                (_, None) => {}
+                (order, Some(tap)) => say(tap, order),
+                (order, None) => early.lock().push(order),
             },
             () = &mut served, if !hung => return,
             () = wire::closed(&tcp, &conn), if hung => return,
-            () = send_extras(&tap) => {}
+            () = send_extras(&tap, &early) => {}
         }
     }
 }
 
+/// Queues what an order says.
+fn say(tap: &Tap, order: Order) {
+    match order {
+        Order::Close => {
+            tap.push(Extra::CloseNotify);
+            tap.push(Extra::Fin);
+        }
+        Order::CloseNotify => tap.push(Extra::CloseNotify),
+        Order::Send(bytes) => tap.push(Extra::Bytes(bytes)),
+        Order::HalfClose | Order::Reset | Order::Hang | Order::Resume => {} // obeyed without TLS
+    }
+}
+
 /// Sends what orders queued; never returns, since more may come.
-async fn send_extras(tap: &OnceLock<Tap>) {
+async fn send_extras(tap: &OnceLock<Tap>, early: &Mutex<Vec<Order>>) {
     poll_fn(|cx| {
         if let Some(tap) = tap.get() {
+            early.lock().drain(..).for_each(|order| say(tap, order));
             // A failed write shows in the protocol's own next step.
             let _ = ready!(tap.poll_extras(cx));
         }

@@ -48,7 +48,7 @@ pub enum Act {
     CloseAfterHandshake,
 }
 
-/// What a live connection does now. Before its TLS stands, a connection obeys `HalfClose`, `Reset` and `Hang` only.
+/// What a live connection does now. What takes TLS waits until that stands.
 #[derive(Clone, Debug)]
 pub enum Order {
     /// close_notify and FIN; reads on until the client closes, so the connection stays `live` until then.
