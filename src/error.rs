@@ -51,6 +51,8 @@ pub enum ErrorKind {
     Protocol,
     /// HTTP/2 failed on this connection.
     Http2,
+    /// The lease has a stream open, and is the right to one at a time.
+    Busy,
     /// As many callers wait already as may (`max_waiters`).
     TooManyWaiters,
     /// As many hosts are in use already as may be known (`max_hosts`).
@@ -90,6 +92,7 @@ impl ErrorKind {
             ErrorKind::Shape => "shape",
             ErrorKind::Protocol => "protocol",
             ErrorKind::Http2 => "http2",
+            ErrorKind::Busy => "busy",
             ErrorKind::TooManyWaiters => "too_many_waiters",
             ErrorKind::TooManyHosts => "too_many_hosts",
             ErrorKind::Blocked => "blocked",
@@ -121,6 +124,7 @@ impl ErrorKind {
             ErrorKind::Shape => "TLS failed in the profile's shape",
             ErrorKind::Protocol => "the peer did not agree to the required protocol",
             ErrorKind::Http2 => "HTTP/2 failed",
+            ErrorKind::Busy => "the stream before it has not ended",
             ErrorKind::TooManyWaiters => "too many callers wait already",
             ErrorKind::TooManyHosts => "too many hosts are in use already",
             ErrorKind::Blocked => "every address is blocked for now",

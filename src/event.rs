@@ -96,6 +96,8 @@ close_reasons! {
     GoAway => "go_away",
     /// The peer did not answer a PING, or showed no life when it had to.
     Unresponsive => "unresponsive",
+    /// So many streams were given up on it that one more would look like an attack to its peer.
+    ResetsSpent => "resets_spent",
     /// It rests on a TLS setup of the pool's that was replaced.
     IdentityRetired => "identity_retired",
     /// The pool was closed.

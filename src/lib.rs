@@ -49,14 +49,14 @@ pub use crate::config::{H2Growth, PoolConfig, ReuseCheck, Selection};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub use crate::conn::Framing;
-pub use crate::conn::{ConnInfo, H2, H2Response};
+pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender};
 pub use crate::dns::{Answer, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver};
 pub use crate::error::{ConfigError, Error, ErrorKind, Phase};
 pub use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 pub use crate::identity::Require;
 pub use crate::manager::{
-    CloseReport, ConnectionManager, Counters, Detached, Endpoint, Get, HostStats, HotConn, IntoTarget,
-    IpStats, Stats, Warm, WarmReport,
+    Attached, CloseReport, ConnectionManager, Counters, Detached, Endpoint, Get, HostStats, HotConn,
+    IntoTarget, IpStats, RawH2, Stats, Warm, WarmReport,
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::target::{Target, TargetError};

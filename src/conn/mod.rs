@@ -12,7 +12,7 @@ use std::task::Context;
 pub use self::h1::Framing;
 pub(crate) use self::h1::H1;
 pub(crate) use self::h2::{Driver, H2Handle, News, handshake};
-pub use self::h2::{H2, H2Response};
+pub use self::h2::{H2, H2Response, H2Sender};
 pub use self::info::ConnInfo;
 pub(crate) use self::records::Records;
 use crate::event::CloseReason;
@@ -65,7 +65,7 @@ impl Wire {
     /// See [`Single::look`].
     pub(crate) fn look(&mut self, cx: &mut Context<'_>) -> Result<Seen, CloseReason> {
         match self {
-            Wire::H2(h2) => h2.look(cx).map(|()| Seen::Clean),
+            Wire::H2(h2) => h2.look().map(|()| Seen::Clean),
             wire => wire.single().map_or(Ok(Seen::Clean), |single| single.look(cx)),
         }
     }

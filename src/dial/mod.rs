@@ -169,7 +169,7 @@ impl Dialler {
         let (wire, driver) = match protocol {
             Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream, check))), None),
             Protocol::Http2 => {
-                let (handle, driver) = handshake(stream).await?;
+                let (handle, driver) = handshake(stream, &self.clock).await?;
                 (Wire::H2(handle), Some(driver))
             }
         };

@@ -177,7 +177,8 @@ impl Machine {
         let lane = self.lane(identity, ip, protocol);
         let told = match protocol {
             Protocol::Http1 => 1,
-            Protocol::Http2 => BEFORE_SETTINGS,
+            // What it said on another connection it will say again.
+            Protocol::Http2 => self.told_before(identity).min(BEFORE_SETTINGS),
         };
         let expires = self.expiry(now);
         let slot = self.conns.insert(Conn::new(lane, protocol, told, now, expires));

@@ -80,7 +80,7 @@ pub(super) struct Conn {
     pub(super) capacity: u32,
     /// How many the peer allows, as far as it has told.
     pub(super) told: u32,
-    /// How many streams the HTTP/2 engine counts, reset ones that still count for the peer among them.
+    /// How many streams are open on it that have no lease.
     pub(super) streams: u32,
     /// Since when it has had no lease.
     pub(super) since: Moment,
@@ -127,7 +127,7 @@ impl Conn {
         } else {
             self.streams
         };
-        self.capacity.saturating_sub(leases.max(streams))
+        self.capacity.saturating_sub(leases.saturating_add(streams))
     }
 
     /// The state of a sound connection that nothing holds back.

@@ -6,7 +6,7 @@ use super::words::Want;
 use super::{Machine, Phase};
 use crate::event::Protocol;
 use crate::fault::planted;
-use crate::identity::Require;
+use crate::identity::{IdentityId, Require};
 
 /// Streams an HTTP/2 connection is taken to allow before its SETTINGS come (RFC 9113, section 6.5.2, recommends no
 /// smaller value).
@@ -41,6 +41,15 @@ impl Machine {
     fn streams_of(&self, want: &Want) -> Option<u32> {
         let told = self.known(want)?.streams?;
         Some(told.min(self.limits.h2_max_streams))
+    }
+
+    /// How many streams the peer said that it allows, last; any number if it never said so.
+    pub(super) fn told_before(&self, identity: IdentityId) -> u32 {
+        let known = self.known.iter().find(|known| known.identity == identity);
+        known
+            .and_then(|known| known.streams)
+            .filter(|_| !planted("what_was_told_is_forgotten"))
+            .unwrap_or(u32::MAX)
     }
 
     /// How many of `queue` will be served by what is under way: dials, connections under inspection, and streams that

@@ -30,13 +30,21 @@ impl Machine {
         self.reconsider(now, slot);
     }
 
-    /// The HTTP/2 engine counts `streams` open: reset ones that the peer may still count are among them, so that a
-    /// storm of cancellations does not look like free places.
+    /// So many streams are open whose leases have come home: each holds its place until it has ended, so that a storm of cancellations does not
+    /// look like free places.
     pub fn streams_open(&mut self, now: Moment, conn: ConnId, streams: u32) {
         let now = self.tick(now);
         let Some(slot) = self.http2(conn) else { return };
-        self.conns[slot].streams = streams;
-        self.reconsider(now, slot);
+        if std::mem::replace(&mut self.conns[slot].streams, streams) != streams {
+            self.reconsider(now, slot);
+        }
+    }
+
+    /// As [`streams_open`](Machine::streams_open), ahead of a `release` that looks at the places anyway.
+    pub fn streams_left(&mut self, conn: ConnId, streams: u32) {
+        if let Some(slot) = self.http2(conn) {
+            self.conns[slot].streams = streams;
+        }
     }
 
     /// No new streams until it shows life: its PING is out. Its idle time goes on.
@@ -56,6 +64,21 @@ impl Machine {
         if self.conns[slot].state == State::Suspect {
             self.reinstate(now, slot);
         }
+    }
+
+    /// Takes it out of sharing: its one lease keeps it for as long as it likes. False if it has other leases, streams without one, or an end ahead.
+    pub fn take_out(&mut self, conn: ConnId) -> bool {
+        let Some(slot) = self.http2(conn) else {
+            return false;
+        };
+        let conn = &self.conns[slot];
+        let shared = conn.leases != 1 || conn.streams > 0 || !matches!(conn.state, State::Open | State::Full);
+        if shared && !planted("what_others_use_is_taken_out") {
+            return false;
+        }
+        self.clear_timer(slot);
+        self.set_state(slot, State::Retired(CloseReason::Detached));
+        true
     }
 
     /// The peer sent GOAWAY: no new streams, and those under way may finish.

@@ -518,10 +518,8 @@ fn drive(
     let run = async move {
         loop {
             match driver.run().await {
-                News::MaxStreams(streams) => {
-                    ending.with_host(|host, now| host.machine.settings(now, conn, streams))
-                }
                 News::Ended(reason) => return ending.note(reason),
+                news => ending.with_host(|host, now| host.hear(now, conn, news)),
             }
         }
     };
@@ -558,13 +556,6 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.with_host(|host, now| {
-            // A driver ends alike after GOAWAY and after a mere end; the handles know which it was.
-            let last_word = host
-                .last_word(self.conn)
-                .filter(|&word| word == CloseReason::GoAway);
-            host.machine
-                .died(now, self.conn, last_word.unwrap_or(self.reason));
-        });
+        self.with_host(|host, now| host.machine.died(now, self.conn, self.reason));
     }
 }

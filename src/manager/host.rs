@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::inner::Inner;
 use super::leaks::Adrift;
 use super::lent::{Lent, Site};
-use super::live::{Live, Out, Rest, Single};
+use super::live::{Live, Out, Rest, Shared, Single};
 use super::stats::Counters;
 use crate::clock::Moment;
 use crate::conn::ConnInfo;
@@ -90,8 +90,8 @@ pub(super) struct Dial {
 
 /// Where a lease was taken back to.
 pub(super) enum TakenBack {
-    /// Its place; its alarm rang while it was out, or not. What is left of it is of no use.
-    Home { rung: bool, spent: Option<Box<Lent>> },
+    /// Its place; its alarm rang while it was out, or not.
+    Home { rung: bool },
     /// That place is gone.
     Stray(Box<Lent>),
 }
@@ -170,10 +170,14 @@ impl Host {
         match self.live.get_mut(lent.conn.slot()).and_then(Option::as_mut) {
             Some(live) => {
                 let rung = lent.is_rung();
-                let (leaked, spent) = live.take_back(lent);
+                let conn = lent.conn;
+                let (leaked, loose) = live.take_back(lent);
+                if let Some(loose) = loose {
+                    self.machine.streams_left(conn, loose);
+                }
                 let recovered = leaked && !planted("recoveries_are_not_counted");
                 self.counters.recovered += u64::from(recovered);
-                TakenBack::Home { rung, spent }
+                TakenBack::Home { rung }
             }
             None => TakenBack::Stray(lent),
         }
@@ -220,11 +224,11 @@ impl Host {
         self.live.iter_mut().flatten()
     }
 
-    /// Why an HTTP/2 connection takes no new streams, if it takes none.
-    pub(super) fn last_word(&mut self, conn: ConnId) -> Option<CloseReason> {
+    /// A live HTTP/2 connection.
+    pub(super) fn shared_mut(&mut self, conn: ConnId) -> Option<&mut Shared> {
         match &mut self.live_mut(conn)?.rest {
-            Rest::Shared(shared) => shared.last_word(),
             Rest::Single(_) => None,
+            Rest::Shared(shared) => Some(shared),
         }
     }
 

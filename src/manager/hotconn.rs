@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use http::Extensions;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::attached::{Attached, RawH2};
 use super::inner::Inner;
 use super::lent::{Lent, Standing};
 use super::live::{Abort, Way};
@@ -122,6 +123,15 @@ impl HotConn {
         });
     }
 
+    /// Says that its peer may be gone: a request ran out of time, say. On HTTP/2 the connection is asked for a sign of life and takes no new streams
+    /// until one comes; if none does within five seconds it is closed ([`CloseReason::Unresponsive`]). A request that is given up after a second
+    /// without a sign of life has the same effect. No effect on HTTP/1.1, where what is given up is closed.
+    pub fn doubt(&self) {
+        if let Wire::H2(h2) = &self.lent().wire {
+            h2.doubt();
+        }
+    }
+
     /// Whatever its user wants to keep with it. On HTTP/1.1 it stays with the connection, for all its callers to come; on HTTP/2 it goes with
     /// the lease.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
@@ -129,12 +139,14 @@ impl HotConn {
     }
 
     /// What is known of the last request, if no answer came: whether it may be sent again, to another connection, without being acted
-    /// upon twice. On HTTP/2 only what [`h2`](HotConn::h2)'s own errors say is known.
+    /// upon twice. On HTTP/2 what passed on its stream decides: above the last stream of a GOAWAY, or refused, it was not looked at.
     pub fn retry_safety(&self) -> RetrySafety {
         match &self.lent().wire {
             Wire::H1(_) if planted("what_was_sent_is_forgotten") => RetrySafety::NeverSent,
             Wire::H1(h1) => h1.retry_safety(),
-            _ => RetrySafety::Sent,
+            Wire::H2(h2) => h2.retry_safety(),
+            #[cfg(feature = "__internals")]
+            Wire::Scripted(_) => RetrySafety::Sent,
         }
     }
 
@@ -167,6 +179,33 @@ impl HotConn {
             });
         }
         Ok(Detached(self))
+    }
+
+    /// Takes an HTTP/2 connection out of sharing, and gives its stock handle, for somebody who opens streams without a lease for each. It still
+    /// counts under every limit, until it is dropped; it does not count as leaked, and it outlives its lifetime.
+    ///
+    /// # Errors
+    /// The lease itself, on HTTP/1.1, where others have leases or streams of the connection, and where it is on its way out.
+    pub fn into_h2_raw(mut self) -> Result<RawH2, HotConn> {
+        let Lent {
+            home, origin, conn, ..
+        } = self.lent();
+        let alone = home.with_host(*origin, |host, _| host.machine.take_out(*conn));
+        let Wire::H2(handle) = &mut self.lent_mut().wire else {
+            return Err(self);
+        };
+        if alone != Some(true) {
+            return Err(self);
+        }
+        let send = handle.raw();
+        self.expect_long();
+        Ok(RawH2 { send, lease: self })
+    }
+
+    /// Keeps this lease as long as `body`: the body of an answer on HTTP/2, say, which holds its place among the connection's streams until it is
+    /// read. Works for anything that is built over a lease.
+    pub fn attach<B>(self, body: B) -> Attached<B> {
+        Attached { body, lease: self }
     }
 
     /// Whether nothing happened since it was last looked at.

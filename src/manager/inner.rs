@@ -498,7 +498,7 @@ impl Inner {
                 Some(host) => {
                     let (stray, rung) = match host.take_back(lent) {
                         TakenBack::Stray(lent) => (Some(lent), false),
-                        TakenBack::Home { rung, spent } => (spent, early.unwrap_or(rung)),
+                        TakenBack::Home { rung } => (None, early.unwrap_or(rung)),
                     };
                     let returned = match planted("released_before_it_is_home") {
                         false => host.machine.release(now, conn, fate),

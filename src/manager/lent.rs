@@ -90,6 +90,9 @@ impl Lent {
     #[inline]
     pub(super) fn fate(&mut self) -> Fate {
         let blind = planted("put_looks_at_nothing");
+        if self.alarm.is_none() {
+            self.extensions.clear(); // on HTTP/2 they go with the lease
+        }
         match self.standing {
             Standing::Doomed(CloseReason::Discarded) if planted("discarded_is_kept") => {
                 self.standing = Standing::Sound;

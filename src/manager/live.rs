@@ -14,7 +14,6 @@ use super::lent::{Lent, Site, Standing};
 use crate::clock::Moment;
 use crate::conn::{ConnInfo, H2Handle, Wire};
 use crate::dial::Interned;
-use crate::event::CloseReason;
 use crate::fault::planted;
 use crate::machine::{ConnId, OriginId};
 use crate::sync::{AtomicBool, Mutex, Ordering};
@@ -99,8 +98,11 @@ impl Fresh {
 
 pub(super) struct Shared {
     pub(super) handle: H2Handle,
-    /// Leases that are out.
+    /// Leases that are out; a place for each that ever was out at once with the others.
     pub(super) outs: Vec<Option<Out>>,
+    /// Leases that are home, each with a place among those out.
+    #[expect(clippy::vec_box, reason = "the box itself is lent")]
+    spares: Vec<Box<Lent>>,
     /// Asks the driver to end soon.
     pub(super) leave: CancellationToken,
     /// Ends the driver at once.
@@ -154,9 +156,9 @@ impl Live {
         }
     }
 
-    /// Takes a lease back. Answers whether it had been reported as leaked, and what is left of it, to be dropped once no lock is held.
+    /// Takes a lease back. Answers whether it had been reported as leaked and, of HTTP/2, how many streams have no lease now.
     #[inline]
-    pub(super) fn take_back(&mut self, lent: Box<Lent>) -> (bool, Option<Box<Lent>>) {
+    pub(super) fn take_back(&mut self, lent: Box<Lent>) -> (bool, Option<u32>) {
         match &mut self.rest {
             Rest::Single(single) => {
                 let lent = single.lent.insert(lent);
@@ -165,10 +167,7 @@ impl Live {
                 }
                 (single.out.reported, None)
             }
-            Rest::Shared(shared) => {
-                let out = shared.outs.get_mut(lent.slot).and_then(Option::take);
-                (out.is_some_and(|out| out.reported), Some(lent))
-            }
+            Rest::Shared(shared) => shared.take_back(lent),
         }
     }
 
@@ -216,25 +215,25 @@ impl Shared {
         Shared {
             handle,
             outs: Vec::new(),
+            spares: Vec::new(),
             leave: CancellationToken::new(),
             cut: CancellationToken::new(),
         }
     }
 
     fn lend(&mut self, info: &Arc<ConnInfo>, (home, origin, conn): Ids<'_>, out: Out) -> Box<Lent> {
-        let slot = match self.outs.iter().position(Option::is_none) {
-            Some(free) => free,
-            None => {
-                self.outs.push(None);
-                self.outs.len() - 1
-            }
-        };
-        self.outs[slot] = Some(out);
+        if let Some(spare) = self.spares.pop() {
+            // Its place is free: nobody else had it since.
+            self.outs[spare.slot] = Some(out);
+            return spare;
+        }
+        let slot = self.outs.len();
+        self.outs.push(Some(out));
         Box::new(Lent {
             home: Arc::clone(home),
             origin,
             conn,
-            wire: Wire::H2(self.handle.clone()),
+            wire: Wire::H2(self.handle.another()),
             info: Arc::clone(info),
             alarm: None,
             abort: Abort::default(),
@@ -246,10 +245,15 @@ impl Shared {
         })
     }
 
-    /// Why it takes no new streams, if it takes none.
-    pub(super) fn last_word(&mut self) -> Option<CloseReason> {
-        let cx = &mut Context::from_waker(Waker::noop());
-        self.handle.look(cx).err()
+    fn take_back(&mut self, mut lent: Box<Lent>) -> (bool, Option<u32>) {
+        let out = self.outs.get_mut(lent.slot).and_then(Option::take);
+        let loose = match &mut lent.wire {
+            Wire::H2(handle) => Some(handle.come_home()),
+            _ => None,
+        };
+        lent.standing = Standing::Sound;
+        self.spares.push(lent);
+        (out.is_some_and(|out| out.reported), loose)
     }
 }
 

@@ -20,11 +20,13 @@
 //! machine gave them.
 
 mod alarm;
+mod attached;
 mod connections;
 mod control;
 mod dialling;
 mod directory;
 mod get;
+mod hearing;
 mod host;
 mod hotconn;
 mod inner;
@@ -40,6 +42,7 @@ mod stats;
 mod upkeep;
 mod warm;
 
+pub use attached::{Attached, RawH2};
 pub use connections::{CloseReport, ConnectionManager};
 pub use get::Get;
 pub use hotconn::{Detached, HotConn};

@@ -207,6 +207,34 @@ fn reset_streams_that_still_count_hold_their_place() {
 }
 
 #[test]
+fn what_a_peer_allowed_holds_for_its_next_connection() {
+    let (mut world, first) = with_streams(limits(), &[1], 1);
+    assert_eq!(world.hit(0, want(0)), first);
+    let second = world.open(0, want(0), Http2);
+    assert_ne!(first, second);
+    // Its SETTINGS have not come, and 100 are not what to expect.
+    assert_eq!(world.machine(0).info(second).expect("alive").capacity, 1);
+    let getter = world.queue(0, want(0));
+    assert_eq!(world.dials.len(), 1);
+    world.with(0, |machine, now| machine.settings(now, second, 2));
+    assert_eq!(world.take(getter), second);
+}
+
+#[test]
+fn a_stream_without_a_lease_takes_a_place_of_its_own() {
+    let (mut world, conn) = with_streams(limits(), &[1], 3);
+    assert_eq!(world.hit(0, want(0)), conn);
+    assert_eq!(world.hit(0, want(0)), conn);
+    // One comes home before its stream has ended; the other has yet to open its own.
+    world.with(0, |machine, _| machine.streams_left(conn, 1));
+    world.put(0, conn);
+    assert_eq!(world.hit(0, want(0)), conn);
+    let getter = world.queue(0, want(0));
+    world.with(0, |machine, now| machine.streams_open(now, conn, 0));
+    assert_eq!(world.take(getter), conn);
+}
+
+#[test]
 fn growth_decides_on_a_second_connection() {
     for (growth, ips, dials) in [
         (Growth::Single, &[1, 2][..], 0),

@@ -15,6 +15,8 @@ const OWN: &[&str] = &[
     "the_wheel_turns_up_what_is_due_and_nothing_else",
     "streams_outlive_the_lifetime_by_the_grace_and_no_more",
     "reset_streams_that_still_count_hold_their_place",
+    "what_a_peer_allowed_holds_for_its_next_connection",
+    "a_stream_without_a_lease_takes_a_place_of_its_own",
     "growth_decides_on_a_second_connection",
     "growth_by_address_covers_every_address",
     "dials_at_once_are_spread_over_the_addresses",
@@ -41,6 +43,7 @@ const OWN_MODULES: &[&str] = &[
     "live::policy",
     "live::resize",
     "live::steps",
+    "live::streams",
     "live::waits",
 ];
 
@@ -57,6 +60,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::control", include_str!("live/control.rs")),
     ("live::handout", include_str!("live/handout.rs")),
     ("live::hosts", include_str!("live/hosts.rs")),
+    ("live::http2", include_str!("live/http2.rs")),
     ("live::idle", include_str!("live/idle.rs")),
     ("live::leases", include_str!("live/leases.rs")),
     ("live::life", include_str!("live/life.rs")),
@@ -66,6 +70,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::resize", include_str!("live/resize.rs")),
     ("live::slow", include_str!("live/slow.rs")),
     ("live::steps", include_str!("live/steps.rs")),
+    ("live::streams", include_str!("live/streams.rs")),
     ("live::waits", include_str!("live/waits.rs")),
 ];
 

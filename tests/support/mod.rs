@@ -36,6 +36,7 @@
 
 pub mod black_hole;
 pub mod certs;
+pub mod frames;
 pub mod measure;
 pub mod outside;
 pub mod peer;

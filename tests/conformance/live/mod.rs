@@ -6,6 +6,7 @@ mod cancel;
 mod control;
 mod handout;
 mod hosts;
+mod http2;
 mod idle;
 mod leases;
 mod life;
@@ -15,6 +16,7 @@ mod policy;
 mod resize;
 mod slow;
 mod steps;
+mod streams;
 mod waits;
 
 use std::future::{Future, poll_fn};

@@ -1,0 +1,319 @@
+//! What HTTP/2 costs over the pool: a request at 64 streams of one connection, and a connection that idles; beside the same on bare h2 over
+//! tokio-rustls, and on the client of hyper-util.
+//!
+//! | line | what is measured |
+//! |---|---|
+//! | `a request` | the CPU time of the client's thread for `get`, a GET with its answer read to the end, `put`; by turns with the others in one run |
+//! | `idle` | the resident memory of a process with so many idle connections that have served one request each, less that of the same process without |
+//!
+//! It exits with an error if a request costs more than 1.15 times the bare one, or an idle connection more than 1.10 times the bare one's memory or 0.9
+//! times that of hyper-util. `cargo bench --bench h2`; `-- --test` runs each once and judges nothing.
+#![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
+#![expect(clippy::disallowed_methods, reason = "a bench reads the clock and spawns")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a bench that cannot go on must say so"
+)]
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hotpool::rustls::pki_types::pem::PemObject;
+use hotpool::rustls::pki_types::{CertificateDer, ServerName};
+use hotpool::rustls::{ClientConfig, RootCertStore};
+use hotpool::{HotConnPool, PoolConfig, Returned, StaticResolver, h2, http};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+#[path = "h2/legacy.rs"]
+mod legacy;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use support::peer::{Alpn, Peer};
+use support::{certs, measure};
+
+const STREAMS: usize = 64;
+const IDLE: usize = 1_000;
+/// The most that a request over the pool may cost, in bare requests.
+const MOST_CPU: f64 = 1.15;
+/// The most memory of an idle connection, in that of a bare one and that of hyper-util.
+const MOST_IDLE: (f64, f64) = (1.10, 0.90);
+
+/// The CPU time of this thread.
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
+}
+
+/// A peer, and how to trust it.
+#[derive(Clone)]
+struct Server {
+    addr: SocketAddr,
+    roots: RootCertStore,
+}
+
+impl Server {
+    fn request(&self) -> http::Request<()> {
+        let uri = format!("https://peer.test:{}/bytes/100", self.addr.port());
+        http::Request::get(uri).body(()).unwrap()
+    }
+
+    async fn connect(&self) -> TlsStream<TcpStream> {
+        let builder = ClientConfig::builder_with_provider(certs::provider());
+        let mut config = builder
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(self.roots.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let tcp = TcpStream::connect(self.addr).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let name = ServerName::try_from("peer.test").unwrap();
+        TlsConnector::from(Arc::new(config))
+            .connect(name, tcp)
+            .await
+            .unwrap()
+    }
+
+    /// Bare h2, with the settings of the pool.
+    async fn bare(&self) -> h2::client::SendRequest<Bytes> {
+        let (send, connection) = h2::client::Builder::new()
+            .enable_push(false)
+            .initial_max_send_streams(100)
+            .initial_window_size(1 << 20)
+            .initial_connection_window_size(4 << 20)
+            .max_header_list_size(64 << 10)
+            .handshake(self.connect().await)
+            .await
+            .unwrap();
+        tokio::spawn(async move { drop(connection.await) });
+        send
+    }
+
+    fn pool(&self, change: impl FnOnce(&mut PoolConfig)) -> (HotConnPool, String) {
+        let target = format!("peer.test:{}", self.addr.port());
+        let mut config = PoolConfig::default();
+        (config.idle_timeout, config.max_lifetime) = (Duration::from_secs(3600), Duration::from_secs(36_000));
+        change(&mut config);
+        let resolver = StaticResolver::new().with(target.as_str(), [self.addr.ip()]);
+        let pool = HotConnPool::builder()
+            .config(config)
+            .roots(self.roots.clone())
+            .resolver(resolver.unwrap());
+        (pool.build().unwrap(), target)
+    }
+}
+
+/// The answer, read to its end.
+async fn read(response: h2::client::ResponseFuture) {
+    let mut body = response.await.unwrap().into_body();
+    let mut size = 0;
+    while let Some(piece) = body.data().await {
+        let piece = piece.unwrap();
+        size += piece.len();
+        body.flow_control().release_capacity(piece.len()).unwrap();
+    }
+    assert_eq!(size, 100);
+}
+
+async fn over_bare(mut send: h2::client::SendRequest<Bytes>, server: Server, times: usize) {
+    for _ in 0..times {
+        std::future::poll_fn(|cx| send.poll_ready(cx)).await.unwrap();
+        let (response, _) = send.send_request(server.request(), true).unwrap();
+        read(response).await;
+    }
+}
+
+async fn over_pool((pool, target): (HotConnPool, String), server: Server, times: usize) {
+    for _ in 0..times {
+        let mut conn = pool.get(&target).await.unwrap();
+        let (response, _) = conn
+            .h2()
+            .unwrap()
+            .send_request(server.request(), true)
+            .await
+            .unwrap();
+        read(response).await;
+        assert_eq!(pool.put(conn), Returned::Kept);
+    }
+}
+
+async fn over_legacy(client: legacy::Client, server: Server, times: usize) {
+    for _ in 0..times {
+        assert_eq!(client.get(server.request()).await, 100);
+    }
+}
+
+/// Nanoseconds of CPU for each of `each` requests by each of so many tasks.
+fn spent<F: Future<Output = ()> + Send + 'static>(
+    runtime: &Runtime,
+    each: usize,
+    task: impl Fn() -> F,
+) -> f64 {
+    runtime.block_on(async {
+        let began = cpu();
+        let tasks: Vec<_> = (0..STREAMS).map(|_| tokio::spawn(task())).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        (cpu() - began).as_nanos() as f64 / (STREAMS * each) as f64
+    })
+}
+
+/// Nanoseconds of a request: over the pool, bare, and over hyper-util.
+fn requests(server: &Server, rounds: usize, each: usize) -> [f64; 3] {
+    let runtime = runtime();
+    let pooled = server.pool(|_| {});
+    let bare = runtime.block_on(server.bare());
+    let client = legacy::Client::new(server);
+    let mut times = [const { Vec::new() }; 3];
+    for round in 0..rounds + 1 {
+        let figures = [
+            spent(&runtime, each, || over_pool(pooled.clone(), server.clone(), each)),
+            spent(&runtime, each, || over_bare(bare.clone(), server.clone(), each)),
+            spent(&runtime, each, || {
+                over_legacy(client.clone(), server.clone(), each)
+            }),
+        ];
+        // The first one only warms.
+        if round > 0 {
+            times
+                .iter_mut()
+                .zip(figures)
+                .for_each(|(times, figure)| times.push(figure));
+        }
+    }
+    let counters = pooled.0.stats().counters;
+    assert_eq!(
+        (counters.opened, counters.gets - counters.hits),
+        (1, 1),
+        "one connection"
+    );
+    times.map(median)
+}
+
+/// In a process of its own: the bytes that so many idle connections take.
+fn idle(kind: &str, server: &Server, count: usize) -> usize {
+    let runtime = runtime();
+    runtime.block_on(async {
+        // What the first connection brings along is not the connections'.
+        let first = server.bare().await;
+        over_bare(first, server.clone(), 1).await;
+        let before = measure::resident_bytes();
+        let after = match kind {
+            "pool" => {
+                let pooled = server.pool(|config| {
+                    let most = count as u32;
+                    (config.max_connections, config.max_per_host, config.max_per_ip) = (most, most, most);
+                    (config.max_idle_per_host, config.h2_max_streams) = (most, 1);
+                });
+                let mut leases = Vec::new();
+                for _ in 0..count {
+                    let mut conn = pooled.0.get(&pooled.1).await.unwrap();
+                    let mut side = conn.h2().unwrap();
+                    let sent = side.send_request(server.request(), true).await.unwrap();
+                    read(sent.0).await;
+                    leases.push(conn);
+                }
+                drop(leases);
+                assert_eq!(pooled.0.stats().idle as usize, count);
+                measure::resident_bytes()
+            }
+            "bare" => {
+                let mut all = Vec::new();
+                for _ in 0..count {
+                    let send = server.bare().await;
+                    over_bare(send.clone(), server.clone(), 1).await;
+                    all.push(send);
+                }
+                measure::resident_bytes()
+            }
+            _ => {
+                let client = legacy::Client::new(server);
+                for host in 0..count {
+                    assert_eq!(client.get_of(host, server.request()).await, 100);
+                }
+                measure::resident_bytes()
+            }
+        };
+        after - before
+    })
+}
+
+/// Has a process of its own measure that.
+fn measure_idle(kind: &str, addr: SocketAddr, count: usize) -> f64 {
+    let run = Command::new(std::env::current_exe().unwrap())
+        .args(["--idle", kind, &addr.to_string(), &count.to_string()])
+        .env("HOTPOOL_BENCH_ROOT", certs::authority().pem())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    let bytes: f64 = said
+        .trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("{said}{}", String::from_utf8_lossy(&run.stderr)));
+    bytes / count as f64
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == "--idle") {
+        let pem = std::env::var("HOTPOOL_BENCH_ROOT").unwrap();
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
+            .unwrap();
+        let addr = arguments[at + 2].parse().unwrap();
+        let server = Server { addr, roots };
+        println!(
+            "{}",
+            idle(&arguments[at + 1], &server, arguments[at + 3].parse().unwrap())
+        );
+        return;
+    }
+    let test = arguments.iter().any(|argument| argument == "--test");
+    let (rounds, each, count) = if test { (1, 1, 3) } else { (21, 100, IDLE) };
+    let peer = Peer::builder().alpn(Alpn::Http2).start();
+    let server = Server {
+        addr: peer.addr(0),
+        roots: certs::authority().roots(),
+    };
+    let [pool, bare, hyper] = requests(&server, rounds, each);
+    println!(
+        "a request at {STREAMS} streams: {pool:.0} ns over the pool, {bare:.0} bare, {hyper:.0} over hyper-util; ratios {:.3} and {:.3}",
+        pool / bare,
+        pool / hyper
+    );
+    let [idle_pool, idle_bare, idle_hyper] =
+        ["pool", "bare", "hyper"].map(|kind| measure_idle(kind, peer.addr(0), count));
+    println!(
+        "idle, {count} of them: {idle_pool:.0} bytes in the pool, {idle_bare:.0} bare, {idle_hyper:.0} in hyper-util; ratios {:.3} and {:.3}",
+        idle_pool / idle_bare,
+        idle_pool / idle_hyper
+    );
+    let (most_bare, most_hyper) = MOST_IDLE;
+    let within =
+        pool / bare <= MOST_CPU && idle_pool / idle_bare <= most_bare && idle_pool / idle_hyper < most_hyper;
+    if !test && !within {
+        println!("FAILED: at most {MOST_CPU} of the CPU time, {most_bare} and {most_hyper} of the memory");
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,122 @@
+//! What moves an HTTP/2 connection, and tells what happened on it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ::h2::client::Connection;
+use ::h2::{Ping, PingPong};
+use bytes::Bytes;
+
+use super::Shared;
+use super::adapter::Adapter;
+use super::book::News;
+use crate::clock::Sleep;
+use crate::conn::Tls;
+use crate::event::CloseReason;
+use crate::fault::planted;
+
+/// How long a peer may take to show life once it was asked to.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What moves an HTTP/2 connection. Ends with the reason why the connection did.
+pub(crate) struct Driver {
+    connection: Connection<Adapter<Tls>, Bytes>,
+    shared: Arc<Shared>,
+    ping: Option<PingPong>,
+    proof: Option<Proof>,
+    /// Why the connection has ended, once it has.
+    over: Option<CloseReason>,
+}
+
+/// A sign of life that is waited for: any frame.
+struct Proof {
+    /// How many frames had come when it was asked for.
+    frames: u64,
+    /// When it is too late.
+    timer: Sleep,
+}
+
+impl Driver {
+    pub(super) fn new(mut connection: Connection<Adapter<Tls>, Bytes>, shared: Arc<Shared>) -> Self {
+        Driver {
+            ping: connection.ping_pong(),
+            connection,
+            shared,
+            proof: None,
+            over: None,
+        }
+    }
+
+    /// Runs the connection until there is news. Cancel safe.
+    pub(crate) async fn run(&mut self) -> News {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<News> {
+        loop {
+            if self.over.is_none() {
+                self.over = match Pin::new(&mut self.connection).poll(cx) {
+                    Poll::Pending => None,
+                    Poll::Ready(Ok(())) => Some(CloseReason::PeerClosed),
+                    Poll::Ready(Err(error)) => Some(close_reason(&error)),
+                };
+            }
+            let mut book = self.shared.book.lock();
+            book.park(cx);
+            // What was said before the end comes before it.
+            if let Some(news) = book.news() {
+                return Poll::Ready(news);
+            }
+            if let Some(reason) = self.over.filter(|_| !planted("the_broken_are_sound")) {
+                return Poll::Ready(News::Ended(book.end(reason)));
+            }
+            let (question, frames) = (book.take_question(), book.frames());
+            drop(book);
+            if question && self.proof.is_none() {
+                self.ask(cx, frames);
+                continue; // what was asked is sent by the connection
+            }
+            return match self.await_proof(cx, frames) {
+                Some(news) => Poll::Ready(news),
+                None => Poll::Pending,
+            };
+        }
+    }
+
+    /// Asks the peer to show life.
+    fn ask(&mut self, cx: &mut Context<'_>, frames: u64) {
+        let clock = &self.shared.clock;
+        self.proof = Some(Proof {
+            frames,
+            timer: clock.sleep_until(clock.now() + PING_TIMEOUT),
+        });
+        if let Some(ping) = &mut self.ping {
+            // The answer to the one before, which nobody waits for any more, makes room for the next. One that is still out will do.
+            let _ = ping.poll_pong(cx);
+            let _ = ping.send_ping(Ping::opaque());
+        }
+    }
+
+    fn await_proof(&mut self, cx: &mut Context<'_>, frames: u64) -> Option<News> {
+        let proof = self.proof.as_mut()?;
+        if frames > proof.frames {
+            self.proof = None;
+            return Some(News::Healthy);
+        }
+        let late = proof.timer.as_mut().poll(cx).is_ready() && !planted("pings_are_patient");
+        late.then(|| News::Ended(self.shared.book.lock().end(CloseReason::Unresponsive)))
+    }
+}
+
+fn close_reason(error: &::h2::Error) -> CloseReason {
+    if error.is_go_away() && error.is_remote() {
+        CloseReason::GoAway
+    } else if error.is_io() {
+        CloseReason::PeerClosed
+    } else {
+        CloseReason::Failed
+    }
+}

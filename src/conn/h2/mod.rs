@@ -1,0 +1,82 @@
+//! An HTTP/2 connection on stock h2: handles that leases have, the driver that must run for any of them to move, and a reader of frames below h2
+//! that knows what h2 keeps to itself.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`handle`] | what the pool and its leases have of it |
+//! | [`driver`] | what moves it, and tells what happened |
+//! | [`adapter`] | what runs between h2 and TLS |
+//! | [`frames`] | where a frame ends; pure |
+//! | [`book`] | streams, limits, GOAWAY, signs of life; pure |
+//! | [`budget`] | how many resets are too many; pure |
+
+mod adapter;
+mod book;
+mod budget;
+mod driver;
+mod frames;
+mod handle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::h2::client::Builder;
+
+pub(crate) use self::book::News;
+pub(crate) use self::driver::Driver;
+pub(crate) use self::handle::H2Handle;
+pub use self::handle::{H2, H2Response, H2Sender};
+use super::Tls;
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Phase};
+use crate::sync::Mutex;
+
+/// What h2 takes to be allowed until the peer's SETTINGS arrive; its own default is "any number". The pool leases no more either.
+const UNTIL_SETTINGS: usize = 100;
+/// Flow-control window of one stream.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// Flow-control window of the whole connection: one unread body cannot starve the others.
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// The largest header list taken from a peer.
+const HEADER_LIST: u32 = 64 << 10;
+/// How long a stream that was reset here is remembered, so that its late frames are no error.
+const RESET_MEMORY: Duration = Duration::from_secs(10);
+/// How many of them: as many as the budget of resets and the streams that are left then.
+const RESETS_REMEMBERED: usize = 512;
+
+/// What all who have to do with one connection share. Those who use it and the one who moves it: it keeps neither alive.
+pub(crate) struct Shared {
+    book: Mutex<book::Book>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Speaks HTTP/2 over `stream`. The connection moves only while the driver is polled.
+pub(crate) async fn handshake(stream: Tls, clock: &Arc<dyn Clock>) -> Result<(H2Handle, Driver), Error> {
+    let shared = Arc::new(Shared {
+        book: Mutex::new(book::Book::new()),
+        clock: Arc::clone(clock),
+    });
+    let (send, connection) = Builder::new()
+        .enable_push(false)
+        .initial_max_send_streams(UNTIL_SETTINGS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(HEADER_LIST)
+        .max_concurrent_reset_streams(RESETS_REMEMBERED)
+        .reset_stream_duration(RESET_MEMORY)
+        .handshake(adapter::Adapter::new(stream, Arc::clone(&shared)))
+        .await
+        .map_err(|error| http2_error(Phase::Http2, error))?;
+    let handle = H2Handle::new(send, Arc::clone(&shared));
+    Ok((handle, Driver::new(connection, shared)))
+}
+
+fn http2_error(phase: Phase, error: ::h2::Error) -> Error {
+    if !error.is_io() {
+        return Error::new(ErrorKind::Http2, phase).with_source(error);
+    }
+    match error.into_io() {
+        Some(io) => Error::from_io(phase, io),
+        None => Error::new(ErrorKind::Http2, phase),
+    }
+}
