@@ -1,4 +1,5 @@
 //! HTTP/2 with servers of other makers: thousands of requests at 64 streams, through whatever limits they have.
+#![expect(clippy::print_stdout, reason = "its figures are read as text")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -306,7 +306,7 @@ impl Book {
             if !std::mem::replace(&mut self.settled, true) {
                 self.allowed.get_or_insert(u32::MAX);
             }
-        } else if frame.kind == kind::GOAWAY {
+        } else if frame.kind == kind::GOAWAY && !planted("goaway_is_not_read") {
             let (last, why) = frame.goaway();
             self.go_away(last);
             self.overloaded |= why == ENHANCE_YOUR_CALM;
