@@ -6,10 +6,6 @@
     reason = "a test fails by panicking"
 )]
 #![expect(
-    clippy::print_stdout,
-    reason = "what hostile and real servers did is worth reading"
-)]
-#![expect(
     clippy::disallowed_methods,
     reason = "a test has tasks and deadlines of its own, beside the pool's"
 )]
