@@ -208,7 +208,9 @@ mod checked {
 
         pub(super) fn enter(&self) {}
 
-        pub(super) fn id(&self) {}
+        pub(super) fn id(&self) -> u8 {
+            0 // there is one
+        }
 
         pub(super) fn spawn(
             &self,
