@@ -53,6 +53,8 @@ pub enum ErrorKind {
     TooManyWaiters,
     /// As many hosts are in use already as may be known (`max_hosts`).
     TooManyHosts,
+    /// The pool's [`AddressPolicy`](crate::AddressPolicy) forbids the address, or every address that the name resolves to.
+    AddressDenied,
     /// Every address is blocked for now; [`Error::retry_after`] says for how long.
     Blocked,
     /// The pool is closed.
@@ -89,6 +91,7 @@ impl ErrorKind {
             ErrorKind::Http2 => "http2",
             ErrorKind::TooManyWaiters => "too_many_waiters",
             ErrorKind::TooManyHosts => "too_many_hosts",
+            ErrorKind::AddressDenied => "address_denied",
             ErrorKind::Blocked => "blocked",
             ErrorKind::Closed => "closed",
             ErrorKind::NoRuntime => "no_runtime",
@@ -119,6 +122,7 @@ impl ErrorKind {
             ErrorKind::Http2 => "HTTP/2 failed",
             ErrorKind::TooManyWaiters => "too many callers wait already",
             ErrorKind::TooManyHosts => "too many hosts are in use already",
+            ErrorKind::AddressDenied => "the address policy forbids it",
             ErrorKind::Blocked => "every address is blocked for now",
             ErrorKind::Closed => "the pool is closed",
             ErrorKind::NoRuntime => "no tokio runtime with I/O and time is running here",
@@ -285,7 +289,7 @@ fn io_kind(error: &std::io::Error) -> ErrorKind {
 }
 
 /// Whether this machine, not the peer, is to blame: no descriptors, ports, buffers or memory.
-fn is_local(error: &std::io::Error) -> bool {
+pub(crate) fn is_local(error: &std::io::Error) -> bool {
     use rustix::io::Errno;
     let local = [
         Errno::MFILE,

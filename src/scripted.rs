@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
 use crate::conn::{ConnInfo, Single, Wire};
-use crate::dial::{Answer, Attempt, Boxed, Connect, Dialled};
+use crate::dial::{Ask, Attempt, Boxed, Connect, Dialled, DnsSnapshot, Early, Found};
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol};
 use crate::identity::IdentityId;
@@ -30,10 +30,25 @@ pub enum Act {
     Ok,
     /// It fails at once.
     Err,
+    /// It fails at once for want of a descriptor.
+    Short,
     /// It succeeds after having been polled this often.
     Slow(u32),
+    /// It succeeds after so long by the pool's clock.
+    After(Duration),
     /// It ends with the time it has.
     Never,
+}
+
+/// A step that a dial came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When, by the pool's clock.
+    pub at: Moment,
+    /// Towards whom.
+    pub ip: IpAddr,
+    /// Which.
+    pub phase: Phase,
 }
 
 /// What happens to a connection from outside.
@@ -51,8 +66,13 @@ pub struct Stage(Arc<Scene>);
 #[derive(Default)]
 struct Scene {
     addresses: Vec<IpAddr>,
+    /// Known while the rest is still being asked for.
+    early: Mutex<Vec<IpAddr>>,
     drop_time: Mutex<Duration>,
-    acts: Mutex<HashMap<Phase, VecDeque<Act>>>,
+    /// What was said of one address goes before what was said of any.
+    acts: Mutex<HashMap<(Phase, Option<IpAddr>), VecDeque<Act>>>,
+    /// Some if they are written down.
+    steps: Mutex<Option<Vec<Step>>>,
     /// By number, so that what befalls them all befalls them in the order of their birth.
     conns: Mutex<BTreeMap<u64, Arc<Far>>>,
     born: AtomicU64,
@@ -74,8 +94,19 @@ impl Stage {
     pub fn with_drops(addresses: u32, drop_time: Duration) -> Self {
         let first = u32::from(Ipv4Addr::new(10, 0, 0, 1));
         let addresses = (first..first + addresses).map(|ip| Ipv4Addr::from(ip).into());
+        Stage::set(addresses.collect(), drop_time)
+    }
+
+    /// One on which every name has these addresses, and every step is written down: see [`steps`](Stage::steps).
+    pub fn at(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        let stage = Stage::set(addresses.into_iter().collect(), Duration::ZERO);
+        *stage.0.steps.lock() = Some(Vec::new());
+        stage
+    }
+
+    fn set(addresses: Vec<IpAddr>, drop_time: Duration) -> Self {
         Stage(Arc::new(Scene {
-            addresses: addresses.collect(),
+            addresses,
             drop_time: Mutex::new(drop_time),
             ..Scene::default()
         }))
@@ -104,7 +135,26 @@ impl Stage {
     /// Says what happens when a dial next comes to `phase`, after what was said before: [`Act::Ok`] where nothing was. [`Phase::Resolve`],
     /// [`Phase::Connect`], [`Phase::Tls`] and [`Phase::Http2`] (the agreement on a protocol) are played.
     pub fn next(&self, phase: Phase, act: Act) {
-        self.0.acts.lock().entry(phase).or_default().push_back(act);
+        self.say(phase, None, act);
+    }
+
+    /// The same for dials to one address.
+    pub fn next_at(&self, ip: IpAddr, phase: Phase, act: Act) {
+        self.say(phase, Some(ip), act);
+    }
+
+    fn say(&self, phase: Phase, ip: Option<IpAddr>, act: Act) {
+        self.0.acts.lock().entry((phase, ip)).or_default().push_back(act);
+    }
+
+    /// Lets these addresses be known at once, while the name is still being asked for.
+    pub fn know_early(&self, addresses: impl IntoIterator<Item = IpAddr>) {
+        *self.0.early.lock() = addresses.into_iter().collect();
+    }
+
+    /// The steps that dials came to, in order.
+    pub fn steps(&self) -> Vec<Step> {
+        self.0.steps.lock().clone().unwrap_or_default()
     }
 
     /// Takes back what was said of steps that nobody came to.
@@ -155,28 +205,6 @@ impl Stage {
         struck.len()
     }
 
-    async fn play(&self, phase: Phase) -> Result<(), Error> {
-        let act = self.0.acts.lock().get_mut(&phase).and_then(VecDeque::pop_front);
-        match act.unwrap_or(Act::Ok) {
-            Act::Ok => Ok(()),
-            Act::Err => Err(Error::new(ErrorKind::ConnectionRefused, phase)),
-            Act::Never => std::future::pending().await,
-            Act::Slow(polls) => {
-                let mut left = polls;
-                poll_fn(|cx| {
-                    if left == 0 {
-                        return Poll::Ready(());
-                    }
-                    left -= 1;
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
-                })
-                .await;
-                Ok(())
-            }
-        }
-    }
-
     fn connection(&self, target: &Target<'_>, ip: IpAddr) -> Dialled {
         let number = self.0.born.fetch_add(1, Ordering::Relaxed);
         let far = Arc::new(Far {
@@ -221,21 +249,70 @@ struct Player {
 }
 
 impl Player {
-    async fn play(&self, phase: Phase, deadline: Moment) -> Result<(), Error> {
-        let played = before(&*self.clock, deadline, self.stage.play(phase)).await;
+    async fn play(&self, phase: Phase, ip: Option<IpAddr>, deadline: Moment) -> Result<(), Error> {
+        let played = before(&*self.clock, deadline, self.act(phase, ip)).await;
         played.unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, phase)))
+    }
+
+    async fn act(&self, phase: Phase, ip: Option<IpAddr>) -> Result<(), Error> {
+        let said = {
+            let mut acts = self.stage.0.acts.lock();
+            let mut next = |ip| acts.get_mut(&(phase, ip)).and_then(VecDeque::pop_front);
+            ip.and_then(|ip| next(Some(ip))).or_else(|| next(None))
+        };
+        match said.unwrap_or(Act::Ok) {
+            Act::Ok => Ok(()),
+            Act::Err => Err(Error::new(ErrorKind::ConnectionRefused, phase)),
+            Act::Short => Err(Error::new(ErrorKind::LocalResource, phase)),
+            Act::Never => std::future::pending().await,
+            Act::After(span) => {
+                self.clock.sleep_until(self.clock.now() + span).await;
+                Ok(())
+            }
+            Act::Slow(polls) => {
+                let mut left = polls;
+                poll_fn(|cx| {
+                    if left == 0 {
+                        return Poll::Ready(());
+                    }
+                    left -= 1;
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                })
+                .await;
+                Ok(())
+            }
+        }
+    }
+
+    fn found(&self, addresses: Vec<IpAddr>, whole: bool) -> Found {
+        let fresh_until = self.clock.now() + Duration::from_secs(1800);
+        Found {
+            addresses,
+            fresh_until,
+            usable_until: fresh_until + Duration::from_secs(3600),
+            whole,
+        }
+    }
+
+    fn note(&self, ip: IpAddr, phase: Phase) {
+        if let Some(steps) = &mut *self.stage.0.steps.lock() {
+            let at = self.clock.now();
+            steps.push(Step { at, ip, phase });
+        }
     }
 }
 
 impl Connect for Player {
-    fn resolve<'a>(&'a self, target: &'a Target<'a>, deadline: Moment) -> Boxed<'a, Result<Answer, Error>> {
+    fn resolve<'a>(&'a self, ask: Ask<'a>, early: Early<'a>) -> Boxed<'a, Result<Found, Error>> {
         Box::pin(async move {
-            let played = self.play(Phase::Resolve, deadline).await;
-            played.map_err(|error| error.with_target(target))?;
-            Ok(Answer {
-                addresses: self.stage.0.addresses.clone(),
-                ttl: Duration::from_secs(1800),
-            })
+            let part = self.stage.0.early.lock().clone();
+            if !part.is_empty() {
+                early(&self.found(part, false));
+            }
+            let played = self.play(Phase::Resolve, None, ask.deadline).await;
+            played.map_err(|error| error.with_target(ask.target))?;
+            Ok(self.found(self.stage.0.addresses.clone(), true))
         })
     }
 
@@ -246,8 +323,12 @@ impl Connect for Player {
             } = attempt;
             self.stage.0.dials.fetch_add(1, Ordering::Relaxed);
             for phase in [Phase::Connect, Phase::Tls, Phase::Http2] {
+                if phase == Phase::Tls {
+                    attempt.gate.pass().await;
+                }
                 attempt.progress.reach(phase);
-                let played = self.play(phase, deadline).await;
+                self.note(ip, phase);
+                let played = self.play(phase, Some(ip), deadline).await;
                 played.map_err(|error| error.with_target(target).with_ip(ip))?;
             }
             Ok(self.stage.connection(target, ip))
@@ -255,6 +336,10 @@ impl Connect for Player {
     }
 
     fn forget(&self, _: &HashSet<IdentityId>) {}
+
+    fn snapshot(&self) -> DnsSnapshot {
+        DnsSnapshot::default()
+    }
 }
 
 /// The pool's end of one connection.

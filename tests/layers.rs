@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 struct Room(&'static str, &'static [&'static str], &'static [&'static str]);
 
 const GROUND: &[&str] = &[
-    "clock", "config", "error", "event", "identity", "rt", "sync", "target", "fault",
+    "access", "clock", "config", "error", "event", "identity", "rt", "sync", "target", "fault",
 ];
 
 /// Libraries that some room must not name. Any other (`bytes`, `http`, `thiserror` …) is free to all.
@@ -36,6 +36,7 @@ const GUARDED: &[&str] = &[
 ];
 
 const ROOMS: &[Room] = &[
+    Room("access", &["fault"], &[]),
     Room("clock", &["sync"], &["tokio", "rustix"]),
     Room("config", &["error"], &[]),
     Room("error", &["target"], &["rustix"]),
@@ -63,7 +64,8 @@ const ROOMS: &[Room] = &[
         ],
         &["tokio", "tokio_rustls", "rustls", "webpki", "webpki_roots"],
     ),
-    Room("dns", GROUND, &["hickory_resolver"]),
+    // rustls and the roots for name servers that are asked over TLS.
+    Room("dns", GROUND, &["hickory_resolver", "rustls", "webpki_roots"]),
     Room(
         "conn",
         &[
@@ -75,7 +77,8 @@ const ROOMS: &[Room] = &[
     Room(
         "dial",
         &[
-            "clock", "config", "error", "event", "identity", "target", "tls", "dns", "conn",
+            "access", "clock", "config", "error", "event", "fault", "identity", "target", "tls", "dns",
+            "conn",
         ],
         &["tokio", "socket2"],
     ),
@@ -105,6 +108,7 @@ const ROOMS: &[Room] = &[
     Room(
         "pool",
         &[
+            "access",
             "clock",
             "config",
             "error",

@@ -1,6 +1,8 @@
 //! How one connection comes to be: the name's addresses, then, towards one of them, TCP, TLS with ALPN, and HTTP/2 where that was
 //! agreed.
 
+mod gate;
+mod plan;
 mod progress;
 mod tcp;
 
@@ -11,14 +13,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::gate::Gate;
+pub(crate) use self::plan::{Plan, Turn, order};
 pub(crate) use self::progress::Progress;
+use crate::access::AddressPolicy;
 use crate::clock::{Clock, Moment, before};
 use crate::config::ReuseCheck;
 use crate::conn::{ConnInfo, Driver, H1, Records, Wire, handshake};
-pub(crate) use crate::dns::Answer;
-use crate::dns::{Resolve, ResolveError};
+pub(crate) use crate::dns::{Ask, DnsSnapshot, Found};
+use crate::dns::{Names, ResolveError};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
+use crate::fault::planted;
 use crate::identity::IdentityId;
 use crate::target::Target;
 use crate::tls::{Connector, Dress};
@@ -27,7 +33,8 @@ pub(crate) use crate::tls::{Identities, Interned, Tls};
 /// Makes connections; keeps none.
 pub(crate) struct Dialler {
     pub(crate) connector: Connector,
-    pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) names: Names,
+    pub(crate) policy: AddressPolicy,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -51,12 +58,17 @@ pub(crate) struct Attempt<'a> {
     pub(crate) check: ReuseCheck,
     pub(crate) deadline: Moment,
     pub(crate) progress: &'a Progress,
+    /// It stops there when TCP is connected.
+    pub(crate) gate: &'a Gate,
 }
 
 /// Who makes connections: the network, or a script.
 pub(crate) trait Connect: Send + Sync + 'static {
-    /// The addresses of `target`.
-    fn resolve<'a>(&'a self, target: &'a Target<'a>, deadline: Moment) -> Boxed<'a, Result<Answer, Error>>;
+    /// The addresses of a name. `early` hears of those that may be dialled while others are still to come.
+    ///
+    /// # Errors
+    /// Names the target, in the phase of resolution.
+    fn resolve<'a>(&'a self, ask: Ask<'a>, early: Early<'a>) -> Boxed<'a, Result<Found, Error>>;
 
     /// A connection. Cancel safe: dropping it closes what it had opened.
     ///
@@ -66,11 +78,17 @@ pub(crate) trait Connect: Send + Sync + 'static {
 
     /// These identities are over: whatever is kept for them (TLS sessions) may go.
     fn forget(&self, identities: &HashSet<IdentityId>);
+
+    /// What is known of names.
+    fn snapshot(&self) -> DnsSnapshot;
 }
 
+/// Who hears of a part of an answer.
+pub(crate) type Early<'a> = &'a mut (dyn FnMut(&Found) + Send);
+
 impl Connect for Dialler {
-    fn resolve<'a>(&'a self, target: &'a Target<'a>, deadline: Moment) -> Boxed<'a, Result<Answer, Error>> {
-        Box::pin(self.addresses(target, deadline))
+    fn resolve<'a>(&'a self, ask: Ask<'a>, early: Early<'a>) -> Boxed<'a, Result<Found, Error>> {
+        Box::pin(self.addresses(ask, early))
     }
 
     fn attempt<'a>(&'a self, attempt: Attempt<'a>) -> Boxed<'a, Result<Dialled, Error>> {
@@ -92,29 +110,38 @@ impl Connect for Dialler {
     fn forget(&self, identities: &HashSet<IdentityId>) {
         self.connector.forget(identities);
     }
+
+    fn snapshot(&self) -> DnsSnapshot {
+        self.names.snapshot()
+    }
 }
 
 impl Dialler {
-    /// The addresses of `target`: its own if it is a literal, else what the resolver says before `deadline`.
-    async fn addresses(&self, target: &Target<'_>, deadline: Moment) -> Result<Answer, Error> {
-        let error = |kind| Error::new(kind, Phase::Resolve).with_target(target);
-        let question = self.resolver.resolve(target.host(), target.port());
-        match before(&*self.clock, deadline, question).await {
-            None => Err(error(ErrorKind::Timeout)),
-            Some(Ok(answer)) if answer.addresses.is_empty() => Err(error(ErrorKind::NameNotFound)),
-            Some(Ok(answer)) => Ok(Answer {
-                addresses: usable(&answer.addresses),
-                ..answer
-            }),
-            Some(Err(problem)) => {
-                let kind = match problem {
-                    ResolveError::NotFound => ErrorKind::NameNotFound,
-                    ResolveError::Timeout => ErrorKind::Timeout,
-                    ResolveError::Failed(_) => ErrorKind::Resolve,
-                };
-                Err(error(kind).with_source(problem))
+    /// The addresses of a name, as far as the policy permits them.
+    async fn addresses(&self, ask: Ask<'_>, early: Early<'_>) -> Result<Found, Error> {
+        let error = |kind| Error::new(kind, Phase::Resolve).with_target(ask.target);
+        let mut tell = |found: &Found| {
+            if let Some(found) = self.permitted(found.clone()) {
+                early(&found);
             }
-        }
+        };
+        let found = self.names.find(ask, &mut tell).await.map_err(|problem| {
+            let kind = match problem {
+                ResolveError::NotFound { .. } => ErrorKind::NameNotFound,
+                ResolveError::Timeout => ErrorKind::Timeout,
+                ResolveError::Local(_) => ErrorKind::LocalResource,
+                ResolveError::Failed(_) => ErrorKind::Resolve,
+            };
+            error(kind).with_source(problem)
+        })?;
+        self.permitted(found)
+            .ok_or_else(|| error(ErrorKind::AddressDenied))
+    }
+
+    fn permitted(&self, mut found: Found) -> Option<Found> {
+        let permits = |ip: IpAddr| self.policy.permits(ip) || planted("names_are_not_judged");
+        found.addresses.retain(|&ip| permits(ip));
+        (!found.addresses.is_empty()).then_some(found)
     }
 
     /// One connection; where its profile was the trouble, perhaps another with less of it.
@@ -139,6 +166,7 @@ impl Dialler {
             identity,
             check,
             progress,
+            gate,
             ..
         } = attempt;
         let io_error = |error| Error::from_io(Phase::Connect, error);
@@ -147,10 +175,15 @@ impl Dialler {
         // A zone without an interface is this machine's affair.
         let no_zone = |error| Error::new(ErrorKind::LocalResource, Phase::Connect).with_source(error);
         let remote = target.socket_addr(ip).map_err(no_zone)?;
+        // Again, whoever named it: an address that was permitted as a name's, or is a literal, gets no packet otherwise.
+        if !self.policy.permits(remote.ip()) && !planted("only_names_are_judged") {
+            return Err(Error::new(ErrorKind::AddressDenied, Phase::Connect));
+        }
         let stream = tcp::connect(remote).await.map_err(io_error)?;
         let local = stream.local_addr().map_err(io_error)?;
         let connected = self.clock.now();
 
+        gate.pass().await;
         progress.reach(Phase::Tls);
         let (stream, protocol, tls) = self
             .connector
@@ -180,20 +213,6 @@ impl Dialler {
     }
 }
 
-/// How many addresses of one name are used.
-const MOST_ADDRESSES: usize = 32;
-
-/// An answer's addresses, each once and in its one form: an IPv4 address that came mapped into IPv6 counts as itself.
-fn usable(addresses: &[IpAddr]) -> Vec<IpAddr> {
-    let mut usable = Vec::new();
-    for ip in addresses.iter().map(IpAddr::to_canonical) {
-        if !usable.contains(&ip) && usable.len() < MOST_ADDRESSES {
-            usable.push(ip);
-        }
-    }
-    usable
-}
-
 /// How long one attempt may take: the setting, or its share of what is left of the dial.
 pub(crate) fn attempt_time(left: Duration, attempts_left: u32, most: Duration) -> Duration {
     most.min(left / attempts_left.max(1))
@@ -202,17 +221,6 @@ pub(crate) fn attempt_time(left: Duration, attempts_left: u32, most: Duration) -
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_used_once_in_their_own_form_and_not_without_end() {
-        let plain: IpAddr = "192.0.2.1".parse().expect("an address");
-        let mapped: IpAddr = "::ffff:192.0.2.1".parse().expect("an address");
-        assert_eq!(usable(&[mapped, plain]), [plain]);
-        let many: Vec<IpAddr> = (0..1000_u32)
-            .map(|n| std::net::Ipv4Addr::from(n).into())
-            .collect();
-        assert_eq!(usable(&many), &many[..32]);
-    }
 
     #[test]
     fn an_attempt_leaves_time_for_the_others() {

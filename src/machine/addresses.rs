@@ -1,7 +1,9 @@
 //! The addresses of one origin: which there are, which come first, which are avoided, which are gone.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
+use super::id::DialId;
 use super::limits::Selection;
 use super::words::{Action, Cause, Refusal, Want};
 use super::{Machine, Penalties};
@@ -13,12 +15,28 @@ use crate::fault::planted;
 /// a part (RFC 1794 describes servers that rotate).
 const MISSES: u8 = 2;
 
+/// For how long an address that was outrun comes after the others of its host: RFC 8305 section 9.2 advises that what was learned is forgotten
+/// after ten minutes.
+const OUTRUN: Duration = Duration::from_secs(600);
+
 /// One resolved address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     pub(super) ip: IpAddr,
     /// Successful resolutions since it was last listed.
     misses: u8,
+    /// Until then it comes after the others: it was given a start, and another connected before it.
+    outrun: Moment,
+}
+
+impl Address {
+    fn new(ip: IpAddr) -> Self {
+        Address {
+            ip,
+            misses: 0,
+            outrun: Moment::ZERO,
+        }
+    }
 }
 
 impl Machine {
@@ -32,22 +50,76 @@ impl Machine {
             return self.unresolved(now, Refusal::NoAddress);
         }
         self.resolving = false;
-        let missed = |address: &Address| !answer.contains(&address.ip);
-        let old: Vec<Address> = self.addresses.drain(..).filter(missed).collect();
+        let mut old = std::mem::take(&mut self.addresses);
         for &ip in answer {
-            if !self.addresses.iter().any(|address| address.ip == ip) {
-                self.addresses.push(Address { ip, misses: 0 });
+            if self.addresses.iter().any(|address| address.ip == ip) {
+                continue;
             }
+            let kept = old.iter().position(|address| address.ip == ip);
+            let address = kept.map_or(Address::new(ip), |kept| old.remove(kept));
+            self.addresses.push(Address { misses: 0, ..address });
         }
-        for Address { ip, misses } in old {
-            let misses = misses + 1;
+        for address in old {
+            let misses = address.misses + 1;
             if misses < MISSES && !planted("one_miss_is_enough") {
-                self.addresses.push(Address { ip, misses });
+                self.addresses.push(Address { misses, ..address });
             } else {
-                self.retire_all(ip, CloseReason::AddressGone);
+                self.retire_all(address.ip, CloseReason::AddressGone);
             }
         }
         self.settle(now);
+    }
+
+    /// A part of the resolver's answer, while the rest is still to come: what is new joins, and nothing is missed yet.
+    pub fn joined(&mut self, now: Moment, part: &[IpAddr]) {
+        let now = self.tick(now);
+        for &ip in part {
+            if !self.addresses.iter().any(|address| address.ip == ip) {
+                self.addresses.push(Address::new(ip));
+            }
+        }
+        self.settle(now);
+    }
+
+    /// What may join a dial under way, which knows `known`: addresses that are new since, and that nothing is held against.
+    pub fn joining(&self, now: Moment, dial: DialId, known: &[IpAddr]) -> Vec<IpAddr> {
+        let open = self
+            .dials
+            .get(dial.0)
+            .is_some_and(|dial| dial.want.pin.is_none() && !dial.warm);
+        if !open || self.probe == Some(dial.0) {
+            return Vec::new();
+        }
+        let new = self.addresses().filter(|ip| !known.contains(ip));
+        new.filter(|&ip| self.penalties.blocked(now, ip).is_none())
+            .collect()
+    }
+
+    /// Another address connected before this one, which had been given a start: for a time it comes after the others.
+    pub fn outrun(&mut self, now: Moment, ip: IpAddr) {
+        let now = self.tick(now);
+        if let Some(address) = self.addresses.iter_mut().find(|address| address.ip == ip) {
+            address.outrun = now + OUTRUN;
+        }
+    }
+
+    /// It connected: whatever outran it before.
+    pub(super) fn arrived(&mut self, ip: IpAddr) {
+        if let Some(address) = self.addresses.iter_mut().find(|address| address.ip == ip) {
+            address.outrun = Moment::ZERO;
+        }
+    }
+
+    /// Those that were outrun come after the others.
+    pub(super) fn by_history(&self, candidates: &mut [IpAddr]) {
+        let now = self.latest;
+        let slow = |ip| {
+            let mut known = self.addresses.iter();
+            known.any(|address| address.ip == ip && now < address.outrun)
+        };
+        if candidates.len() > 1 && !planted("races_teach_nothing") {
+            candidates.sort_by_cached_key(|&ip| slow(ip));
+        }
     }
 
     /// The resolver failed. Drains nothing; where no address is known, those who wait for one are told.
@@ -58,7 +130,7 @@ impl Machine {
 
     fn unresolved(&mut self, now: Moment, why: Refusal) {
         self.resolving = false;
-        if self.addresses.is_empty() {
+        if self.addresses().next().is_none() {
             for queue in self.line.by_arrival() {
                 let want = self.line.queues[queue as usize].want;
                 if want.pin.is_none() && !planted("resolver_failure_is_silent") {
@@ -72,15 +144,22 @@ impl Machine {
 
     /// Asks for addresses, unless some are known or the question is out.
     pub(super) fn ask_resolver(&mut self, want: &Want) {
-        if want.pin.is_none() && self.addresses.is_empty() && !self.resolving {
+        if want.pin.is_none() && self.addresses().next().is_none() && !self.resolving {
             self.resolving = true;
             self.actions.push_back(Action::Resolve);
         }
     }
 
-    /// The addresses known, in the order of the last answer.
+    /// The addresses known, in the order of the last answer; none if that is too old.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.addresses.iter().map(|address| address.ip)
+        let trusted = self.latest < self.trusted_until || planted("answers_are_trusted_for_ever");
+        let known: &[Address] = if trusted { &self.addresses } else { &[] };
+        known.iter().map(|address| address.ip)
+    }
+
+    /// No dial goes to the addresses known now from then on: whoever needs one asks anew.
+    pub fn trust_addresses_until(&mut self, until: Moment) {
+        self.trusted_until = until;
     }
 
     /// Where a connection for `want` may go.

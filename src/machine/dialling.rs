@@ -177,6 +177,7 @@ impl Machine {
                 identity, require, ..
             },
             queue,
+            warm,
             ..
         } = dial;
         self.line.queues[queue as usize].dials += 1;
@@ -186,8 +187,10 @@ impl Machine {
             dial,
             identity,
             require,
+            clean: self.penalties.clean(self.latest, &candidates),
             candidates,
             probe,
+            unasked: warm,
         }));
         key
     }
@@ -263,6 +266,7 @@ impl Machine {
     fn ordered(&mut self, want: &Want) -> Vec<IpAddr> {
         let mut candidates = self.candidates(want);
         self.by_selection(&mut candidates);
+        self.by_history(&mut candidates);
         if self.grows_by_address(want) {
             candidates.sort_by_key(|&ip| self.is_covered(want, ip));
         }

@@ -17,6 +17,7 @@
 //! | when to dial, where to, and for how many | `dialling`, `demand` |
 //! | what dials bring, and whom their failure answers | `arrivals` |
 //! | which addresses there are, and which are avoided | `addresses`, `penalties` |
+//! | when this machine itself is short of something | `shortage` |
 //! | how many streams | `streams` |
 //! | how old, how long idle | `age` |
 //! | what goes when there is no room, or when it is told to | `closing` |
@@ -46,6 +47,7 @@ mod limits;
 mod line;
 mod penalties;
 mod rng;
+mod shortage;
 mod streams;
 mod wheel;
 mod words;
@@ -72,6 +74,7 @@ pub use self::id::{ConnId, DialId, OriginId, Ticket};
 pub use self::ledger::{Ask, Ledger, LedgerCounts, Step, Victim};
 pub use self::limits::{AllBlocked, Growth, LedgerLimits, Limits, PenaltyTerms, Selection};
 pub use self::penalties::{Penalties, Screen};
+pub use self::shortage::Shortage;
 pub use self::wheel::Wheel;
 pub use self::words::{
     Acquire, Action, Cause, ConnInfo, Counts, DialOrder, Evict, Evicted, Fate, IpCounts, Lease, Refusal, Want,
@@ -118,6 +121,8 @@ pub struct Machine {
     probe: Option<Key>,
     known: Vec<Known>,
     addresses: Vec<Address>,
+    /// When they are too old to be dialled.
+    trusted_until: Moment,
     resolving: bool,
     penalties: Penalties,
     /// When a block ends that somebody in line waits for.
@@ -158,6 +163,7 @@ impl Machine {
             probe: None,
             known: Vec::new(),
             addresses: Vec::new(),
+            trusted_until: Moment::FAR,
             resolving: false,
             retry_at: Moment::FAR,
             lifetimes: BTreeSet::new(),

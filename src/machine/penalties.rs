@@ -80,6 +80,12 @@ impl Penalties {
             .filter(|&until| now < until)
     }
 
+    /// How many of `candidates`, from the first on, are not blocked.
+    pub fn clean(&self, now: Moment, candidates: &[IpAddr]) -> usize {
+        let free = |ip: &&IpAddr| self.blocked(now, **ip).is_none();
+        candidates.iter().take_while(free).count()
+    }
+
     /// The addresses blocked now, and until when each.
     pub fn list(&self, now: Moment) -> impl Iterator<Item = (IpAddr, Moment)> {
         self.entries

@@ -96,6 +96,10 @@ pub struct DialOrder {
     pub require: Require,
     /// Addresses, best first; never empty.
     pub candidates: Vec<IpAddr>,
+    /// So many of them, from the first on, have nothing held against them.
+    pub clean: usize,
+    /// Whether nobody in line waits for it.
+    pub unasked: bool,
     /// Whether this is the one probe of an origin whose addresses are all blocked.
     pub probe: bool,
 }

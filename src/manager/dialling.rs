@@ -1,4 +1,4 @@
-//! The two jobs that a host orders: asking for its addresses, and dialling one of them.
+//! The two jobs that a host orders: asking for its addresses, and dialling one of them (how, see `attempts`).
 
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::attempts::Running;
 use super::host::{self, Host, Watcher};
 use super::inner::Inner;
 use super::live::{Fresh, Live, Rest, Shared};
 use crate::clock::{Moment, before};
 use crate::conn::{ConnInfo, Driver, News, Wire};
-use crate::dial::{Answer, Attempt, Dialled, Interned, Progress, attempt_time};
+use crate::dial::{Ask, Dialled, Early, Found, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::fault::planted;
-use crate::machine::{Cause, ConnId, DialId, DialOrder, OriginId};
+use crate::machine::{ConnId, DialId, DialOrder, OriginId};
 use crate::rt::{Home, NotSpawned};
 use crate::sync::Ordering;
 use crate::target::Target;
@@ -36,10 +37,32 @@ pub(super) fn resolve(inner: &Arc<Inner>, origin: OriginId) {
     let job = async move {
         let inner = Arc::clone(&question.inner);
         let deadline = inner.clock().now() + inner.config().connect_timeout;
-        let answer = inner.dialler.resolve(&question.target, deadline).await;
+        let mut early = |found: &Found| {
+            inner.with_host(origin, |host, now| host.learn_early(now, found));
+        };
+        let answer = inner.find(&question.target, deadline, &mut early).await;
         question.answer(answer);
     };
     let _ = inner.rt.job(home.as_ref(), job); // one that did not start has been dropped, and has answered
+}
+
+impl Inner {
+    /// Asks for the addresses of a name, by the settings in force.
+    pub(super) async fn find(
+        &self,
+        target: &Target<'_>,
+        deadline: Moment,
+        early: Early<'_>,
+    ) -> Result<Found, Error> {
+        let config = self.config();
+        let ask = Ask {
+            target,
+            deadline,
+            refresh: config.dns_refresh,
+            stale: config.dns_stale,
+        };
+        self.dialler.resolve(ask, early).await
+    }
 }
 
 /// A resolution under way: dropped without an answer, it has failed.
@@ -51,7 +74,7 @@ struct Question {
 }
 
 impl Question {
-    fn answer(&mut self, answer: Result<Answer, Error>) {
+    fn answer(&mut self, answer: Result<Found, Error>) {
         self.answered = true;
         self.inner.with_host(self.origin, |host, now| {
             host.resolving = false;
@@ -122,15 +145,19 @@ fn begin(host: &mut Host, now: Moment, dial: DialId) -> Option<Begun> {
 
 /// A dial under way, with every permit it holds: dropped at any point, it gives them back and has failed.
 pub(super) struct DialJob {
-    inner: Arc<Inner>,
-    origin: OriginId,
-    target: Target<'static>,
-    order: DialOrder,
-    identity: Option<Arc<Interned>>,
-    progress: Arc<Progress>,
-    /// The address whose permit it holds.
-    holds: Option<IpAddr>,
-    error: Option<Error>,
+    pub(super) inner: Arc<Inner>,
+    pub(super) origin: OriginId,
+    pub(super) target: Target<'static>,
+    pub(super) order: DialOrder,
+    pub(super) identity: Option<Arc<Interned>>,
+    pub(super) progress: Arc<Progress>,
+    /// The address whose permit came with the grant, until its attempt begins.
+    pub(super) granted: Option<IpAddr>,
+    /// Each holds the permit of its address.
+    pub(super) running: Vec<Running>,
+    /// Whether the one that runs has left TCP behind.
+    pub(super) ahead: bool,
+    pub(super) error: Option<Error>,
     over: bool,
 }
 
@@ -173,7 +200,9 @@ impl DialJob {
             order,
             identity,
             progress,
-            holds: ip,
+            granted: ip,
+            running: Vec::new(),
+            ahead: false,
             error,
             over: false,
         };
@@ -181,102 +210,7 @@ impl DialJob {
         let _ = inner.rt.job(home.as_ref(), job.run()); // one that did not start has been dropped, and has failed
     }
 
-    async fn run(mut self) {
-        let deadline = self.inner.clock().now() + self.inner.config().connect_timeout;
-        let first = self.holds;
-        let others = self
-            .order
-            .candidates
-            .clone()
-            .into_iter()
-            .filter(|&ip| Some(ip) != first);
-        let candidates: Vec<_> = first.into_iter().chain(others).collect();
-        let mut left = u32::try_from(candidates.len())
-            .unwrap_or(u32::MAX)
-            .min(self.inner.config().dial_attempts);
-        for ip in candidates {
-            if left == 0 || self.inner.clock().now() >= deadline {
-                break;
-            }
-            if !self.reserve(ip) {
-                continue;
-            }
-            let attempt = self.attempt(ip, deadline, left).await;
-            left -= 1;
-            match attempt {
-                Ok(dialled) => return self.won(ip, dialled),
-                Err(error) => self.lost(ip, error),
-            }
-        }
-        // Dropped here: whatever was not won has failed.
-    }
-
-    /// Takes the permit of `ip`, unless this dial holds it already or the address is full.
-    fn reserve(&mut self, ip: IpAddr) -> bool {
-        if self.holds != Some(ip) {
-            self.holds = self.inner.desk.lock().ledger.attempt(ip).then_some(ip);
-        }
-        let holds = self.holds == Some(ip);
-        self.inner.with_host(self.origin, |host, _| {
-            if let Some(dial) = host.dials.get_mut(&self.order.dial) {
-                dial.at = Some(ip).filter(|_| holds);
-            }
-        });
-        holds
-    }
-
-    async fn attempt(&self, ip: IpAddr, deadline: Moment, attempts: u32) -> Result<Dialled, Error> {
-        let inner = &self.inner;
-        let Some(identity) = &self.identity else {
-            debug_assert!(false, "{:?} is for nobody", self.order);
-            return Err(dropped(inner, Phase::Acquire));
-        };
-        let now = inner.clock().now();
-        let deadline = now + attempt_time(deadline.since(now), attempts, inner.config().attempt_timeout);
-        inner
-            .dialler
-            .attempt(Attempt {
-                target: &self.target,
-                ip,
-                identity,
-                check: inner.config().reuse_check,
-                deadline,
-                progress: &self.progress,
-            })
-            .await
-    }
-
-    fn lost(&mut self, ip: IpAddr, error: Error) {
-        tracing::debug!(target: "hotpool", %error, "an attempt failed");
-        let cause = blame(&error);
-        let now = self.inner.clock().now_coarse();
-        let until = {
-            let mut desk = self.inner.desk.lock();
-            if let Some(ip) = self
-                .holds
-                .take()
-                .filter(|_| !planted("lost_attempt_keeps_its_permit"))
-            {
-                desk.ledger.attempt_over(ip);
-            }
-            match cause {
-                Cause::Tcp => desk.penalties.strike(now, ip, cause),
-                _ => None,
-            }
-        };
-        self.inner.with_host(self.origin, |host, now| {
-            host.counters.count_failure(error.phase());
-            // At once, not when the dial fails: it may yet win at another address, and the next one must not begin here.
-            match until {
-                Some(until) => host.machine.shun(now, ip, until),
-                None => _ = host.machine.penalise(now, ip, cause),
-            }
-        });
-        self.error = Some(error);
-        self.inner.pump(); // somebody may wait for the permit of this address
-    }
-
-    fn won(mut self, ip: IpAddr, mut dialled: Dialled) {
+    pub(super) fn won(mut self, ip: IpAddr, mut dialled: Dialled) {
         self.over = true;
         dialled.info.serial = self.inner.next_serial();
         let protocol = dialled.info.protocol;
@@ -284,9 +218,14 @@ impl DialJob {
         let born = Born::new(&self.inner, dialled.wire, info, self.identity.clone());
         let tokens = born.tokens();
         let now = self.inner.clock().now_coarse();
+        let beside = std::mem::take(&mut self.running); // nobody, as a rule: the first through its gate is alone
         {
             let mut desk = self.inner.desk.lock();
+            for other in &beside {
+                desk.ledger.attempt_over(other.ip());
+            }
             desk.ledger.connected(now, self.origin, ip);
+            desk.shortage.eased(now);
             self.inner.in_transit.fetch_add(1, Ordering::Relaxed);
             desk.penalties.absolve(ip);
         }
@@ -355,9 +294,12 @@ impl Drop for DialJob {
 
 impl DialJob {
     fn failed(&mut self) {
+        // What they hold closes outside the lock.
+        let running = std::mem::take(&mut self.running);
         {
             let mut desk = self.inner.desk.lock();
-            if let Some(ip) = self.holds.take() {
+            let held = running.iter().map(Running::ip);
+            for ip in held.chain(self.granted.take()) {
                 desk.ledger.attempt_over(ip);
             }
             desk.ledger.unconnected();
@@ -430,18 +372,6 @@ impl Born {
         };
         host.settle_in(conn, live);
         rung
-    }
-}
-
-/// Whom an error blames.
-fn blame(error: &Error) -> Cause {
-    match (error.kind(), error.phase()) {
-        (ErrorKind::LocalResource, _) => Cause::Local,
-        // A port that refuses or stays silent says nothing of the other ports of its address: that is the origin's trouble.
-        (ErrorKind::ConnectionRefused | ErrorKind::Timeout, Phase::Connect) => Cause::Protocol,
-        (_, Phase::Connect) => Cause::Tcp,
-        (ErrorKind::Protocol, _) | (_, Phase::Http2) => Cause::Protocol,
-        _ => Cause::Tls,
     }
 }
 

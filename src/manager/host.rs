@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -13,17 +12,13 @@ use super::live::{Live, Rest, Single};
 use super::stats::Counters;
 use crate::clock::Moment;
 use crate::conn::ConnInfo;
-use crate::dial::{self, Interned, Progress};
+use crate::dial::{self, Found, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::fault::planted;
 use crate::machine::{Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket, Want};
 use crate::rt::Home;
 use crate::target::Target;
-
-/// The bounds on how long an answer of DNS is believed, whatever it says.
-const SHORTEST_TTL: Duration = Duration::from_secs(5);
-const LONGEST_TTL: Duration = Duration::from_secs(1800);
 
 /// Who waits hears that the ticket was granted, or why not.
 pub(super) type Answer = Result<(), Error>;
@@ -65,7 +60,7 @@ pub(super) struct Dial {
     /// For whom. Some from the moment it was ordered, under the same lock.
     pub(super) identity: Option<Arc<Interned>>,
     /// Where it dials now.
-    pub(super) at: Option<IpAddr>,
+    pub(super) at: Vec<IpAddr>,
 }
 
 /// Who wants to know how a dial ended that was ordered for nobody in line.
@@ -200,10 +195,35 @@ impl Host {
     }
 
     /// Takes in the addresses that a resolution found, and for how long they hold.
-    pub(super) fn learn(&mut self, now: Moment, answer: &dial::Answer) {
-        self.fresh_until = now + answer.ttl.clamp(SHORTEST_TTL, LONGEST_TTL);
+    pub(super) fn learn(&mut self, now: Moment, found: &Found) {
+        self.fresh_until = found.fresh_until;
         self.unresolved = None;
-        self.machine.resolved(now, &answer.addresses);
+        self.machine.trust_addresses_until(found.usable_until);
+        let mut addresses = dial::order(&found.addresses);
+        if !found.whole {
+            // What an answer in part leaves out is not missed.
+            addresses.extend(
+                self.machine
+                    .addresses()
+                    .filter(|ip| !found.addresses.contains(ip)),
+            );
+        }
+        self.machine.resolved(now, &addresses);
+        self.announce();
+    }
+
+    /// Takes in a part of the addresses that a resolution under way is finding.
+    pub(super) fn learn_early(&mut self, now: Moment, found: &Found) {
+        self.machine.trust_addresses_until(found.usable_until);
+        self.machine.joined(now, &dial::order(&found.addresses));
+        self.announce();
+    }
+
+    /// Tells the dials under way that there may be more addresses.
+    fn announce(&self) {
+        for dial in self.dials.values() {
+            dial.progress.news.notify_one();
+        }
     }
 
     /// Someone stands in line: remember whom to tell.
@@ -238,7 +258,7 @@ impl Host {
                         progress,
                         error: None,
                         identity: None,
-                        at: None,
+                        at: Vec::new(),
                     },
                 );
                 todo.dials.push(order);

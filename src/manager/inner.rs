@@ -15,7 +15,7 @@ use super::place::Place;
 use super::roll::Roll;
 use super::settle::Work;
 use crate::clock::{Clock, Moment};
-use crate::config::PoolConfig;
+use crate::config::{AllBlocked, PoolConfig};
 use crate::dial::{Connect, Identities, Tls};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Returned};
@@ -23,7 +23,7 @@ use crate::fault::planted;
 use crate::identity::IdentityId;
 use crate::machine::{
     Acquire, DialId, DialOrder, Fate, Lease, Ledger, LedgerLimits, Limits, Machine, OriginId, Penalties,
-    PenaltyTerms, Ticket, Wheel,
+    PenaltyTerms, Shortage, Ticket, Wheel,
 };
 use crate::rt::Rt;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
@@ -59,6 +59,7 @@ pub(crate) struct Inner {
 pub(super) struct Desk {
     pub(super) ledger: Ledger,
     pub(super) penalties: Penalties,
+    pub(super) shortage: Shortage,
     /// What the dials in the Ledger's line were ordered to do.
     pub(super) orders: HashMap<(OriginId, DialId), DialOrder>,
 }
@@ -93,6 +94,7 @@ impl Inner {
             desk: Mutex::new(Desk {
                 ledger: Ledger::new(ledger_limits(&config)),
                 penalties: Penalties::new(PenaltyTerms::default()),
+                shortage: Shortage::default(),
                 orders: HashMap::new(),
             }),
             wheel: Mutex::new(Wheel::new()),
@@ -517,6 +519,10 @@ pub(super) fn limits(config: &PoolConfig) -> Limits {
         h2_max_streams: config.h2_max_streams,
         growth: config.h2_growth,
         selection: config.selection,
+        all_blocked: match planted("all_blocked_always_fails") {
+            true => AllBlocked::Fail,
+            false => config.all_blocked,
+        },
         ..Limits::default()
     }
 }

@@ -19,6 +19,7 @@
 //! ([`Todo`](host::Todo)) and done after it is released (`settle`).
 
 mod alarm;
+mod attempts;
 mod connections;
 mod control;
 mod dialling;

@@ -140,6 +140,7 @@ impl Inner {
             ledger,
             penalties,
             orders,
+            ..
         } = &mut *desk;
         self.in_transit.fetch_sub(closed.len() as u64, Ordering::Relaxed);
         for ip in closed {
@@ -152,6 +153,11 @@ impl Inner {
             }
         }
         for mut order in dials {
+            let unblamed = &order.candidates[..order.clean.min(order.candidates.len())];
+            let unblamed = unblamed
+                .iter()
+                .filter(|&&ip| penalties.blocked(now, ip).is_none());
+            order.clean = unblamed.count();
             match penalties.screen(now, AllBlocked::Fail, &mut order.candidates) {
                 Screen::Blocked { until } => blocked.push((order.dial, until)),
                 _ => {

@@ -26,6 +26,19 @@ const OWN: &[&str] = &[
     "a_lease_that_begins_after_a_look_is_reported_in_its_time",
     "long_leases_that_were_announced_are_not_reported",
     "a_shorter_leak_timeout_holds_at_once",
+    "an_address_that_stands_for_another_is_judged_as_both",
+    "so_many_addresses_of_a_name_are_used_and_no_more",
+    "a_failure_is_not_asked_about_again_at_once",
+    "the_stale_serves_while_name_servers_fail_and_only_so_long",
+    "an_answer_that_is_too_old_is_not_dialled",
+    "many_who_ask_for_a_name_ask_once",
+    "a_family_that_is_late_joins_the_race",
+    "no_packet_goes_where_the_policy_forbids",
+    "who_was_beaten_from_a_start_comes_second_the_next_time",
+    "who_was_beaten_is_tried_when_the_winner_fails",
+    "a_shortage_blames_nobody_and_warming_waits_for_its_end",
+    "all_blocked_is_an_error_at_once_or_one_probe",
+    "a_timer_that_fired_late_blames_nobody",
 ];
 
 /// Modules of which no test is named by such a list.
@@ -58,6 +71,8 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::life", include_str!("live/life.rs")),
     ("live::limits", include_str!("live/limits.rs")),
     ("live::pause", include_str!("live/pause.rs")),
+    ("live::policy", include_str!("live/policy.rs")),
+    ("live::races", include_str!("live/races.rs")),
     ("live::resize", include_str!("live/resize.rs")),
     ("live::slow", include_str!("live/slow.rs")),
     ("live::steps", include_str!("live/steps.rs")),

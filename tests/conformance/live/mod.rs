@@ -11,6 +11,8 @@ mod leases;
 mod life;
 mod limits;
 mod pause;
+mod policy;
+mod races;
 mod resize;
 mod slow;
 mod steps;
