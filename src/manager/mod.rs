@@ -21,6 +21,7 @@
 
 mod alarm;
 mod attached;
+mod attempts;
 mod connections;
 mod control;
 mod dialling;
@@ -36,6 +37,7 @@ mod live;
 mod name;
 mod order;
 mod place;
+mod race;
 mod roll;
 mod settle;
 mod stats;
