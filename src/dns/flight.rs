@@ -9,8 +9,12 @@ use crate::sync::Mutex;
 /// A question under way. It goes on as long as anybody listens, whoever that is.
 pub(super) struct Flight {
     question: Mutex<Resolving>,
-    heard: Mutex<Heard>,
+    crowd: Arc<Crowd>,
 }
+
+/// Those who wait, and what was heard. The question's waker holds it, and not the question: else that would hold itself.
+#[derive(Default)]
+struct Crowd(Mutex<Heard>);
 
 #[derive(Default)]
 struct Heard {
@@ -24,13 +28,13 @@ impl Flight {
     pub(super) fn new(question: Resolving) -> Arc<Self> {
         Arc::new(Flight {
             question: Mutex::new(question),
-            heard: Mutex::default(),
+            crowd: Arc::default(),
         })
     }
 
     /// Listens from the beginning.
     pub(super) fn listen(self: &Arc<Self>) -> Listener {
-        let mut heard = self.heard.lock();
+        let mut heard = self.crowd.0.lock();
         heard.next += 1;
         Listener {
             flight: Arc::clone(self),
@@ -38,17 +42,26 @@ impl Flight {
             seen: 0,
         }
     }
+}
 
+impl Crowd {
     fn wake_all(&self) {
-        let waiting = std::mem::take(&mut self.heard.lock().waiting);
+        let waiting = std::mem::take(&mut self.0.lock().waiting);
         for (_, waker) in waiting {
             waker.wake();
         }
     }
+
+    /// Takes the waker of `number` out. Whatever hangs on it is dropped under no lock.
+    fn leave(&self, number: u64) -> Option<Waker> {
+        let waiting = &mut self.0.lock().waiting;
+        let place = waiting.iter().position(|&(other, _)| other == number)?;
+        Some(waiting.swap_remove(place).1)
+    }
 }
 
 /// The question wakes everybody: whoever drove it last may be gone.
-impl Wake for Flight {
+impl Wake for Crowd {
     fn wake(self: Arc<Self>) {
         self.wake_all();
     }
@@ -69,7 +82,7 @@ impl Listener {
                 return Poll::Ready(part);
             }
             // Everybody's waker is in the list before anybody looks: none misses what comes now.
-            let everybody = Waker::from(Arc::clone(&self.flight));
+            let everybody = Waker::from(Arc::clone(&self.flight.crowd));
             let polled = self
                 .flight
                 .question
@@ -79,19 +92,21 @@ impl Listener {
                 return Poll::Pending;
             };
             {
-                let mut heard = self.flight.heard.lock();
+                let mut heard = self.flight.crowd.0.lock();
                 match part {
                     Some(part) => heard.parts.push(part),
                     None => heard.over = true,
                 }
             }
-            self.flight.wake_all();
+            self.flight.crowd.wake_all();
         }
     }
 
     /// What was heard already; else its waker joins the list.
     fn hear(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Answer, ResolveError>>> {
-        let mut heard = self.flight.heard.lock();
+        let crowd = &self.flight.crowd;
+        drop(crowd.leave(self.number));
+        let mut heard = crowd.0.lock();
         if let Some(part) = heard.parts.get(self.seen) {
             self.seen += 1;
             return Poll::Ready(Some(part.clone()));
@@ -99,7 +114,6 @@ impl Listener {
         if heard.over {
             return Poll::Ready(None);
         }
-        heard.waiting.retain(|&(number, _)| number != self.number);
         heard.waiting.push((self.number, cx.waker().clone()));
         Poll::Pending
     }
@@ -107,7 +121,6 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let mut heard = self.flight.heard.lock();
-        heard.waiting.retain(|&(number, _)| number != self.number);
+        drop(self.flight.crowd.leave(self.number));
     }
 }

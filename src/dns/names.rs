@@ -360,4 +360,39 @@ mod tests {
         assert_eq!(staged.asked.load(Ordering::Relaxed), 1);
         assert!(names.book.lock().asked.is_empty());
     }
+
+    /// Whatever woke it last holds no question.
+    #[tokio::test]
+    async fn a_question_that_nobody_waits_for_is_given_up() {
+        struct Held(Arc<()>, ManualClock);
+        impl Resolve for Held {
+            fn resolve(&self, _: &str, _: u16) -> Resolving {
+                let (held, clock) = (Arc::clone(&self.0), self.1.clone());
+                Resolving::new(async move {
+                    clock.sleep_until(Moment::FAR).await;
+                    drop(held);
+                    Err(ResolveError::Timeout)
+                })
+            }
+        }
+        let (held, clock) = (Arc::new(()), ManualClock::new());
+        let resolver = Held(Arc::clone(&held), clock.clone());
+        let names = Names::new(Arc::new(resolver), Arc::new(clock.clone()));
+        let target = Target::try_from("a.test").expect("a target");
+        let ask = Ask {
+            target: &target,
+            deadline: Moment::FAR,
+            refresh: Duration::from_secs(1800),
+            stale: Duration::from_secs(3600),
+        };
+        let mut early = |_: &Found| {};
+        {
+            let mut find = std::pin::pin!(names.find(ask, &mut early));
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(find.as_mut().poll(&mut cx).is_pending());
+            assert_eq!(Arc::strong_count(&held), 3);
+        }
+        assert_eq!(Arc::strong_count(&held), 2);
+        assert_eq!(clock.sleepers(), 0);
+    }
 }

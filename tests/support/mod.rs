@@ -36,7 +36,9 @@
 
 pub mod black_hole;
 pub mod certs;
+pub mod dns;
 pub mod measure;
+pub mod network;
 pub mod outside;
 pub mod peer;
 pub mod peers_table;

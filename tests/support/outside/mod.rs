@@ -17,6 +17,7 @@ use super::certs::{self, Leaf, PemFiles};
 use super::measure;
 use super::peer::sockets;
 
+pub mod dnsmasq;
 pub mod nginx;
 pub mod tls;
 pub mod tshark;
