@@ -63,6 +63,9 @@ enum Event {
 #[derive(Clone, Default)]
 pub struct Stage(Arc<Scene>);
 
+/// By step, and by address where only one is meant.
+type Acts = HashMap<(Phase, Option<IpAddr>), VecDeque<Act>>;
+
 #[derive(Default)]
 struct Scene {
     addresses: Vec<IpAddr>,
@@ -70,7 +73,7 @@ struct Scene {
     early: Mutex<Vec<IpAddr>>,
     drop_time: Mutex<Duration>,
     /// What was said of one address goes before what was said of any.
-    acts: Mutex<HashMap<(Phase, Option<IpAddr>), VecDeque<Act>>>,
+    acts: Mutex<Acts>,
     /// Some if they are written down.
     steps: Mutex<Option<Vec<Step>>>,
     /// By number, so that what befalls them all befalls them in the order of their birth.

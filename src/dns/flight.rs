@@ -1,6 +1,6 @@
 //! One question for many: whoever waits for it drives it, and each hears every part of its answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::{Answer, ResolveError, Resolving};
@@ -76,6 +76,11 @@ pub(super) struct Listener {
 }
 
 impl Listener {
+    /// What it listens to.
+    pub(super) fn flight(&self) -> Weak<Flight> {
+        Arc::downgrade(&self.flight)
+    }
+
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Answer, ResolveError>>> {
         loop {
             if let Poll::Ready(part) = self.hear(cx) {

@@ -93,7 +93,7 @@ impl Names {
         let mut parts: Vec<Result<Answer, ResolveError>> = Vec::new();
         // When to tell what there is, though more is to come.
         let mut tell_at = Some(began + PATIENCE);
-        loop {
+        let ended = loop {
             let wake = tell_at.map_or(ask.deadline, |at| at.min(ask.deadline));
             let next = poll_fn(|cx| listener.poll_next(cx));
             match before(&*self.clock, wake, next).await {
@@ -102,13 +102,13 @@ impl Names {
                     parts.push(part);
                     continue;
                 }
-                Some(None) => break,
+                Some(None) => break true,
                 None => {}
             }
             let now = self.clock.now();
             if now >= ask.deadline {
                 parts.push(Err(ResolveError::Timeout));
-                break;
+                break false; // it goes on, if somebody else waits for it
             }
             tell_at = None;
             let partly = conclude(now, terms, &parts).ok();
@@ -119,11 +119,13 @@ impl Names {
             if let Some(found) = partly.or_else(|| self.book.lock().table.stale(now, &key)) {
                 early(&found);
             }
-        }
+        };
+        let flight = listener.flight();
         drop(listener);
         let now = self.clock.now();
         let mut book = self.book.lock();
-        book.asked.remove(&key);
+        let over = |asked: &Weak<Flight>| asked.strong_count() == 0 || (ended && asked.ptr_eq(&flight));
+        book.asked.retain(|_, asked| !over(asked));
         book.table.learn(now, &key, conclude(now, terms, &parts))
     }
 
@@ -152,6 +154,7 @@ impl Names {
         let flight = match other {
             Some(other) if !planted("each_asks_for_itself") => other,
             _ => {
+                book.asked.retain(|_, asked| asked.strong_count() > 0); // given up by all who waited
                 book.asked.insert(key.clone(), Arc::downgrade(&question));
                 question
             }
@@ -394,5 +397,20 @@ mod tests {
         }
         assert_eq!(Arc::strong_count(&held), 2);
         assert_eq!(clock.sleepers(), 0);
+        // What was given up leaves no more than itself behind, however many names that are.
+        for name in ["b.test", "c.test", "d.test"] {
+            let target = Target::try_from(name).expect("a target");
+            let mut early = |_: &Found| {};
+            let mut find = std::pin::pin!(names.find(
+                Ask {
+                    target: &target,
+                    ..ask
+                },
+                &mut early
+            ));
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(find.as_mut().poll(&mut cx).is_pending());
+            assert_eq!(names.book.lock().asked.len(), 1);
+        }
     }
 }

@@ -51,7 +51,7 @@ fn penalty_expires() {
     };
     let mut table = Penalties::new(terms);
     let nano = std::time::Duration::from_nanos(1);
-    let mut now = hotpool::clock::Moment::ZERO;
+    let mut now = Moment::ZERO;
     // It doubles from one to the next, up to its maximum.
     for span in [1, 2, 4, 8, 8] {
         let until = now + secs(span);

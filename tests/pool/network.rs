@@ -1,4 +1,5 @@
 //! Networks that lose packets, and machines that run short: in a network of the test's own.
+#![expect(clippy::print_stdout, reason = "the figures, for whoever runs one by hand")]
 
 use std::future::Future;
 use std::io::Write;
