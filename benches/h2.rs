@@ -63,34 +63,43 @@ fn runtime() -> Runtime {
     builder.enable_all().build().unwrap()
 }
 
-/// A peer, and how to trust it.
+/// A peer, and how to trust it; one TLS configuration and one request for all.
 #[derive(Clone)]
 struct Server {
     addr: SocketAddr,
     roots: RootCertStore,
+    tls: Arc<ClientConfig>,
+    request: http::Request<()>,
 }
 
 impl Server {
+    fn new(addr: SocketAddr, roots: RootCertStore) -> Self {
+        let builder = ClientConfig::builder_with_provider(certs::provider());
+        let mut tls = builder
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let uri = format!("https://peer.test:{}/bytes/100", addr.port());
+        Server {
+            addr,
+            roots,
+            tls: Arc::new(tls),
+            request: http::Request::get(uri).body(()).unwrap(),
+        }
+    }
+
     fn request(&self) -> http::Request<()> {
-        let uri = format!("https://peer.test:{}/bytes/100", self.addr.port());
-        http::Request::get(uri).body(()).unwrap()
+        self.request.clone()
     }
 
     async fn connect(&self) -> TlsStream<TcpStream> {
-        let builder = ClientConfig::builder_with_provider(certs::provider());
-        let mut config = builder
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(self.roots.clone())
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
         let tcp = TcpStream::connect(self.addr).await.unwrap();
         tcp.set_nodelay(true).unwrap();
         let name = ServerName::try_from("peer.test").unwrap();
-        TlsConnector::from(Arc::new(config))
-            .connect(name, tcp)
-            .await
-            .unwrap()
+        let connector = TlsConnector::from(Arc::clone(&self.tls));
+        connector.connect(name, tcp).await.unwrap()
     }
 
     /// Bare h2, with the settings of the pool.
@@ -104,7 +113,7 @@ impl Server {
             .handshake(self.connect().await)
             .await
             .unwrap();
-        tokio::spawn(async move { drop(connection.await) });
+        tokio::spawn(connection);
         send
     }
 
@@ -282,7 +291,7 @@ fn main() {
             .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
             .unwrap();
         let addr = arguments[at + 2].parse().unwrap();
-        let server = Server { addr, roots };
+        let server = Server::new(addr, roots);
         println!(
             "{}",
             idle(&arguments[at + 1], &server, arguments[at + 3].parse().unwrap())
@@ -292,10 +301,7 @@ fn main() {
     let test = arguments.iter().any(|argument| argument == "--test");
     let (rounds, each, count) = if test { (1, 1, 3) } else { (21, 100, IDLE) };
     let peer = Peer::builder().alpn(Alpn::Http2).start();
-    let server = Server {
-        addr: peer.addr(0),
-        roots: certs::authority().roots(),
-    };
+    let server = Server::new(peer.addr(0), certs::authority().roots());
     let [pool, bare, hyper] = requests(&server, rounds, each);
     println!(
         "a request at {STREAMS} streams: {pool:.0} ns over the pool, {bare:.0} bare, {hyper:.0} over hyper-util; ratios {:.3} and {:.3}",

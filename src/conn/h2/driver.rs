@@ -23,7 +23,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What moves an HTTP/2 connection. Ends with the reason why the connection did.
 pub(crate) struct Driver {
-    connection: Connection<Adapter<Tls>, Bytes>,
+    /// Some kilobytes. In a box, so that they are not copied into each layer of the task that runs it.
+    connection: Pin<Box<Connection<Adapter<Tls>, Bytes>>>,
     shared: Arc<Shared>,
     ping: Option<PingPong>,
     proof: Option<Proof>,
@@ -43,7 +44,7 @@ impl Driver {
     pub(super) fn new(mut connection: Connection<Adapter<Tls>, Bytes>, shared: Arc<Shared>) -> Self {
         Driver {
             ping: connection.ping_pong(),
-            connection,
+            connection: Box::pin(connection),
             shared,
             proof: None,
             over: None,
@@ -58,7 +59,7 @@ impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<News> {
         loop {
             if self.over.is_none() {
-                self.over = match Pin::new(&mut self.connection).poll(cx) {
+                self.over = match self.connection.as_mut().poll(cx) {
                     Poll::Pending => None,
                     Poll::Ready(Ok(())) => Some(CloseReason::PeerClosed),
                     Poll::Ready(Err(error)) => Some(close_reason(&error)),
