@@ -12,9 +12,10 @@
 //! | the bell's (`alarm`) | which resting connections to look at | any other lock |
 //! | the identities' (`Inner::identities`) | which identity has which number | any other lock; taken under a shard's, by a miss |
 //! | the settings' (`Inner::settings`) | the settings in force | anything but copying them; taken under a shard's, for a new host |
+//! | the book's of an HTTP/2 connection (`conn`) | what passed on it | a wake-up, I/O, any other lock; taken under a shard's, by whoever brings a lease home and by what the driver tells |
 //! | an abort's (`live`) | who waits for a leased connection's bytes | a wake-up, any other lock |
 //!
-//! No operation holds two of them, but for the two cases in the table, and for the two that look at everything at once: `stats` and
+//! No operation holds two of them, but for the cases in the table, and for the two that look at everything at once: `stats` and
 //! `assert_invariants` lock all shards in index order, then the desk. What a machine wants done is collected under its lock
 //! ([`Todo`](host::Todo), [`Errand`](host::Errand)) and done after it is released (`settle`). Errands of one host are done in the order in which its
 //! machine gave them.

@@ -216,10 +216,10 @@ impl Book {
         self.raw = true;
     }
 
-    /// Somebody wants to see it alive.
-    pub(super) fn doubt(&mut self) {
+    /// Somebody wants to see it alive. Whoever drives it is to be woken, once no lock is held.
+    pub(super) fn doubt(&mut self) -> Option<Waker> {
         self.doubted = true;
-        self.wake();
+        self.driver.take()
     }
 
     /// Whether the peer is to be asked for a sign of life; answered once.
@@ -280,12 +280,6 @@ impl Book {
             .is_some_and(|waker| waker.will_wake(cx.waker()))
         {
             self.driver = Some(cx.waker().clone());
-        }
-    }
-
-    fn wake(&mut self) {
-        if let Some(driver) = self.driver.take() {
-            driver.wake();
         }
     }
 

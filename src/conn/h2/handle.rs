@@ -61,7 +61,10 @@ impl H2Handle {
 
     /// Has the driver send a PING, and end the connection if nothing comes from the peer in time.
     pub(crate) fn doubt(&self) {
-        self.link.shared.book.lock().doubt();
+        let driver = self.link.shared.book.lock().doubt();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
     }
 
     /// What is known of the last request.
