@@ -50,6 +50,9 @@ pub struct PoolConfig {
     /// How long one address may take within a dial, TCP and TLS together. Default 10 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub attempt_timeout: Duration,
+    /// How long one address may take to connect before the next one is tried beside it (RFC 8305, section 5): at least 10 ms. Default 250 ms.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub race_delay: Duration,
     /// How long a connection may stay idle. Default 60 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub idle_timeout: Duration,
@@ -149,6 +152,7 @@ impl Default for PoolConfig {
             acquire_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(10),
+            race_delay: Duration::from_millis(250),
             idle_timeout: Duration::from_secs(60),
             max_lifetime: Duration::from_secs(300),
             lifetime_jitter: 10,
@@ -164,6 +168,9 @@ impl Default for PoolConfig {
 
 /// The longest duration a setting may have: what a 64-bit count of nanoseconds holds, halved for sums.
 const LONGEST: Duration = Duration::from_nanos(u64::MAX / 2);
+
+/// What RFC 8305, section 5, allows.
+const SHORTEST_RACE: Duration = Duration::from_millis(10);
 
 impl PoolConfig {
     /// Checks every field.
@@ -189,6 +196,7 @@ impl PoolConfig {
             ("acquire_timeout", self.acquire_timeout),
             ("connect_timeout", self.connect_timeout),
             ("attempt_timeout", self.attempt_timeout),
+            ("race_delay", self.race_delay),
             ("idle_timeout", self.idle_timeout),
             ("max_lifetime", self.max_lifetime),
             ("leak_timeout", self.leak_timeout),
@@ -200,6 +208,9 @@ impl PoolConfig {
             if span > LONGEST {
                 return Err(ConfigError::new(field, "must be at most 292 years"));
             }
+        }
+        if self.race_delay < SHORTEST_RACE {
+            return Err(ConfigError::new("race_delay", "must be at least 10 ms"));
         }
         if self.lifetime_jitter > 100 {
             return Err(ConfigError::new("lifetime_jitter", "must be at most 100 percent"));
@@ -240,6 +251,7 @@ mod tests {
         assert_eq!(fault(|c| c.connect_timeout = Duration::MAX), "connect_timeout");
         assert_eq!(fault(|c| c.attempt_timeout = Duration::ZERO), "attempt_timeout");
         assert_eq!(fault(|c| c.close_timeout = Duration::ZERO), "close_timeout");
+        assert_eq!(fault(|c| c.race_delay = Duration::from_millis(9)), "race_delay");
         assert_eq!(fault(|c| c.lifetime_jitter = 101), "lifetime_jitter");
     }
 

@@ -1,6 +1,8 @@
 //! How one connection comes to be: the name's addresses, then, towards one of them, TCP, TLS with ALPN, and HTTP/2 where that was
 //! agreed.
 
+mod baton;
+pub(crate) mod plan;
 mod progress;
 mod tcp;
 
@@ -11,6 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::baton::{Baton, Turn};
 pub(crate) use self::progress::Progress;
 use crate::access::AddressPolicy;
 use crate::clock::{Clock, Moment, before};
@@ -54,6 +57,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) check: ReuseCheck,
     pub(crate) deadline: Moment,
     pub(crate) progress: &'a Progress,
+    /// Its share in the race to shake hands.
+    pub(crate) turn: Turn<'a>,
 }
 
 /// Who makes connections: the network, or a script.
@@ -142,6 +147,7 @@ impl Dialler {
             identity,
             check,
             progress,
+            turn,
             ..
         } = attempt;
         let io_error = |error| Error::from_io(Phase::Connect, error);
@@ -158,6 +164,7 @@ impl Dialler {
         let local = stream.local_addr().map_err(io_error)?;
         let connected = self.clock.now();
 
+        turn.pass().await;
         progress.reach(Phase::Tls);
         let (stream, protocol, tls) = self
             .connector

@@ -1,6 +1,7 @@
 //! The addresses of one origin: which there are, which come first, which are avoided, which are gone.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::limits::Selection;
 use super::words::{Action, Cause, Refusal, Want};
@@ -13,12 +14,27 @@ use crate::fault::planted;
 /// a part (RFC 1794 describes servers that rotate).
 const MISSES: u8 = 2;
 
+/// How long an address that lost a race comes after the others (RFC 6555, section 4.2, has ten minutes in mind).
+const SLOW: Duration = Duration::from_secs(600);
+
 /// One resolved address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     pub(super) ip: IpAddr,
     /// Successful resolutions since it was last listed.
     misses: u8,
+    /// Until when others come first, because one of them was sooner to connect.
+    slow_until: Moment,
+}
+
+impl Address {
+    const fn new(ip: IpAddr) -> Self {
+        Address {
+            ip,
+            misses: 0,
+            slow_until: Moment::ZERO,
+        }
+    }
 }
 
 impl Machine {
@@ -32,19 +48,26 @@ impl Machine {
             return self.unresolved(now, Refusal::NoAddress);
         }
         self.resolving = false;
-        let missed = |address: &Address| !answer.contains(&address.ip);
-        let old: Vec<Address> = self.addresses.drain(..).filter(missed).collect();
+        let old = std::mem::take(&mut self.addresses);
         for &ip in answer {
             if !self.addresses.iter().any(|address| address.ip == ip) {
-                self.addresses.push(Address { ip, misses: 0 });
+                let known = old.iter().find(|address| address.ip == ip);
+                let slow_until = known.map_or(Moment::ZERO, |known| known.slow_until);
+                self.addresses.push(Address {
+                    slow_until,
+                    ..Address::new(ip)
+                });
             }
         }
-        for Address { ip, misses } in old {
-            let misses = misses + 1;
-            if misses < MISSES && !planted("one_miss_is_enough") {
-                self.addresses.push(Address { ip, misses });
+        for mut address in old {
+            if answer.contains(&address.ip) {
+                continue;
+            }
+            address.misses += 1;
+            if address.misses < MISSES && !planted("one_miss_is_enough") {
+                self.addresses.push(address);
             } else {
-                self.retire_all(ip, CloseReason::AddressGone);
+                self.retire_all(address.ip, CloseReason::AddressGone);
             }
         }
         self.settle(now);
@@ -155,6 +178,31 @@ impl Machine {
             Cause::Tcp | Cause::Local => None,
             Cause::Tls | Cause::Protocol | Cause::Status => self.penalties.strike(now, ip, cause),
         }
+    }
+
+    /// Another address of this origin connected sooner than `ip`, which had been given a start: others come before it for a while, until it has
+    /// connected itself.
+    pub fn outrun(&mut self, now: Moment, ip: IpAddr) {
+        let now = self.tick(now);
+        if let Some(address) = self.addresses.iter_mut().find(|address| address.ip == ip)
+            && !planted("races_are_forgotten")
+        {
+            address.slow_until = now + SLOW;
+        }
+    }
+
+    /// A connection to `ip` came about.
+    pub(super) fn reached(&mut self, ip: IpAddr) {
+        self.penalties.absolve(ip);
+        if let Some(address) = self.addresses.iter_mut().find(|address| address.ip == ip) {
+            address.slow_until = Moment::ZERO;
+        }
+    }
+
+    /// Whether others come before `ip`.
+    pub(super) fn is_slow(&self, ip: IpAddr) -> bool {
+        let mut known = self.addresses.iter();
+        known.any(|address| address.ip == ip && self.latest < address.slow_until)
     }
 
     /// Avoids `ip` until then, because all origins do.

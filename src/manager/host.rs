@@ -85,7 +85,7 @@ pub(super) struct Dial {
     /// For whom. Some from the moment it was ordered, under the same lock.
     pub(super) identity: Option<Arc<Interned>>,
     /// Where it dials now.
-    pub(super) at: Option<IpAddr>,
+    pub(super) at: Vec<IpAddr>,
 }
 
 /// Where a lease was taken back to.
@@ -236,7 +236,9 @@ impl Host {
     pub(super) fn learn(&mut self, now: Moment, answer: &dial::Answer) {
         self.fresh_until = now + answer.ttl.clamp(SHORTEST_TTL, LONGEST_TTL);
         self.unresolved = None;
-        self.machine.resolved(now, &answer.addresses);
+        // IPv6 first (RFC 8305, section 4): where selection has no preference, this order stands.
+        let addresses = dial::plan::interleaved(&answer.addresses, true);
+        self.machine.resolved(now, &addresses);
     }
 
     /// Someone stands in line: remember whom to tell, and where its dials are to run.
@@ -307,7 +309,7 @@ impl Host {
                         progress,
                         error: None,
                         identity: None,
-                        at: None,
+                        at: Vec::new(),
                     },
                 );
                 errand.dials.push(order);
@@ -446,7 +448,12 @@ impl Host {
         let near = |ip| want.pin.is_none_or(|pin| pin == ip) || planted("any_dial_tells_the_phase");
         let dials = self.machine.dials(want.identity).filter_map(|(dial, first)| {
             let dial = self.dials.get(&dial)?;
-            near(dial.at.unwrap_or(first)).then(|| dial.progress.phase())
+            let at = if dial.at.is_empty() {
+                &[first]
+            } else {
+                &dial.at[..]
+            };
+            at.iter().any(|&ip| near(ip)).then(|| dial.progress.phase())
         });
         // Who named the address waits for no name.
         let resolving = self.resolving && want.pin.is_none();

@@ -331,7 +331,7 @@ fn ip_stats(host: &Host) -> Vec<IpStats> {
     for conn in host.machine.connections() {
         add(conn.ip, &|stats| stats.active += u32::from(conn.leases > 0));
     }
-    for ip in host.dials.values().filter_map(|dial| dial.at) {
+    for &ip in host.dials.values().flat_map(|dial| &dial.at) {
         add(ip, &|stats| stats.dialling += 1);
     }
     host.machine

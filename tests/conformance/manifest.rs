@@ -30,6 +30,11 @@ const OWN: &[&str] = &[
     "a_shorter_leak_timeout_holds_at_once",
     "a_lease_outlives_its_connection_and_is_reported",
     "a_grant_that_nobody_takes_is_reported",
+    "who_lost_a_race_has_its_turn_when_the_winner_fails",
+    "who_was_overtaken_comes_last_for_a_while",
+    "a_race_steps_over_a_full_address",
+    "a_timer_that_is_late_blames_nobody",
+    "a_shortage_blames_nobody",
 ];
 
 /// Modules of which no test is named by such a list.
@@ -67,6 +72,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::limits", include_str!("live/limits.rs")),
     ("live::pause", include_str!("live/pause.rs")),
     ("live::policy", include_str!("live/policy.rs")),
+    ("live::races", include_str!("live/races.rs")),
     ("live::resize", include_str!("live/resize.rs")),
     ("live::slow", include_str!("live/slow.rs")),
     ("live::steps", include_str!("live/steps.rs")),
