@@ -68,6 +68,8 @@ pub struct PoolConfig {
     pub h2_growth: H2Growth,
     /// Which of an origin's addresses serves next. Default [`Selection::Spread`].
     pub selection: Selection,
+    /// What happens to a `get` when every address is blocked. Default [`AllBlocked::Fail`].
+    pub all_blocked: AllBlocked,
     /// How hard an HTTP/1.1 connection is looked at before it is used again. Default [`ReuseCheck::Readiness`].
     pub reuse_check: ReuseCheck,
     /// How long a lease may be out before it is reported as leaked, once, with the place where it was asked for. The lease itself is left
@@ -117,6 +119,22 @@ pub enum Selection {
     PreferHot,
 }
 
+/// What happens to a `get` when every address is blocked by what failed there before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum AllBlocked {
+    /// It fails at once with [`ErrorKind::Blocked`](crate::ErrorKind::Blocked), and says until when.
+    #[default]
+    Fail,
+    /// The address whose block ends first is dialled, by one dial at a time.
+    ProbeLeastBad,
+}
+
 /// How hard an HTTP/1.1 connection is looked at before it is used again, for bytes that its peer sent unasked.
 ///
 /// Such bytes close it ([`CloseReason::StrayBytes`](crate::CloseReason::StrayBytes)) and reach no caller. What neither check can see, nor
@@ -159,6 +177,7 @@ impl Default for PoolConfig {
             h2_max_streams: 100,
             h2_growth: H2Growth::OnSaturation,
             selection: Selection::Spread,
+            all_blocked: AllBlocked::Fail,
             reuse_check: ReuseCheck::Readiness,
             leak_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(10),

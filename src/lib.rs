@@ -45,7 +45,7 @@ mod target;
 mod tls;
 
 pub use crate::access::AddressPolicy;
-pub use crate::config::{H2Growth, PoolConfig, ReuseCheck, Selection};
+pub use crate::config::{AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub use crate::conn::Framing;

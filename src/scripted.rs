@@ -30,6 +30,8 @@ pub enum Act {
     Ok,
     /// It fails at once.
     Err,
+    /// It fails at once: there is no way to this address.
+    Unreachable,
     /// It fails at once, because this machine is out of something.
     Short,
     /// It succeeds after so long, by the pool's clock.
@@ -271,6 +273,7 @@ impl Player {
         match self.stage.act(ip, phase) {
             Act::Ok => Ok(()),
             Act::Err => Err(Error::new(ErrorKind::ConnectionRefused, phase)),
+            Act::Unreachable => Err(Error::new(ErrorKind::Unreachable, phase)),
             Act::Short => Err(Error::new(ErrorKind::LocalResource, phase)),
             Act::Never => std::future::pending().await,
             Act::After(span) => {

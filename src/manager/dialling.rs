@@ -163,7 +163,11 @@ impl DialJob {
     pub(super) fn start(inner: &Arc<Inner>, origin: OriginId, order: Option<DialOrder>, ip: Option<IpAddr>) {
         let begun = order.and_then(|order| {
             let begun = inner.with_host(origin, |host, now| begin(host, now, order.dial));
-            begun.flatten().map(|begun| (order, begun))
+            if let Some(begun) = begun.flatten() {
+                return Some((order, begun));
+            }
+            inner.desk.lock().dial_over(&order);
+            None
         });
         let Some((
             order,
@@ -303,6 +307,7 @@ impl DialJob {
             for ip in self.holds.drain(..) {
                 desk.ledger.attempt_over(ip);
             }
+            desk.dial_over(&self.order);
             desk.ledger.unconnected();
         }
         let lost = !self.done && is_lost(&self.inner) && !planted("lost_dials_have_failed");

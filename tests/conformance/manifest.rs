@@ -35,6 +35,10 @@ const OWN: &[&str] = &[
     "a_race_steps_over_a_full_address",
     "a_timer_that_is_late_blames_nobody",
     "a_shortage_blames_nobody",
+    "the_least_bad_is_probed_one_dial_at_a_time",
+    "what_the_whole_pool_blames_is_probed_too",
+    "warming_slows_down_in_a_shortage_and_recovers",
+    "the_state_of_an_address_is_shown",
 ];
 
 /// Modules of which no test is named by such a list.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hotpool::clock::{Clock, ManualClock};
 use hotpool::scripted::{Act, Stage};
-use hotpool::{Error, GetOptions, HotConn, HotConnPool, Phase, PoolConfig};
+use hotpool::{AllBlocked, Error, ErrorKind, GetOptions, HotConn, HotConnPool, Phase, PoolConfig, Warm};
 
 use super::lease;
 use crate::common::{at_rest, config, let_run, poll_times, spawn, within};
@@ -240,7 +240,7 @@ async fn a_shortage_blames_nobody() {
     world.stage.next(Phase::Connect, Act::Short);
     world.stage.next(Phase::Connect, Act::Short);
     let error = within("the error", world.pool.get("a.test")).await.unwrap_err();
-    assert_eq!(error.kind(), hotpool::ErrorKind::LocalResource);
+    assert_eq!(error.kind(), ErrorKind::LocalResource);
     let conn = poll_times(world.pool.get("a.test"), 500)
         .await
         .expect("at once")
@@ -248,5 +248,104 @@ async fn a_shortage_blames_nobody() {
     assert_eq!(conn.info().remote.ip(), ip(A));
     assert_eq!(world.clock.now(), hotpool::clock::Moment::ZERO);
     drop(conn);
+    world.rest().await;
+}
+
+/// Every address is blocked: by policy the one that is free first is dialled, one dial at a time, whoever blames it.
+#[tokio::test]
+async fn the_least_bad_is_probed_one_dial_at_a_time() {
+    let world = World::new(&[A, B], |config| {
+        config.all_blocked = AllBlocked::ProbeLeastBad;
+        config.dial_attempts = 2;
+    });
+    let fail = async |phase, target: &str| {
+        world.stage.next_at(ip(A), phase, Act::Err);
+        world.clock.advance(MILLI);
+        world.stage.next_at(ip(B), phase, Act::Err);
+        within("the error", world.pool.get(target)).await.unwrap_err()
+    };
+    fail(Phase::Tls, "a.test").await;
+    let dials = world.stage.dials();
+    // The probe fails as well; then another may be made.
+    for _ in 0..2 {
+        world.stage.next_at(ip(A), Phase::Tls, Act::Short);
+        world.stage.next_at(ip(A), Phase::Tls, Act::Short);
+        let error = within("the error", world.pool.get("a.test")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LocalResource);
+    }
+    assert_eq!(world.stage.dials(), dials + 2, "one address each");
+    world.stage.forget();
+    // While one is under way, whoever comes waits for its end.
+    world.stage.next_at(ip(A), Phase::Tls, Act::After(100 * MILLI));
+    let gets = [world.get(), world.get()];
+    world.pass(50).await;
+    assert_eq!(world.stage.dials(), dials + 3);
+    world.pass(60).await;
+    for get in gets {
+        drop(within("a connection", get).await.unwrap().unwrap());
+    }
+    world.rest().await;
+}
+
+/// The same where it is the whole pool that blames the addresses.
+#[tokio::test]
+async fn what_the_whole_pool_blames_is_probed_too() {
+    let world = World::new(&[A], |config| config.all_blocked = AllBlocked::ProbeLeastBad);
+    world.stage.next_at(ip(A), Phase::Connect, Act::Unreachable);
+    let error = within("the error", world.pool.get("a.test")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    for fate in [Act::Short, Act::Short, Act::Ok] {
+        world.stage.next_at(ip(A), Phase::Connect, fate);
+        let got = within("an answer", world.pool.get("b.test")).await;
+        assert_eq!(got.is_ok(), fate == Act::Ok, "{got:?}");
+    }
+    world.rest().await;
+}
+
+/// Warming rests while this machine is out of descriptors or ports, longer each time, and goes on when it has some again.
+#[tokio::test]
+async fn warming_slows_down_in_a_shortage_and_recovers() {
+    let world = World::new(&[A], |_| {});
+    drop(lease(&world.pool, "a.test").await);
+    let mut began = world.stage.dials();
+    for _ in 0..4 {
+        world.stage.next(Phase::Connect, Act::Short);
+    }
+    let pool = world.pool.clone();
+    let warming = spawn(async move { pool.warm("a.test", Warm::Count(2), GetOptions::new()).await });
+    for millis in [0, 100, 200, 400] {
+        world.pass(millis).await;
+        began += 1;
+        assert_eq!(world.stage.dials(), began, "after {millis} ms");
+    }
+    world.pass(799).await;
+    assert_eq!(world.stage.dials(), began);
+    world.pass(1).await;
+    let report = within("a report", warming).await.unwrap().unwrap();
+    assert_eq!((report.opened, report.errors.len()), (1, 0), "{report:?}");
+    world.rest().await;
+}
+
+/// What is blocked is shown, for as long as it is.
+#[tokio::test]
+async fn the_state_of_an_address_is_shown() {
+    let world = World::new(&[A, B], |config| config.dial_attempts = 2);
+    world.stage.next_at(ip(A), Phase::Tls, Act::Err);
+    drop(lease(&world.pool, "a.test").await);
+    let state = |at: &str| {
+        let stats = world.pool.stats();
+        let found = stats.hosts[0]
+            .ips
+            .iter()
+            .find(|state| state.ip == ip(at))
+            .copied();
+        found.map(|state| (state.total, state.blocked))
+    };
+    assert_eq!(state(A), Some((0, Some(1000 * MILLI))));
+    assert_eq!(state(B), Some((1, None)));
+    world.clock.advance(999 * MILLI);
+    assert_eq!(state(A), Some((0, Some(MILLI))));
+    world.clock.advance(MILLI);
+    assert_eq!(state(A), None);
     world.rest().await;
 }
