@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
 use crate::conn::{ConnInfo, Seen, Single, Wire};
-use crate::dial::{Answer, Attempt, Boxed, Connect, Dialled};
+use crate::dial::{Ask, Attempt, Boxed, Connect, Dialled, DnsSnapshot, Early, Found};
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol};
 use crate::identity::IdentityId;
@@ -62,6 +62,8 @@ pub struct Stage(Arc<Scene>);
 #[derive(Default)]
 struct Scene {
     addresses: Vec<IpAddr>,
+    /// Known while the rest is still being asked for.
+    early: Mutex<Vec<IpAddr>>,
     drop_time: Mutex<Duration>,
     /// Of one address, or of whoever comes.
     acts: Mutex<HashMap<Step, VecDeque<Act>>>,
@@ -138,6 +140,11 @@ impl Stage {
 
     fn say(&self, ip: Option<IpAddr>, phase: Phase, act: Act) {
         self.0.acts.lock().entry((ip, phase)).or_default().push_back(act);
+    }
+
+    /// Lets these addresses be known at once, while the name is still being asked for.
+    pub fn know_early(&self, addresses: impl IntoIterator<Item = IpAddr>) {
+        *self.0.early.lock() = addresses.into_iter().collect();
     }
 
     /// Every step of a dial that began, and when, in order.
@@ -269,6 +276,16 @@ impl Player {
         played.unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, phase)))
     }
 
+    fn found(&self, addresses: Vec<IpAddr>, whole: bool) -> Found {
+        let fresh_until = self.clock.now() + Duration::from_secs(1800);
+        Found {
+            addresses,
+            fresh_until,
+            usable_until: fresh_until + Duration::from_secs(3600),
+            whole,
+        }
+    }
+
     async fn perform(&self, ip: Option<IpAddr>, phase: Phase) -> Result<(), Error> {
         match self.stage.act(ip, phase) {
             Act::Ok => Ok(()),
@@ -298,14 +315,15 @@ impl Player {
 }
 
 impl Connect for Player {
-    fn resolve<'a>(&'a self, target: &'a Target<'a>, deadline: Moment) -> Boxed<'a, Result<Answer, Error>> {
+    fn resolve<'a>(&'a self, ask: Ask<'a>, early: Early<'a>) -> Boxed<'a, Result<Found, Error>> {
         Box::pin(async move {
-            let played = self.play(None, Phase::Resolve, deadline).await;
-            played.map_err(|error| error.with_target(target))?;
-            Ok(Answer {
-                addresses: self.stage.0.addresses.clone(),
-                ttl: Duration::from_secs(1800),
-            })
+            let part = self.stage.0.early.lock().clone();
+            if !part.is_empty() {
+                early(&self.found(part, false));
+            }
+            let played = self.play(None, Phase::Resolve, ask.deadline).await;
+            played.map_err(|error| error.with_target(ask.target))?;
+            Ok(self.found(self.stage.0.addresses.clone(), true))
         })
     }
 
@@ -334,6 +352,10 @@ impl Connect for Player {
     }
 
     fn forget(&self, _: &HashSet<IdentityId>) {}
+
+    fn snapshot(&self) -> DnsSnapshot {
+        DnsSnapshot::default()
+    }
 }
 
 /// The pool's end of one connection.

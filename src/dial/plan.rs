@@ -37,6 +37,10 @@ pub(crate) enum Step {
 pub(crate) struct Plan {
     terms: Terms,
     next: VecDeque<IpAddr>,
+    /// Something is held against these: they come last.
+    held: VecDeque<IpAddr>,
+    /// Whether the last one that was to start is an IPv6 address.
+    last_v6: bool,
     /// Addresses that may still be tried.
     left: u32,
     under_way: u32,
@@ -54,12 +58,13 @@ impl Plan {
             those.map(|&(ip, _)| ip)
         };
         let clean: Vec<IpAddr> = [lead].into_iter().chain(those(false)).collect();
-        let mut next = interleaved(&clean, lead.is_ipv6());
+        let next = interleaved(&clean, lead.is_ipv6());
         let held: Vec<IpAddr> = those(true).collect();
-        let last = next.last().is_some_and(IpAddr::is_ipv6);
-        next.extend(interleaved(&held, !last));
+        let last_v6 = next.last().is_some_and(IpAddr::is_ipv6);
         Plan {
             next: next.into(),
+            held: interleaved(&held, !last_v6).into(),
+            last_v6: !lead.is_ipv6(),
             left: terms.attempts,
             terms,
             under_way: 0,
@@ -70,13 +75,29 @@ impl Plan {
 
     /// What to do now.
     pub(crate) fn step(&mut self, now: Moment) -> Step {
-        let more = !self.decided && self.left > 0 && !self.next.is_empty() && now < self.terms.deadline;
+        let known = !self.next.is_empty() || !self.held.is_empty();
+        let more = !self.decided && known && self.takes_more(now);
         match (more, self.under_way) {
             (false, 0) => Step::Over,
             (false, _) => Step::Wait(None),
             (true, 1..) if now < self.due && !planted("attempts_begin_at_once") => Step::Wait(Some(self.due)),
-            (true, _) => self.next.pop_front().map_or(Step::Over, Step::Start),
+            (true, _) => {
+                let next = self.next.pop_front().or_else(|| self.held.pop_front());
+                self.last_v6 = next.is_some_and(|ip| ip.is_ipv6());
+                next.map_or(Step::Over, Step::Start)
+            }
         }
+    }
+
+    /// Whether it would try an address more, were there one.
+    pub(crate) fn takes_more(&self, now: Moment) -> bool {
+        self.left > 0 && now < self.terms.deadline
+    }
+
+    /// Addresses that have become known since: another family's answer, say. The families take turns again.
+    pub(crate) fn join(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+        let all: Vec<IpAddr> = self.next.drain(..).chain(addresses).collect();
+        self.next = interleaved(&all, !self.last_v6).into();
     }
 
     /// The attempt that was to start has started. One that finds its address full does not, and is not counted: the next one is asked for at once.
@@ -107,7 +128,7 @@ impl Plan {
 
     /// How many attempts the time that is left has to suffice for, the one that starts now included.
     pub(crate) fn share(&self) -> u32 {
-        let waiting = u32::try_from(self.next.len()).unwrap_or(u32::MAX);
+        let waiting = u32::try_from(self.next.len() + self.held.len()).unwrap_or(u32::MAX);
         self.left.min(waiting.saturating_add(1))
     }
 }
@@ -184,7 +205,26 @@ mod tests {
             deadline: Moment::FAR,
         };
         let plan = Plan::new(v6(1), &others, terms);
-        assert_eq!(plan.next, [v6(1), v6(2), v6(4), v4(1), v6(3)]);
+        assert_eq!(plan.next, [v6(1), v6(2), v6(4)]);
+        assert_eq!(plan.held, [v4(1), v6(3)]);
+    }
+
+    #[test]
+    fn what_becomes_known_later_takes_its_turn() {
+        let mut plan = plan(&[v4(1), v4(2)], 9);
+        assert_eq!(start(&mut plan, at(0)), v4(1));
+        plan.join([v6(1), v6(2)]);
+        assert_eq!(plan.step(at(0)), Step::Wait(Some(at(250))));
+        for (millis, ip) in [(250, v6(1)), (500, v4(2)), (750, v6(2))] {
+            assert_eq!(start(&mut plan, at(millis)), ip);
+        }
+        // Where all had been tried, it begins at once.
+        for _ in 0..4 {
+            plan.failed(at(1000));
+        }
+        assert_eq!(plan.step(at(1000)), Step::Over);
+        plan.join([v6(3)]);
+        assert_eq!(start(&mut plan, at(1000)), v6(3));
     }
 
     #[test]

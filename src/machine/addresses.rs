@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::id::DialId;
 use super::limits::Selection;
 use super::words::{Action, Cause, Refusal, Want};
 use super::{Machine, Penalties};
@@ -73,6 +74,33 @@ impl Machine {
         self.settle(now);
     }
 
+    /// A part of the resolver's answer, while the rest is still to come: what is new joins, and nothing is missed yet.
+    pub fn joined(&mut self, now: Moment, part: &[IpAddr]) {
+        let now = self.tick(now);
+        for &ip in part {
+            if !self.addresses.iter().any(|address| address.ip == ip) {
+                self.addresses.push(Address::new(ip));
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Whether a dial under way goes to whatever addresses become known: not if its caller named one, and not if it probes one.
+    pub fn is_open(&self, dial: DialId) -> bool {
+        let asked = |dial: &super::dialling::Dial| dial.want.pin.is_none() && !dial.warm;
+        self.dials.get(dial.0).is_some_and(asked) && self.probe != Some(dial.0)
+    }
+
+    /// What may join a dial under way, which knows `known`: addresses that are new since, and that nothing is held against.
+    pub fn joining(&self, now: Moment, dial: DialId, known: &[IpAddr]) -> Vec<IpAddr> {
+        if !self.is_open(dial) {
+            return Vec::new();
+        }
+        let new = self.addresses().filter(|ip| !known.contains(ip));
+        new.filter(|&ip| self.penalties.blocked(now, ip).is_none())
+            .collect()
+    }
+
     /// The resolver failed. Drains nothing; where no address is known, those who wait for one are told.
     pub fn resolve_failed(&mut self, now: Moment) {
         let now = self.tick(now);
@@ -81,7 +109,7 @@ impl Machine {
 
     fn unresolved(&mut self, now: Moment, why: Refusal) {
         self.resolving = false;
-        if self.addresses.is_empty() {
+        if self.addresses().next().is_none() {
             for queue in self.line.by_arrival() {
                 let want = self.line.queues[queue as usize].want;
                 if want.pin.is_none() && !planted("resolver_failure_is_silent") {
@@ -95,15 +123,22 @@ impl Machine {
 
     /// Asks for addresses, unless some are known or the question is out.
     pub(super) fn ask_resolver(&mut self, want: &Want) {
-        if want.pin.is_none() && self.addresses.is_empty() && !self.resolving {
+        if want.pin.is_none() && self.addresses().next().is_none() && !self.resolving {
             self.resolving = true;
             self.actions.push_back(Action::Resolve);
         }
     }
 
-    /// The addresses known, in the order of the last answer.
+    /// The addresses known, in the order of the last answer; none if that is too old.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.addresses.iter().map(|address| address.ip)
+        let trusted = self.latest < self.trusted_until || planted("answers_are_trusted_for_ever");
+        let known: &[Address] = if trusted { &self.addresses } else { &[] };
+        known.iter().map(|address| address.ip)
+    }
+
+    /// No dial goes to the addresses known now from then on: whoever needs one asks anew.
+    pub fn trust_addresses_until(&mut self, until: Moment) {
+        self.trusted_until = until;
     }
 
     /// Where a connection for `want` may go.

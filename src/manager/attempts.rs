@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dialling::DialJob;
-use super::race::{Loser, Race};
+use super::host::Host;
+use super::race::{Loser, News, Race};
 use crate::clock::Moment;
 use crate::dial::plan::{Plan, Step, Terms};
 use crate::dial::{Attempt, Baton, Dialled, attempt_time};
@@ -36,6 +37,7 @@ impl DialJob {
                 continue;
             }
             let until = match race.plan.step(now) {
+                Step::Over if self.more_may_come(&race.plan, now) => Some(deadline),
                 Step::Over => return None,
                 Step::Wait(until) => until,
                 Step::Start(ip) if self.reserve(ip) => {
@@ -53,14 +55,21 @@ impl DialJob {
                 }
                 Step::Start(_) => continue,
             };
-            match race.news(clock, until).await {
-                None => {}
-                Some((place, Ok(dialled))) => {
+            let (place, result) = match race.news(clock, until, &progress.news).await {
+                News::Due => continue,
+                News::Addresses => {
+                    self.take_in_news(&mut race.plan);
+                    continue;
+                }
+                News::Ended(place, result) => (place, *result),
+            };
+            match result {
+                Ok(dialled) => {
                     let (winner, losers) = race.end(place, config.race_delay);
                     self.give_up(&losers);
                     return Some((winner, dialled));
                 }
-                Some((place, Err(error))) => {
+                Err(error) => {
                     let now = clock.now();
                     let (ip, deadline) = race.fail(now, place);
                     let late = error.is_timeout() && now.since(deadline) > LATE;
@@ -97,6 +106,40 @@ impl DialJob {
             deadline,
         };
         Some(Plan::new(lead, &others, terms))
+    }
+
+    /// Whether an address may yet come that it would try: its name is still being asked for.
+    fn more_may_come(&self, plan: &Plan, now: Moment) -> bool {
+        let dial = self.order.dial;
+        let asked = |host: &mut Host| host.resolving && host.machine.is_open(dial);
+        plan.takes_more(now)
+            && !self.order.probe
+            && !planted("known_addresses_are_all_there_is")
+            && self
+                .inner
+                .with_host(self.origin, |host, _| asked(host))
+                .unwrap_or(false)
+    }
+
+    /// Its host has heard more of its name's answer.
+    fn take_in_news(&mut self, plan: &mut Plan) {
+        if self.order.probe || planted("late_families_stay_out") {
+            return;
+        }
+        let (dial, known) = (self.order.dial, &self.order.candidates);
+        let new = self
+            .inner
+            .with_host(self.origin, |host, now| host.machine.joining(now, dial, known));
+        let mut new = new.unwrap_or_default();
+        if new.is_empty() {
+            return;
+        }
+        let now = self.inner.clock().now_coarse();
+        let desk = self.inner.desk.lock();
+        new.retain(|&ip| desk.penalties.blocked(now, ip).is_none());
+        drop(desk);
+        plan.join(new.iter().copied());
+        self.order.candidates.extend(new);
     }
 
     /// Takes the permit of `ip`, unless this dial holds it already or the address is full.

@@ -1,4 +1,4 @@
-//! The two jobs that a host orders: asking for its addresses, and dialling one of them.
+//! The two jobs that a host orders: asking for its addresses, and dialling one of them (how, see `attempts`).
 
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
@@ -11,7 +11,7 @@ use super::inner::Inner;
 use super::live::{Fresh, Live, Rest, Shared};
 use crate::clock::{Moment, before};
 use crate::conn::{ConnInfo, Driver, News, Wire};
-use crate::dial::{Answer, Dialled, Interned, Progress};
+use crate::dial::{Ask, Dialled, Early, Found, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::fault::planted;
@@ -36,10 +36,32 @@ pub(super) fn resolve(inner: &Arc<Inner>, origin: OriginId) {
     let job = async move {
         let inner = Arc::clone(&question.inner);
         let deadline = inner.clock().now() + inner.config().connect_timeout;
-        let answer = inner.dialler.resolve(&question.target, deadline).await;
+        let mut early = |found: &Found| {
+            inner.with_host(origin, |host, now| host.learn_early(now, found));
+        };
+        let answer = inner.find(&question.target, deadline, &mut early).await;
         question.answer(answer);
     };
     let _ = inner.rt.job(home.as_ref(), job); // one that did not start has been dropped, and has answered
+}
+
+impl Inner {
+    /// Asks for the addresses of a name, by the settings in force.
+    pub(super) async fn find(
+        &self,
+        target: &Target<'_>,
+        deadline: Moment,
+        early: Early<'_>,
+    ) -> Result<Found, Error> {
+        let config = self.config();
+        let ask = Ask {
+            target,
+            deadline,
+            refresh: config.dns_refresh,
+            stale: config.dns_stale,
+        };
+        self.dialler.resolve(ask, early).await
+    }
 }
 
 /// A resolution under way: dropped without an answer, it is asked again where somebody waits for it, or has failed.
@@ -51,7 +73,7 @@ struct Question {
 }
 
 impl Question {
-    fn answer(&mut self, answer: Result<Answer, Error>) {
+    fn answer(&mut self, answer: Result<Found, Error>) {
         self.answered = true;
         self.inner.with_host(self.origin, |host, now| {
             host.resolving = false;
@@ -63,6 +85,7 @@ impl Question {
                     host.machine.resolve_failed(now);
                 }
             }
+            host.announce();
         });
     }
 }

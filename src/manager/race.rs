@@ -1,9 +1,12 @@
 //! Several attempts of one dial at once: who is under way, who has connected, who is left.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::clock::{Clock, Moment, Sleep};
 use crate::dial::plan::Plan;
@@ -13,6 +16,16 @@ use crate::fault::planted;
 
 /// An address that a race gave up, and whether it had been ahead of the winner by the delay.
 pub(super) type Loser = (IpAddr, bool);
+
+/// What happens next in a race.
+pub(super) enum News {
+    /// It is time to ask the plan again.
+    Due,
+    /// There may be more addresses.
+    Addresses,
+    /// The attempt at this place in the list has ended.
+    Ended(usize, Box<Result<Dialled, Error>>),
+}
 
 /// An attempt under way.
 struct Runner<'a> {
@@ -83,31 +96,28 @@ impl<'a> Race<'a> {
         Some(losers)
     }
 
-    /// The end of an attempt, with its place in the list; none where it is time to ask the plan again.
-    pub(super) async fn news(
-        &mut self,
-        clock: &dyn Clock,
-        until: Option<Moment>,
-    ) -> Option<(usize, Result<Dialled, Error>)> {
+    /// What happens next. `told` rings when there may be more addresses.
+    pub(super) async fn news(&mut self, clock: &dyn Clock, until: Option<Moment>, told: &Notify) -> News {
         let mut sleep = until.map(|at| clock.sleep_until(at));
-        poll_fn(|cx| self.poll_news(cx, sleep.as_mut())).await
+        let mut told = pin!(told.notified());
+        poll_fn(|cx| match self.poll_news(cx, sleep.as_mut()) {
+            Poll::Ready(news) => Poll::Ready(news),
+            Poll::Pending => told.as_mut().poll(cx).map(|()| News::Addresses),
+        })
+        .await
     }
 
-    fn poll_news(
-        &mut self,
-        cx: &mut Context<'_>,
-        sleep: Option<&mut Sleep>,
-    ) -> Poll<Option<(usize, Result<Dialled, Error>)>> {
+    fn poll_news(&mut self, cx: &mut Context<'_>, sleep: Option<&mut Sleep>) -> Poll<News> {
         for (place, runner) in self.runners.iter_mut().enumerate() {
             if let Poll::Ready(result) = runner.attempt.as_mut().poll(cx) {
-                return Poll::Ready(Some((place, result)));
+                return Poll::Ready(News::Ended(place, Box::new(result)));
             }
         }
         if !self.decided && self.baton.holder().is_some() {
-            return Poll::Ready(None);
+            return Poll::Ready(News::Due);
         }
         match sleep {
-            Some(sleep) => sleep.as_mut().poll(cx).map(|()| None),
+            Some(sleep) => sleep.as_mut().poll(cx).map(|()| News::Due),
             None => Poll::Pending,
         }
     }

@@ -67,7 +67,7 @@ impl Inner {
             .with_host(origin, |host, _| host.machine.addresses().next().is_some())
             .unwrap_or(false);
         if !known && order.pin.is_none() {
-            let answer = self.dialler.resolve(target, deadline).await?;
+            let answer = self.find(target, deadline, &mut |_| {}).await?;
             // The host may have been forgotten meanwhile, or the pool closed.
             let origin = self.origin(target)?;
             self.with_host(origin, |host, now| host.learn(now, &answer));

@@ -39,6 +39,13 @@ const OWN: &[&str] = &[
     "what_the_whole_pool_blames_is_probed_too",
     "warming_slows_down_in_a_shortage_and_recovers",
     "the_state_of_an_address_is_shown",
+    "a_family_that_is_late_joins_the_race",
+    "a_dial_ends_with_the_question_for_its_addresses",
+    "an_address_that_stands_for_another_is_judged_as_both",
+    "so_many_addresses_of_a_name_are_used_and_no_more",
+    "a_failure_is_not_asked_about_again_at_once",
+    "the_stale_serves_while_name_servers_fail_and_only_so_long",
+    "an_answer_that_is_too_old_is_not_dialled",
 ];
 
 /// Modules of which no test is named by such a list.

@@ -349,3 +349,46 @@ async fn the_state_of_an_address_is_shown() {
     assert_eq!(state(A), None);
     world.rest().await;
 }
+
+/// A family that is known while the other is still asked for is dialled at once. The other joins beside one that hangs, at its turn; and at once
+/// where the first has failed.
+#[tokio::test]
+async fn a_family_that_is_late_joins_the_race() {
+    const SIX: &str = "2001:db8::1";
+    for (fate, early, late) in [
+        (Act::Never, 100, 250),
+        (Act::Never, 300, 300),
+        (Act::Err, 100, 100),
+    ] {
+        let world = World::new(&[SIX, A], |_| {});
+        world.stage.know_early([ip(SIX)]);
+        world.stage.next(Phase::Resolve, Act::After(early * MILLI));
+        world.stage.next_at(ip(SIX), Phase::Connect, fate);
+        let get = world.get();
+        world.pass(400).await;
+        let conn = within("a connection", get).await.unwrap().unwrap();
+        assert_eq!(conn.info().remote.ip(), ip(A), "{fate:?}");
+        let began = [(0, ip(SIX)), (late, ip(A))];
+        assert_eq!(world.steps(Phase::Connect), began, "{fate:?}");
+        assert_eq!(world.pool.stats().counters.dials, 1, "{fate:?}");
+        drop(conn);
+        world.rest().await;
+    }
+}
+
+/// A dial that has tried what is known waits for the rest of the answer, and no longer.
+#[tokio::test]
+async fn a_dial_ends_with_the_question_for_its_addresses() {
+    let world = World::new(&[A], |_| {});
+    world.stage.know_early([ip(A)]);
+    world.stage.next(Phase::Resolve, Act::After(100 * MILLI));
+    world.stage.next_at(ip(A), Phase::Connect, Act::Unreachable);
+    let get = world.get();
+    world.pass(90).await;
+    assert!(!get.is_finished(), "there may be another address");
+    world.pass(10).await;
+    assert!(get.is_finished(), "there is none");
+    let error = within("the error", get).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+    world.rest().await;
+}
