@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -272,7 +273,7 @@ struct Player {
 
 impl Player {
     async fn play(&self, ip: Option<IpAddr>, phase: Phase, deadline: Moment) -> Result<(), Error> {
-        let played = before(&*self.clock, deadline, self.perform(ip, phase)).await;
+        let played = before(&*self.clock, deadline, pin!(self.perform(ip, phase))).await;
         played.unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, phase)))
     }
 
@@ -338,7 +339,7 @@ impl Connect for Player {
             } = attempt;
             self.stage.0.dials.fetch_add(1, Ordering::Relaxed);
             for phase in [Phase::Connect, Phase::Tls, Phase::Http2] {
-                if phase == Phase::Tls && before(&*self.clock, deadline, turn.pass()).await.is_none() {
+                if phase == Phase::Tls && before(&*self.clock, deadline, pin!(turn.pass())).await.is_none() {
                     let error = Error::new(ErrorKind::Timeout, Phase::Connect);
                     return Err(error.with_target(target).with_ip(ip));
                 }
