@@ -46,10 +46,10 @@ mod tls;
 
 pub use crate::access::AddressPolicy;
 pub use crate::config::{H2Growth, PoolConfig, ReuseCheck, Selection};
+pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
-pub use crate::conn::Framing;
-pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender};
+pub use crate::conn::{Framing, Passed, Passing};
 pub use crate::dns::{Answer, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver};
 pub use crate::error::{ConfigError, Error, ErrorKind, Phase};
 pub use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
