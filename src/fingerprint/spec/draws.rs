@@ -107,8 +107,12 @@ impl Draws {
     /// With a share of a group for which TLS itself sends none.
     #[must_use]
     pub fn with_share(mut self, share: KeyShare) -> Self {
-        self.shares.push(share);
+        self.add_share(share);
         self
+    }
+
+    pub(crate) fn add_share(&mut self, share: KeyShare) {
+        self.shares.push(share);
     }
 }
 
