@@ -15,6 +15,7 @@ pub use self::draws::Draws;
 pub use self::error::SpecError;
 pub use self::shape::ShapeError;
 use super::{Ja3, Ja4};
+use crate::fault::planted;
 
 /// What a client's hellos have in common, as data: the cipher suites, and one [`Slot`] for each extension, in order.
 ///
@@ -138,7 +139,7 @@ pub enum EchGrease {
 impl EchGrease {
     /// Whether what stands for a public key is one.
     fn has_key(&self) -> bool {
-        !matches!(self, EchGrease::Firefox)
+        !matches!(self, EchGrease::Firefox) || planted("firefox_sends_a_key")
     }
 }
 
