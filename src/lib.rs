@@ -60,7 +60,7 @@ pub use crate::manager::{
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::target::{Target, TargetError};
-pub use crate::tls::{HelloPrints, OnShapeRejected, Revocation, Tls, TlsBuilder, TlsInfo};
+pub use crate::tls::{OnShapeRejected, Revocation, Tls, TlsBuilder, TlsInfo};
 pub use {h2, http, rustls};
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::Location;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -120,7 +121,10 @@ impl ConnectionManager {
         order: Order,
         warm: Warm,
     ) -> Result<WarmReport, Error> {
-        self.inner.rt.inside(self.inner.warm(target, order, warm)).await
+        self.inner
+            .rt
+            .inside(pin!(self.inner.warm(target, order, warm)))
+            .await
     }
 
     /// The live connections of one host, in no order. Empty if the host is unknown.
@@ -214,13 +218,16 @@ impl ConnectionManager {
             self.emptied().await;
             inner.rt.idle().await;
         };
-        inner.rt.inside(before(inner.clock(), deadline, over)).await;
+        inner
+            .rt
+            .inside(pin!(before(inner.clock(), deadline, pin!(over))))
+            .await;
         inner.rt.cancel();
         // Tasks that were cancelled end when their runtime next polls them: one that nobody drives is not waited for.
         let last = inner.clock().now() + LAST_CALL;
         inner
             .rt
-            .inside(before(inner.clock(), last, inner.rt.idle()))
+            .inside(pin!(before(inner.clock(), last, pin!(inner.rt.idle()))))
             .await;
         let tasks_left = inner.rt.alive();
         let stats = inner.stats();

@@ -2,14 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
-
-use tokio_util::sync::CancellationToken;
 
 use super::host::{Host, Waiter};
 use super::inner::Inner;
 use super::live::{Fresh, Live, Rest, Shared};
-use crate::clock::{Moment, before};
+use crate::clock::Moment;
 use crate::conn::{ConnInfo, Driver, News, Wire};
 use crate::dial::{Answer, Attempt, Dialled, Interned, Progress, attempt_time};
 use crate::error::{Error, ErrorKind, Phase};
@@ -308,7 +305,6 @@ impl DialJob {
         let protocol = dialled.info.protocol;
         let info = Arc::new(dialled.info);
         let born = Born::new(&self.inner, dialled.wire, info, self.identity.clone());
-        let tokens = born.tokens();
         let now = self.inner.clock().now_coarse();
         {
             let mut desk = self.inner.desk.lock();
@@ -354,8 +350,7 @@ impl DialJob {
                 if rung {
                     self.inner.bell.ring((self.origin, conn));
                 }
-                if let (Some(driver), Some((leave, cut))) = (dialled.driver, tokens) {
-                    let driver = Drive { driver, leave, cut };
+                if let Some(driver) = dialled.driver {
                     drive(&self.inner, self.origin, conn, driver);
                 }
                 inform(watcher, Ok(()));
@@ -448,13 +443,6 @@ impl Born {
         Born { info, identity, kind }
     }
 
-    fn tokens(&self) -> Option<(CancellationToken, CancellationToken)> {
-        match &self.kind {
-            Kind::Single(_) => None,
-            Kind::Shared(shared) => Some((shared.leave.clone(), shared.cut.clone())),
-        }
-    }
-
     /// Gives it its place. Answers whether it is to be looked at.
     fn settle_in(self, inner: &Arc<Inner>, host: &mut Host, conn: ConnId) -> bool {
         let Born { info, identity, kind } = self;
@@ -487,50 +475,21 @@ fn blame(error: &Error) -> Cause {
     }
 }
 
-/// A driver, and how to end it.
-struct Drive {
-    driver: Driver,
-    leave: CancellationToken,
-    cut: CancellationToken,
-}
-
-/// How long a connection that the pool has closed may take to say goodbye: its peer may read no more.
-const GOODBYE: Duration = Duration::from_secs(1);
-
-/// Runs the driver of an HTTP/2 connection until it ends, is cut, or has had its time to leave. It does not keep the pool alive.
-fn drive(
-    inner: &Arc<Inner>,
-    origin: OriginId,
-    conn: ConnId,
-    Drive {
-        mut driver,
-        leave,
-        cut,
-    }: Drive,
-) {
+/// Runs the driver of an HTTP/2 connection until it ends. It does not keep the pool alive.
+fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver) {
     let ending = Ending {
         pool: Arc::downgrade(inner),
         origin,
         conn,
         reason: CloseReason::PoolClosed,
     };
-    let clock = Arc::clone(&inner.clock);
-    let run = async move {
+    let _ = inner.rt.driver(async move {
         loop {
             match driver.run().await {
                 News::Ended(reason) => return ending.note(reason),
                 news => ending.with_host(|host, now| host.hear(now, conn, news)),
             }
         }
-    };
-    let bounded = async move {
-        let mut run = std::pin::pin!(run);
-        if leave.run_until_cancelled(&mut run).await.is_none() {
-            before(&*clock, clock.now() + GOODBYE, run).await;
-        }
-    };
-    let _ = inner.rt.driver(async move {
-        _ = cut.run_until_cancelled(bounded).await;
     }); // one that did not start has been dropped, and its end noted
 }
 

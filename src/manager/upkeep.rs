@@ -1,5 +1,6 @@
 //! The sweep that closes what is due, when it is due, and forgets hosts that have nothing left.
 
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 
 use super::inner::Inner;
@@ -47,7 +48,7 @@ impl Sweeper {
             drop(inner);
             match next {
                 Some(at) => {
-                    before(&*clock, at, bell.call.notified()).await;
+                    before(&*clock, at, pin!(bell.call.notified())).await;
                 }
                 None => bell.call.notified().await,
             }

@@ -79,6 +79,16 @@ pub(crate) enum News {
 }
 
 /// See the module.
+/// Whether the pool has let go of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Leave {
+    Stay,
+    /// It may finish, and say goodbye.
+    Soon,
+    /// Its time is over, whoever uses it.
+    Now,
+}
+
 #[derive(Debug)]
 pub(super) struct Book {
     /// By id. One entry for each lease that has opened a stream, and one for each loose stream: so many as may be open at once.
@@ -110,6 +120,7 @@ pub(super) struct Book {
     /// Why it is over.
     over: Option<CloseReason>,
     driver: Option<Waker>,
+    leave: Leave,
 }
 
 impl Book {
@@ -134,6 +145,7 @@ impl Book {
             unasked: false,
             over: None,
             driver: None,
+            leave: Leave::Stay,
         }
     }
 
@@ -214,6 +226,17 @@ impl Book {
     /// From now on whoever opens streams has one lease for all.
     pub(super) fn make_raw(&mut self) {
         self.raw = true;
+    }
+
+    /// The pool has let go of it; none can take that back. Answers whom to wake, under no lock.
+    pub(super) fn let_go(&mut self, leave: Leave) -> Option<Waker> {
+        self.leave = self.leave.max(leave);
+        self.driver.take()
+    }
+
+    /// Whether the pool has let go of it.
+    pub(super) fn leave(&self) -> Leave {
+        self.leave
     }
 
     /// Somebody wants to see it alive. Whoever drives it is to be woken, once no lock is held.

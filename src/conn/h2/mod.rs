@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use ::h2::client::Builder;
 
-pub(crate) use self::book::News;
+pub(crate) use self::book::{Leave, News};
 pub(crate) use self::driver::Driver;
 pub(crate) use self::handle::H2Handle;
 pub use self::handle::{H2, H2Response, H2Sender};
