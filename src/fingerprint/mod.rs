@@ -49,5 +49,6 @@ pub use self::ja3::Ja3;
 pub use self::ja4::Ja4;
 pub use self::prints::HelloPrints;
 pub use self::profile::Profile;
+pub(crate) use self::records::write_records;
 pub use self::records::{FoundHello, Hellos, Record, hellos, to_records};
 pub use self::spec::{Code, Draws, EchGrease, HelloSpec, ShapeError, Slot, SpecError};

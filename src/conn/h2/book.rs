@@ -255,6 +255,12 @@ impl Book {
         self.frames
     }
 
+    /// How many streams there is an entry for.
+    #[cfg(feature = "__internals")]
+    pub(super) fn remembered(&self) -> usize {
+        self.streams.len()
+    }
+
     /// Why no new stream may be opened.
     pub(super) fn look(&self) -> Result<(), CloseReason> {
         match (self.over, self.last) {
