@@ -52,10 +52,10 @@ mod tls;
 
 pub use crate::access::AddressPolicy;
 pub use crate::config::{AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection};
+pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
-pub use crate::conn::Framing;
-pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender};
+pub use crate::conn::{Framing, Passed, Passing};
 pub use crate::dns::{
     Answer, DnsName, DnsSnapshot, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver,
 };
@@ -68,7 +68,7 @@ pub use crate::manager::{
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::target::{Target, TargetError};
-pub use crate::tls::{HelloPrints, OnShapeRejected, Revocation, Tls, TlsBuilder, TlsInfo};
+pub use crate::tls::{OnShapeRejected, Revocation, Tls, TlsBuilder, TlsInfo};
 pub use {h2, http, rustls};
 
 #[cfg(test)]

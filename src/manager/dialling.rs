@@ -1,16 +1,12 @@
 //! The two jobs that a host orders: asking for its addresses, and dialling one of them (how, see `attempts`).
 
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
-
-use tokio_util::sync::CancellationToken;
 
 use super::host::{Host, Waiter};
 use super::inner::Inner;
 use super::live::{Fresh, Live, Rest, Shared};
-use crate::clock::{Moment, before};
+use crate::clock::Moment;
 use crate::conn::{ConnInfo, Driver, News, Wire};
 use crate::dial::{Ask, Dialled, Early, Found, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
@@ -253,7 +249,6 @@ impl DialJob {
         let protocol = dialled.info.protocol;
         let info = Arc::new(dialled.info);
         let born = Born::new(&self.inner, dialled.wire, info, self.identity.clone());
-        let tokens = born.tokens();
         let now = self.inner.clock().now_coarse();
         {
             let mut desk = self.inner.desk.lock();
@@ -299,8 +294,7 @@ impl DialJob {
                 if rung {
                     self.inner.bell.ring((self.origin, conn));
                 }
-                if let (Some(driver), Some((leave, cut))) = (dialled.driver, tokens) {
-                    let driver = Drive { driver, leave, cut };
+                if let Some(driver) = dialled.driver {
                     drive(&self.inner, self.origin, conn, driver);
                 }
                 inform(watcher, Ok(()));
@@ -394,13 +388,6 @@ impl Born {
         Born { info, identity, kind }
     }
 
-    fn tokens(&self) -> Option<(CancellationToken, CancellationToken)> {
-        match &self.kind {
-            Kind::Single(_) => None,
-            Kind::Shared(shared) => Some((shared.leave.clone(), shared.cut.clone())),
-        }
-    }
-
     /// Gives it its place. Answers whether it is to be looked at.
     fn settle_in(self, inner: &Arc<Inner>, host: &mut Host, conn: ConnId) -> bool {
         let Born { info, identity, kind } = self;
@@ -421,50 +408,21 @@ impl Born {
     }
 }
 
-/// A driver, and how to end it.
-struct Drive {
-    driver: Driver,
-    leave: CancellationToken,
-    cut: CancellationToken,
-}
-
-/// How long a connection that the pool has closed may take to say goodbye: its peer may read no more.
-const GOODBYE: Duration = Duration::from_secs(1);
-
-/// Runs the driver of an HTTP/2 connection until it ends, is cut, or has had its time to leave. It does not keep the pool alive.
-fn drive(
-    inner: &Arc<Inner>,
-    origin: OriginId,
-    conn: ConnId,
-    Drive {
-        mut driver,
-        leave,
-        cut,
-    }: Drive,
-) {
-    let mut ending = Ending {
+/// Runs the driver of an HTTP/2 connection until it ends. It does not keep the pool alive.
+fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver) {
+    let ending = Ending {
         pool: Arc::downgrade(inner),
         origin,
         conn,
         reason: CloseReason::PoolClosed,
     };
-    let clock = Arc::clone(&inner.clock);
-    // Each part is pinned where it is made: handed on, it would take its room twice, and as long as the connection lives.
     let _ = inner.rt.driver(async move {
-        let mut run = pin!(async {
-            loop {
-                match driver.run().await {
-                    News::Ended(reason) => break ending.reason = reason,
-                    news => ending.with_host(|host, now| host.hear(now, conn, news)),
-                }
+        loop {
+            match driver.run().await {
+                News::Ended(reason) => return ending.note(reason),
+                news => ending.with_host(|host, now| host.hear(now, conn, news)),
             }
-        });
-        let bounded = pin!(async {
-            if leave.run_until_cancelled(run.as_mut()).await.is_none() {
-                before(&*clock, clock.now() + GOODBYE, run).await;
-            }
-        });
-        _ = cut.run_until_cancelled(bounded).await;
+        }
     }); // one that did not start has been dropped, and its end noted
 }
 
@@ -477,6 +435,10 @@ struct Ending {
 }
 
 impl Ending {
+    fn note(mut self, reason: CloseReason) {
+        self.reason = reason;
+    }
+
     fn with_host(&self, act: impl FnOnce(&mut Host, Moment)) {
         if let Some(inner) = self.pool.upgrade() {
             inner.with_host(self.origin, act);
