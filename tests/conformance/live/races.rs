@@ -205,7 +205,8 @@ async fn who_was_overtaken_comes_last_for_a_while() {
 #[tokio::test]
 async fn a_race_steps_over_a_full_address() {
     let world = World::new(&[A, B, C], |config| config.max_per_ip = 1);
-    let full = world.pool.get_with("a.test", GetOptions::new().ip(ip(B)));
+    // By another host: to this one all three are alike.
+    let full = world.pool.get_with("b.test", GetOptions::new().ip(ip(B)));
     let full = within("a lease", full).await.unwrap();
     world.stage.next_at(ip(A), Phase::Connect, Act::Never);
     let get = world.get();
