@@ -32,6 +32,7 @@ mod machine;
 #[doc(hidden)]
 pub mod machine;
 mod manager;
+mod os;
 mod pool;
 mod rt;
 #[cfg(feature = "__internals")]
@@ -42,6 +43,7 @@ pub mod scripted;
 pub mod shaped;
 mod sync;
 mod target;
+mod tasks;
 mod tls;
 
 pub use crate::access::AddressPolicy;
@@ -55,8 +57,9 @@ pub use crate::error::{ConfigError, Error, ErrorKind, Phase};
 pub use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 pub use crate::identity::Require;
 pub use crate::manager::{
-    Attached, CloseReport, ConnectionManager, Counters, Detached, Endpoint, Get, HostStats, HotConn,
-    IntoTarget, IpStats, RawH2, Stats, Warm, WarmReport,
+    Attached, CleanupPolicy, CloseReport, ConnectionManager, Counters, Detached, Endpoint, Get, Health,
+    HostStats, HotConn, IntoTarget, IpStats, RawH2, Resting, Stats, StepOutcome, StepReport, TaskStats,
+    Trouble, Warm, WarmReport,
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::target::{Target, TargetError};

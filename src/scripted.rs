@@ -17,7 +17,6 @@ use crate::dial::{Answer, Attempt, Boxed, Connect, Dialled};
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol};
 use crate::identity::IdentityId;
-use crate::manager::Inner;
 use crate::pool::HotConnPool;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::target::Target;
@@ -102,7 +101,7 @@ impl Stage {
             stage: self.clone(),
             clock: Arc::clone(&clock),
         };
-        Ok(HotConnPool::new(Inner::new(config, tls, clock, Box::new(player))))
+        Ok(HotConnPool::new(config, tls, clock, Box::new(player), None))
     }
 
     /// Says what happens when a dial next comes to `phase`, after what was said before: [`Act::Ok`] where nothing was. [`Phase::Resolve`],

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::directory::Shard;
 use super::host::Host;
 use super::inner::Inner;
+use super::jobs::TaskStats;
 use crate::error::Phase;
 use crate::event::CloseReason;
 #[cfg(feature = "__internals")]
@@ -150,6 +151,8 @@ pub struct Stats {
     pub waiting: u32,
     /// What was counted since the pool began, hosts it has since forgotten included.
     pub counters: Counters,
+    /// The jobs that it runs by itself.
+    pub tasks: Vec<TaskStats>,
     /// The hosts it knows, in no order.
     pub hosts: Vec<HostStats>,
 }
@@ -201,7 +204,10 @@ pub struct IpStats {
 impl Inner {
     pub(super) fn stats(self: &Arc<Self>) -> Stats {
         let shards: Vec<_> = self.directory.shards().map(BriefMutex::lock).collect();
-        let mut stats = Stats::default();
+        let mut stats = Stats {
+            tasks: self.task_stats(),
+            ..Stats::default()
+        };
         for shard in &shards {
             stats.counters.add(&shard.forgotten);
             for host in shard.hosts() {

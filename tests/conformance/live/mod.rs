@@ -4,10 +4,12 @@
 mod age;
 mod cancel;
 mod control;
+mod end;
 mod handout;
 mod hosts;
 mod http2;
 mod idle;
+mod jobs;
 mod leases;
 mod life;
 mod limits;
