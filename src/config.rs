@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+
 use crate::error::ConfigError;
 
 /// The settings of a pool.
@@ -77,6 +79,10 @@ pub struct PoolConfig {
     /// new streams until then. Default 30 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub health_interval: Duration,
+    /// What is asked for over idle HTTP/1.1 connections at every turn of the health check, by HEAD: a path, which begins with `/`. One that is not
+    /// answered in full within five seconds is closed; any status will do. Default none: such a connection is looked at, and one whose peer has
+    /// vanished without a word is noticed by TCP's keepalive, after two minutes.
+    pub health_request: Option<String>,
     /// How often the pool's own [`CleanupPolicy`](crate::CleanupPolicy) is asked, and open descriptors are counted. What is due by its age goes
     /// within a second, whatever this says. Default 60 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
@@ -177,6 +183,7 @@ impl Default for PoolConfig {
             selection: Selection::Spread,
             reuse_check: ReuseCheck::Readiness,
             health_interval: Duration::from_secs(30),
+            health_request: None,
             cleanup_interval: Duration::from_secs(60),
             blacklist_interval: Duration::from_secs(300),
             leak_timeout: Duration::from_secs(60),
@@ -230,11 +237,24 @@ impl PoolConfig {
         if self.lifetime_jitter > 100 {
             return Err(ConfigError::new("lifetime_jitter", "must be at most 100 percent"));
         }
+        let path = self.health_request.as_deref().map(health_path);
+        if path.is_some_and(|path| path.is_none()) {
+            return Err(ConfigError::new(
+                "health_request",
+                "must be a path that begins with /",
+            ));
+        }
         if !(1..=100).contains(&self.rotation_share) {
             return Err(ConfigError::new("rotation_share", "must be 1 to 100 percent"));
         }
         Ok(())
     }
+}
+
+/// The path of a [`health_request`](PoolConfig::health_request); none if it is no path.
+pub(crate) fn health_path(text: &str) -> Option<PathAndQuery> {
+    let path = text.starts_with('/').then(|| text.parse().ok());
+    path.flatten()
 }
 
 #[cfg(test)]
@@ -270,6 +290,12 @@ mod tests {
         assert_eq!(fault(|c| c.attempt_timeout = Duration::ZERO), "attempt_timeout");
         assert_eq!(fault(|c| c.close_timeout = Duration::ZERO), "close_timeout");
         assert_eq!(fault(|c| c.lifetime_jitter = 101), "lifetime_jitter");
+        for path in ["", "status", "https://a.test/", "/a b", "/\r\nhost: b"] {
+            assert_eq!(
+                fault(|c| c.health_request = Some(path.to_owned())),
+                "health_request"
+            );
+        }
         assert_eq!(fault(|c| c.rotation_share = 0), "rotation_share");
         assert_eq!(fault(|c| c.rotation_share = 101), "rotation_share");
         assert_eq!(fault(|c| c.health_interval = Duration::ZERO), "health_interval");

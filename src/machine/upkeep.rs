@@ -55,6 +55,13 @@ impl Machine {
         Some(DialId(self.start_unasked(want, candidates)?))
     }
 
+    /// Whether the driver has yet to say that it may be used.
+    pub fn is_held(&self, conn: ConnId) -> bool {
+        self.conns
+            .slot(conn)
+            .is_some_and(|slot| self.conns[slot].state.is_held())
+    }
+
     /// Whether it has yet to show life.
     pub fn is_suspect(&self, conn: ConnId) -> bool {
         self.conns

@@ -11,6 +11,7 @@ use super::host::Host;
 use super::inner::{Desk, Inner};
 use super::jobs::Job;
 use crate::clock::Moment;
+use crate::config::health_path;
 use crate::event::Protocol;
 use crate::fault::planted;
 use crate::identity::Require;
@@ -84,24 +85,33 @@ impl Inner {
     fn begin_round(self: &Arc<Self>) -> VecDeque<(OriginId, ConnId)> {
         self.look_at_all();
         self.refill();
+        let http1_too = self.config().health_request.is_some();
         let idle = self.each_host(|host, _| {
-            let http2 = |conn: &ConnInfo| conn.protocol == Protocol::Http2;
-            let resting = host.machine.connections().filter(http2);
+            let asked = |conn: &ConnInfo| conn.protocol == Protocol::Http2 || http1_too;
+            let resting = host.machine.connections().filter(asked);
             let resting = resting.filter(|conn| conn.idle_since.is_some() && conn.retired.is_none());
             resting.map(|conn| (host.id, conn.conn)).collect::<Vec<_>>()
         });
         idle.into_iter().flatten().collect()
     }
 
-    /// Asks the next ones for a sign of life, as many as may be out at once. Their drivers do the rest: suspect until it comes, dead without.
+    /// Asks the next ones for a sign of life, as many as may be out at once: those of HTTP/1.1 by a request, if one is configured. The drivers of
+    /// HTTP/2 do the rest: suspect until it comes, dead without.
     fn ask_a_lot(self: &Arc<Self>, checks: &mut Checks) {
+        let path = self.config().health_request.as_deref().and_then(health_path);
         checks.asked.retain(|&(origin, conn)| {
-            let held = self.with_host(origin, |host, _| host.machine.is_suspect(conn));
+            let held = self.with_host(origin, |host, _| host.machine.is_held(conn));
             held == Some(true)
         });
         while checks.asked.len() < AT_ONCE
             && let Some((origin, conn)) = checks.left.pop_front()
         {
+            if let Some(path) = path.as_ref().filter(|_| !planted("health_request_is_not_made"))
+                && self.ask_http1(origin, conn, path)
+            {
+                checks.asked.push((origin, conn));
+                continue;
+            }
             let asked = self.with_host(origin, |host, _| {
                 let rests = host.machine.info(conn)?.idle_since.is_some();
                 let shared = host

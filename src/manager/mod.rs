@@ -24,6 +24,7 @@
 //! machine gave them.
 
 mod alarm;
+mod asking;
 mod attached;
 mod checks;
 mod cleaning;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::inner::Inner;
 use super::leaks::Leak;
-use super::lent::Standing;
+use super::lent::{Lent, Standing};
 use crate::clock::Moment;
 use crate::event::CloseReason;
 use crate::fault::planted;
@@ -82,20 +82,31 @@ impl Inner {
             Standing::HalfRecord => None,
             Standing::Sound => Some(Ok(())),
         };
-        let back = self.with_host(origin, |host, now| {
+        self.put_back(origin, conn, lent, verdict);
+    }
+
+    /// Puts a connection back that was taken out to be looked at, with the verdict; without one it stands aside.
+    pub(super) fn put_back(
+        self: &Arc<Self>,
+        origin: OriginId,
+        conn: ConnId,
+        lent: Box<Lent>,
+        verdict: Option<Result<(), CloseReason>>,
+    ) {
+        let mut lent = Some(lent);
+        self.with_host(origin, |host, now| {
             let Some(single) = host.single_mut(conn) else {
-                return Some(lent);
+                return;
             };
-            single.lent = Some(lent);
+            single.lent = lent.take();
             match verdict {
                 Some(Err(_)) if planted("the_dead_keep_who_waits") => {}
                 Some(verdict) => host.machine.inspected(now, conn, verdict),
                 None => host.machine.aside(now, conn),
             }
-            None
         });
         // It was closed meanwhile.
-        if let Some(lent) = back.flatten() {
+        if let Some(lent) = lent {
             lent.wire.end();
         }
     }

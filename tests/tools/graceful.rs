@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::tool::binary;
 
 /// Starts it, waits for a line, stops it, and answers every line after that one, with how long it took.
+#[expect(clippy::disallowed_methods, reason = "how long it took is what is asked")]
 fn stopped(arguments: &[&str], after: &str) -> (Vec<String>, Duration) {
     let mut service = Command::new(binary("graceful"))
         .args(arguments)

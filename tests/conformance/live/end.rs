@@ -228,11 +228,19 @@ fn runtime_shutdown_hangs_nobody() {
                     .map(drop)
             })
         };
+        let beside = {
+            let (pool, hangs) = (pool.clone(), host(&peer, "b.peer.test"));
+            second.spawn(async move { pool.get(&hangs).await.map(drop) })
+        };
         second.block_on(let_run());
         drop(ending);
         second.block_on(async {
             drop(held);
             within("who waits elsewhere", waits).await.unwrap().unwrap();
+            within("who waited for a dial there", beside)
+                .await
+                .unwrap()
+                .unwrap();
             // And who comes: what rested there is of no use.
             assert_eq!(round(&pool, &host(&peer, "a.peer.test")).await.status, 200);
         });

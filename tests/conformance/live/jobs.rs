@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use hotpool::clock::{Clock, ManualClock, Moment, Sleep};
 use hotpool::{
-    Answer, CloseReason, Health, HotConnPool, Outcome, PoolConfig, Resolve, Resolving, Resting, Trouble, Warm,
+    Answer, CloseReason, Health, HotConnPool, Outcome, PoolConfig, Resolve, Resolving, Resting, Returned,
+    Trouble, Warm,
 };
 use parking_lot::Mutex;
 
@@ -205,6 +206,11 @@ async fn each_clean_up_closes_its_own_and_counts_it() {
     let dead = pool.stats().counters.closes(CloseReason::PeerClosed);
     assert_eq!(dead, 1);
     assert!(closed <= 1);
+    // One that is in use is its holder's, however old.
+    let held = lease(&pool, &a).await;
+    clock.advance(300 * SECOND);
+    assert_eq!((manager.cleanup_expired(), manager.cleanup_idle()), (0, 0));
+    assert_eq!(pool.put(held), Returned::Closed(CloseReason::Lifetime));
     finish(pool, peer).await;
 }
 
@@ -378,5 +384,36 @@ async fn who_waits_for_life_is_told_and_who_closes_too() {
     within("close", pool.close()).await;
     assert!(!within("told", waits).await.unwrap());
     assert_eq!(pool.health(), Health::Closed);
+    finish(pool, peer).await;
+}
+
+/// An idle HTTP/1.1 connection is asked as it is configured: one that answers stays, and is no younger; one that does not goes, and serves nobody
+/// meanwhile.
+#[tokio::test]
+async fn http1_is_asked_by_a_request() {
+    let peer = http1_peer();
+    let (pool, clock) = manual_pool(&peer, |config| {
+        (config.health_interval, config.idle_timeout) = (20 * SECOND, 50 * SECOND);
+        config.health_request = Some("/status/503".to_owned());
+    });
+    let name = name(&peer);
+    round(&pool, &name).await;
+    let_run().await;
+    for requests in [2, 3] {
+        pass(&clock, 20).await;
+        peer.wait_for("it was asked", |seen| seen.requests() == requests)
+            .await;
+        until(&pool, "it answered", |stats| stats.idle == 1).await;
+    }
+    pass(&clock, 11).await;
+    assert_eq!(pool.stats().counters.closes(CloseReason::IdleTimeout), 1);
+    round(&pool, &name).await;
+    peer.order(To::All, Order::Hang);
+    pass(&clock, 20).await;
+    assert!(pool.try_get(&name).unwrap().is_none(), "handed out in doubt");
+    pass(&clock, 5).await;
+    assert_eq!(pool.stats().counters.closes(CloseReason::Unresponsive), 1);
+    at_rest(&pool).await;
+    peer.order(To::All, Order::Resume);
     finish(pool, peer).await;
 }
