@@ -97,11 +97,15 @@ pub trait Clock: Send + Sync + 'static {
 /// Runs `future` until it answers or `deadline` comes; none if the deadline came first.
 ///
 /// As cancel safe as `future`. At the deadline itself an answer that is ready still counts; one that is ready at once needs no timer.
-pub(crate) async fn before<F: Future>(clock: &dyn Clock, deadline: Moment, future: F) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
+///
+/// Takes it pinned: an `async fn` would keep room for it twice, as its argument and where it pins it.
+pub(crate) async fn before<F>(clock: &dyn Clock, deadline: Moment, mut future: F) -> Option<F::Output>
+where
+    F: Future + Unpin,
+{
     let mut sleep = None;
     std::future::poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+        if let Poll::Ready(output) = Pin::new(&mut future).poll(cx) {
             return Poll::Ready(Some(output));
         }
         let sleep: &mut Sleep = sleep.get_or_insert_with(|| clock.sleep_until(deadline));

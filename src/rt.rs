@@ -1,7 +1,7 @@
 //! The one place that spawns tasks. It knows what it spawned, and ends it.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 
 #[cfg(not(feature = "__shuttle"))]
@@ -154,12 +154,11 @@ impl Rt {
     }
 
     /// Awaits `future` where a task would run, so that it finds timers and sockets whoever polls it. As cancel safe as `future`.
-    pub(crate) async fn inside<F: Future>(&self, future: F) -> F::Output {
-        let mut future = pin!(future);
+    pub(crate) async fn inside<F: Future + Unpin>(&self, mut future: F) -> F::Output {
         std::future::poll_fn(|cx| {
             let runtime = self.runtime();
             let _inside = runtime.as_ref().map(Handle::enter);
-            future.as_mut().poll(cx)
+            Pin::new(&mut future).poll(cx)
         })
         .await
     }

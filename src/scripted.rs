@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -244,7 +245,7 @@ struct Player {
 
 impl Player {
     async fn play(&self, phase: Phase, deadline: Moment) -> Result<(), Error> {
-        let played = before(&*self.clock, deadline, self.stage.play(phase)).await;
+        let played = before(&*self.clock, deadline, pin!(self.stage.play(phase))).await;
         played.unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, phase)))
     }
 }

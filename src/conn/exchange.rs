@@ -1,6 +1,7 @@
 //! One small request over a live connection: is it alive, does the host still want us. Not a client: no redirects, no body to keep.
 
 use std::io;
+use std::pin::pin;
 
 use http::uri::{Authority, PathAndQuery};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,7 +39,7 @@ pub(crate) async fn exchange(
     clock: &dyn Clock,
     deadline: Moment,
 ) -> Result<u16, Error> {
-    match before(clock, deadline, converse(h1, ask)).await {
+    match before(clock, deadline, pin!(converse(h1, ask))).await {
         Some(answer) => answer.map_err(|error| Error::from_io(Phase::Use, error)),
         None => Err(Error::new(ErrorKind::Timeout, Phase::Use)),
     }

@@ -7,7 +7,7 @@ mod tcp;
 use std::collections::HashSet;
 use std::future::Future;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ impl Connect for Dialler {
                 progress,
                 ..
             } = attempt;
-            before(&*self.clock, deadline, self.establish(attempt))
+            before(&*self.clock, deadline, pin!(self.establish(attempt)))
                 .await
                 .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, progress.phase())))
                 .map_err(|error| error.with_target(target).with_ip(ip))

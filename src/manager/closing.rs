@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -129,7 +130,8 @@ impl ConnectionManager {
         let before_all = || inner.stats().counters.closed();
         let _ = self.closing().before.get_or_init(before_all);
         self.shut();
-        let turn = before(inner.clock(), began + limit, self.closing().turn.lock());
+        let turn = pin!(self.closing().turn.lock());
+        let turn = pin!(before(inner.clock(), began + limit, turn));
         let Some(mut last) = inner.rt.inside(turn).await else {
             return self.report(began, 0);
         };
@@ -147,33 +149,23 @@ impl ConnectionManager {
     /// What one closer does. Cancel safe: nothing of it is lost.
     async fn close_in_turn(&self, began: Moment, limit: Duration) -> CloseReport {
         let inner = self.inner();
-        let within = |until: Moment, what: Boxed<'static, ()>| {
-            let clock = inner.clock();
-            inner
-                .rt
-                .inside(async move { before(clock, until, what).await.is_some() })
-        };
         let for_steps = self.closing().limits().min(limit / 10 * STEPS);
         let tenth = limit.saturating_sub(for_steps) / 10;
         let leases = match planted("close_waits_for_every_lease") {
             true => Moment::FAR,
             false => began + tenth * LEASES,
         };
-        within(leases, Box::pin(emptied(Arc::clone(inner)))).await;
-        let all = Arc::clone(inner);
-        let idle = || -> Boxed<'static, ()> {
-            let all = Arc::clone(&all);
-            Box::pin(async move { all.rt.idle().await })
-        };
-        let cut = match within(began + tenth * GOODBYES, idle()).await {
+        inner.until(leases, pin!(emptied(inner))).await;
+        let goodbyes = began + tenth * GOODBYES;
+        let cut = match inner.until(goodbyes, pin!(inner.rt.idle())).await {
             true => 0,
             false => inner.rt.alive(),
         };
         inner.rt.cancel();
         // Tasks that were cancelled end when their runtime next polls them: one that nobody drives is not waited for.
         let last_call = (began + tenth * 10).max(inner.clock().now() + LAST_CALL);
-        within(last_call, idle()).await;
-        inner.rt.inside(self.run_steps(began + limit)).await;
+        inner.until(last_call, pin!(inner.rt.idle())).await;
+        inner.rt.inside(pin!(self.run_steps(began + limit))).await;
         self.report(began, cut)
     }
 
@@ -257,8 +249,16 @@ impl ConnectionManager {
     }
 }
 
+impl Inner {
+    /// Waits for `what`, and no longer. Answers whether it came.
+    async fn until(&self, deadline: Moment, what: impl Future<Output = ()> + Unpin) -> bool {
+        let bounded = pin!(before(self.clock(), deadline, what));
+        self.rt.inside(bounded).await.is_some()
+    }
+}
+
 /// Waits until nothing lives.
-async fn emptied(inner: Arc<Inner>) {
+async fn emptied(inner: &Arc<Inner>) {
     loop {
         let mut told = std::pin::pin!(inner.emptied.notified());
         told.as_mut().enable(); // before the look, so that nothing is missed between the two

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::Location;
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::closing::Closing;
@@ -102,7 +103,10 @@ impl ConnectionManager {
         order: Order,
         warm: Warm,
     ) -> Result<WarmReport, Error> {
-        self.inner.rt.inside(self.inner.warm(target, order, warm)).await
+        self.inner
+            .rt
+            .inside(pin!(self.inner.warm(target, order, warm)))
+            .await
     }
 
     /// The live connections of one host, in no order. Empty if the host is unknown.

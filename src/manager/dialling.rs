@@ -1,6 +1,7 @@
 //! The two jobs that a host orders: asking for its addresses, and dialling one of them.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -308,7 +309,7 @@ impl DialJob {
         self.over = true;
         dialled.info.serial = self.inner.next_serial();
         let protocol = dialled.info.protocol;
-        let info = Arc::new(dialled.info);
+        let (serial, info) = (dialled.info.serial, Arc::new(dialled.info));
         let born = Born::new(&self.inner, dialled.wire, info, self.identity.clone());
         let tokens = born.tokens();
         let now = self.inner.clock().now_coarse();
@@ -360,6 +361,8 @@ impl DialJob {
                     let driver = Drive { driver, leave, cut };
                     drive(&self.inner, self.origin, conn, driver);
                 }
+                let host = self.target.as_str();
+                tracing::debug!(target: "hotpool", conn = serial, host, %ip, protocol = %protocol, "opened");
                 inform(watcher, Ok(()));
                 self.inner.tell_of_life();
                 let leak_timeout = self.inner.config().leak_timeout;
@@ -514,28 +517,28 @@ fn drive(
         cut,
     }: Drive,
 ) {
-    let ending = Ending {
+    let mut ending = Ending {
         pool: Arc::downgrade(inner),
         origin,
         conn,
         reason: CloseReason::PoolClosed,
     };
     let clock = Arc::clone(&inner.clock);
-    let run = async move {
-        loop {
-            match driver.run().await {
-                News::Ended(reason) => return ending.note(reason),
-                news => ending.with_host(|host, now| host.hear(now, conn, news)),
-            }
-        }
-    };
-    let bounded = async move {
-        let mut run = std::pin::pin!(run);
-        if leave.run_until_cancelled(&mut run).await.is_none() {
-            before(&*clock, clock.now() + GOODBYE, run).await;
-        }
-    };
+    // Each part is pinned where it is made: handed on, it would take its room twice, and as long as the connection lives.
     let _ = inner.rt.driver(async move {
+        let mut run = pin!(async {
+            loop {
+                match driver.run().await {
+                    News::Ended(reason) => break ending.reason = reason,
+                    news => ending.with_host(|host, now| host.hear(now, conn, news)),
+                }
+            }
+        });
+        let bounded = pin!(async {
+            if leave.run_until_cancelled(run.as_mut()).await.is_none() {
+                before(&*clock, clock.now() + GOODBYE, run).await;
+            }
+        });
         _ = cut.run_until_cancelled(bounded).await;
     }); // one that did not start has been dropped, and its end noted
 }
@@ -549,10 +552,6 @@ struct Ending {
 }
 
 impl Ending {
-    fn note(mut self, reason: CloseReason) {
-        self.reason = reason;
-    }
-
     fn with_host(&self, act: impl FnOnce(&mut Host, Moment)) {
         if let Some(inner) = self.pool.upgrade() {
             inner.with_host(self.origin, act);

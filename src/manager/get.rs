@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -181,7 +181,10 @@ impl Inner {
             return Err(not_spawned(problem).with_target(target));
         }
         let began = self.clock().now();
-        let granted = self.rt.inside(before(self.clock(), until, place.granted())).await;
+        let granted = self
+            .rt
+            .inside(pin!(before(self.clock(), until, pin!(place.granted()))))
+            .await;
         let waited = self.clock().now().since(began);
         self.with_target(target, |host, _| {
             host.counters.wait_time += waited;
@@ -193,7 +196,10 @@ impl Inner {
         let Some(mut conn) = place.take() else {
             return Ok(Err(reset(target)));
         };
-        let whole = self.rt.inside(before(self.clock(), until, conn.whole())).await;
+        let whole = self
+            .rt
+            .inside(pin!(before(self.clock(), until, pin!(conn.whole()))))
+            .await;
         if whole.is_none() {
             return Err(self.out_of_time(target, Phase::Tls));
         }

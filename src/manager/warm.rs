@@ -1,6 +1,7 @@
 //! Opening connections before anybody asks for them.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -52,7 +53,7 @@ impl Inner {
         let turn = turn
             .filter(|_| !planted("warmers_take_no_turns"))
             .unwrap_or_default();
-        let Some(_turn) = before(self.clock(), deadline, turn.lock()).await else {
+        let Some(_turn) = before(self.clock(), deadline, pin!(turn.lock())).await else {
             return Err(Error::new(ErrorKind::Timeout, Phase::Acquire).with_target(target));
         };
         self.rt

@@ -17,6 +17,7 @@
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -71,7 +72,7 @@ where
             Err(panic) => {
                 post.counts.panicked();
                 let problem = said(&*panic);
-                tracing::error!(target: "hotpool", job = post.name, problem, ?rest, "a job panicked");
+                tracing::error!(target: "hotpool", job = post.name, ?problem, ?rest, "a job panicked");
                 clock.sleep_until(clock.now() + rest).await; // Recovers => Runs
                 rest = (rest * 2).min(LONGEST_REST);
             }
@@ -84,7 +85,7 @@ async fn wait(clock: &dyn Clock, next: Next, call: &Notify) {
         Next::Called => call.notified().await,
         Next::At(at) if planted("calls_are_not_heard") => clock.sleep_until(at).await,
         Next::At(at) => {
-            before(clock, at, call.notified()).await;
+            before(clock, at, pin!(call.notified())).await;
         }
     }
 }
@@ -108,11 +109,16 @@ async fn caught<F: Future>(job: &mut impl FnMut() -> F) -> Result<F::Output, Pan
     .await
 }
 
-/// The message of a panic.
+/// How much of a panic's message is told, in octets: it may hold a peer's text.
+const MOST_SAID: usize = 200;
+
+/// The message of a panic, cut.
 fn said(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message")
+    let text = text.unwrap_or("no message");
+    let end = text.char_indices().map(|(at, _)| at).find(|&at| at >= MOST_SAID);
+    &text[..end.unwrap_or(text.len())]
 }
 
 #[cfg(test)]

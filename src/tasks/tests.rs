@@ -148,4 +148,6 @@ fn a_panic_says_what_it_was_told() {
     for (panic, text) in told {
         assert_eq!(said(&*panic), text);
     }
+    let long: Panic = Box::new("ä".repeat(1000));
+    assert_eq!(said(&*long), "ä".repeat(100));
 }

@@ -73,9 +73,9 @@ impl World {
                 machine.inspected(now, conn, Ok(()));
                 machine.healthy(now, conn);
                 machine.streams_open(now, conn, 0);
-                machine.settings(now, conn, 2);
             });
         }
+        self.settings_come();
         // Blocks end: who waited for that is dialled for.
         self.advance(secs(60));
         for origin in self.origins() {
@@ -87,6 +87,14 @@ impl World {
             assert!(self.machine(origin).is_vacant(), "something is left of {origin}");
         }
         assert_eq!((self.ledger.counts().total, self.conns.len()), (0, 0));
+    }
+
+    /// Every peer says how many streams it allows: one that allowed none before is not lent before it has spoken again.
+    fn settings_come(&mut self) {
+        let all: Vec<_> = self.conns.keys().copied().collect();
+        for (origin, conn) in all {
+            self.with(origin, |machine, now| machine.settings(now, conn, 2));
+        }
     }
 
     fn origins(&self) -> Vec<u64> {
@@ -108,6 +116,7 @@ impl World {
                 self.put(origin, lease.conn);
             } else if self.dials.iter().any(|dial| dial.at.is_some()) {
                 self.random_dial(0, true);
+                self.settings_come();
             } else if let Some(origin) = resolving {
                 self.resolve(origin, &[1]);
             } else {

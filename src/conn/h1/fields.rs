@@ -109,7 +109,10 @@ fn is_token(byte: u8) -> bool {
 
 /// Digits and nothing else: no sign, no blank, no list.
 fn decimal(value: &[u8]) -> Option<u64> {
-    let value = trim(value);
-    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()
+    let digits = trim(value);
+    let number = digits.iter().try_fold(0_u64, |number, &byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })?;
+    (!digits.is_empty()).then_some(number)
 }

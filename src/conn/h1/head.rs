@@ -183,12 +183,13 @@ fn in_limits(head: &[u8]) -> Result<(), CloseReason> {
 /// Whether every line ends with CRLF. httparse takes a lone LF for a line's end, as it may; who does not (RFC 9112 section 2.2) reads another
 /// message.
 fn whole_lines(text: &[u8]) -> Result<(), CloseReason> {
-    // Without a branch for each octet: this runs over every head.
-    let odd = text.windows(2).fold(false, |odd, pair| {
-        odd | ((pair[0] == b'\r') != (pair[1] == b'\n'))
+    // Without a branch for each octet, sixteen at once: this runs over every head.
+    let pairs = text.iter().zip(text.get(1..).unwrap_or_default());
+    let odd = pairs.fold(0, |odd, (&this, &next)| {
+        odd | (u8::from(this == b'\r') ^ u8::from(next == b'\n'))
     });
     match odd {
-        true => Err(CloseReason::BadFraming),
-        false => Ok(()),
+        0 => Ok(()),
+        _ => Err(CloseReason::BadFraming),
     }
 }

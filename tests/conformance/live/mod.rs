@@ -19,6 +19,7 @@ mod resize;
 mod slow;
 mod steps;
 mod streams;
+mod told;
 mod waits;
 
 use std::future::{Future, poll_fn};
