@@ -223,19 +223,24 @@ fn requests(server: &Server, rounds: usize, each: usize) -> [f64; 3] {
 fn idle(kind: &str, server: &Server, count: usize) -> usize {
     let runtime = runtime();
     runtime.block_on(async {
-        // What the first connection brings along is not the connections'.
-        let first = server.bare().await;
-        over_bare(first, server.clone(), 1).await;
+        // What the first connection of a kind brings along, its code above all, is not the connections'.
+        over_bare(server.bare().await, server.clone(), 1).await;
+        let pooled = server.pool(|config| {
+            let most = count as u32 + 1;
+            (config.max_connections, config.max_per_host, config.max_per_ip) = (most, most, most);
+            (config.max_idle_per_host, config.h2_max_streams) = (most, 1);
+        });
+        let client = legacy::Client::new(server);
+        match kind {
+            "pool" => over_pool(pooled.clone(), server.clone(), 1).await,
+            "bare" => {}
+            _ => assert_eq!(client.get_of(count, server.request()).await, 100),
+        }
         let before = measure::resident_bytes();
         let after = match kind {
             "pool" => {
-                let pooled = server.pool(|config| {
-                    let most = count as u32;
-                    (config.max_connections, config.max_per_host, config.max_per_ip) = (most, most, most);
-                    (config.max_idle_per_host, config.h2_max_streams) = (most, 1);
-                });
                 let mut leases = Vec::new();
-                for _ in 0..count {
+                for _ in 0..count + 1 {
                     let mut conn = pooled.0.get(&pooled.1).await.unwrap();
                     let mut side = conn.h2().unwrap();
                     let sent = side.send_request(server.request(), true).await.unwrap();
@@ -243,7 +248,7 @@ fn idle(kind: &str, server: &Server, count: usize) -> usize {
                     leases.push(conn);
                 }
                 drop(leases);
-                assert_eq!(pooled.0.stats().idle as usize, count);
+                assert_eq!(pooled.0.stats().idle as usize, count + 1);
                 measure::resident_bytes()
             }
             "bare" => {
@@ -256,7 +261,6 @@ fn idle(kind: &str, server: &Server, count: usize) -> usize {
                 measure::resident_bytes()
             }
             _ => {
-                let client = legacy::Client::new(server);
                 for host in 0..count {
                     assert_eq!(client.get_of(host, server.request()).await, 100);
                 }

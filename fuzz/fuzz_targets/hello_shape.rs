@@ -83,7 +83,8 @@ fn check<E>(
 }
 
 fn any_draws(spec: &HelloSpec, bytes: &mut Unstructured<'_>) -> Result<Draws> {
-    let draws = spec.draw(bytes.arbitrary()?, |buffer| bytes.fill_buffer(buffer))?;
+    let key = bytes.arbitrary();
+    let draws = spec.draw(|| key, |buffer| bytes.fill_buffer(buffer))?;
     Ok(match bytes.ratio(1u8, 8u8)? {
         true => draws,
         false => draws.with_share(share(0x0017, bytes)?),

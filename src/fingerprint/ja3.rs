@@ -7,7 +7,7 @@ use std::fmt;
 
 use md5::{Digest, Md5};
 
-use super::grease::plain;
+use super::HelloPrints;
 use super::hello::ClientHello;
 
 /// The JA3 of a hello.
@@ -21,14 +21,12 @@ pub struct Ja3 {
 impl Ja3 {
     /// The JA3, with the extensions in the order of the hello.
     pub fn of(hello: &ClientHello) -> Self {
-        Self::with_extensions(hello, plain(hello.extension_kinds()))
+        HelloPrints::of(hello).ja3()
     }
 
     /// The JA3 with the extensions sorted by number, which stays the same for clients that draw their order anew for each connection.
     pub fn sorted(hello: &ClientHello) -> Self {
-        let mut extensions = plain(hello.extension_kinds());
-        extensions.sort_unstable();
-        Self::with_extensions(hello, extensions)
+        HelloPrints::of(hello).ja3_sorted()
     }
 
     /// `version,ciphers,extensions,groups,formats` in decimal numbers, lists joined by hyphens.
@@ -36,16 +34,17 @@ impl Ja3 {
         &self.text
     }
 
-    fn with_extensions(hello: &ClientHello, extensions: Vec<u16>) -> Self {
-        let fields = [
-            hello.legacy_version.to_string(),
-            joined(plain(hello.cipher_suites.iter().copied())),
-            joined(extensions),
-            joined(plain(hello.supported_groups().iter().copied())),
-            joined(hello.ec_point_formats()),
+    pub(super) fn from_prints(prints: &HelloPrints, extensions: &[u16]) -> Self {
+        let version = [prints.legacy_version()];
+        let lists = [
+            &version,
+            prints.ciphers(),
+            extensions,
+            prints.groups(),
+            prints.formats(),
         ];
         Ja3 {
-            text: fields.join(","),
+            text: lists.map(joined).join(","),
         }
     }
 }
@@ -57,7 +56,7 @@ impl fmt::Display for Ja3 {
     }
 }
 
-fn joined<T: ToString>(numbers: impl IntoIterator<Item = T>) -> String {
-    let numbers: Vec<String> = numbers.into_iter().map(|number| number.to_string()).collect();
+fn joined(numbers: &[u16]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(u16::to_string).collect();
     numbers.join("-")
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::grease::plain;
+use super::HelloPrints;
 use super::hello::{ClientHello, kind};
 
 /// The JA4 of a hello.
@@ -24,38 +24,39 @@ pub struct Ja4 {
 impl Ja4 {
     /// JA4: cipher suites and extensions sorted, server_name and ALPN not among the extensions.
     pub fn of(hello: &ClientHello) -> Self {
-        let mut ja4 = Self::original(hello);
-        ja4.ciphers.sort_unstable();
-        ja4.extensions.sort_unstable();
-        // The head has both already.
-        ja4.extensions
-            .retain(|extension| ![kind::SERVER_NAME, kind::ALPN].contains(extension));
-        ja4
+        HelloPrints::of(hello).ja4()
     }
 
     /// JA4 in the original order (`JA4_o`, and raw `JA4_ro`): everything in the hello's order, server_name and ALPN among the
     /// extensions.
     pub fn original(hello: &ClientHello) -> Self {
-        let ciphers = plain(hello.cipher_suites.iter().copied());
-        let extensions = plain(hello.extension_kinds());
-        let domain = if extensions.contains(&kind::SERVER_NAME) {
-            'd'
-        } else {
-            'i'
-        };
-        let (first, last) = ends(hello.alpn_protocols().first().map_or(&[], Vec::as_slice));
+        HelloPrints::of(hello).ja4_original()
+    }
+
+    pub(super) fn from_prints(prints: &HelloPrints) -> Self {
+        let domain = if prints.names_a_server() { 'd' } else { 'i' };
+        let [first, last] = prints.alpn();
         let head = format!(
             "t{}{domain}{:02}{:02}{first}{last}",
-            version(hello),
-            ciphers.len().min(99),
-            extensions.len().min(99),
+            version(prints.version()),
+            prints.ciphers().len().min(99),
+            prints.extensions().len().min(99),
         );
         Ja4 {
             head,
-            ciphers,
-            extensions,
-            signatures: plain(hello.signature_algorithms().iter().copied()),
+            ciphers: prints.ciphers().to_vec(),
+            extensions: prints.extensions().to_vec(),
+            signatures: prints.signatures().to_vec(),
         }
+    }
+
+    pub(super) fn sorted(mut self) -> Self {
+        self.ciphers.sort_unstable();
+        self.extensions.sort_unstable();
+        // The head has both already.
+        self.extensions
+            .retain(|extension| ![kind::SERVER_NAME, kind::ALPN].contains(extension));
+        self
     }
 
     /// The lists instead of their hashes: `JA4_r`, or `JA4_ro` of an [`original`](Self::original).
@@ -82,37 +83,17 @@ impl fmt::Display for Ja4 {
     }
 }
 
-/// The highest version offered, or "00" for one that has no name.
-fn version(hello: &ClientHello) -> &'static str {
-    let highest = match hello.supported_versions() {
-        Some(versions) => plain(versions.iter().copied()).into_iter().max(),
-        None => Some(hello.legacy_version),
-    };
-    match highest {
-        Some(0x0304) => "13",
-        Some(0x0303) => "12",
-        Some(0x0302) => "11",
-        Some(0x0301) => "10",
-        Some(0x0300) => "s3",
-        Some(0x0002) => "s2",
+/// A version as JA4 writes it, "00" for one that has no name.
+fn version(version: u16) -> &'static str {
+    match version {
+        0x0304 => "13",
+        0x0303 => "12",
+        0x0302 => "11",
+        0x0301 => "10",
+        0x0300 => "s3",
+        0x0002 => "s2",
         _ => "00",
     }
-}
-
-/// The first and the last character of a protocol's name, or of its hexadecimal form if either is no ASCII letter or digit.
-fn ends(protocol: &[u8]) -> (char, char) {
-    let (Some(first), Some(last)) = (protocol.first(), protocol.last()) else {
-        return ('0', '0');
-    };
-    if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() {
-        return (char::from(*first), char::from(*last));
-    }
-    (digit(first >> 4), digit(last & 0x0f))
-}
-
-/// The hexadecimal digit of a number below 16.
-fn digit(nibble: u8) -> char {
-    char::from_digit(nibble.into(), 16).unwrap_or('0')
 }
 
 /// The first twelve digits of the list's SHA-256, zeros for an empty list.

@@ -1,7 +1,7 @@
 //! A TLS client's first message as data: every field, its fingerprints, and the recipe to make more of the same.
 //!
 //! - [`ClientHello`] reads a hello and writes it again, byte for byte; [`hellos`] finds the hellos in what a client sent.
-//! - [`Ja3`] and [`Ja4`] are the fingerprints that others will compute of it.
+//! - [`Ja3`] and [`Ja4`] are the fingerprints that others will compute of it, [`HelloPrints`] all of them, as long as nobody asks.
 //! - [`HelloSpec`] is the recipe of a hello, by hand or learned from captures; with the [`Draws`] of a connection it [shapes](HelloSpec::shape)
 //!   the hello that TLS itself would send.
 //! - A [`Profile`] is whom a pool's connections look like: a browser, or a recipe of one's own.
@@ -35,6 +35,7 @@ mod grease;
 mod hello;
 mod ja3;
 mod ja4;
+mod prints;
 mod profile;
 mod records;
 mod spec;
@@ -46,6 +47,8 @@ pub use self::hello::{
 };
 pub use self::ja3::Ja3;
 pub use self::ja4::Ja4;
+pub use self::prints::HelloPrints;
 pub use self::profile::Profile;
+pub(crate) use self::records::write_records;
 pub use self::records::{FoundHello, Hellos, Record, hellos, to_records};
 pub use self::spec::{Code, Draws, EchGrease, HelloSpec, ShapeError, Slot, SpecError};

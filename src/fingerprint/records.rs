@@ -140,8 +140,15 @@ impl<'a> Hellos<'a> {
 
 /// A handshake message in records of this version, each with at most `limit` octets of it (at least 1, at most 16,384).
 pub fn to_records(message: &[u8], version: u16, limit: u16) -> Vec<u8> {
-    let limit = usize::from(limit).clamp(1, MAX_FRAGMENT);
     let mut records = Vec::with_capacity(message.len() + RECORD_HEADER);
+    write_records(message, version, limit, &mut records);
+    records
+}
+
+/// The same, behind what is in `records`.
+pub(crate) fn write_records(message: &[u8], version: u16, limit: u16, records: &mut Vec<u8>) {
+    let limit = usize::from(limit).clamp(1, MAX_FRAGMENT);
+    records.reserve(message.len() + RECORD_HEADER);
     for fragment in message.chunks(limit) {
         records.push(HANDSHAKE);
         records.extend_from_slice(&version.to_be_bytes());
@@ -149,7 +156,6 @@ pub fn to_records(message: &[u8], version: u16, limit: u16) -> Vec<u8> {
         records.extend_from_slice(&(fragment.len() as u16).to_be_bytes());
         records.extend_from_slice(fragment);
     }
-    records
 }
 
 fn value(field: &'static str, at: usize, found: u8) -> HelloError {

@@ -6,13 +6,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::Extensions;
-use tokio_util::sync::CancellationToken;
 
 use super::alarm::{Alarm, Bell};
 use super::inner::Inner;
 use super::lent::{Lent, Site, Standing};
 use crate::clock::Moment;
-use crate::conn::{ConnInfo, H2Handle, Wire};
+use crate::conn::{ConnInfo, H2Handle, Leave, Wire};
 use crate::dial::Interned;
 use crate::fault::planted;
 use crate::machine::{ConnId, OriginId};
@@ -103,10 +102,6 @@ pub(super) struct Shared {
     /// Leases that are home, each with a place among those out.
     #[expect(clippy::vec_box, reason = "the box itself is lent")]
     spares: Vec<Box<Lent>>,
-    /// Asks the driver to end soon.
-    pub(super) leave: CancellationToken,
-    /// Ends the driver at once.
-    pub(super) cut: CancellationToken,
 }
 
 /// A lease that is out, for those who look for leases that never come home.
@@ -200,11 +195,11 @@ impl Live {
                 }
             }
             Rest::Shared(shared) => {
-                shared.leave.cancel();
-                // Its time is over, and its permits are somebody else's by now.
-                if shared.outs.iter().any(Option::is_some) {
-                    shared.cut.cancel();
-                }
+                // Where a lease is out its time is over, and its permits are somebody else's by now.
+                let in_use = shared.outs.iter().any(Option::is_some);
+                shared
+                    .handle
+                    .let_go(if in_use { Leave::Now } else { Leave::Soon });
             }
         }
     }
@@ -213,7 +208,7 @@ impl Live {
 /// What ends a connection, wherever it is.
 pub(super) enum Ender {
     Single(Abort),
-    Shared(CancellationToken),
+    Shared(H2Handle),
 }
 
 impl Ender {
@@ -221,7 +216,7 @@ impl Ender {
     pub(super) fn end(self) {
         match self {
             Ender::Single(abort) => abort.abort(),
-            Ender::Shared(cut) => cut.cancel(),
+            Ender::Shared(handle) => handle.let_go(Leave::Now),
         }
     }
 }
@@ -230,7 +225,7 @@ impl Rest {
     pub(super) fn ender(&self) -> Ender {
         match self {
             Rest::Single(single) => Ender::Single(single.abort.clone()),
-            Rest::Shared(shared) => Ender::Shared(shared.cut.clone()),
+            Rest::Shared(shared) => Ender::Shared(shared.handle.another()),
         }
     }
 }
@@ -241,8 +236,6 @@ impl Shared {
             handle,
             outs: Vec::new(),
             spares: Vec::new(),
-            leave: CancellationToken::new(),
-            cut: CancellationToken::new(),
         }
     }
 

@@ -15,7 +15,7 @@ use super::shape::{self, Rejected, Shaped};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
 use crate::fault::planted;
-use crate::fingerprint::{ClientHello, Ja3, Ja4, kind};
+use crate::fingerprint::{HelloPrints, kind};
 use crate::identity::{Identity, IdentityId, Require};
 use crate::sync::Mutex;
 use crate::target::Target;
@@ -43,28 +43,6 @@ pub struct TlsInfo {
     pub application_settings: bool,
     /// The fingerprints of the first hello, as it went out. None if it could not be read.
     pub prints: Option<HelloPrints>,
-}
-
-/// What others make of a hello.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HelloPrints {
-    /// JA3, with the extensions as they stood.
-    pub ja3: Ja3,
-    /// JA3 with the extensions sorted.
-    pub ja3_sorted: Ja3,
-    /// JA4; its [`raw`](Ja4::raw) form is JA4_r.
-    pub ja4: Ja4,
-}
-
-impl HelloPrints {
-    fn of(hello: &ClientHello) -> Self {
-        HelloPrints {
-            ja3: Ja3::of(hello),
-            ja3_sorted: Ja3::sorted(hello),
-            ja4: Ja4::of(hello),
-        }
-    }
 }
 
 /// What a handshake goes with: the profile of its identity, or less where a server would not have that.

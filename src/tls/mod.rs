@@ -12,8 +12,8 @@ pub(crate) mod shape;
 mod tickets;
 mod trust;
 
+pub use connector::TlsInfo;
 pub(crate) use connector::{Connector, Dress};
-pub use connector::{HelloPrints, TlsInfo};
 pub use revocation::Revocation;
 pub use setup::{Tls, TlsBuilder};
 pub use shape::OnShapeRejected;

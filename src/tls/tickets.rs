@@ -7,6 +7,7 @@ use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 
+use crate::fault::planted;
 use crate::sync::Mutex;
 
 #[cfg(test)]
@@ -84,7 +85,7 @@ impl Tickets {
 
 impl ClientSessionStore for Tickets {
     fn set_kx_hint(&self, name: ServerName<'static>, group: NamedGroup) {
-        if self.hints {
+        if self.hints || planted("browsers_are_given_hints") {
             self.names.lock().entry(name).hint = Some(group);
         }
     }
@@ -110,14 +111,19 @@ impl ClientSessionStore for Tickets {
     fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
         let mut names = self.names.lock();
         let tickets = &mut names.entry(name).tickets;
-        if tickets.len() == MOST_TICKETS {
+        if tickets.len() == MOST_TICKETS || planted("the_last_ticket_is_the_only_one") {
             tickets.pop_front();
         }
         tickets.push_back(value);
     }
 
     fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.names.lock().known(name)?.tickets.pop_back()
+        let mut names = self.names.lock();
+        let tickets = &mut names.known(name)?.tickets;
+        match planted("the_oldest_ticket_goes_first") {
+            true => tickets.pop_front(),
+            false => tickets.pop_back(),
+        }
     }
 }
 

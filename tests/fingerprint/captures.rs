@@ -116,8 +116,15 @@ fn content(extension: &Extension) -> String {
         | Extension::PskKeyExchangeModes(bytes)
         | Extension::RenegotiationInfo(bytes)
         | Extension::SessionTicket(bytes) => abridged(bytes),
-        Extension::Alpn(names) | Extension::ApplicationSettings(names) | Extension::TrustAnchors(names) => {
-            list(names, |name| abridged(name))
+        Extension::Alpn(names) | Extension::ApplicationSettings(names) => list(names, |name| abridged(name)),
+        Extension::TrustAnchors(anchors) => {
+            let (mut names, mut rest) = (Vec::new(), anchors.as_slice());
+            while let [len, after @ ..] = rest {
+                let (name, after) = after.split_at((*len).into());
+                names.push(name);
+                rest = after;
+            }
+            list(&names, |name| abridged(name))
         }
         Extension::Padding(len) => format!("zeros {len}"),
         Extension::RecordSizeLimit(limit) => limit.to_string(),

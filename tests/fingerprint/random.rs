@@ -107,7 +107,10 @@ fn extension() -> impl Strategy<Value = Extension> {
         names().prop_map(Extension::Alpn),
         names().prop_map(Extension::ApplicationSettingsOld),
         names().prop_map(Extension::ApplicationSettings),
-        names().prop_map(Extension::TrustAnchors),
+        names().prop_map(|names| {
+            let one = |name: Vec<u8>| [vec![u8::try_from(name.len()).unwrap()], name].concat();
+            Extension::TrustAnchors(names.into_iter().flat_map(one).collect())
+        }),
         any::<u16>().prop_map(Extension::RecordSizeLimit),
         (0..600_u16).prop_map(Extension::Padding),
     ];

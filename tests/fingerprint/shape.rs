@@ -76,7 +76,7 @@ fn native(captured: &ClientHello) -> (ClientHello, Vec<KeyShare>) {
 }
 
 fn draws(spec: &HelloSpec, seed: u64, further: &[KeyShare]) -> Draws {
-    let draws = spec.draw([9; 32], numbers(seed)).unwrap();
+    let draws = spec.draw(|| Ok([9; 32]), numbers(seed)).unwrap();
     further.iter().cloned().fold(draws, Draws::with_share)
 }
 
@@ -301,10 +301,10 @@ fn a_thousand_hellos_draw_as_the_browser_does() {
 }
 
 #[test]
-fn firefoxs_cipher_and_length_are_drawn_and_computed() {
+fn firefoxs_cipher_and_key_are_drawn_and_its_length_is_computed() {
     let spec = spec(&FIREFOX);
     let (native, further) = native(&capture("firefox-153esr-00")[0].hello);
-    let mut ciphers: BTreeMap<u16, usize> = BTreeMap::new();
+    let (mut ciphers, mut high): (BTreeMap<u16, usize>, usize) = Default::default();
     for seed in 0..400 {
         let hello = spec.shape(&native, &draws(&spec, seed, &further)).unwrap();
         let Some(Extension::EncryptedClientHello(EncryptedClientHello::Outer {
@@ -314,8 +314,10 @@ fn firefoxs_cipher_and_length_are_drawn_and_computed() {
             panic!("no encrypted_client_hello");
         };
         *ciphers.entry(*aead).or_default() += 1;
-        assert_eq!((payload.len(), enc.as_slice()), (239, &[9; 32][..]));
+        assert_eq!((payload.len(), enc.len()), (239, 32));
+        high += usize::from(enc[31] >> 7);
     }
+    assert!((150..250).contains(&high), "no key has its highest bit: {high}");
     assert_eq!(ciphers.keys().copied().collect::<Vec<_>>(), [1, 3]);
     assert!(
         ciphers.values().all(|count| (150..250).contains(count)),

@@ -220,6 +220,16 @@ async fn first_hello(client: &Client) -> ClientHello {
     hellos(&noted).next().unwrap().unwrap().hello
 }
 
+/// The cipher, the key and the payload of its encrypted_client_hello.
+fn grease(hello: &ClientHello) -> (u16, &[u8], &[u8]) {
+    match hello.extension(kind::ENCRYPTED_CLIENT_HELLO) {
+        Some(Extension::EncryptedClientHello(EncryptedClientHello::Outer {
+            aead, enc, payload, ..
+        })) => (*aead, enc, payload),
+        _ => panic!("no encrypted_client_hello"),
+    }
+}
+
 /// Whether one number tells anything of another: both below 16, counted in pairs. Of independent ones this is about 225, and 330 once in 10^5
 /// times; of such that follow from each other, some thousands.
 fn dependence(pairs: &[(u8, u8)]) -> f64 {
@@ -284,13 +294,10 @@ async fn a_thousand_hellos_of_chromium_draw_as_it_does() {
             *places.entry((*kind, place)).or_default() += 1;
         }
         orders.insert(kinds[1..kinds.len() - 1].to_vec());
-        let Some(Extension::EncryptedClientHello(EncryptedClientHello::Outer { payload, enc, .. })) =
-            hello.extension(kind::ENCRYPTED_CLIENT_HELLO)
-        else {
-            panic!("no encrypted_client_hello");
-        };
+        let (_, enc, payload) = grease(&hello);
         *lengths.entry(payload.len()).or_default() += 1;
-        keys.insert(enc.clone());
+        assert!(enc[31] < 0x80, "a public key of X25519 never has its highest bit");
+        keys.insert(enc.to_vec());
         // The second GREASE extension steps aside where it would be the first.
         let greases = drawn.map(|(_, value)| (value >> 12) as u8).to_vec();
         seen.push((hello.random, greases));
@@ -330,22 +337,38 @@ fn the_test_for_dependence_sees_what_depends() {
 }
 
 #[tokio::test]
-async fn firefoxs_hellos_have_the_captured_length_and_two_ciphers() {
+async fn firefoxs_hellos_have_the_captured_length_two_ciphers_and_no_key() {
     let client = client(&Profile::firefox());
-    let mut ciphers: BTreeMap<u16, usize> = BTreeMap::new();
+    let (mut ciphers, mut high): (BTreeMap<u16, usize>, [usize; 2]) = Default::default();
     for _ in 0..200 {
         let hello = first_hello(&client).await;
-        let Some(Extension::EncryptedClientHello(EncryptedClientHello::Outer { aead, payload, .. })) =
-            hello.extension(kind::ENCRYPTED_CLIENT_HELLO)
-        else {
-            panic!("no encrypted_client_hello");
-        };
+        let (aead, enc, payload) = grease(&hello);
         assert_eq!(payload.len(), 239);
-        *ciphers.entry(*aead).or_default() += 1;
+        *ciphers.entry(aead).or_default() += 1;
+        high[usize::from(enc[31] >> 7)] += 1;
     }
     assert_eq!(ciphers.keys().copied().collect::<Vec<_>>(), [1, 3]);
+    let even = |count: &usize| (60..140).contains(count);
+    assert!(ciphers.values().all(even), "{ciphers:?}");
     assert!(
-        ciphers.values().all(|count| (60..140).contains(count)),
-        "{ciphers:?}"
+        high.iter().all(even),
+        "a key's highest bit is never set: {high:?}"
+    );
+}
+
+/// What the profiles rest on: Chromium's are keys, Firefox's are not.
+#[test]
+fn captured_keys_are_chromiums_alone() {
+    let high = |names: [&str; 5]| {
+        let all = names.into_iter().flat_map(captured);
+        all.filter(|found| grease(&found.hello).1[31] >= 0x80).count()
+    };
+    let chromium = ["00", "01", "02", "hrr-00", "resume-01"].map(|nth| format!("chromium-156-{nth}"));
+    let firefox = ["00", "01", "hrr-00", "resume-00", "resume-01"].map(|nth| format!("firefox-153esr-{nth}"));
+    assert_eq!(high(chromium.each_ref().map(String::as_str)), 0);
+    assert_eq!(
+        high(firefox.each_ref().map(String::as_str)),
+        4,
+        "one of them twice"
     );
 }

@@ -63,16 +63,16 @@ async fn connections_tell_what_they_sent() {
         let prints = tls.prints.unwrap();
         assert!(tls.shaped);
         assert_eq!(tls.group, Some(0x11ec));
-        assert_eq!(prints.ja4.to_string(), browser.ja4(false));
+        assert_eq!(prints.ja4().to_string(), browser.ja4(false));
         if browser == Browser::Firefox {
-            assert_eq!(prints.ja3.to_string(), "6447ab086255d194909d4013b1a89e87");
+            assert_eq!(prints.ja3().to_string(), "6447ab086255d194909d4013b1a89e87");
         }
         // Another identity, and another JA4: one protocol alone is offered.
         let only = pool
             .get_with(name.as_str(), GetOptions::new().require(Require::Http1))
             .await
             .unwrap();
-        let ja4 = only.info().tls.prints.clone().unwrap().ja4.to_string();
+        let ja4 = only.info().tls.prints.clone().unwrap().ja4().to_string();
         assert!(ja4[..10].ends_with("h1"), "{ja4}");
         drop((conn, only));
         pool.close().await;
@@ -87,7 +87,7 @@ async fn without_a_profile_they_tell_as_well() {
     let conn = pool.get(name.as_str()).await.unwrap();
     let tls = &conn.info().tls;
     assert!(!tls.shaped && !tls.application_settings);
-    assert!(tls.prints.clone().unwrap().ja4.to_string().starts_with("t13d"));
+    assert!(tls.prints.clone().unwrap().ja4().to_string().starts_with("t13d"));
     drop(conn);
     pool.close().await;
 }
@@ -203,7 +203,7 @@ async fn a_limit_for_records_that_was_invited_is_kept() {
         .unwrap();
     let info = once(&pool, &name).await.unwrap();
     assert!(info.tls.shaped);
-    assert_eq!(&info.tls.prints.unwrap().ja4.to_string()[..8], "t13d1617");
+    assert_eq!(&info.tls.prints.unwrap().ja4().to_string()[..8], "t13d1617");
     pool.close().await;
 }
 

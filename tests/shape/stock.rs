@@ -21,36 +21,77 @@ use crate::world::{BROWSERS, Browser, Client, serve, serve_as, server};
 struct Compress {
     algorithm: Algorithm,
     used: AtomicBool,
-    /// Whether it puts timestamps where the last certificate was.
-    stamps: bool,
+    content: Content,
 }
 
-impl CertCompressor for Compress {
-    fn compress(&self, mut input: Vec<u8>, _level: CompressionLevel) -> Result<Vec<u8>, CompressionFailed> {
-        self.used.store(true, Ordering::Relaxed);
-        if self.stamps {
-            stamp(&mut input);
-        }
+/// What is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    AsItIs,
+    /// With timestamps where the last certificate was.
+    Stamped,
+    /// One byte more than the message says.
+    Longer,
+    /// One byte less.
+    Shorter,
+    /// As it is, and another byte behind what it was compressed to.
+    Trailed,
+}
+
+impl Compress {
+    /// For ever, as rustls wants it.
+    fn leaked(algorithm: Algorithm, content: Content) -> &'static Self {
+        Box::leak(Box::new(Compress {
+            algorithm,
+            used: AtomicBool::new(false),
+            content,
+        }))
+    }
+
+    /// Makes `config` show certificates that it compressed.
+    fn serve(&'static self, config: &mut ServerConfig) {
+        config.cert_compressors = vec![self];
+        config.cert_compression_cache = Arc::new(rustls::compress::CompressionCache::Disabled);
+    }
+
+    fn compressed(&self, input: &[u8]) -> Result<Vec<u8>, CompressionFailed> {
         match self.algorithm {
             Algorithm::Zlib => {
                 let mut output = vec![0; zlib_rs::compress_bound(input.len())];
                 let (filled, code) =
-                    zlib_rs::compress_slice(&mut output, &input, zlib_rs::DeflateConfig::default());
+                    zlib_rs::compress_slice(&mut output, input, zlib_rs::DeflateConfig::default());
                 assert_eq!(code, zlib_rs::ReturnCode::Ok);
                 Ok(filled.to_vec())
             }
             Algorithm::Brotli => {
                 let mut output = Vec::new();
                 let params = brotli::enc::BrotliEncoderParams::default();
-                brotli::BrotliCompress(&mut input.as_slice(), &mut output, &params).unwrap();
+                brotli::BrotliCompress(&mut &*input, &mut output, &params).unwrap();
                 Ok(output)
             }
             Algorithm::Zstd => {
                 let level = ruzstd::encoding::CompressionLevel::Fastest;
-                Ok(ruzstd::encoding::compress_to_vec(input.as_slice(), level))
+                Ok(ruzstd::encoding::compress_to_vec(input, level))
             }
             _ => Err(CompressionFailed),
         }
+    }
+}
+
+impl CertCompressor for Compress {
+    fn compress(&self, mut input: Vec<u8>, _level: CompressionLevel) -> Result<Vec<u8>, CompressionFailed> {
+        self.used.store(true, Ordering::Relaxed);
+        match self.content {
+            Content::Stamped => stamp(&mut input),
+            Content::Longer => input.push(0),
+            Content::Shorter => drop(input.pop()),
+            Content::AsItIs | Content::Trailed => {}
+        }
+        let mut output = self.compressed(&input)?;
+        if self.content == Content::Trailed {
+            output.push(0);
+        }
+        Ok(output)
     }
 
     fn algorithm(&self) -> Algorithm {
@@ -152,14 +193,9 @@ async fn run(case: &str, browser: Browser) -> bool {
 }
 
 async fn compressed(client: &Client, browser: Browser, algorithm: Algorithm) {
-    let compressor: &'static Compress = Box::leak(Box::new(Compress {
-        algorithm,
-        used: AtomicBool::new(false),
-        stamps: false,
-    }));
+    let compressor = Compress::leaked(algorithm, Content::AsItIs);
     let mut config = server(&[], &[&TLS13]);
-    config.cert_compressors = vec![compressor];
-    config.cert_compression_cache = Arc::new(rustls::compress::CompressionCache::Disabled);
+    compressor.serve(&mut config);
     connects(client, &[config], &[HandshakeKind::Full]).await;
     // Firefox offers all three, Chromium brotli.
     let offered = browser == Browser::Firefox || algorithm == Algorithm::Brotli;
@@ -175,24 +211,43 @@ async fn timestamps_within_a_compressed_certificate() {
         (Browser::Firefox, Algorithm::Brotli),
         (Browser::Firefox, Algorithm::Zstd),
     ] {
-        let compressor: &'static Compress = Box::leak(Box::new(Compress {
-            algorithm,
-            used: AtomicBool::new(false),
-            stamps: true,
-        }));
+        let compressor = Compress::leaked(algorithm, Content::Stamped);
         let mut config = server(&[], &[&TLS13]);
         let mut leaf = certs::good();
         leaf.chain.push(leaf.chain[0].clone());
         let key = config.crypto_provider().key_provider.load_private_key(leaf.key());
         let shown = CertifiedKey::new(leaf.chain, key.unwrap());
         config.cert_resolver = Arc::new(SingleCertAndKey::from(shown));
-        config.cert_compressors = vec![compressor];
-        config.cert_compression_cache = Arc::new(rustls::compress::CompressionCache::Disabled);
+        compressor.serve(&mut config);
         let connection = browser.client().talk(serve(&Arc::new(config))).await.unwrap();
         assert!(compressor.used.load(Ordering::Relaxed));
         assert!(connection.answers.contains(&kind::SIGNED_CERTIFICATE_TIMESTAMP));
         let chain = connection.session().peer_certificates();
         assert_eq!(chain.map(<[CertificateDer<'_>]>::len), Some(1));
+    }
+}
+
+/// rustls hands over as much room as the message says that it needs, and takes whatever is in there.
+#[tokio::test]
+async fn a_compressed_certificate_is_as_long_as_it_says() {
+    for algorithm in [Algorithm::Zlib, Algorithm::Brotli, Algorithm::Zstd] {
+        for content in [
+            Content::AsItIs,
+            Content::Longer,
+            Content::Shorter,
+            Content::Trailed,
+        ] {
+            let compressor = Compress::leaked(algorithm, content);
+            let mut config = server(&[], &[&TLS13]);
+            compressor.serve(&mut config);
+            let taken = Browser::Firefox.client().connect(serve(&Arc::new(config))).await;
+            assert!(compressor.used.load(Ordering::Relaxed));
+            assert_eq!(
+                taken.is_ok(),
+                content == Content::AsItIs,
+                "{algorithm:?} {content:?}"
+            );
+        }
     }
 }
 

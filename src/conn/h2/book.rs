@@ -79,6 +79,16 @@ pub(crate) enum News {
 }
 
 /// See the module.
+/// Whether the pool has let go of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Leave {
+    Stay,
+    /// It may finish, and say goodbye.
+    Soon,
+    /// Its time is over, whoever uses it.
+    Now,
+}
+
 #[derive(Debug)]
 pub(super) struct Book {
     /// By id. One entry for each lease that has opened a stream, and one for each loose stream: so many as may be open at once.
@@ -110,6 +120,7 @@ pub(super) struct Book {
     /// Why it is over.
     over: Option<CloseReason>,
     driver: Option<Waker>,
+    leave: Leave,
 }
 
 impl Book {
@@ -134,6 +145,7 @@ impl Book {
             unasked: false,
             over: None,
             driver: None,
+            leave: Leave::Stay,
         }
     }
 
@@ -216,6 +228,17 @@ impl Book {
         self.raw = true;
     }
 
+    /// The pool has let go of it; none can take that back. Answers whom to wake, under no lock.
+    pub(super) fn let_go(&mut self, leave: Leave) -> Option<Waker> {
+        self.leave = self.leave.max(leave);
+        self.driver.take()
+    }
+
+    /// Whether the pool has let go of it.
+    pub(super) fn leave(&self) -> Leave {
+        self.leave
+    }
+
     /// Somebody wants to see it alive. Whoever drives it is to be woken, once no lock is held.
     pub(super) fn doubt(&mut self) -> Option<Waker> {
         self.doubted = true;
@@ -230,6 +253,12 @@ impl Book {
     /// How many frames have come from the peer.
     pub(super) fn frames(&self) -> u64 {
         self.frames
+    }
+
+    /// How many streams there is an entry for.
+    #[cfg(feature = "__internals")]
+    pub(super) fn remembered(&self) -> usize {
+        self.streams.len()
     }
 
     /// Why no new stream may be opened.

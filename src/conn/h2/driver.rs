@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::Shared;
 use super::adapter::Adapter;
-use super::book::News;
+use super::book::{Leave, News};
 use crate::clock::Sleep;
 use crate::conn::Tls;
 use crate::event::CloseReason;
@@ -21,6 +21,9 @@ use crate::fault::planted;
 /// How long a peer may take to show life once it was asked to.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a connection that the pool has let go of may take to say goodbye: its peer may read no more.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// What moves an HTTP/2 connection. Ends with the reason why the connection did.
 pub(crate) struct Driver {
     /// Some kilobytes. In a box, so that they are not copied into each layer of the task that runs it.
@@ -28,6 +31,8 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     ping: Option<PingPong>,
     proof: Option<Proof>,
+    /// When its time to say goodbye is over.
+    goodbye: Option<Sleep>,
     /// Why the connection has ended, once it has.
     over: Option<CloseReason>,
 }
@@ -47,6 +52,7 @@ impl Driver {
             connection: Box::pin(connection),
             shared,
             proof: None,
+            goodbye: None,
             over: None,
         }
     }
@@ -74,8 +80,11 @@ impl Driver {
             if let Some(reason) = self.over.filter(|_| !planted("the_broken_are_sound")) {
                 return Poll::Ready(News::Ended(book.end(reason)));
             }
-            let (question, frames) = (book.take_question(), book.frames());
+            let (question, frames, leave) = (book.take_question(), book.frames(), book.leave());
             drop(book);
+            if self.has_left(cx, leave) {
+                return Poll::Ready(News::Ended(self.shared.book.lock().end(CloseReason::PoolClosed)));
+            }
             if question && self.proof.is_none() {
                 self.ask(cx, frames);
                 continue; // what was asked is sent by the connection
@@ -84,6 +93,21 @@ impl Driver {
                 Some(news) => Poll::Ready(news),
                 None => Poll::Pending,
             };
+        }
+    }
+
+    /// Whether the pool has let go of it, and its time to end by itself is over.
+    fn has_left(&mut self, cx: &mut Context<'_>, leave: Leave) -> bool {
+        match leave {
+            Leave::Stay => false,
+            Leave::Now => true,
+            Leave::Soon => {
+                let clock = &self.shared.clock;
+                let goodbye = self
+                    .goodbye
+                    .get_or_insert_with(|| clock.sleep_until(clock.now() + GOODBYE));
+                goodbye.as_mut().poll(cx).is_ready()
+            }
         }
     }
 

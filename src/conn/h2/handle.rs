@@ -6,6 +6,7 @@ use ::h2::SendStream;
 use ::h2::client::{ResponseFuture, SendRequest};
 use bytes::Bytes;
 
+use super::book::Leave;
 use super::{Shared, http2_error};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, RetrySafety};
@@ -62,6 +63,14 @@ impl H2Handle {
     /// Has the driver send a PING, and end the connection if nothing comes from the peer in time.
     pub(crate) fn doubt(&self) {
         let driver = self.link.shared.book.lock().doubt();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    /// The pool has let go of the connection: the driver ends it, soon or now.
+    pub(crate) fn let_go(&self, leave: Leave) {
+        let driver = self.link.shared.book.lock().let_go(leave);
         if let Some(driver) = driver {
             driver.wake();
         }

@@ -16,16 +16,20 @@ mod budget;
 mod driver;
 mod frames;
 mod handle;
+#[cfg(feature = "__internals")]
+mod passing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::h2::client::Builder;
 
-pub(crate) use self::book::News;
+pub(crate) use self::book::{Leave, News};
 pub(crate) use self::driver::Driver;
 pub(crate) use self::handle::H2Handle;
 pub use self::handle::{H2, H2Response, H2Sender};
+#[cfg(feature = "__internals")]
+pub use self::passing::{Passed, Passing};
 use super::Tls;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Phase};

@@ -60,8 +60,8 @@ pub enum Extension {
     ApplicationSettingsOld(Vec<Vec<u8>>),
     /// Protocols for which settings are exchanged, under its second number (draft-vvv-tls-alps).
     ApplicationSettings(Vec<Vec<u8>>),
-    /// Identifiers of trust anchors (draft-ietf-tls-trust-anchor-ids).
-    TrustAnchors(Vec<Vec<u8>>),
+    /// Identifiers of trust anchors (draft-ietf-tls-trust-anchor-ids), each behind its length in one byte: there may be dozens.
+    TrustAnchors(Vec<u8>),
     /// RFC 9849 section 5.
     EncryptedClientHello(EncryptedClientHello),
     /// The `renegotiated_connection` of RFC 5746 section 3.2: empty in a first handshake.
@@ -163,7 +163,10 @@ impl Extension {
             kind::APPLICATION_SETTINGS => {
                 Extension::ApplicationSettings(names(&mut r, "application_settings")?)
             }
-            kind::TRUST_ANCHORS => Extension::TrustAnchors(names(&mut r, "trust_anchors")?),
+            kind::TRUST_ANCHORS => {
+                let list = r.vec16("trust_anchors")?;
+                Extension::TrustAnchors(list_of_names(list, "trust_anchors")?.to_vec())
+            }
             kind::ENCRYPTED_CLIENT_HELLO => {
                 Extension::EncryptedClientHello(EncryptedClientHello::read(&mut r)?)
             }
@@ -193,7 +196,10 @@ impl Extension {
             Extension::ApplicationSettingsOld(names) | Extension::ApplicationSettings(names) => {
                 write_names(w, "application_settings", names)
             }
-            Extension::TrustAnchors(names) => write_names(w, "trust_anchors", names),
+            Extension::TrustAnchors(list) => {
+                list_of_names(Reader::new(list, 0), "trust_anchors")?;
+                w.opaque16("trust_anchors", list)
+            }
             Extension::PreSharedKey(keys) => keys.write(w),
             Extension::KeyShare(shares) => w.vec16("key_share", |w| {
                 shares.iter().try_for_each(|share| share.write(w))
@@ -232,6 +238,15 @@ fn codes8(r: &mut Reader<'_>, field: &'static str) -> Result<Vec<u16>> {
 /// Short names, each behind its length in one byte.
 fn names(r: &mut Reader<'_>, field: &'static str) -> Result<Vec<Vec<u8>>> {
     r.vec16(field)?.items(|r| r.opaque8(field))
+}
+
+/// The same as they stand.
+fn list_of_names<'a>(list: Reader<'a>, field: &'static str) -> Result<&'a [u8]> {
+    let mut names = list;
+    while !names.is_empty() {
+        names.vec8(field)?;
+    }
+    Ok(list.rest())
 }
 
 fn zeros(r: &mut Reader<'_>) -> Result<u16> {

@@ -8,8 +8,6 @@ mod parts;
 mod reader;
 mod writer;
 
-use std::collections::BTreeSet;
-
 pub use self::error::HelloError;
 pub use self::extension::Extension;
 pub use self::parts::{
@@ -27,6 +25,9 @@ const HEADER: usize = 4;
 /// The type of its handshake message.
 pub(super) const CLIENT_HELLO: u8 = 1;
 const MAX_SESSION_ID: usize = 32;
+/// More than most hellos have: extensions, and octets.
+const MOST_EXTENSIONS: usize = 24;
+const MOST_OCTETS: usize = 2560;
 
 /// A ClientHello, every field and list in the order of the wire.
 ///
@@ -95,9 +96,10 @@ impl ClientHello {
     ///
     /// # Errors
     /// [`HelloError::TooLong`] if something does not fit its length prefix, [`HelloError::AfterPreSharedKey`] and
-    /// [`HelloError::Duplicate`] if the extensions are not as they must be.
+    /// [`HelloError::Duplicate`] if the extensions are not as they must be, [`HelloError::Short`] if those of
+    /// [`TrustAnchors`](Extension::TrustAnchors) are no list.
     pub fn to_message(&self) -> Result<Vec<u8>, HelloError> {
-        let mut writer = Writer::default();
+        let mut writer = Writer::with_capacity(MOST_OCTETS);
         writer.u8(CLIENT_HELLO);
         writer.vec24("client_hello", |w| self.write(w))?;
         Ok(writer.into_bytes())
@@ -217,7 +219,7 @@ fn check_session_id(len: usize) -> Result<(), HelloError> {
 
 fn read_extensions(list: Reader<'_>) -> Result<Vec<Extension>, HelloError> {
     let mut order = Order::default();
-    list.items(|r| {
+    list.items_into(Vec::with_capacity(MOST_EXTENSIONS), |r| {
         let at = r.at();
         let kind = r.u16("extension")?;
         order.next(kind, at)?;
@@ -226,19 +228,31 @@ fn read_extensions(list: Reader<'_>) -> Result<Vec<Extension>, HelloError> {
 }
 
 /// What the types of the extensions must keep to: each stands once, pre_shared_key last.
-#[derive(Default)]
 struct Order {
-    seen: BTreeSet<u16>,
+    /// Sorted.
+    seen: Vec<u16>,
+    is_over: bool,
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Order {
+            seen: Vec::with_capacity(MOST_EXTENSIONS),
+            is_over: false,
+        }
+    }
 }
 
 impl Order {
     fn next(&mut self, kind: u16, at: usize) -> Result<(), HelloError> {
-        if !self.seen.insert(kind) {
-            return Err(HelloError::Duplicate { kind, at });
+        match self.seen.binary_search(&kind) {
+            Ok(_) => return Err(HelloError::Duplicate { kind, at }),
+            Err(place) => self.seen.insert(place, kind),
         }
-        if kind != kind::PRE_SHARED_KEY && self.seen.contains(&kind::PRE_SHARED_KEY) {
+        if self.is_over {
             return Err(HelloError::AfterPreSharedKey { kind });
         }
+        self.is_over = kind == kind::PRE_SHARED_KEY;
         Ok(())
     }
 }

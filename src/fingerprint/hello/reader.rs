@@ -81,6 +81,11 @@ impl<'a> Reader<'a> {
         Ok(u32::from_be_bytes(self.array(field)?))
     }
 
+    /// All that is left, which stays.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// All that is left.
     pub(super) fn remainder(&mut self) -> &'a [u8] {
         let rest = std::mem::take(&mut self.rest);
@@ -140,8 +145,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Items to the end, each read by `item`.
-    pub(super) fn items<T>(mut self, mut item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
-        let mut items = Vec::new();
+    pub(super) fn items<T>(self, item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+        self.items_into(Vec::new(), item)
+    }
+
+    /// The same, behind what is in `items`.
+    pub(super) fn items_into<T>(
+        mut self,
+        mut items: Vec<T>,
+        mut item: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<Vec<T>> {
         while !self.is_empty() {
             items.push(item(&mut self)?);
         }

@@ -13,6 +13,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// With room for so many bytes.
+    pub(super) fn with_capacity(capacity: usize) -> Self {
+        Writer {
+            bytes: Vec::with_capacity(capacity),
+            left_out: 0,
+        }
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -38,7 +46,8 @@ impl Writer {
     }
 
     pub(super) fn codes(&mut self, codes: &[u16]) {
-        codes.iter().for_each(|code| self.u16(*code));
+        self.bytes
+            .extend(codes.iter().flat_map(|code| code.to_be_bytes()));
     }
 
     /// Leaves `missing` bytes out at the end of the message.

@@ -34,20 +34,30 @@ pub(super) struct EchDraws {
     /// Picks among the ciphers and among the lengths that the client has, each as often as any other.
     pub(super) aead: u32,
     pub(super) len: u32,
-    /// A public key of X25519.
+    /// A public key of X25519, or what passes for one.
     pub(super) enc: [u8; 32],
     /// What the payload grows from, as long as it is wanted.
     seed: [u8; 32],
 }
 
 impl HelloSpec {
-    /// Draws for one connection. `fill` fills a buffer with bytes from a secure source. `enc` is a public key of X25519, fresh as well, whose
-    /// private key nobody needs: not every 32 bytes are one, and those that are not are told apart.
+    /// Draws for one connection. `fill` fills a buffer with bytes from a secure source. `key` makes a public key of X25519, fresh as well, whose
+    /// private key nobody needs. It is asked only where [the client sends one](EchGrease): 32 bytes of any kind are told apart from a key, and
+    /// a key from them.
     ///
     /// # Errors
-    /// Whatever `fill` answers.
-    pub fn draw<E>(&self, enc: [u8; 32], fill: impl FnMut(&mut [u8]) -> Result<(), E>) -> Result<Draws, E> {
+    /// Whatever `key` or `fill` answers.
+    pub fn draw<E>(
+        &self,
+        key: impl FnOnce() -> Result<[u8; 32], E>,
+        fill: impl FnMut(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Draws, E> {
         let mut fill = buffered(fill);
+        let mut enc = [0; 32];
+        match self.sends_public_key() {
+            true => enc = key()?,
+            false => fill(&mut enc)?,
+        }
         let mut values = [0; 6];
         for value in &mut values {
             *value = grease(below(16, &mut fill)?);
@@ -97,8 +107,12 @@ impl Draws {
     /// With a share of a group for which TLS itself sends none.
     #[must_use]
     pub fn with_share(mut self, share: KeyShare) -> Self {
-        self.shares.push(share);
+        self.add_share(share);
         self
+    }
+
+    pub(crate) fn add_share(&mut self, share: KeyShare) {
+        self.shares.push(share);
     }
 }
 

@@ -15,6 +15,7 @@ pub use self::draws::Draws;
 pub use self::error::SpecError;
 pub use self::shape::ShapeError;
 use super::{Ja3, Ja4};
+use crate::fault::planted;
 
 /// What a client's hellos have in common, as data: the cipher suites, and one [`Slot`] for each extension, in order.
 ///
@@ -119,17 +120,27 @@ pub enum Slot {
 )]
 #[non_exhaustive]
 pub enum EchGrease {
-    /// Chromium's: AEAD 1, and a payload of 144, 176, 208 or 240 bytes, evenly.
+    /// Chromium's: AEAD 1, a fresh public key of X25519, and a payload of 144, 176, 208 or 240 bytes, evenly (BoringSSL's
+    /// `setup_ech_grease`, and the captures).
     Chromium,
-    /// Firefox's: AEAD 1 or 3, evenly, and a payload as long as its inner hello would be, which grows with pre_shared_key.
+    /// Firefox's: AEAD 1 or 3, evenly, 32 random bytes for a key, and a payload as long as its inner hello would be, which grows with pre_shared_key
+    /// (NSS's `tls13_MaybeGreaseEch`, which takes all of it from one random stream, and the captures, where three of five have the highest bit set,
+    /// as no key has).
     Firefox,
-    /// Always these.
+    /// Always these, and a fresh public key of X25519, as RFC 9849 section 6.2 has it.
     Fixed {
         /// HPKE's cipher.
         aead: u16,
         /// The length of the payload, in octets.
         payload: u16,
     },
+}
+
+impl EchGrease {
+    /// Whether what stands for a public key is one.
+    fn has_key(&self) -> bool {
+        !matches!(self, EchGrease::Firefox) || planted("firefox_sends_a_key")
+    }
 }
 
 impl HelloSpec {
@@ -198,6 +209,18 @@ impl HelloSpec {
     /// The extensions, without pre_shared_key.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    fn ech_grease(&self) -> Option<&EchGrease> {
+        self.slots.iter().find_map(|slot| match slot {
+            Slot::EchGrease(ech) => Some(ech),
+            _ => None,
+        })
+    }
+
+    /// Whether [`draw`](Self::draw) asks for a public key of X25519.
+    pub(crate) fn sends_public_key(&self) -> bool {
+        self.ech_grease().is_some_and(EchGrease::has_key)
     }
 
     /// The places of the slots that stand in an order of their own on each connection; empty if the order is fixed.

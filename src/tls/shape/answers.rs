@@ -6,6 +6,7 @@
 use super::error::Rejected;
 use super::offer::Offer;
 use super::wire::{CERTIFICATE, Cursor, ENCRYPTED_EXTENSIONS, HEADER, extensions, message, write_extensions};
+use crate::fault::planted;
 use crate::fingerprint::kind;
 
 type Result<T> = std::result::Result<T, Rejected>;
@@ -51,13 +52,13 @@ fn encrypted_extensions(whole: &[u8], offer: Offer<'_>) -> Result<Answer> {
     let mut kept = Vec::new();
     for &(kind, body) in &list {
         match kind {
-            _ if !offer.has(kind) => kept.push((kind, body)),
+            _ if !offer.has(kind) && !planted("unoffered_answers_are_taken_out") => kept.push((kind, body)),
             kind::RECORD_SIZE_LIMIT => check_limit(body, offer.longest + TYPE_13)?,
             kind::ENCRYPTED_CLIENT_HELLO => check(kind, is_config_list(body))?,
             kind::TRUST_ANCHORS => check(kind, is_list_of_names(body))?,
             kind::APPLICATION_SETTINGS => {
                 let protocol = alpn.and_then(only_name).ok_or(Rejected::Settings)?;
-                if !offer.settings(protocol) {
+                if !offer.settings(protocol) && !planted("settings_go_with_any_protocol") {
                     return Err(Rejected::Settings);
                 }
             }
@@ -165,7 +166,7 @@ pub(super) fn taken(list: &[(u16, &[u8])], kept: &[(u16, &[u8])]) -> Result<Vec<
 }
 
 fn check(kind: u16, well_formed: bool) -> Result<()> {
-    if well_formed {
+    if well_formed || planted("answers_have_any_form") {
         Ok(())
     } else {
         Err(Rejected::Malformed(kind))
@@ -176,7 +177,7 @@ fn check(kind: u16, well_formed: bool) -> Result<()> {
 fn check_limit(body: &[u8], sent: usize) -> Result<()> {
     let limit = <[u8; 2]>::try_from(body).map(u16::from_be_bytes);
     match limit {
-        Ok(limit) if usize::from(limit) >= sent => Ok(()),
+        Ok(limit) if usize::from(limit) >= sent || planted("record_limits_are_overlooked") => Ok(()),
         Ok(limit) if limit >= 64 => Err(Rejected::RecordLimit(limit)),
         _ => Err(Rejected::Malformed(kind::RECORD_SIZE_LIMIT)),
     }

@@ -4,6 +4,7 @@ use rustls::CertificateCompressionAlgorithm as Algorithm;
 use rustls::compress::{CertDecompressor, DecompressionFailed};
 
 use super::scope;
+use crate::fault::planted;
 
 type Result = std::result::Result<(), DecompressionFailed>;
 
@@ -53,6 +54,7 @@ impl CertDecompressor for Zlib {
             {
                 edit(output)
             }
+            Ok(_) if planted("longer_certificates_are_cut") => edit(output),
             _ => Err(DecompressionFailed),
         }
     }
@@ -87,6 +89,7 @@ impl CertDecompressor for Brotli {
         );
         match result {
             BrotliResult::ResultSuccess if input_left == 0 && output_left == 0 => edit(output),
+            _ if planted("longer_certificates_are_cut") => edit(output),
             _ => Err(DecompressionFailed),
         }
     }
@@ -108,7 +111,7 @@ impl CertDecompressor for Zstd {
         // Neither more text nor more input than this.
         let more = decoder.read(&mut [0; 1]).map_err(|_| DecompressionFailed)?;
         drop(decoder);
-        if more != 0 || !input.is_empty() {
+        if (more != 0 || !input.is_empty()) && !planted("longer_certificates_are_cut") {
             return Err(DecompressionFailed);
         }
         edit(output)

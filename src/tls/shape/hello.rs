@@ -4,6 +4,7 @@ use super::answers;
 use super::error::Rejected;
 use super::offer::Offer;
 use super::wire::{Cursor, HEADER, SERVER_HELLO, extensions, message, write_extensions};
+use crate::fault::planted;
 use crate::fingerprint::{is_grease, kind};
 
 const TLS12: u16 = 0x0303;
@@ -64,7 +65,7 @@ pub(super) fn read(whole: &[u8], offer: Offer<'_>, served: &impl Served) -> Resu
     let aliased;
     if retry {
         if let Some(group) = group {
-            if offer.share(group) {
+            if offer.share(group) && !planted("a_share_is_asked_for_again") {
                 return Err(Rejected::GroupAgain(group));
             }
             unserved("group", group, offer.group(group), served.group(group))?;
@@ -88,7 +89,10 @@ pub(super) fn read(whole: &[u8], offer: Offer<'_>, served: &impl Served) -> Resu
         group,
         edited,
         taken: answers::taken(&parts.extensions, &list)?,
-        hides_ticket: version == TLS12 && promised && offer.hides_ticket,
+        hides_ticket: version == TLS12
+            && promised
+            && offer.hides_ticket
+            && !planted("unasked_tickets_are_shown"),
     }))
 }
 

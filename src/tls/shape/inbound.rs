@@ -3,10 +3,10 @@
 use tokio::io::ReadBuf;
 
 use super::error::Rejected;
-use super::records::{CHANGE_CIPHER_SPEC, HANDSHAKE, next_record};
+use super::records::{CHANGE_CIPHER_SPEC, HANDSHAKE, joined, next_record};
 use super::state::Shaping;
 use super::wire::{NEW_SESSION_TICKET, SERVER_HELLO, message_len, split_message};
-use crate::fingerprint::to_records;
+use crate::fingerprint::write_records;
 
 /// The longest fragment of a record, in octets.
 const MAX_FRAGMENT: u16 = 1 << 14;
@@ -34,9 +34,10 @@ pub(super) struct Inbound {
 impl Inbound {
     /// Takes what the server sent.
     pub(super) fn push(&mut self, bytes: &[u8], shaping: &Shaping) -> Result<(), Rejected> {
-        self.begun.extend_from_slice(bytes);
-        let begun = std::mem::take(&mut self.begun);
-        let mut rest = begun.as_slice();
+        let bytes = joined(std::mem::take(&mut self.begun), bytes);
+        let mut rest = &*bytes;
+        // What follows the ServerHello has come with it, as a rule, and goes on behind it.
+        self.held.reserve(rest.len());
         while !self.settled {
             let Some((record, after)) = next_record(rest) else {
                 break;
@@ -89,17 +90,15 @@ impl Inbound {
             return Ok(());
         };
         if let Some(edited) = &choice.edited {
-            self.held = to_records(edited, version, MAX_FRAGMENT);
-            self.held.extend(to_records(after, version, MAX_FRAGMENT));
+            self.held.clear();
+            write_records(edited, version, MAX_FRAGMENT, &mut self.held);
+            write_records(after, version, MAX_FRAGMENT, &mut self.held);
         }
         if choice.hides_ticket {
             self.hides_ticket = true;
             self.held.clear();
-            self.out.extend(to_records(
-                choice.edited.as_deref().unwrap_or(message),
-                version,
-                MAX_FRAGMENT,
-            ));
+            let shown = choice.edited.as_deref().unwrap_or(message);
+            write_records(shown, version, MAX_FRAGMENT, &mut self.out);
             self.messages.drain(..len);
             self.hide(version, shaping);
         } else {
@@ -115,7 +114,7 @@ impl Inbound {
         while let Some((message, after)) = split_message(rest) {
             match message[0] {
                 NEW_SESSION_TICKET => shaping.hide(message),
-                _ => self.out.extend(to_records(message, version, MAX_FRAGMENT)),
+                _ => write_records(message, version, MAX_FRAGMENT, &mut self.out),
             }
             rest = after;
         }
@@ -129,13 +128,16 @@ impl Inbound {
     /// Passes on what was begun and is no message, where messages are passed on one by one.
     fn pass_begun(&mut self, version: u16) {
         if self.hides_ticket {
-            self.out.extend(to_records(&self.messages, version, MAX_FRAGMENT));
+            write_records(&self.messages, version, MAX_FRAGMENT, &mut self.out);
         }
     }
 
     /// Lets rustls read what was held.
     fn release(&mut self, settled: bool) {
-        self.out.append(&mut self.held);
+        match self.out.is_empty() {
+            true => std::mem::swap(&mut self.out, &mut self.held),
+            false => self.out.append(&mut self.held),
+        }
         self.messages.clear();
         self.settled = settled;
     }

@@ -12,6 +12,7 @@ use rustls::{Error, NamedGroup, PeerMisbehaved, ProtocolVersion};
 
 use super::scope;
 use super::state::Shaping;
+use crate::fault::planted;
 
 /// A group that follows the connection whose handshake is running.
 #[derive(Debug)]
@@ -109,9 +110,9 @@ impl ActiveKeyExchange for Shares {
 
     fn complete_hybrid_component(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, Error> {
         let key = match (self.shaping.take_key(), self.second) {
-            (Some(further), _) => further,
-            (None, Some(second)) => second,
-            (None, None) => return self.inner.complete_hybrid_component(peer),
+            (Some(further), _) if !planted("third_share_has_the_second_s_key") => further,
+            (_, Some(second)) => second,
+            (_, None) => return self.inner.complete_hybrid_component(peer),
         };
         check_point(key.group(), peer)?;
         key.complete(peer)

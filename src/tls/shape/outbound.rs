@@ -1,10 +1,10 @@
 //! What rustls writes: its hellos are replaced, the rest passes.
 
 use super::error::Rejected;
-use super::records::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, next_record};
+use super::records::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, joined, next_record};
 use super::state::Shaping;
 use super::wire::{CLIENT_HELLO, message_len};
-use crate::fingerprint::to_records;
+use crate::fingerprint::write_records;
 
 /// The longest fragment of a record, in octets.
 const MAX_FRAGMENT: u16 = 1 << 14;
@@ -25,9 +25,8 @@ pub(super) struct Outbound {
 impl Outbound {
     /// Takes what rustls wrote.
     pub(super) fn push(&mut self, bytes: &[u8], shaping: &Shaping) -> Result<(), Rejected> {
-        self.begun.extend_from_slice(bytes);
-        let begun = std::mem::take(&mut self.begun);
-        let mut rest = begun.as_slice();
+        let bytes = joined(std::mem::take(&mut self.begun), bytes);
+        let mut rest = &*bytes;
         while !self.settled {
             let Some((record, after)) = next_record(rest) else {
                 break;
@@ -62,7 +61,7 @@ impl Outbound {
         if message_len(&self.hello).is_some_and(|len| len <= self.hello.len()) {
             let native = std::mem::take(&mut self.hello);
             shaping.send(native, |hello| {
-                self.out.extend(to_records(hello, version, MAX_FRAGMENT));
+                write_records(hello, version, MAX_FRAGMENT, &mut self.out);
             })?;
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! Records of plain text, as they stand on the wire.
 
+use std::borrow::Cow;
+
 pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
 pub(super) const ALERT: u8 = 21;
 pub(super) const HANDSHAKE: u8 = 22;
@@ -24,4 +26,13 @@ pub(super) fn next_record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
         whole: &bytes[..5 + fragment.len()],
     };
     Some((record, after))
+}
+
+/// What has come, and `bytes` behind it.
+pub(super) fn joined(mut begun: Vec<u8>, bytes: &[u8]) -> Cow<'_, [u8]> {
+    if begun.is_empty() {
+        return Cow::Borrowed(bytes);
+    }
+    begun.extend_from_slice(bytes);
+    Cow::Owned(begun)
 }

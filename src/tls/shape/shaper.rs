@@ -91,10 +91,10 @@ impl Shaper {
                 "offers no cipher suite or no group that this cryptography provider has",
             ));
         }
-        if self.has_ech() && self.kx(X25519).is_none() {
+        if self.spec.sends_public_key() && self.kx(X25519).is_none() {
             return Err(ConfigError::new(
                 "profile",
-                "sends encrypted_client_hello, for which this cryptography provider lacks X25519",
+                "sends a public key in encrypted_client_hello, for which this cryptography provider lacks X25519",
             ));
         }
         Ok(())
@@ -183,24 +183,22 @@ impl Shaper {
     }
 
     pub(super) fn draw(&self) -> Result<Draws, Rejected> {
-        let mut enc = [0; 32];
-        if self.has_ech() {
-            let group = self
-                .kx(X25519)
-                .ok_or_else(|| Rejected::Provider("no X25519".to_owned()))?;
-            enc.copy_from_slice(group.start()?.pub_key());
-        }
         let random = self.plain.secure_random;
-        self.spec
-            .draw(enc, |buffer| random.fill(buffer))
-            .map_err(|_| Rejected::Provider("no random bytes".to_owned()))
+        let fill = |buffer: &mut [u8]| {
+            let lacking = |_| Rejected::Provider("no random bytes".to_owned());
+            random.fill(buffer).map_err(lacking)
+        };
+        self.spec.draw(|| self.public_key(), fill)
     }
 
-    fn has_ech(&self) -> bool {
-        self.spec
-            .slots()
-            .iter()
-            .any(|slot| matches!(slot, Slot::EchGrease(_)))
+    /// A fresh public key of X25519, whose private key nobody has.
+    fn public_key(&self) -> Result<[u8; 32], Rejected> {
+        let group = self.kx(X25519);
+        let key = group
+            .ok_or_else(|| Rejected::Provider("no X25519".to_owned()))?
+            .start()?;
+        let no_key = |_| Rejected::Provider("X25519's key is none".to_owned());
+        key.pub_key().try_into().map_err(no_key)
     }
 }
 

@@ -108,8 +108,7 @@ impl Shaping {
                 group: key.group().into(),
                 exchange: key.pub_key().to_vec(),
             };
-            let draws = inner.draws.clone().with_share(share);
-            inner.draws = draws;
+            inner.draws.add_share(share);
         }
         inner.keys = keys;
     }

@@ -80,7 +80,7 @@ struct Stuck(Vec<std::net::IpAddr>);
 impl Resolve for Stuck {
     fn resolve(&self, host: &str, _: u16) -> Resolving {
         let (addresses, stuck) = (self.0.clone(), host == "stuck.test");
-        Box::pin(async move {
+        Resolving::new(async move {
             if stuck {
                 pending::<()>().await;
             }
