@@ -29,10 +29,19 @@ use crate::fault::planted;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
-    /// Whether only what is reached over the public Internet is allowed.
-    public: bool,
+    unless_listed: Stance,
     denied: Vec<IpNet>,
     allowed: Vec<IpNet>,
+}
+
+/// What is allowed that no list names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stance {
+    #[default]
+    All,
+    /// Only what is reached over the public Internet.
+    Public,
+    Nothing,
 }
 
 impl AddressPolicy {
@@ -45,12 +54,21 @@ impl AddressPolicy {
     /// machine, link, network or provider, for documentation, benchmarks or multicast.
     pub fn deny_private() -> Self {
         AddressPolicy {
-            public: true,
+            unless_listed: Stance::Public,
             ..AddressPolicy::default()
         }
     }
 
-    /// Also this network (`192.0.2.0/24`) or address, which [`deny_private`](AddressPolicy::deny_private) would deny. What [`deny`](AddressPolicy::deny) names
+    /// No address, but for what [`allow`](AddressPolicy::allow) names.
+    pub fn deny_all() -> Self {
+        AddressPolicy {
+            unless_listed: Stance::Nothing,
+            ..AddressPolicy::default()
+        }
+    }
+
+    /// Also this network (`192.0.2.0/24`) or address, which [`deny_private`](AddressPolicy::deny_private) or
+    /// [`deny_all`](AddressPolicy::deny_all) would deny. What [`deny`](AddressPolicy::deny) names
     /// stays denied.
     ///
     /// # Errors
@@ -71,23 +89,34 @@ impl AddressPolicy {
 
     /// Whether this address may be connected to.
     pub fn allows(&self, ip: IpAddr) -> bool {
-        let ip = reached(ip);
-        let among = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&ip));
-        if among(&self.denied) && !planted("allowed_beats_denied") {
+        let (written, ip) = (ip.to_canonical(), reached(ip));
+        let among = |networks: &[IpNet], ip| networks.iter().any(|network| network.contains(&ip));
+        let denied = among(&self.denied, ip)
+            || (among(&self.denied, written) && !planted("only_what_is_reached_is_judged"));
+        if denied && !planted("allowed_beats_denied") {
             return false;
         }
-        among(&self.allowed) || !self.public || is_public(ip)
+        let unless_listed = match self.unless_listed {
+            Stance::All => true,
+            Stance::Public => is_public(ip),
+            Stance::Nothing => planted("allowlist_is_advice"),
+        };
+        unless_listed || among(&self.allowed, ip)
     }
 }
 
-/// Networks are compared with what addresses reach: an IPv4 network may come mapped, too.
+/// Networks are compared with what addresses reach: an IPv4 network may come in another dress, too. A way into all of IPv4 (`64:ff9b::/96`) is
+/// not IPv4 itself.
 fn parsed(network: &str) -> Result<IpNet, ConfigError> {
     let parsed = IpNet::from_str(network).or_else(|_| network.parse::<IpAddr>().map(IpNet::from));
     let parsed =
         parsed.map_err(|_| ConfigError::new("address_policy", "neither a network nor an address"))?;
     let (ip, length) = (parsed.addr(), parsed.prefix_len());
+    let mapped = ip.to_canonical().is_ipv4();
     let inner = match (ip, reached(ip)) {
-        (IpAddr::V6(_), inner @ IpAddr::V4(_)) if length >= 96 => IpNet::new(inner, length - 96).ok(),
+        (IpAddr::V6(_), inner @ IpAddr::V4(_)) if length > 96 || (length == 96 && mapped) => {
+            IpNet::new(inner, length - 96).ok()
+        }
         _ => None,
     };
     Ok(inner.unwrap_or(parsed).trunc())
@@ -264,6 +293,41 @@ mod tests {
             .expect("a network");
         assert!(exception.allows(ip("fd00:1:2::3")));
         assert!(!exception.allows(ip("fd00:2::1")));
+    }
+
+    #[test]
+    fn where_all_is_denied_only_the_list_is_allowed() {
+        let policy = AddressPolicy::deny_all()
+            .allow("192.0.2.0/24")
+            .and_then(|policy| policy.allow("2001:db8::/32"))
+            .expect("networks");
+        for (address, allowed) in [
+            ("192.0.2.1", true),
+            ("::ffff:192.0.2.1", true),
+            ("2001:db8::1", true),
+            ("192.0.3.1", false),
+            ("2001:db9::1", false),
+        ] {
+            assert_eq!(policy.allows(ip(address)), allowed, "{address}");
+        }
+    }
+
+    /// Whoever names NAT64 or 6to4 means that way, not all that it leads to.
+    #[test]
+    fn a_way_into_ipv4_is_not_ipv4() {
+        let network = |text| AddressPolicy::allow_all().deny(text).expect("a network");
+        for (text, address) in [
+            ("64:ff9b::/96", "64:ff9b::101:101"),
+            ("2002::/16", "2002:101:101::1"),
+        ] {
+            assert!(!network(text).allows(ip(address)), "{text}");
+            assert!(network(text).allows(ip("1.1.1.1")), "{text}");
+        }
+        let exception = AddressPolicy::deny_private()
+            .allow("64:ff9b::/96")
+            .expect("a network");
+        assert!(!exception.allows(ip("127.0.0.1")));
+        assert!(!exception.allows(ip("64:ff9b::7f00:1")));
     }
 
     #[test]

@@ -70,6 +70,14 @@ impl fmt::Debug for Moment {
     }
 }
 
+/// The time of day, as the time since 1970: for what outlives the process, and for nothing else.
+pub(crate) fn wall() -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "this is the room that reads clocks")]
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
 /// A sleep on a [`Clock`].
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 

@@ -47,9 +47,19 @@ pub struct PoolConfig {
     /// How long one dial may take in all: it goes on when the `get` that asked for it has gone. Default 30 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub connect_timeout: Duration,
-    /// How long one address may take within a dial, TCP and TLS together. Default 10 s.
+    /// How long one address may take within a dial, TCP and TLS together; less where the dial's own time, shared among its attempts, is less.
+    /// Default 10 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub attempt_timeout: Duration,
+    /// How long one address may take to connect before the next one is tried beside it (RFC 8305, section 5): at least 10 ms. Default 250 ms.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub race_delay: Duration,
+    /// A name is asked again after so long, however long its answer holds. Default 30 min.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub dns_refresh: Duration,
+    /// How long an answer serves beyond its time where the name servers fail to give another (RFC 8767). Zero: not at all. Default 1 h.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub dns_stale: Duration,
     /// How long a connection may stay idle. Default 60 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub idle_timeout: Duration,
@@ -65,6 +75,8 @@ pub struct PoolConfig {
     pub h2_growth: H2Growth,
     /// Which of an origin's addresses serves next. Default [`Selection::Spread`].
     pub selection: Selection,
+    /// What happens to a `get` when every address is blocked. Default [`AllBlocked::Fail`].
+    pub all_blocked: AllBlocked,
     /// How hard an HTTP/1.1 connection is looked at before it is used again. Default [`ReuseCheck::Readiness`].
     pub reuse_check: ReuseCheck,
     /// How long a lease may be out before it is reported as leaked, once, with the place where it was asked for. The lease itself is left
@@ -114,6 +126,22 @@ pub enum Selection {
     PreferHot,
 }
 
+/// What happens to a `get` when every address is blocked by what failed there before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum AllBlocked {
+    /// It fails at once with [`ErrorKind::Blocked`](crate::ErrorKind::Blocked), and says until when.
+    #[default]
+    Fail,
+    /// The address whose block ends first is dialled, by one dial at a time.
+    ProbeLeastBad,
+}
+
 /// How hard an HTTP/1.1 connection is looked at before it is used again, for bytes that its peer sent unasked.
 ///
 /// Such bytes close it ([`CloseReason::StrayBytes`](crate::CloseReason::StrayBytes)) and reach no caller. What neither check can see, nor
@@ -149,12 +177,16 @@ impl Default for PoolConfig {
             acquire_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(10),
+            race_delay: Duration::from_millis(250),
+            dns_refresh: Duration::from_secs(1800),
+            dns_stale: Duration::from_secs(3600),
             idle_timeout: Duration::from_secs(60),
             max_lifetime: Duration::from_secs(300),
             lifetime_jitter: 10,
             h2_max_streams: 100,
             h2_growth: H2Growth::OnSaturation,
             selection: Selection::Spread,
+            all_blocked: AllBlocked::Fail,
             reuse_check: ReuseCheck::Readiness,
             leak_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(10),
@@ -164,6 +196,9 @@ impl Default for PoolConfig {
 
 /// The longest duration a setting may have: what a 64-bit count of nanoseconds holds, halved for sums.
 const LONGEST: Duration = Duration::from_nanos(u64::MAX / 2);
+
+/// What RFC 8305, section 5, allows.
+const SHORTEST_RACE: Duration = Duration::from_millis(10);
 
 impl PoolConfig {
     /// Checks every field.
@@ -189,6 +224,8 @@ impl PoolConfig {
             ("acquire_timeout", self.acquire_timeout),
             ("connect_timeout", self.connect_timeout),
             ("attempt_timeout", self.attempt_timeout),
+            ("race_delay", self.race_delay),
+            ("dns_refresh", self.dns_refresh),
             ("idle_timeout", self.idle_timeout),
             ("max_lifetime", self.max_lifetime),
             ("leak_timeout", self.leak_timeout),
@@ -200,6 +237,12 @@ impl PoolConfig {
             if span > LONGEST {
                 return Err(ConfigError::new(field, "must be at most 292 years"));
             }
+        }
+        if self.race_delay < SHORTEST_RACE {
+            return Err(ConfigError::new("race_delay", "must be at least 10 ms"));
+        }
+        if self.dns_stale > LONGEST {
+            return Err(ConfigError::new("dns_stale", "must be at most 292 years"));
         }
         if self.lifetime_jitter > 100 {
             return Err(ConfigError::new("lifetime_jitter", "must be at most 100 percent"));
@@ -239,7 +282,10 @@ mod tests {
         assert_eq!(fault(|c| c.acquire_timeout = Duration::ZERO), "acquire_timeout");
         assert_eq!(fault(|c| c.connect_timeout = Duration::MAX), "connect_timeout");
         assert_eq!(fault(|c| c.attempt_timeout = Duration::ZERO), "attempt_timeout");
+        assert_eq!(fault(|c| c.dns_refresh = Duration::ZERO), "dns_refresh");
+        assert_eq!(fault(|c| c.dns_stale = Duration::MAX), "dns_stale");
         assert_eq!(fault(|c| c.close_timeout = Duration::ZERO), "close_timeout");
+        assert_eq!(fault(|c| c.race_delay = Duration::from_millis(9)), "race_delay");
         assert_eq!(fault(|c| c.lifetime_jitter = 101), "lifetime_jitter");
     }
 

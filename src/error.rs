@@ -293,7 +293,7 @@ fn io_kind(error: &std::io::Error) -> ErrorKind {
 }
 
 /// Whether this machine, not the peer, is to blame: no descriptors, ports, buffers or memory.
-fn is_local(error: &std::io::Error) -> bool {
+pub(crate) fn is_local(error: &std::io::Error) -> bool {
     use rustix::io::Errno;
     let local = [
         Errno::MFILE,

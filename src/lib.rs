@@ -11,6 +11,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
+#[cfg(feature = "__internals")]
+#[doc(hidden)]
+pub mod answers {
+    //! The rules for what name servers answer.
+    pub use crate::dns::{Found, Table, Terms};
+}
 pub mod clock;
 mod config;
 mod conn;
@@ -45,12 +51,14 @@ mod target;
 mod tls;
 
 pub use crate::access::AddressPolicy;
-pub use crate::config::{H2Growth, PoolConfig, ReuseCheck, Selection};
+pub use crate::config::{AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection};
 pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub use crate::conn::{Framing, Passed, Passing};
-pub use crate::dns::{Answer, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver};
+pub use crate::dns::{
+    Answer, DnsName, DnsSnapshot, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver,
+};
 pub use crate::error::{ConfigError, Error, ErrorKind, Phase};
 pub use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 pub use crate::identity::Require;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
 use crate::conn::{ConnInfo, Seen, Single, Wire};
-use crate::dial::{Answer, Attempt, Boxed, Connect, Dialled};
+use crate::dial::{Ask, Attempt, Boxed, Connect, Dialled, DnsSnapshot, Early, Found};
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol};
 use crate::identity::IdentityId;
@@ -31,11 +31,20 @@ pub enum Act {
     Ok,
     /// It fails at once.
     Err,
+    /// It fails at once: there is no way to this address.
+    Unreachable,
+    /// It fails at once, because this machine is out of something.
+    Short,
+    /// It succeeds after so long, by the pool's clock.
+    After(Duration),
     /// It succeeds after having been polled this often.
     Slow(u32),
     /// It ends with the time it has.
     Never,
 }
+
+/// A step of a dial: towards one address, or any.
+type Step = (Option<IpAddr>, Phase);
 
 /// What happens to a connection from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +63,13 @@ pub struct Stage(Arc<Scene>);
 #[derive(Default)]
 struct Scene {
     addresses: Vec<IpAddr>,
+    /// Known while the rest is still being asked for.
+    early: Mutex<Vec<IpAddr>>,
     drop_time: Mutex<Duration>,
-    acts: Mutex<HashMap<Phase, VecDeque<Act>>>,
+    /// Of one address, or of whoever comes.
+    acts: Mutex<HashMap<Step, VecDeque<Act>>>,
+    /// Every step of a dial that began.
+    steps: Mutex<Vec<(Moment, IpAddr, Phase)>>,
     /// By number, so that what befalls them all befalls them in the order of their birth.
     conns: Mutex<BTreeMap<u64, Arc<Far>>>,
     born: AtomicU64,
@@ -86,6 +100,14 @@ impl Stage {
         }))
     }
 
+    /// One on which every name has these addresses.
+    pub fn at(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        Stage(Arc::new(Scene {
+            addresses: addresses.into_iter().collect(),
+            ..Scene::default()
+        }))
+    }
+
     /// Keeps the thread that drops a connection busy for so long, from now on.
     pub fn set_drops(&self, drop_time: Duration) {
         *self.0.drop_time.lock() = drop_time;
@@ -109,7 +131,26 @@ impl Stage {
     /// Says what happens when a dial next comes to `phase`, after what was said before: [`Act::Ok`] where nothing was. [`Phase::Resolve`],
     /// [`Phase::Connect`], [`Phase::Tls`] and [`Phase::Http2`] (the agreement on a protocol) are played.
     pub fn next(&self, phase: Phase, act: Act) {
-        self.0.acts.lock().entry(phase).or_default().push_back(act);
+        self.say(None, phase, act);
+    }
+
+    /// As [`next`](Stage::next), of the next dial of this address, whatever was said of others.
+    pub fn next_at(&self, ip: IpAddr, phase: Phase, act: Act) {
+        self.say(Some(ip), phase, act);
+    }
+
+    fn say(&self, ip: Option<IpAddr>, phase: Phase, act: Act) {
+        self.0.acts.lock().entry((ip, phase)).or_default().push_back(act);
+    }
+
+    /// Lets these addresses be known at once, while the name is still being asked for.
+    pub fn know_early(&self, addresses: impl IntoIterator<Item = IpAddr>) {
+        *self.0.early.lock() = addresses.into_iter().collect();
+    }
+
+    /// Every step of a dial that began, and when, in order.
+    pub fn steps(&self) -> Vec<(Moment, IpAddr, Phase)> {
+        self.0.steps.lock().clone()
     }
 
     /// Takes back what was said of steps that nobody came to.
@@ -175,26 +216,12 @@ impl Stage {
         struck.len()
     }
 
-    async fn play(&self, phase: Phase) -> Result<(), Error> {
-        let act = self.0.acts.lock().get_mut(&phase).and_then(VecDeque::pop_front);
-        match act.unwrap_or(Act::Ok) {
-            Act::Ok => Ok(()),
-            Act::Err => Err(Error::new(ErrorKind::ConnectionRefused, phase)),
-            Act::Never => std::future::pending().await,
-            Act::Slow(polls) => {
-                let mut left = polls;
-                poll_fn(|cx| {
-                    if left == 0 {
-                        return Poll::Ready(());
-                    }
-                    left -= 1;
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
-                })
-                .await;
-                Ok(())
-            }
-        }
+    fn act(&self, ip: Option<IpAddr>, phase: Phase) -> Act {
+        let mut acts = self.0.acts.lock();
+        let mut next = |ip| acts.get_mut(&(ip, phase)).and_then(VecDeque::pop_front);
+        ip.and_then(|ip| next(Some(ip)))
+            .or_else(|| next(None))
+            .unwrap_or(Act::Ok)
     }
 
     fn connection(&self, target: &Target<'_>, ip: IpAddr) -> Dialled {
@@ -245,33 +272,80 @@ struct Player {
 }
 
 impl Player {
-    async fn play(&self, phase: Phase, deadline: Moment) -> Result<(), Error> {
-        let played = before(&*self.clock, deadline, pin!(self.stage.play(phase))).await;
+    async fn play(&self, ip: Option<IpAddr>, phase: Phase, deadline: Moment) -> Result<(), Error> {
+        let played = before(&*self.clock, deadline, pin!(self.perform(ip, phase))).await;
         played.unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, phase)))
+    }
+
+    fn found(&self, addresses: Vec<IpAddr>, whole: bool) -> Found {
+        let fresh_until = self.clock.now() + Duration::from_secs(1800);
+        Found {
+            addresses,
+            fresh_until,
+            usable_until: fresh_until + Duration::from_secs(3600),
+            whole,
+        }
+    }
+
+    async fn perform(&self, ip: Option<IpAddr>, phase: Phase) -> Result<(), Error> {
+        match self.stage.act(ip, phase) {
+            Act::Ok => Ok(()),
+            Act::Err => Err(Error::new(ErrorKind::ConnectionRefused, phase)),
+            Act::Unreachable => Err(Error::new(ErrorKind::Unreachable, phase)),
+            Act::Short => Err(Error::new(ErrorKind::LocalResource, phase)),
+            Act::Never => std::future::pending().await,
+            Act::After(span) => {
+                self.clock.sleep_until(self.clock.now() + span).await;
+                Ok(())
+            }
+            Act::Slow(polls) => {
+                let mut left = polls;
+                poll_fn(|cx| {
+                    if left == 0 {
+                        return Poll::Ready(());
+                    }
+                    left -= 1;
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                })
+                .await;
+                Ok(())
+            }
+        }
     }
 }
 
 impl Connect for Player {
-    fn resolve<'a>(&'a self, target: &'a Target<'a>, deadline: Moment) -> Boxed<'a, Result<Answer, Error>> {
+    fn resolve<'a>(&'a self, ask: Ask<'a>, early: Early<'a>) -> Boxed<'a, Result<Found, Error>> {
         Box::pin(async move {
-            let played = self.play(Phase::Resolve, deadline).await;
-            played.map_err(|error| error.with_target(target))?;
-            Ok(Answer {
-                addresses: self.stage.0.addresses.clone(),
-                ttl: Duration::from_secs(1800),
-            })
+            let part = self.stage.0.early.lock().clone();
+            if !part.is_empty() {
+                early(&self.found(part, false));
+            }
+            let played = self.play(None, Phase::Resolve, ask.deadline).await;
+            played.map_err(|error| error.with_target(ask.target))?;
+            Ok(self.found(self.stage.0.addresses.clone(), true))
         })
     }
 
     fn attempt<'a>(&'a self, attempt: Attempt<'a>) -> Boxed<'a, Result<Dialled, Error>> {
         Box::pin(async move {
             let Attempt {
-                target, ip, deadline, ..
+                target,
+                ip,
+                deadline,
+                turn,
+                ..
             } = attempt;
             self.stage.0.dials.fetch_add(1, Ordering::Relaxed);
             for phase in [Phase::Connect, Phase::Tls, Phase::Http2] {
+                if phase == Phase::Tls && before(&*self.clock, deadline, pin!(turn.pass())).await.is_none() {
+                    let error = Error::new(ErrorKind::Timeout, Phase::Connect);
+                    return Err(error.with_target(target).with_ip(ip));
+                }
                 attempt.progress.reach(phase);
-                let played = self.play(phase, deadline).await;
+                self.stage.0.steps.lock().push((self.clock.now(), ip, phase));
+                let played = self.play(Some(ip), phase, deadline).await;
                 played.map_err(|error| error.with_target(target).with_ip(ip))?;
             }
             Ok(self.stage.connection(target, ip))
@@ -279,6 +353,10 @@ impl Connect for Player {
     }
 
     fn forget(&self, _: &HashSet<IdentityId>) {}
+
+    fn snapshot(&self) -> DnsSnapshot {
+        DnsSnapshot::default()
+    }
 }
 
 /// The pool's end of one connection.

@@ -64,7 +64,8 @@ const ROOMS: &[Room] = &[
         ],
         &["tokio", "tokio_rustls", "rustls", "webpki", "webpki_roots"],
     ),
-    Room("dns", GROUND, &["hickory_resolver"]),
+    // rustls and the roots for name servers that are asked over TLS.
+    Room("dns", GROUND, &["hickory_resolver", "rustls", "webpki_roots"]),
     Room(
         "conn",
         &[

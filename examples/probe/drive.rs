@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ pub(crate) struct Plan {
     concurrency: u32,
     connections: Option<u32>,
     timeout: Duration,
+    ip: Option<IpAddr>,
     http1: Vec<u8>,
     http2: http::Request<()>,
 }
@@ -60,6 +62,7 @@ impl Plan {
             concurrency: options.concurrency.min(options.requests),
             connections,
             timeout: options.timeout,
+            ip: options.ip,
             http1: http1.into_bytes(),
             http2,
         })
@@ -127,8 +130,10 @@ impl Drive {
         drive.first_round().await;
         drive.all_other_rounds().await;
         drive.progress.clear();
+        let hosts = drive.pool.stats().hosts;
         drive.pool.close().await;
         let mut tally = std::mem::take(&mut *drive.tally.lock());
+        tally.states = hosts.into_iter().flat_map(|host| host.ips).collect();
         tally.counters = drive.pool.stats().counters;
         Ok(tally)
     }
@@ -233,7 +238,11 @@ impl Drive {
     }
 
     fn options(&self) -> GetOptions {
-        GetOptions::new().require(self.plan.require)
+        let options = GetOptions::new().require(self.plan.require);
+        match self.plan.ip {
+            Some(ip) => options.ip(ip),
+            None => options,
+        }
     }
 
     /// One exchange on `conn`, which goes back to the pool after it. `waited`: what it took to be handed it.

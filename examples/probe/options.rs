@@ -32,6 +32,7 @@ Options:
       --resolve HOST:PORT:ADDR[,ADDR...]
                          connect to these addresses for this host and port; may be repeated
       --deny-private     connect to addresses of the public Internet only
+      --ip ADDR          connect to this address and no other
       --cacert FILE      trust the authorities in this PEM file [Mozilla's]
       --profile NAME     look like this: rustls (nobody else), chromium, firefox [rustls]
       --dump-hello FILE  write the first bytes that a connection of the profile sends, as they went over the
@@ -73,6 +74,7 @@ pub(crate) struct Options {
     pub(crate) timeout: Duration,
     pub(crate) json: bool,
     pub(crate) policy: AddressPolicy,
+    pub(crate) ip: Option<IpAddr>,
     pub(crate) profile: Profile,
     dump_hello: Option<PathBuf>,
 }
@@ -126,6 +128,7 @@ impl Options {
             timeout: Duration::from_secs(10),
             json: false,
             policy: AddressPolicy::allow_all(),
+            ip: None,
             profile: Profile::default(),
             dump_hello: None,
         };
@@ -155,6 +158,7 @@ impl Options {
     fn set(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), Misuse> {
         match name {
             "--json" => self.json = true,
+            "--ip" => self.ip = Some(address(name, &value(name, parser)?)?),
             "--deny-private" => self.policy = AddressPolicy::deny_private(),
             "--http1" | "--http2" => self.set_protocol(name)?,
             "--requests" => self.requests = number(name, parser)?,
@@ -245,6 +249,10 @@ fn seconds(name: &str, text: &str) -> Result<Duration, Misuse> {
             format!("{text:?} is no number of seconds up to a day"),
         )),
     }
+}
+
+fn address(name: &str, text: &str) -> Result<IpAddr, Misuse> {
+    IpAddr::from_str(text).map_err(|_| Misuse::new(name, format!("{text:?} is no IP address")))
 }
 
 fn roots(name: &str, file: &str) -> Result<RootCertStore, Misuse> {

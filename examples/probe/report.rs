@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hotpool::{ConnInfo, Require};
+use hotpool::{ConnInfo, IpStats, Require};
 use serde::Serialize;
 
 use crate::percentile::percentile;
@@ -28,7 +28,7 @@ pub(crate) struct Row {
     /// The share of answered requests on connections that had carried one before, 0 to 1.
     pub(crate) reuse_rate: f64,
     pub(crate) latency_us: Latency,
-    /// The addresses whose connections carried requests.
+    /// The addresses whose connections carried requests, and those that are blocked.
     pub(crate) ips: Vec<Ip>,
     pub(crate) tls: Tls,
     /// Why connections closed, the end of the probe included (`pool_closed`): as many in all as were opened.
@@ -53,6 +53,10 @@ pub(crate) struct Ip {
     pub(crate) dial_us: Option<u64>,
     /// How long the handshake took, the same.
     pub(crate) tls_us: Option<u64>,
+    /// Connections to it that were live at the end.
+    pub(crate) live: u32,
+    /// For how many milliseconds more the pool avoids it; null if it does not.
+    pub(crate) blocked_ms: Option<u64>,
 }
 
 /// What the first connection agreed on; null without one.
@@ -80,7 +84,7 @@ impl Row {
                 hot_p50: percentile(&tally.hot, 50),
                 hot_p99: percentile(&tally.hot, 99),
             },
-            ips: ips(tally.connections.values()),
+            ips: ips(tally.connections.values(), &tally.states),
             tls: tls(tally.connections.values()),
             closes: closes.map(|(reason, count)| (reason.name(), count)).collect(),
         }
@@ -92,20 +96,29 @@ impl Row {
     }
 }
 
-fn ips<'a>(connections: impl Iterator<Item = &'a ConnInfo>) -> Vec<Ip> {
+fn ips<'a>(connections: impl Iterator<Item = &'a ConnInfo>, states: &[IpStats]) -> Vec<Ip> {
     let mut by_ip: BTreeMap<IpAddr, Vec<&ConnInfo>> = BTreeMap::new();
     for info in connections {
         by_ip.entry(info.remote.ip()).or_default().push(info);
+    }
+    for state in states.iter().filter(|state| state.blocked.is_some()) {
+        by_ip.entry(state.ip).or_default();
     }
     let median = |infos: &[&ConnInfo], time: fn(&ConnInfo) -> Duration| {
         let samples: Vec<Duration> = infos.iter().map(|info| time(info)).collect();
         percentile(&samples, 50)
     };
-    let rows = by_ip.into_iter().map(|(ip, infos)| Ip {
-        ip,
-        connections: infos.len(),
-        dial_us: median(&infos, |info| info.connect_time),
-        tls_us: median(&infos, |info| info.tls_time),
+    let rows = by_ip.into_iter().map(|(ip, infos)| {
+        let state = states.iter().find(|state| state.ip == ip);
+        let blocked = state.and_then(|state| state.blocked);
+        Ip {
+            ip,
+            connections: infos.len(),
+            dial_us: median(&infos, |info| info.connect_time),
+            tls_us: median(&infos, |info| info.tls_time),
+            live: state.map_or(0, |state| state.total),
+            blocked_ms: blocked.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+        }
     });
     rows.collect()
 }

@@ -8,7 +8,15 @@ const REQUESTS: [&str; 11] = [
     "target", "protocol", "requests", "ok", "failed", "opened", "reuse", "cold p50", "hot p50", "hot p99",
     "cold/hot",
 ];
-const ADDRESSES: [&str; 6] = ["target", "protocol", "address", "connections", "dial", "tls"];
+const ADDRESSES: [&str; 7] = [
+    "target",
+    "protocol",
+    "address",
+    "connections",
+    "dial",
+    "tls",
+    "state",
+];
 
 /// All rows: the requests, cold against hot; then the addresses; then what TLS agreed on, what failed and what closed.
 pub(crate) fn render(rows: &[Row]) -> String {
@@ -55,6 +63,10 @@ fn addresses(row: &Row) -> Vec<Vec<String>> {
             ip.connections.to_string(),
             time(ip.dial_us),
             time(ip.tls_us),
+            match ip.blocked_ms {
+                Some(left) => format!("blocked for {}", time(Some(left.saturating_mul(1000)))),
+                None => format!("{} live", ip.live),
+            },
         ]
     });
     cells.collect()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hotpool::{ConnInfo, Counters};
+use hotpool::{ConnInfo, Counters, IpStats};
 
 use crate::failure::Failure;
 
@@ -32,6 +32,8 @@ pub(crate) struct Tally {
     in_a_row: u32,
     /// The connections that carried requests, by serial number.
     pub(crate) connections: BTreeMap<u64, ConnInfo>,
+    /// What the pool thinks of the addresses, as it was before it was closed.
+    pub(crate) states: Vec<IpStats>,
     /// The pool's own count, taken when it was closed.
     pub(crate) counters: Counters,
 }

@@ -1,6 +1,8 @@
 //! How one connection comes to be: the name's addresses, then, towards one of them, TCP, TLS with ALPN, and HTTP/2 where that was
 //! agreed.
 
+mod baton;
+pub(crate) mod plan;
 mod progress;
 mod tcp;
 
@@ -11,13 +13,14 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::baton::{Baton, Turn};
 pub(crate) use self::progress::Progress;
 use crate::access::AddressPolicy;
 use crate::clock::{Clock, Moment, before};
 use crate::config::ReuseCheck;
 use crate::conn::{ConnInfo, Driver, H1, Records, Wire, handshake};
-pub(crate) use crate::dns::Answer;
-use crate::dns::{Resolve, ResolveError};
+pub(crate) use crate::dns::{Ask, DnsSnapshot, Found};
+use crate::dns::{Names, ResolveError};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
 use crate::fault::planted;
@@ -29,7 +32,7 @@ pub(crate) use crate::tls::{Identities, Interned, Tls};
 /// Makes connections; keeps none.
 pub(crate) struct Dialler {
     pub(crate) connector: Connector,
-    pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) names: Names,
     pub(crate) policy: AddressPolicy,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -54,12 +57,17 @@ pub(crate) struct Attempt<'a> {
     pub(crate) check: ReuseCheck,
     pub(crate) deadline: Moment,
     pub(crate) progress: &'a Progress,
+    /// Its share in the race to shake hands.
+    pub(crate) turn: Turn<'a>,
 }
 
 /// Who makes connections: the network, or a script.
 pub(crate) trait Connect: Send + Sync + 'static {
-    /// The addresses of `target`.
-    fn resolve<'a>(&'a self, target: &'a Target<'a>, deadline: Moment) -> Boxed<'a, Result<Answer, Error>>;
+    /// The addresses of a name. `early` hears of those that may be dialled while others are still to come.
+    ///
+    /// # Errors
+    /// Names the target, in the phase of resolution.
+    fn resolve<'a>(&'a self, ask: Ask<'a>, early: Early<'a>) -> Boxed<'a, Result<Found, Error>>;
 
     /// A connection. Cancel safe: dropping it closes what it had opened.
     ///
@@ -69,11 +77,17 @@ pub(crate) trait Connect: Send + Sync + 'static {
 
     /// These identities are over: whatever is kept for them (TLS sessions) may go.
     fn forget(&self, identities: &HashSet<IdentityId>);
+
+    /// What is known of names.
+    fn snapshot(&self) -> DnsSnapshot;
 }
 
+/// Who hears of a part of an answer.
+pub(crate) type Early<'a> = &'a mut (dyn FnMut(&Found) + Send);
+
 impl Connect for Dialler {
-    fn resolve<'a>(&'a self, target: &'a Target<'a>, deadline: Moment) -> Boxed<'a, Result<Answer, Error>> {
-        Box::pin(self.addresses(target, deadline))
+    fn resolve<'a>(&'a self, ask: Ask<'a>, early: Early<'a>) -> Boxed<'a, Result<Found, Error>> {
+        Box::pin(self.addresses(ask, early))
     }
 
     fn attempt<'a>(&'a self, attempt: Attempt<'a>) -> Boxed<'a, Result<Dialled, Error>> {
@@ -95,29 +109,37 @@ impl Connect for Dialler {
     fn forget(&self, identities: &HashSet<IdentityId>) {
         self.connector.forget(identities);
     }
+
+    fn snapshot(&self) -> DnsSnapshot {
+        self.names.snapshot()
+    }
 }
 
 impl Dialler {
-    /// The addresses of `target`: its own if it is a literal, else what the resolver says before `deadline`.
-    async fn addresses(&self, target: &Target<'_>, deadline: Moment) -> Result<Answer, Error> {
-        let error = |kind| Error::new(kind, Phase::Resolve).with_target(target);
-        let question = self.resolver.resolve(target.host(), target.port());
-        match before(&*self.clock, deadline, question).await {
-            None => Err(error(ErrorKind::Timeout)),
-            Some(Ok(answer)) if answer.addresses.is_empty() => Err(error(ErrorKind::NameNotFound)),
-            Some(Ok(answer)) => match usable(&answer.addresses, &self.policy) {
-                none if none.is_empty() => Err(error(ErrorKind::AddressDenied)),
-                addresses => Ok(Answer { addresses, ..answer }),
-            },
-            Some(Err(problem)) => {
-                let kind = match problem {
-                    ResolveError::NotFound => ErrorKind::NameNotFound,
-                    ResolveError::Timeout => ErrorKind::Timeout,
-                    ResolveError::Failed(_) => ErrorKind::Resolve,
-                };
-                Err(error(kind).with_source(problem))
+    /// The addresses of a name, as far as the policy allows them.
+    async fn addresses(&self, ask: Ask<'_>, early: Early<'_>) -> Result<Found, Error> {
+        let error = |kind| Error::new(kind, Phase::Resolve).with_target(ask.target);
+        let mut tell = |found: &Found| {
+            if let Some(found) = self.allowed(found.clone()) {
+                early(&found);
             }
-        }
+        };
+        let found = self.names.find(ask, &mut tell).await.map_err(|problem| {
+            let kind = match problem {
+                ResolveError::NotFound { .. } => ErrorKind::NameNotFound,
+                ResolveError::Timeout => ErrorKind::Timeout,
+                ResolveError::Local(_) => ErrorKind::LocalResource,
+                ResolveError::Failed(_) => ErrorKind::Resolve,
+            };
+            error(kind).with_source(problem)
+        })?;
+        self.allowed(found).ok_or_else(|| error(ErrorKind::AddressDenied))
+    }
+
+    fn allowed(&self, mut found: Found) -> Option<Found> {
+        let allows = |ip: IpAddr| self.policy.allows(ip) || planted("answers_are_not_judged");
+        found.addresses.retain(|&ip| allows(ip));
+        (!found.addresses.is_empty()).then_some(found)
     }
 
     /// One connection; where its profile was the trouble, perhaps another with less of it.
@@ -142,6 +164,7 @@ impl Dialler {
             identity,
             check,
             progress,
+            turn,
             ..
         } = attempt;
         let io_error = |error| Error::from_io(Phase::Connect, error);
@@ -158,6 +181,7 @@ impl Dialler {
         let local = stream.local_addr().map_err(io_error)?;
         let connected = self.clock.now();
 
+        turn.pass().await;
         progress.reach(Phase::Tls);
         let (stream, protocol, tls) = self
             .connector
@@ -187,21 +211,6 @@ impl Dialler {
     }
 }
 
-/// How many addresses of one name are used.
-const MOST_ADDRESSES: usize = 32;
-
-/// An answer's addresses that the policy allows, each once and in its one form: an IPv4 address that came mapped into IPv6 counts as itself.
-fn usable(addresses: &[IpAddr], policy: &AddressPolicy) -> Vec<IpAddr> {
-    let mut usable = Vec::new();
-    for ip in addresses.iter().map(IpAddr::to_canonical) {
-        let allowed = policy.allows(ip) || planted("answers_are_not_judged");
-        if allowed && !usable.contains(&ip) && usable.len() < MOST_ADDRESSES {
-            usable.push(ip);
-        }
-    }
-    usable
-}
-
 /// How long one attempt may take: the setting, or its share of what is left of the dial.
 pub(crate) fn attempt_time(left: Duration, attempts_left: u32, most: Duration) -> Duration {
     most.min(left / attempts_left.max(1))
@@ -210,18 +219,6 @@ pub(crate) fn attempt_time(left: Duration, attempts_left: u32, most: Duration) -
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_used_once_in_their_own_form_and_not_without_end() {
-        let plain: IpAddr = "192.0.2.1".parse().expect("an address");
-        let mapped: IpAddr = "::ffff:192.0.2.1".parse().expect("an address");
-        let all = AddressPolicy::allow_all();
-        assert_eq!(usable(&[mapped, plain], &all), [plain]);
-        let many: Vec<IpAddr> = (0..1000_u32)
-            .map(|n| std::net::Ipv4Addr::from(n).into())
-            .collect();
-        assert_eq!(usable(&many, &all), &many[..32]);
-    }
 
     #[test]
     fn an_attempt_leaves_time_for_the_others() {

@@ -2,23 +2,32 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use tokio::sync::Notify;
+
 use crate::error::Phase;
 
 /// The phase a dial is in. Starts in line, for its permits.
 #[derive(Debug)]
-pub(crate) struct Progress(AtomicU8);
+pub(crate) struct Progress {
+    phase: AtomicU8,
+    /// Rung when its host has learned more addresses.
+    pub(crate) news: Notify,
+}
 
 impl Progress {
     pub(crate) fn new() -> Self {
-        Progress(AtomicU8::new(Phase::Acquire as u8))
+        Progress {
+            phase: AtomicU8::new(Phase::Acquire as u8),
+            news: Notify::new(),
+        }
     }
 
     pub(crate) fn reach(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        let phase = self.0.load(Ordering::Relaxed);
+        let phase = self.phase.load(Ordering::Relaxed);
         Phase::ALL
             .iter()
             .copied()

@@ -64,15 +64,12 @@ impl Resolve for StaticResolver {
         /// Fixed addresses hold for as long as DNS may promise anything (RFC 2181 section 8), and are asked for again then.
         const TTL: Duration = Duration::from_secs(24 * 3600);
         match (self.known.get(&(host.into(), port)), &self.rest) {
-            (Some(addresses), _) => {
-                let answer = Answer {
-                    addresses: addresses.clone(),
-                    ttl: TTL,
-                };
-                Box::pin(std::future::ready(Ok(answer)))
-            }
+            (Some(addresses), _) => Resolving::ready(Ok(Answer {
+                addresses: addresses.clone(),
+                ttl: TTL,
+            })),
             (None, Some(rest)) => rest.resolve(host, port),
-            (None, None) => Box::pin(std::future::ready(Err(ResolveError::NotFound))),
+            (None, None) => Resolving::ready(Err(ResolveError::NotFound { ttl: TTL })),
         }
     }
 }

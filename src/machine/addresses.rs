@@ -1,7 +1,9 @@
 //! The addresses of one origin: which there are, which come first, which are avoided, which are gone.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
+use super::id::DialId;
 use super::limits::Selection;
 use super::words::{Action, Cause, Refusal, Want};
 use super::{Machine, Penalties};
@@ -13,12 +15,27 @@ use crate::fault::planted;
 /// a part (RFC 1794 describes servers that rotate).
 const MISSES: u8 = 2;
 
+/// How long an address that lost a race comes after the others (RFC 6555, section 4.2, has ten minutes in mind).
+const SLOW: Duration = Duration::from_secs(600);
+
 /// One resolved address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     pub(super) ip: IpAddr,
     /// Successful resolutions since it was last listed.
     misses: u8,
+    /// Until when others come first, because one of them was sooner to connect.
+    slow_until: Moment,
+}
+
+impl Address {
+    const fn new(ip: IpAddr) -> Self {
+        Address {
+            ip,
+            misses: 0,
+            slow_until: Moment::ZERO,
+        }
+    }
 }
 
 impl Machine {
@@ -32,22 +49,56 @@ impl Machine {
             return self.unresolved(now, Refusal::NoAddress);
         }
         self.resolving = false;
-        let missed = |address: &Address| !answer.contains(&address.ip);
-        let old: Vec<Address> = self.addresses.drain(..).filter(missed).collect();
+        let old = std::mem::take(&mut self.addresses);
         for &ip in answer {
             if !self.addresses.iter().any(|address| address.ip == ip) {
-                self.addresses.push(Address { ip, misses: 0 });
+                let known = old.iter().find(|address| address.ip == ip);
+                let slow_until = known.map_or(Moment::ZERO, |known| known.slow_until);
+                self.addresses.push(Address {
+                    slow_until,
+                    ..Address::new(ip)
+                });
             }
         }
-        for Address { ip, misses } in old {
-            let misses = misses + 1;
-            if misses < MISSES && !planted("one_miss_is_enough") {
-                self.addresses.push(Address { ip, misses });
+        for mut address in old {
+            if answer.contains(&address.ip) {
+                continue;
+            }
+            address.misses += 1;
+            if address.misses < MISSES && !planted("one_miss_is_enough") {
+                self.addresses.push(address);
             } else {
-                self.retire_all(ip, CloseReason::AddressGone);
+                self.retire_all(address.ip, CloseReason::AddressGone);
             }
         }
         self.settle(now);
+    }
+
+    /// A part of the resolver's answer, while the rest is still to come: what is new joins, and nothing is missed yet.
+    pub fn joined(&mut self, now: Moment, part: &[IpAddr]) {
+        let now = self.tick(now);
+        for &ip in part {
+            if !self.addresses.iter().any(|address| address.ip == ip) {
+                self.addresses.push(Address::new(ip));
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Whether a dial under way goes to whatever addresses become known: not if its caller named one, and not if it probes one.
+    pub fn is_open(&self, dial: DialId) -> bool {
+        let asked = |dial: &super::dialling::Dial| dial.want.pin.is_none() && !dial.warm;
+        self.dials.get(dial.0).is_some_and(asked) && self.probe != Some(dial.0)
+    }
+
+    /// What may join a dial under way, which knows `known`: addresses that are new since, and that nothing is held against.
+    pub fn joining(&self, now: Moment, dial: DialId, known: &[IpAddr]) -> Vec<IpAddr> {
+        if !self.is_open(dial) {
+            return Vec::new();
+        }
+        let new = self.addresses().filter(|ip| !known.contains(ip));
+        new.filter(|&ip| self.penalties.blocked(now, ip).is_none())
+            .collect()
     }
 
     /// The resolver failed. Drains nothing; where no address is known, those who wait for one are told.
@@ -58,7 +109,7 @@ impl Machine {
 
     fn unresolved(&mut self, now: Moment, why: Refusal) {
         self.resolving = false;
-        if self.addresses.is_empty() {
+        if self.addresses().next().is_none() {
             for queue in self.line.by_arrival() {
                 let want = self.line.queues[queue as usize].want;
                 if want.pin.is_none() && !planted("resolver_failure_is_silent") {
@@ -72,15 +123,22 @@ impl Machine {
 
     /// Asks for addresses, unless some are known or the question is out.
     pub(super) fn ask_resolver(&mut self, want: &Want) {
-        if want.pin.is_none() && self.addresses.is_empty() && !self.resolving {
+        if want.pin.is_none() && self.addresses().next().is_none() && !self.resolving {
             self.resolving = true;
             self.actions.push_back(Action::Resolve);
         }
     }
 
-    /// The addresses known, in the order of the last answer.
+    /// The addresses known, in the order of the last answer; none if that is too old.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.addresses.iter().map(|address| address.ip)
+        let trusted = self.latest < self.trusted_until || planted("answers_are_trusted_for_ever");
+        let known: &[Address] = if trusted { &self.addresses } else { &[] };
+        known.iter().map(|address| address.ip)
+    }
+
+    /// No dial goes to the addresses known now from then on: whoever needs one asks anew.
+    pub fn trust_addresses_until(&mut self, until: Moment) {
+        self.trusted_until = until;
     }
 
     /// Where a connection for `want` may go.
@@ -155,6 +213,31 @@ impl Machine {
             Cause::Tcp | Cause::Local => None,
             Cause::Tls | Cause::Protocol | Cause::Status => self.penalties.strike(now, ip, cause),
         }
+    }
+
+    /// Another address of this origin connected sooner than `ip`, which had been given a start: others come before it for a while, until it has
+    /// connected itself.
+    pub fn outrun(&mut self, now: Moment, ip: IpAddr) {
+        let now = self.tick(now);
+        if let Some(address) = self.addresses.iter_mut().find(|address| address.ip == ip)
+            && !planted("races_are_forgotten")
+        {
+            address.slow_until = now + SLOW;
+        }
+    }
+
+    /// A connection to `ip` came about.
+    pub(super) fn reached(&mut self, ip: IpAddr) {
+        self.penalties.absolve(ip);
+        if let Some(address) = self.addresses.iter_mut().find(|address| address.ip == ip) {
+            address.slow_until = Moment::ZERO;
+        }
+    }
+
+    /// Whether others come before `ip`.
+    pub(super) fn is_slow(&self, ip: IpAddr) -> bool {
+        let mut known = self.addresses.iter();
+        known.any(|address| address.ip == ip && self.latest < address.slow_until)
     }
 
     /// Avoids `ip` until then, because all origins do.

@@ -35,7 +35,7 @@ impl Machine {
         let now = self.tick(now);
         let right = self.finish(dial.0)?;
         self.counts.dialled += 1;
-        self.penalties.absolve(ip);
+        self.reached(ip);
         let slot = self.birth(now, right.want.identity, ip, protocol);
         let conn = self.conns.id(slot);
         let vanished = right.want.pin.is_none() && !self.addresses.iter().any(|address| address.ip == ip);

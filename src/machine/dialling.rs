@@ -289,11 +289,12 @@ impl Machine {
             .min(room)
     }
 
-    /// Candidates for a dial for `want`, best first by selection. Where growth goes by address, those without a connection
-    /// come first.
+    /// Candidates for a dial for `want`, best first by selection, those last that were slow of late. Where growth goes by address, those without a
+    /// connection come first.
     fn ordered(&mut self, want: &Want) -> Vec<IpAddr> {
         let mut candidates = self.candidates(want);
         self.by_selection(&mut candidates);
+        candidates.sort_by_key(|&ip| self.is_slow(ip));
         if self.grows_by_address(want) {
             candidates.sort_by_key(|&ip| self.is_covered(want, ip));
         }

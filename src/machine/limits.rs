@@ -2,18 +2,7 @@
 
 use std::time::Duration;
 
-pub use crate::config::{H2Growth as Growth, Selection};
-
-/// What happens to a `get` when every address is blocked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum AllBlocked {
-    /// It fails, and says until when.
-    #[default]
-    Fail,
-    /// The address whose block ends first is dialled, by one dial at a time.
-    ProbeLeastBad,
-}
+pub use crate::config::{AllBlocked, H2Growth as Growth, Selection};
 
 /// How long a failed address is avoided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

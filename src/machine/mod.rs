@@ -118,6 +118,8 @@ pub struct Machine {
     probe: Option<Key>,
     known: Vec<Known>,
     addresses: Vec<Address>,
+    /// When they are too old to be dialled.
+    trusted_until: Moment,
     resolving: bool,
     penalties: Penalties,
     /// When a block ends that somebody in line waits for.
@@ -158,6 +160,7 @@ impl Machine {
             probe: None,
             known: Vec::new(),
             addresses: Vec::new(),
+            trusted_until: Moment::FAR,
             resolving: false,
             retry_at: Moment::FAR,
             lifetimes: BTreeSet::new(),

@@ -18,6 +18,7 @@ use super::warm::{Warm, WarmReport};
 use super::{Detached, HotConn, Order};
 use crate::clock::before;
 use crate::conn::ConnInfo;
+use crate::dial::DnsSnapshot;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Returned;
 use crate::fault::planted;
@@ -125,6 +126,10 @@ impl ConnectionManager {
             .rt
             .inside(pin!(self.inner.warm(target, order, warm)))
             .await
+    }
+
+    pub(crate) fn dns_snapshot(&self) -> DnsSnapshot {
+        self.inner.dialler.snapshot()
     }
 
     /// The live connections of one host, in no order. Empty if the host is unknown.

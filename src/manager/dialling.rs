@@ -1,4 +1,4 @@
-//! The two jobs that a host orders: asking for its addresses, and dialling one of them.
+//! The two jobs that a host orders: asking for its addresses, and dialling one of them (how, see `attempts`).
 
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
@@ -8,11 +8,11 @@ use super::inner::Inner;
 use super::live::{Fresh, Live, Rest, Shared};
 use crate::clock::Moment;
 use crate::conn::{ConnInfo, Driver, News, Wire};
-use crate::dial::{Answer, Attempt, Dialled, Interned, Progress, attempt_time};
+use crate::dial::{Ask, Dialled, Early, Found, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::fault::planted;
-use crate::machine::{Cause, ConnId, DialId, DialOrder, OriginId};
+use crate::machine::{ConnId, DialId, DialOrder, OriginId};
 use crate::rt::{Home, NotSpawned};
 use crate::sync::Ordering;
 use crate::target::Target;
@@ -33,10 +33,32 @@ pub(super) fn resolve(inner: &Arc<Inner>, origin: OriginId) {
     let job = async move {
         let inner = Arc::clone(&question.inner);
         let deadline = inner.clock().now() + inner.config().connect_timeout;
-        let answer = inner.dialler.resolve(&question.target, deadline).await;
+        let mut early = |found: &Found| {
+            inner.with_host(origin, |host, now| host.learn_early(now, found));
+        };
+        let answer = inner.find(&question.target, deadline, &mut early).await;
         question.answer(answer);
     };
     let _ = inner.rt.job(home.as_ref(), job); // one that did not start has been dropped, and has answered
+}
+
+impl Inner {
+    /// Asks for the addresses of a name, by the settings in force.
+    pub(super) async fn find(
+        &self,
+        target: &Target<'_>,
+        deadline: Moment,
+        early: Early<'_>,
+    ) -> Result<Found, Error> {
+        let config = self.config();
+        let ask = Ask {
+            target,
+            deadline,
+            refresh: config.dns_refresh,
+            stale: config.dns_stale,
+        };
+        self.dialler.resolve(ask, early).await
+    }
 }
 
 /// A resolution under way: dropped without an answer, it is asked again where somebody waits for it, or has failed.
@@ -48,7 +70,7 @@ struct Question {
 }
 
 impl Question {
-    fn answer(&mut self, answer: Result<Answer, Error>) {
+    fn answer(&mut self, answer: Result<Found, Error>) {
         self.answered = true;
         self.inner.with_host(self.origin, |host, now| {
             host.resolving = false;
@@ -60,6 +82,7 @@ impl Question {
                     host.machine.resolve_failed(now);
                 }
             }
+            host.announce();
         });
     }
 }
@@ -141,15 +164,15 @@ fn begin(host: &mut Host, now: Moment, dial: DialId) -> Option<Begun> {
 
 /// A dial under way, with every permit it holds: dropped at any point, it gives them back and has failed.
 pub(super) struct DialJob {
-    inner: Arc<Inner>,
-    origin: OriginId,
-    target: Target<'static>,
-    order: DialOrder,
-    identity: Option<Arc<Interned>>,
-    progress: Arc<Progress>,
-    /// The address whose permit it holds.
-    holds: Option<IpAddr>,
-    error: Option<Error>,
+    pub(super) inner: Arc<Inner>,
+    pub(super) origin: OriginId,
+    pub(super) target: Target<'static>,
+    pub(super) order: DialOrder,
+    pub(super) identity: Option<Arc<Interned>>,
+    pub(super) progress: Arc<Progress>,
+    /// The addresses whose permits it holds.
+    pub(super) holds: Vec<IpAddr>,
+    pub(super) error: Option<Error>,
     /// Whether it has tried what there was to try.
     done: bool,
     over: bool,
@@ -160,7 +183,11 @@ impl DialJob {
     pub(super) fn start(inner: &Arc<Inner>, origin: OriginId, order: Option<DialOrder>, ip: Option<IpAddr>) {
         let begun = order.and_then(|order| {
             let begun = inner.with_host(origin, |host, now| begin(host, now, order.dial));
-            begun.flatten().map(|begun| (order, begun))
+            if let Some(begun) = begun.flatten() {
+                return Some((order, begun));
+            }
+            inner.desk.lock().dial_over(&order);
+            None
         });
         let Some((
             order,
@@ -194,7 +221,7 @@ impl DialJob {
             order,
             identity,
             progress,
-            holds: ip,
+            holds: ip.into_iter().collect(),
             error,
             done: false,
             over: false,
@@ -205,98 +232,15 @@ impl DialJob {
 
     async fn run(mut self) {
         let deadline = self.inner.clock().now() + self.inner.config().connect_timeout;
-        let first = self.holds;
-        let others = self
-            .order
-            .candidates
-            .clone()
-            .into_iter()
-            .filter(|&ip| Some(ip) != first);
-        let candidates: Vec<_> = first.into_iter().chain(others).collect();
-        let mut left = u32::try_from(candidates.len())
-            .unwrap_or(u32::MAX)
-            .min(self.inner.config().dial_attempts);
-        for ip in candidates {
-            if left == 0 || self.inner.clock().now() >= deadline {
-                break;
-            }
-            if !self.reserve(ip) {
-                continue;
-            }
-            let attempt = self.attempt(ip, deadline, left).await;
-            left -= 1;
-            match attempt {
-                Ok(dialled) => return self.won(ip, dialled),
-                Err(error) => self.lost(ip, error),
-            }
+        let won = match self.plan(deadline) {
+            Some(plan) => self.race(plan, deadline).await,
+            None => None,
+        };
+        if let Some((ip, dialled)) = won {
+            return self.won(ip, dialled);
         }
         self.done = true;
         // Dropped here: whatever was not won has failed.
-    }
-
-    /// Takes the permit of `ip`, unless this dial holds it already or the address is full.
-    fn reserve(&mut self, ip: IpAddr) -> bool {
-        if self.holds != Some(ip) {
-            self.holds = self.inner.desk.lock().ledger.attempt(ip).then_some(ip);
-        }
-        let holds = self.holds == Some(ip);
-        self.inner.with_host(self.origin, |host, _| {
-            if let Some(dial) = host.dials.get_mut(&self.order.dial) {
-                dial.at = Some(ip).filter(|_| holds);
-            }
-        });
-        holds
-    }
-
-    async fn attempt(&self, ip: IpAddr, deadline: Moment, attempts: u32) -> Result<Dialled, Error> {
-        let inner = &self.inner;
-        let Some(identity) = &self.identity else {
-            debug_assert!(false, "{:?} is for nobody", self.order);
-            return Err(dropped(inner, Phase::Acquire));
-        };
-        let now = inner.clock().now();
-        let deadline = now + attempt_time(deadline.since(now), attempts, inner.config().attempt_timeout);
-        inner
-            .dialler
-            .attempt(Attempt {
-                target: &self.target,
-                ip,
-                identity,
-                check: inner.config().reuse_check,
-                deadline,
-                progress: &self.progress,
-            })
-            .await
-    }
-
-    fn lost(&mut self, ip: IpAddr, error: Error) {
-        tracing::debug!(target: "hotpool", %error, "an attempt failed");
-        let cause = blame(&error);
-        let now = self.inner.clock().now_coarse();
-        let until = {
-            let mut desk = self.inner.desk.lock();
-            if let Some(ip) = self
-                .holds
-                .take()
-                .filter(|_| !planted("lost_attempt_keeps_its_permit"))
-            {
-                desk.ledger.attempt_over(ip);
-            }
-            match cause {
-                Cause::Tcp => desk.penalties.strike(now, ip, cause),
-                _ => None,
-            }
-        };
-        self.inner.with_host(self.origin, |host, now| {
-            host.counters.count_failure(error.phase());
-            // At once, not when the dial fails: it may yet win at another address, and the next one must not begin here.
-            match until {
-                Some(until) => host.machine.shun(now, ip, until),
-                None => _ = host.machine.penalise(now, ip, cause),
-            }
-        });
-        self.error = Some(error);
-        self.inner.pump(); // somebody may wait for the permit of this address
     }
 
     fn won(mut self, ip: IpAddr, mut dialled: Dialled) {
@@ -378,9 +322,10 @@ impl DialJob {
     fn failed(&mut self) {
         {
             let mut desk = self.inner.desk.lock();
-            if let Some(ip) = self.holds.take() {
+            for ip in self.holds.drain(..) {
                 desk.ledger.attempt_over(ip);
             }
+            desk.dial_over(&self.order);
             desk.ledger.unconnected();
         }
         let lost = !self.done && is_lost(&self.inner) && !planted("lost_dials_have_failed");
@@ -460,18 +405,6 @@ impl Born {
         };
         host.settle_in(conn, live);
         rung
-    }
-}
-
-/// Whom an error blames.
-fn blame(error: &Error) -> Cause {
-    match (error.kind(), error.phase()) {
-        (ErrorKind::LocalResource | ErrorKind::AddressDenied, _) => Cause::Local,
-        // A port that refuses or stays silent says nothing of the other ports of its address: that is the origin's trouble.
-        (ErrorKind::ConnectionRefused | ErrorKind::Timeout, Phase::Connect) => Cause::Protocol,
-        (_, Phase::Connect) => Cause::Tcp,
-        (ErrorKind::Protocol, _) | (_, Phase::Http2) => Cause::Protocol,
-        _ => Cause::Tls,
     }
 }
 

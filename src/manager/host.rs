@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -14,17 +13,13 @@ use super::live::{Live, Out, Rest, Shared, Single};
 use super::stats::Counters;
 use crate::clock::Moment;
 use crate::conn::ConnInfo;
-use crate::dial::{self, Interned, Progress};
+use crate::dial::{self, Found, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::fault::planted;
 use crate::machine::{Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket, Want};
 use crate::rt::Home;
 use crate::target::Target;
-
-/// The bounds on how long an answer of DNS is believed, whatever it says.
-const SHORTEST_TTL: Duration = Duration::from_secs(5);
-const LONGEST_TTL: Duration = Duration::from_secs(1800);
 
 /// Who waits hears that the ticket was granted, or why not.
 pub(super) type Answer = Result<(), Error>;
@@ -85,7 +80,7 @@ pub(super) struct Dial {
     /// For whom. Some from the moment it was ordered, under the same lock.
     pub(super) identity: Option<Arc<Interned>>,
     /// Where it dials now.
-    pub(super) at: Option<IpAddr>,
+    pub(super) at: Vec<IpAddr>,
 }
 
 /// Where a lease was taken back to.
@@ -233,10 +228,36 @@ impl Host {
     }
 
     /// Takes in the addresses that a resolution found, and for how long they hold.
-    pub(super) fn learn(&mut self, now: Moment, answer: &dial::Answer) {
-        self.fresh_until = now + answer.ttl.clamp(SHORTEST_TTL, LONGEST_TTL);
+    pub(super) fn learn(&mut self, now: Moment, found: &Found) {
+        self.fresh_until = found.fresh_until;
         self.unresolved = None;
-        self.machine.resolved(now, &answer.addresses);
+        self.machine.trust_addresses_until(found.usable_until);
+        // IPv6 first (RFC 8305, section 4): where selection has no preference, this order stands.
+        let mut addresses = dial::plan::interleaved(&found.addresses, true);
+        if !found.whole {
+            // What an answer in part leaves out is not missed.
+            addresses.extend(
+                self.machine
+                    .addresses()
+                    .filter(|ip| !found.addresses.contains(ip)),
+            );
+        }
+        self.machine.resolved(now, &addresses);
+    }
+
+    /// Takes in a part of the addresses that a resolution under way is finding.
+    pub(super) fn learn_early(&mut self, now: Moment, found: &Found) {
+        self.machine.trust_addresses_until(found.usable_until);
+        self.machine
+            .joined(now, &dial::plan::interleaved(&found.addresses, true));
+        self.announce();
+    }
+
+    /// Tells the dials under way that there may be more addresses, or that there will be none.
+    pub(super) fn announce(&self) {
+        for dial in self.dials.values() {
+            dial.progress.news.notify_one();
+        }
     }
 
     /// Someone stands in line: remember whom to tell, and where its dials are to run.
@@ -307,7 +328,7 @@ impl Host {
                         progress,
                         error: None,
                         identity: None,
-                        at: None,
+                        at: Vec::new(),
                     },
                 );
                 errand.dials.push(order);
@@ -446,7 +467,12 @@ impl Host {
         let near = |ip| want.pin.is_none_or(|pin| pin == ip) || planted("any_dial_tells_the_phase");
         let dials = self.machine.dials(want.identity).filter_map(|(dial, first)| {
             let dial = self.dials.get(&dial)?;
-            near(dial.at.unwrap_or(first)).then(|| dial.progress.phase())
+            let at = if dial.at.is_empty() {
+                &[first]
+            } else {
+                &dial.at[..]
+            };
+            at.iter().any(|&ip| near(ip)).then(|| dial.progress.phase())
         });
         // Who named the address waits for no name.
         let resolving = self.resolving && want.pin.is_none();

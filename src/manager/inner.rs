@@ -21,8 +21,8 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Returned};
 use crate::fault::planted;
 use crate::machine::{
-    Acquire, DialId, DialOrder, Fate, Lease, Ledger, LedgerLimits, Limits, Machine, OriginId, Penalties,
-    PenaltyTerms, Ticket, Want, Wheel,
+    Acquire, AllBlocked, DialId, DialOrder, Fate, Lease, Ledger, LedgerLimits, Limits, Machine, OriginId,
+    Penalties, PenaltyTerms, Ticket, Want, Wheel,
 };
 use crate::rt::Rt;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, yield_now};
@@ -60,6 +60,17 @@ pub(super) struct Desk {
     pub(super) penalties: Penalties,
     /// What the dials in the Ledger's line were ordered to do.
     pub(super) orders: HashMap<(OriginId, DialId), DialOrder>,
+}
+
+impl Desk {
+    /// A dial is over, or will not be: if it was the one that probed a blocked address, another may.
+    pub(super) fn dial_over(&mut self, order: &DialOrder) {
+        if order.probe && !planted("one_probe_is_the_last") {
+            for &ip in &order.candidates {
+                self.penalties.probe_over(ip);
+            }
+        }
+    }
 }
 
 /// The answer to [`Inner::ask`].
@@ -555,6 +566,10 @@ pub(super) fn limits(config: &PoolConfig) -> Limits {
         h2_max_streams: config.h2_max_streams,
         growth: config.h2_growth,
         selection: config.selection,
+        all_blocked: match planted("all_blocked_is_not_heeded") {
+            true => AllBlocked::Fail,
+            false => config.all_blocked,
+        },
         ..Limits::default()
     }
 }

@@ -22,6 +22,7 @@
 
 mod alarm;
 mod attached;
+mod attempts;
 mod connections;
 mod control;
 mod dialling;
@@ -37,6 +38,7 @@ mod live;
 mod name;
 mod order;
 mod place;
+mod race;
 mod roll;
 mod settle;
 mod stats;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::dialling::{self, DialJob};
 use super::host::{Errand, Todo};
-use super::inner::{Desk, Inner};
+use super::inner::Inner;
 use super::live::Live;
 use crate::clock::Moment;
 use crate::event::CloseReason;
@@ -155,41 +155,46 @@ impl Inner {
             return blocked;
         }
         let now = self.clock().now_coarse();
+        let policy = self.config().all_blocked;
         let mut desk = self.desk.lock();
-        let Desk {
-            ledger,
-            penalties,
-            orders,
-        } = &mut *desk;
         self.in_transit.fetch_sub(closed.len() as u64, Ordering::Relaxed);
         for ip in closed {
-            ledger.closed(origin, ip);
+            desk.ledger.closed(origin, ip);
         }
         for dial in abandoned {
-            ledger.withdraw(origin, dial);
-            if !planted("order_of_an_abandoned_dial_stays") {
-                orders.remove(&(origin, dial));
+            desk.ledger.withdraw(origin, dial);
+            if planted("order_of_an_abandoned_dial_stays") {
+                continue;
+            }
+            if let Some(order) = desk.orders.remove(&(origin, dial)) {
+                desk.dial_over(&order);
             }
         }
         for mut order in dials {
-            match penalties.screen(now, AllBlocked::Fail, &mut order.candidates) {
+            // What an origin probes it has chosen by all that is held against its addresses, this included.
+            let screen = match order.probe && policy == AllBlocked::ProbeLeastBad {
+                true => Screen::Go,
+                false => desk.penalties.screen(now, policy, &mut order.candidates),
+            };
+            order.probe |= screen == Screen::Probe;
+            match screen {
                 Screen::Blocked { until } => blocked.push((order.dial, until)),
-                _ => {
-                    ledger.request(Ask {
+                Screen::Go | Screen::Probe => {
+                    desk.ledger.request(Ask {
                         origin,
                         dial: order.dial,
                         candidates: order.candidates.clone(),
                     });
-                    orders.insert((origin, order.dial), order);
+                    desk.orders.insert((origin, order.dial), order);
                 }
             }
         }
         for ip in parked {
-            ledger.parked(origin, ip);
+            desk.ledger.parked(origin, ip);
         }
         // Raised here, and never lowered: the Ledger still counts on hearing from those who had nothing idle when they were asked, until it
         // notices, at its next step, that nobody waits. Who goes idle before that, unheard, would not be asked again by the next in line.
-        if ledger.contended() && !planted("flag_is_shown_after_the_look") {
+        if desk.ledger.contended() && !planted("flag_is_shown_after_the_look") {
             self.contended.store(true, Ordering::Release);
         }
         blocked

@@ -9,8 +9,10 @@ use std::time::Duration;
 use super::directory::Shard;
 use super::host::Host;
 use super::inner::Inner;
+use crate::clock::Moment;
 use crate::error::Phase;
 use crate::event::CloseReason;
+use crate::fault::planted;
 #[cfg(feature = "__internals")]
 use crate::machine::Ledger;
 use crate::sync::{BriefMutex, Ordering};
@@ -174,7 +176,7 @@ pub struct HostStats {
     pub waiting: u32,
     /// What was counted since the host became known.
     pub counters: Counters,
-    /// Its addresses that are in use, by number.
+    /// Its addresses that are in use or blocked, by number.
     pub ips: Vec<IpStats>,
 }
 
@@ -196,16 +198,21 @@ pub struct IpStats {
     pub dialling: u32,
     /// Callers in line for whom only this address will do.
     pub waiting: u32,
+    /// For how long the address is avoided yet, because of what failed there, for this host or (where TCP cannot reach it) for any.
+    pub blocked: Option<Duration>,
 }
 
 impl Inner {
     pub(super) fn stats(self: &Arc<Self>) -> Stats {
+        let now = self.clock().now_coarse();
         let shards: Vec<_> = self.directory.shards().map(BriefMutex::lock).collect();
+        // Last, as ever, and for a copy: what failed is few.
+        let blocked: BTreeMap<IpAddr, Moment> = self.desk.lock().penalties.list(now).collect();
         let mut stats = Stats::default();
         for shard in &shards {
             stats.counters.add(&shard.forgotten);
             for host in shard.hosts() {
-                stats.add(host_stats(host));
+                stats.add(host_stats(host, now, &blocked));
             }
         }
         stats
@@ -300,13 +307,13 @@ impl Stats {
     }
 }
 
-fn host_stats(host: &Host) -> HostStats {
+fn host_stats(host: &Host, now: Moment, blocked: &BTreeMap<IpAddr, Moment>) -> HostStats {
     let counts = host.machine.counts();
     // Of live ones: a lease may outlive its connection, and the machine's own count of those leased goes by leases.
     let (total, active) = host.machine.connections().fold((0, 0), |(total, active), conn| {
         (total + 1, active + u32::from(conn.leases > 0))
     });
-    let ips = ip_stats(host);
+    let ips = ip_stats(host, now, blocked);
     HostStats {
         target: host.target.to_string().into(),
         total,
@@ -320,7 +327,7 @@ fn host_stats(host: &Host) -> HostStats {
     }
 }
 
-fn ip_stats(host: &Host) -> Vec<IpStats> {
+fn ip_stats(host: &Host, now: Moment, blocked: &BTreeMap<IpAddr, Moment>) -> Vec<IpStats> {
     let mut ips = BTreeMap::new();
     let mut add = |ip, count: &dyn Fn(&mut IpStats)| count(ips.entry(ip).or_insert_with(|| IpStats::new(ip)));
     host.machine.each_ip(|ip, counts| {
@@ -331,11 +338,23 @@ fn ip_stats(host: &Host) -> Vec<IpStats> {
     for conn in host.machine.connections() {
         add(conn.ip, &|stats| stats.active += u32::from(conn.leases > 0));
     }
-    for ip in host.dials.values().filter_map(|dial| dial.at) {
+    for &ip in host.dials.values().flat_map(|dial| &dial.at) {
         add(ip, &|stats| stats.dialling += 1);
     }
     host.machine
         .each_pinned(|ip, waiting| add(ip, &|stats| stats.waiting += waiting));
+    let everywhere = host
+        .machine
+        .addresses()
+        .filter_map(|ip| Some((ip, *blocked.get(&ip)?)));
+    if planted("blocks_are_not_shown") {
+        return ips.into_values().collect();
+    }
+    for (ip, until) in host.machine.penalties().list(now).chain(everywhere) {
+        add(ip, &|stats| {
+            stats.blocked = stats.blocked.max(Some(until.since(now)))
+        });
+    }
     ips.into_values().collect()
 }
 
@@ -349,6 +368,7 @@ impl IpStats {
             leases: 0,
             dialling: 0,
             waiting: 0,
+            blocked: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -15,6 +16,10 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
 use crate::machine::{DialId, Want};
 use crate::target::Target;
+
+/// How long warming rests when this machine has run out of descriptors or ports; twice as long each time in a row, up to the longest.
+const REST: Duration = Duration::from_millis(100);
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// How many connections to have ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,35 +68,64 @@ impl Inner {
             .with_host(origin, |host, _| host.machine.addresses().next().is_some())
             .unwrap_or(false);
         if !known && order.pin.is_none() {
-            let answer = self.dialler.resolve(target, deadline).await?;
+            let answer = self.find(target, deadline, &mut |_| {}).await?;
             // The host may have been forgotten meanwhile, or the pool closed.
             let origin = self.origin(target)?;
             self.with_host(origin, |host, now| host.learn(now, &answer));
         }
-        let origin = self.origin(target)?;
         let claim = order.claim(&self.identities);
-        let ordered = self.with_host(origin, |host, now| {
-            host.home = self.rt.here();
-            order_dials(host, now, claim.want(&self.identities), warm)
-        });
         let mut report = WarmReport::default();
-        for dial in ordered.unwrap_or_default() {
-            match before(self.clock(), deadline, dial).await {
-                Some(Ok(Ok(()))) => report.opened += 1,
-                Some(Ok(Err(error))) => report.errors.push(error),
-                Some(Err(_)) => report
-                    .errors
-                    .push(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target)),
-                None => report
-                    .errors
-                    .push(Error::new(ErrorKind::Timeout, Phase::Acquire).with_target(target)),
+        let mut rest = REST;
+        loop {
+            let origin = self.origin(target)?;
+            let ordered = self.with_host(origin, |host, now| {
+                host.home = self.rt.here();
+                order_dials(host, now, claim.want(&self.identities), warm)
+            });
+            let opened = report.opened;
+            self.hear(ordered.unwrap_or_default(), (target, deadline), &mut report)
+                .await;
+            // Out of descriptors or ports, whoever asks for a connection needs what there is: warming waits until there is more.
+            let short = |error: &Error| error.kind() == ErrorKind::LocalResource;
+            if !report.errors.iter().any(short) || planted("warming_gives_up_in_a_shortage") {
+                break;
             }
+            if report.opened > opened {
+                rest = REST;
+            }
+            let until = self.clock().now() + rest;
+            if until >= deadline {
+                break;
+            }
+            self.clock().sleep_until(until).await;
+            report.errors.retain(|error| !short(error));
+            rest = LONGEST_REST.min(rest * 2);
         }
         self.with_target(target, |host, _| {
             host.machine
                 .each_ip(|ip, counts| report.ips.push((ip, counts.connections as usize)));
         });
         Ok(report)
+    }
+}
+
+impl Inner {
+    /// How these dials end.
+    async fn hear(
+        &self,
+        dials: Vec<oneshot::Receiver<Answer>>,
+        (target, deadline): (&Target<'_>, Moment),
+        report: &mut WarmReport,
+    ) {
+        let error = |kind| Error::new(kind, Phase::Acquire).with_target(target);
+        for dial in dials {
+            match before(self.clock(), deadline, dial).await {
+                Some(Ok(Ok(()))) => report.opened += 1,
+                Some(Ok(Err(error))) => report.errors.push(error),
+                Some(Err(_)) => report.errors.push(error(ErrorKind::Closed)),
+                None => report.errors.push(error(ErrorKind::Timeout)),
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::access::AddressPolicy;
 use crate::clock::{Clock, SystemClock};
 use crate::config::PoolConfig;
 use crate::dial::Dialler;
-use crate::dns::{HickoryResolver, Resolve};
+use crate::dns::{DnsSnapshot, HickoryResolver, Names, Resolve};
 use crate::error::ConfigError;
 use crate::fingerprint::Profile;
 use crate::manager::Inner;
@@ -28,6 +28,7 @@ pub struct Builder {
     setup: Option<Tls>,
     resolver: Option<Arc<dyn Resolve>>,
     policy: AddressPolicy,
+    names: DnsSnapshot,
     clock: Option<Arc<dyn Clock>>,
 }
 
@@ -82,9 +83,15 @@ impl Builder {
         self
     }
 
-    /// Which addresses may be connected to. Default: [`AddressPolicy::allow_all`].
+    /// Which addresses may be connected to, whoever names them. Default: [`AddressPolicy::allow_all`].
     pub fn address_policy(mut self, policy: AddressPolicy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Names that are known from before, as far as they still hold: see [`HotConnPool::dns_snapshot`]. Default: none.
+    pub fn dns_snapshot(mut self, snapshot: DnsSnapshot) -> Self {
+        self.names = snapshot;
         self
     }
 
@@ -110,9 +117,12 @@ impl Builder {
             Some(setup) => setup,
         };
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let resolver = self.resolver.unwrap_or_else(|| Arc::new(HickoryResolver::new()));
+        let names = Names::new(resolver, Arc::clone(&clock));
+        names.restore(&self.names);
         let dialler = Dialler {
             connector: Connector::default(),
-            resolver: self.resolver.unwrap_or_else(|| Arc::new(HickoryResolver::new())),
+            names,
             policy: self.policy,
             clock: Arc::clone(&clock),
         };

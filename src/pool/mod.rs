@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 pub use self::builder::Builder;
 pub use self::options::GetOptions;
+use crate::dns::DnsSnapshot;
 use crate::error::Error;
 use crate::event::Returned;
 use crate::manager::{
@@ -132,6 +133,11 @@ impl HotConnPool {
     /// ([`GetOptions::tls`]) are not concerned. Takes each shard's lock in turn: not for the hot path.
     pub fn update_tls(&self, tls: Tls) {
         self.0.0.update_tls(tls);
+    }
+
+    /// What the pool knows of names now, for the [`Builder`] of the next one: so a process that starts again need not ask first.
+    pub fn dns_snapshot(&self) -> DnsSnapshot {
+        self.0.0.dns_snapshot()
     }
 
     /// The connections, by host and by IP.

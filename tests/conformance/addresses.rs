@@ -1,9 +1,12 @@
 //! Addresses: which are tried, avoided, and drained.
 
+use hotpool::answers::{Table, Terms};
+use hotpool::clock::Moment;
 use hotpool::machine::{
     Acquire, AllBlocked, Cause, CloseReason, Limits, Penalties, PenaltyTerms, Protocol::Http1, Refusal,
     Returned, Screen, Selection, Want,
 };
+use hotpool::{AddressPolicy, Answer, ResolveError};
 
 use crate::rules::*;
 
@@ -48,7 +51,7 @@ fn penalty_expires() {
     };
     let mut table = Penalties::new(terms);
     let nano = std::time::Duration::from_nanos(1);
-    let mut now = hotpool::clock::Moment::ZERO;
+    let mut now = Moment::ZERO;
     // It doubles from one to the next, up to its maximum.
     for span in [1, 2, 4, 8, 8] {
         let until = now + secs(span);
@@ -239,4 +242,134 @@ fn a_name_without_an_address_refuses_who_waits_and_asks_once() {
     assert!(world.resolving.remove(&0));
     world.with(0, |machine, now| machine.resolved(now, &[]));
     assert_eq!(world.outcome(third), Outcome::Refused(Refusal::NoAddress));
+}
+
+fn allows(policy: &AddressPolicy, address: &str) -> bool {
+    policy.allows(address.parse().expect("an address"))
+}
+
+#[test]
+fn blocked_wins_over_allowed() {
+    // In whichever order they are named, and whatever is allowed besides.
+    for policy in [
+        AddressPolicy::allow_all(),
+        AddressPolicy::deny_private(),
+        AddressPolicy::deny_all(),
+    ] {
+        let allow = |policy: AddressPolicy| policy.allow("192.0.2.0/24").unwrap();
+        let deny = |policy: AddressPolicy| policy.deny("192.0.2.128/25").unwrap();
+        for policy in [deny(allow(policy.clone())), allow(deny(policy.clone()))] {
+            assert!(allows(&policy, "192.0.2.127"), "{policy:?}");
+            assert!(!allows(&policy, "192.0.2.128"), "{policy:?}");
+        }
+    }
+}
+
+#[test]
+fn allowlist_only_mode() {
+    let policy = AddressPolicy::deny_all().allow("192.0.2.0/24").unwrap();
+    let policy = policy.allow("2001:db8::/32").unwrap();
+    for (address, allowed) in [
+        ("192.0.2.1", true),
+        ("::ffff:192.0.2.1", true),
+        ("2001:db8::1", true),
+        ("192.0.3.1", false),
+        ("2001:db9::1", false),
+        ("127.0.0.1", false),
+    ] {
+        assert_eq!(allows(&policy, address), allowed, "{address}");
+    }
+}
+
+#[test]
+fn an_address_that_stands_for_another_is_judged_as_both() {
+    let policy = AddressPolicy::allow_all().deny("10.0.0.0/8").unwrap();
+    let policy = policy.deny("64:ff9b::/96").unwrap();
+    for form in [
+        "10.0.0.1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::b00:1",
+        "::10.0.0.1",
+        "2002:a00:1::5",
+    ] {
+        assert!(!allows(&policy, form), "{form}");
+    }
+    for other in ["11.0.0.1", "2002:b00:1::5", "2001:db8::a00:1"] {
+        assert!(allows(&policy, other), "{other}");
+    }
+}
+
+const TERMS: Terms = Terms {
+    refresh: secs(1800),
+    stale: secs(3600),
+};
+
+fn at(seconds: u64) -> Moment {
+    Moment::ZERO + secs(seconds)
+}
+
+fn answer(addresses: &[std::net::IpAddr], ttl: u64) -> Result<Answer, ResolveError> {
+    Ok(Answer {
+        addresses: addresses.to_vec(),
+        ttl: secs(ttl),
+    })
+}
+
+#[test]
+fn so_many_addresses_of_a_name_are_used_and_no_more() {
+    let many: Vec<_> = (0..1000_u32)
+        .map(|n| std::net::Ipv4Addr::from(0xc000_0200 + n).into())
+        .collect();
+    let found = Table::default().answered(at(0), TERMS, "a.test", &[answer(&many, 60)]);
+    assert_eq!(found.unwrap().addresses, &many[..32]);
+}
+
+#[test]
+fn a_failure_is_not_asked_about_again_at_once() {
+    let mut table = Table::default();
+    let ttl = secs(9);
+    for (failure, span) in [(ResolveError::NotFound { ttl }, 9), (ResolveError::Timeout, 1)] {
+        let heard = table.answered(at(0), TERMS, "a.test", &[Err(failure.clone())]);
+        assert_eq!(heard, Err(failure.clone()));
+        assert_eq!(table.remembered(at(span - 1), "a.test"), Some(Err(failure)));
+        assert_eq!(table.remembered(at(span), "a.test"), None);
+    }
+}
+
+#[test]
+fn the_stale_serves_while_name_servers_fail_and_only_so_long() {
+    let mut table = Table::default();
+    let failed = || Err(ResolveError::Failed("SERVFAIL".into()));
+    table
+        .answered(at(0), TERMS, "a.test", &[answer(&[ip(1)], 60)])
+        .unwrap();
+    let stale = table.answered(at(3_659), TERMS, "a.test", &[failed()]).unwrap();
+    assert_eq!((stale.addresses, stale.usable_until), (vec![ip(1)], at(3_660)));
+    assert!(table.answered(at(3_660), TERMS, "a.test", &[failed()]).is_err());
+    // That there is no such name is an answer: nothing older serves.
+    table
+        .answered(at(4_000), TERMS, "a.test", &[answer(&[ip(1)], 60)])
+        .unwrap();
+    let gone = Err(ResolveError::NotFound { ttl: secs(5) });
+    assert!(table.answered(at(4_001), TERMS, "a.test", &[gone]).is_err());
+    assert!(table.answered(at(4_010), TERMS, "a.test", &[failed()]).is_err());
+}
+
+#[test]
+fn an_answer_that_is_too_old_is_not_dialled() {
+    let mut world = World::single(limits(), &[1]);
+    world.with(0, |machine, _| machine.trust_addresses_until(at(60)));
+    world.now = at(60);
+    let getter = world.queue(0, want(0));
+    assert_eq!(world.dials.len(), 0);
+    assert!(world.resolving.remove(&0), "it is asked for anew");
+    world.with(0, |machine, _| machine.trust_addresses_until(at(120)));
+    world.resolve(0, &[2]);
+    assert_eq!(
+        world.dials[0].order.candidates,
+        [ip(2), ip(1)],
+        "the old one has been missed once"
+    );
+    world.dial_ok(0, Http1);
+    world.take(getter);
 }

@@ -50,7 +50,7 @@ impl Resolve for Scripted {
             0 | 1 => script.answers.front().cloned(),
             _ => script.answers.pop_front(),
         };
-        Box::pin(async move {
+        Resolving::new(async move {
             match next.flatten() {
                 Some(answer) => answer,
                 None => std::future::pending().await,
@@ -64,6 +64,12 @@ fn found(ips: &[IpAddr], ttl: u64) -> Option<Result<Answer, ResolveError>> {
         addresses: ips.to_vec(),
         ttl: Duration::from_secs(ttl),
     }))
+}
+
+fn not_found() -> ResolveError {
+    ResolveError::NotFound {
+        ttl: Duration::from_secs(60),
+    }
 }
 
 fn asking(resolver: &Scripted, clock: &ManualClock) -> HotConnPool {
@@ -82,7 +88,7 @@ async fn each_failure_of_the_resolver_has_its_kind() {
         ttl: Duration::from_secs(60),
     });
     for (answer, kind) in [
-        (Err(ResolveError::NotFound), ErrorKind::NameNotFound),
+        (Err(not_found()), ErrorKind::NameNotFound),
         (empty, ErrorKind::NameNotFound),
         (Err(ResolveError::Failed("SERVFAIL".into())), ErrorKind::Resolve),
         (Err(ResolveError::Timeout), ErrorKind::Timeout),
@@ -117,18 +123,24 @@ async fn an_unknown_name_of_the_static_resolver_is_not_found() {
     finish(pool, peer).await;
 }
 
-/// A failure is not remembered for ever: the next get asks again.
+/// A failure is not remembered for ever: once its time is over, half a minute at the most, a get asks again.
 #[tokio::test]
 async fn a_name_may_come_to_be() {
     let peer = http1_peer();
-    let resolver = Scripted::new([Some(Err(ResolveError::NotFound)), found(peer.ips(), 60)]);
-    let pool = asking(&resolver, &ManualClock::new());
+    let resolver = Scripted::new([Some(Err(not_found())), found(peer.ips(), 60)]);
+    let clock = ManualClock::new();
+    let pool = asking(&resolver, &clock);
     let name = name(&peer);
-    assert_kind(
-        &pool.get(&name).await.unwrap_err(),
-        ErrorKind::NameNotFound,
-        Phase::Resolve,
-    );
+    for wait in [0, 29] {
+        clock.advance(Duration::from_secs(wait));
+        assert_kind(
+            &pool.get(&name).await.unwrap_err(),
+            ErrorKind::NameNotFound,
+            Phase::Resolve,
+        );
+        assert_eq!(resolver.asked().len(), 1);
+    }
+    clock.advance(Duration::from_secs(1));
     round(&pool, &name).await;
     finish(pool, peer).await;
 }
@@ -318,4 +330,57 @@ async fn a_bad_target_is_an_error_of_its_own() {
     assert_eq!(nul.target_error(), Some(&TargetError::Nul));
     assert!(resolver.asked().is_empty());
     assert!(pool.stats().hosts.is_empty());
+}
+
+/// What a pool knows of names, another one knows from its beginning: by JSON, as a process keeps it over a restart.
+#[cfg(feature = "serde")]
+#[tokio::test]
+async fn a_snapshot_starts_warm() {
+    let peer = http1_peer();
+    let resolver = Scripted::new([found(peer.ips(), 60)]);
+    let first = asking(&resolver, &ManualClock::new());
+    let name = name(&peer);
+    round(&first, &name).await;
+    let text = serde_json::to_string(&first.dns_snapshot()).unwrap();
+    within("close", first.close()).await;
+
+    let silent = Scripted::new([]);
+    let second = HotConnPool::builder()
+        .roots(certs::authority().roots())
+        .resolver(silent.clone())
+        .dns_snapshot(serde_json::from_str(&text).unwrap())
+        .build()
+        .unwrap();
+    round(&second, &name).await;
+    assert!(silent.asked().is_empty());
+    assert_eq!(second.dns_snapshot().names.len(), 1);
+    finish(second, peer).await;
+}
+
+/// A process that begins with an old snapshot asks, and what it knows serves only where nobody answers.
+#[tokio::test]
+async fn an_old_snapshot_serves_where_nobody_answers() {
+    let peer = http1_peer();
+    let (name, clock) = (name(&peer), ManualClock::new());
+    let resolver = Scripted::new([found(peer.ips(), 60)]);
+    let first = asking(&resolver, &clock);
+    round(&first, &name).await;
+    clock.advance(Duration::from_secs(100)); // past its time to live
+    let snapshot = first.dns_snapshot();
+    within("close", first.close()).await;
+    for answer in [Err(ResolveError::Failed("SERVFAIL".into())), Err(not_found())] {
+        let served = answer != Err(not_found());
+        let failing = Scripted::new([Some(answer)]);
+        let second = HotConnPool::builder()
+            .roots(certs::authority().roots())
+            .resolver(failing.clone())
+            .dns_snapshot(snapshot.clone())
+            .build()
+            .unwrap();
+        let got = within("an answer", second.get(&name)).await;
+        assert_eq!((got.is_ok(), failing.asked().len()), (served, 1));
+        drop(got);
+        within("close", second.close()).await;
+    }
+    peer.shutdown().await;
 }

@@ -32,7 +32,7 @@ pub(crate) fn want(identity: u64) -> Want {
     }
 }
 
-pub(crate) fn secs(seconds: u64) -> Duration {
+pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 

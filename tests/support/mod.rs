@@ -36,8 +36,10 @@
 
 pub mod black_hole;
 pub mod certs;
+pub mod dns;
 pub mod frames;
 pub mod measure;
+pub mod network;
 pub mod outside;
 pub mod peer;
 pub mod peers_table;

@@ -57,7 +57,10 @@ fn a_row_has_these_fields_and_no_others() {
     expected.sort_unstable();
     assert_eq!(fields(&row), expected);
     assert_eq!(fields(&row["latency_us"]), ["cold_p50", "hot_p50", "hot_p99"]);
-    assert_eq!(fields(&row["ips"][0]), ["connections", "dial_us", "ip", "tls_us"]);
+    assert_eq!(
+        fields(&row["ips"][0]),
+        ["blocked_ms", "connections", "dial_us", "ip", "live", "tls_us"]
+    );
     assert_eq!(fields(&row["tls"]), ["resumed", "suite", "version"]);
     // Three requests, each the first on its connection: nothing was reused, and the report does not say otherwise.
     assert_eq!(

@@ -13,6 +13,7 @@ mod life;
 mod limits;
 mod pause;
 mod policy;
+mod races;
 mod resize;
 mod slow;
 mod steps;

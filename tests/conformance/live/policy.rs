@@ -1,11 +1,16 @@
-//! Which addresses may be connected to: judged when a name resolves, and again before each connect.
+//! Whom the pool asks for addresses, and which may be connected to: judged when a name resolves, and again before each connect.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use hotpool::{AddressPolicy, ErrorKind, GetOptions, HotConnPool, Phase, StaticResolver};
+use hotpool::{
+    AddressPolicy, Answer, ErrorKind, GetOptions, HotConnPool, Phase, Resolve, Resolving, StaticResolver,
+};
 
 use super::lease;
-use crate::common::{builder, finish, http1_peer, name, within};
+use crate::common::{builder, finish, http1_peer, let_run, name, within};
 use crate::support::peer::{Alpn, Peer};
 
 /// A name at the peer's port that resolves to these addresses.
@@ -102,4 +107,42 @@ async fn an_address_that_is_named_is_judged_before_the_connect() {
         }
     }
     assert_eq!(peer.seen().accepts, 0);
+}
+
+/// Counts its questions and answers them after a while; the port makes no difference to it.
+struct Counting(Arc<AtomicU32>, Vec<IpAddr>);
+
+impl Resolve for Counting {
+    fn resolve(&self, _: &str, _: u16) -> Resolving {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let addresses = self.1.clone();
+        Resolving::new(async move {
+            let_run().await;
+            let ttl = Duration::from_secs(60);
+            Ok(Answer { addresses, ttl })
+        })
+    }
+
+    fn tells_ports_apart(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn many_who_ask_for_a_name_ask_once() {
+    let peers = [http1_peer(), http1_peer()];
+    let asked = Arc::new(AtomicU32::new(0));
+    let resolver = Counting(Arc::clone(&asked), peers[0].ips().to_vec());
+    let pool = builder(&peers[0], |_| {}).resolver(resolver).build().unwrap();
+    // Two ports are two hosts of the pool, and one name.
+    let names = [name(&peers[0]), name(&peers[1])];
+    let both = within("both", async {
+        tokio::join!(pool.get(&names[0]), pool.get(&names[1]))
+    });
+    let (first, second) = both.await;
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    drop((first.unwrap(), second.unwrap()));
+    let [first, second] = peers;
+    finish(pool, first).await;
+    second.shutdown().await;
 }

@@ -1,0 +1,232 @@
+//! The attempts of one dial: a race to connect, whose winner shakes hands.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::dialling::DialJob;
+use super::host::Host;
+use super::race::{Loser, News, Race};
+use crate::clock::Moment;
+use crate::dial::plan::{Plan, Step, Terms};
+use crate::dial::{Attempt, Baton, Dialled, attempt_time};
+use crate::error::{Error, ErrorKind, Phase};
+use crate::fault::planted;
+use crate::machine::Cause;
+
+/// A timer that fires later than this tells of this machine, not of the peer.
+const LATE: Duration = Duration::from_millis(100);
+
+impl DialJob {
+    /// Tries the addresses of its order as `plan` says. Answers where that succeeded; none if it did not.
+    ///
+    /// Cancel safe: the permits that it takes are written down in the job.
+    pub(super) async fn race(&mut self, plan: Plan, deadline: Moment) -> Option<(IpAddr, Dialled)> {
+        let inner = Arc::clone(&self.inner);
+        let (target, progress) = (self.target.clone(), Arc::clone(&self.progress));
+        let Some(identity) = self.identity.clone() else {
+            debug_assert!(false, "{:?} is for nobody", self.order);
+            return None;
+        };
+        let (clock, config, baton) = (inner.clock(), inner.config(), Baton::default());
+        let mut race = Race::new(&*inner.dialler, &baton, plan);
+        loop {
+            let now = clock.now();
+            if let Some(losers) = race.decide(config.race_delay) {
+                self.give_up(&losers);
+                continue;
+            }
+            let until = match race.plan.step(now) {
+                Step::Over if self.more_may_come(&race.plan, now) => Some(deadline),
+                Step::Over => return None,
+                Step::Wait(until) => until,
+                Step::Start(ip) if self.reserve(ip) => {
+                    let time = attempt_time(deadline.since(now), race.plan.share(), config.attempt_timeout);
+                    race.start(now, |number| Attempt {
+                        target: &target,
+                        ip,
+                        identity: &identity,
+                        check: config.reuse_check,
+                        deadline: now + time,
+                        progress: &progress,
+                        turn: baton.turn(number),
+                    });
+                    continue;
+                }
+                Step::Start(_) => continue,
+            };
+            let (place, result) = match race.news(clock, until, &progress.news).await {
+                News::Due => continue,
+                News::Addresses => {
+                    self.take_in_news(&mut race.plan);
+                    continue;
+                }
+                News::Ended(place, result) => (place, *result),
+            };
+            match result {
+                Ok(dialled) => {
+                    let (winner, losers) = race.end(place, config.race_delay);
+                    self.give_up(&losers);
+                    return Some((winner, dialled));
+                }
+                Err(error) => {
+                    let now = clock.now();
+                    let (ip, deadline) = race.fail(now, place);
+                    let late = error.is_timeout() && now.since(deadline) > LATE;
+                    self.lost(ip, error, late);
+                }
+            }
+        }
+    }
+
+    /// In which order to try the addresses of the order, the one that it holds a permit of first.
+    pub(super) fn plan(&self, deadline: Moment) -> Option<Plan> {
+        let candidates = &self.order.candidates;
+        let lead = self.holds.first().or(candidates.first()).copied()?;
+        let others = candidates.iter().copied().filter(|&ip| ip != lead);
+        let mut others: Vec<_> = others.map(|ip| (ip, false)).collect();
+        if !others.is_empty() {
+            let desk = self.inner.desk.lock();
+            let now = self.inner.clock().now_coarse();
+            for (ip, held) in &mut others {
+                *held = desk.penalties.blocked(now, *ip).is_some();
+            }
+            drop(desk);
+            self.inner.with_host(self.origin, |host, now| {
+                let penalties = host.machine.penalties();
+                for (ip, held) in &mut others {
+                    *held |= penalties.blocked(now, *ip).is_some();
+                }
+            });
+        }
+        let config = self.inner.config();
+        let terms = Terms {
+            attempts: config.dial_attempts,
+            delay: config.race_delay,
+            deadline,
+        };
+        Some(Plan::new(lead, &others, terms))
+    }
+
+    /// Whether an address may yet come that it would try: its name is still being asked for.
+    fn more_may_come(&self, plan: &Plan, now: Moment) -> bool {
+        let dial = self.order.dial;
+        let asked = |host: &mut Host| host.resolving && host.machine.is_open(dial);
+        plan.takes_more(now)
+            && !self.order.probe
+            && !planted("known_addresses_are_all_there_is")
+            && self
+                .inner
+                .with_host(self.origin, |host, _| asked(host))
+                .unwrap_or(false)
+    }
+
+    /// Its host has heard more of its name's answer.
+    fn take_in_news(&mut self, plan: &mut Plan) {
+        if self.order.probe || planted("late_families_stay_out") {
+            return;
+        }
+        let (dial, known) = (self.order.dial, &self.order.candidates);
+        let new = self
+            .inner
+            .with_host(self.origin, |host, now| host.machine.joining(now, dial, known));
+        let mut new = new.unwrap_or_default();
+        if new.is_empty() {
+            return;
+        }
+        let now = self.inner.clock().now_coarse();
+        let desk = self.inner.desk.lock();
+        new.retain(|&ip| desk.penalties.blocked(now, ip).is_none());
+        drop(desk);
+        plan.join(new.iter().copied());
+        self.order.candidates.extend(new);
+    }
+
+    /// Takes the permit of `ip`, unless this dial holds it already or the address is full.
+    fn reserve(&mut self, ip: IpAddr) -> bool {
+        let room = self.holds.contains(&ip)
+            || self.inner.desk.lock().ledger.attempt(ip)
+            || planted("full_addresses_are_dialled");
+        if room && !self.holds.contains(&ip) {
+            self.holds.push(ip);
+        }
+        self.show();
+        room
+    }
+
+    /// Shows the host where it dials now.
+    fn show(&self) {
+        self.inner.with_host(self.origin, |host, _| {
+            if let Some(dial) = host.dials.get_mut(&self.order.dial) {
+                dial.at.clone_from(&self.holds);
+            }
+        });
+    }
+
+    /// Attempts that lost the race, and are closed: their addresses are free for others.
+    fn give_up(&mut self, losers: &[Loser]) {
+        if losers.is_empty() {
+            return;
+        }
+        for &(ip, _) in losers {
+            self.release(ip, None);
+        }
+        self.inner.with_host(self.origin, |host, now| {
+            for &(ip, _) in losers.iter().filter(|(_, ahead)| *ahead) {
+                host.machine.outrun(now, ip);
+            }
+        });
+        self.show();
+        self.inner.pump(); // somebody may wait for the permits
+    }
+
+    /// Gives the permit of `ip` back, with what is to be held against the address. Answers until when that blocks it.
+    fn release(&mut self, ip: IpAddr, cause: Option<Cause>) -> Option<Moment> {
+        let held = self.holds.iter().position(|&held| held == ip);
+        let now = self.inner.clock().now_coarse();
+        let mut desk = self.inner.desk.lock();
+        if let Some(place) = held {
+            self.holds.swap_remove(place);
+            if !planted("lost_attempt_keeps_its_permit") {
+                desk.ledger.attempt_over(ip);
+            }
+        }
+        match cause {
+            Some(cause @ Cause::Tcp) => desk.penalties.strike(now, ip, cause),
+            _ => None,
+        }
+    }
+
+    /// An attempt failed. `late`: this machine was too busy to tell whether the address was.
+    fn lost(&mut self, ip: IpAddr, error: Error, late: bool) {
+        tracing::debug!(target: "hotpool", %error, "an attempt failed");
+        let late = late && !planted("late_timers_blame_the_peer");
+        let cause = if late { Cause::Local } else { blame(&error) };
+        let until = self.release(ip, Some(cause));
+        self.inner.with_host(self.origin, |host, now| {
+            host.counters.count_failure(error.phase());
+            // At once, not when the dial fails: it may yet win at another address, and the next one must not begin here.
+            match until {
+                Some(until) => host.machine.shun(now, ip, until),
+                None => _ = host.machine.penalise(now, ip, cause),
+            }
+        });
+        self.error = Some(error);
+        self.show();
+        self.inner.pump(); // somebody may wait for the permit of this address
+    }
+}
+
+/// Whom an error blames.
+fn blame(error: &Error) -> Cause {
+    match (error.kind(), error.phase()) {
+        (ErrorKind::LocalResource | ErrorKind::AddressDenied, _) if !planted("shortages_blame_the_peer") => {
+            Cause::Local
+        }
+        // A port that refuses or stays silent says nothing of the other ports of its address: that is the origin's trouble.
+        (ErrorKind::ConnectionRefused | ErrorKind::Timeout, Phase::Connect) => Cause::Protocol,
+        (_, Phase::Connect) => Cause::Tcp,
+        (ErrorKind::Protocol, _) | (_, Phase::Http2) => Cause::Protocol,
+        _ => Cause::Tls,
+    }
+}
