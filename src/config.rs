@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+
 use crate::error::ConfigError;
 
 /// The settings of a pool.
@@ -32,6 +34,12 @@ pub struct PoolConfig {
     pub max_per_ip: u32,
     /// Idle connections kept for one origin; a surplus one is closed when it comes home. Zero keeps none. Default 10.
     pub max_idle_per_host: u32,
+    /// Idle connections that the pool holds ready for each origin that somebody asked for within `max_lifetime`, as far as the other limits leave
+    /// room and permits are free. They are dialled with the pool's own TLS setup, at every turn of the health check. Default 0.
+    pub min_idle: u32,
+    /// How many of an origin's connections may be replaced at once while they are still there, in percent: idle ones of the minimum that will be
+    /// over by the next turn. 1 to 100. Default 10.
+    pub rotation_share: u8,
     /// Callers that may wait for a connection of one origin. Default 10,000.
     pub max_waiters: u32,
     /// Hosts that the pool knows at once. One more, and the one that was least recently used is forgotten, with its idle connections. Default
@@ -79,6 +87,22 @@ pub struct PoolConfig {
     pub all_blocked: AllBlocked,
     /// How hard an HTTP/1.1 connection is looked at before it is used again. Default [`ReuseCheck::Readiness`].
     pub reuse_check: ReuseCheck,
+    /// How often idle connections are looked at, those of HTTP/2 by a PING: one that stays without an answer for five seconds is closed, and takes no
+    /// new streams until then. Default 30 s.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub health_interval: Duration,
+    /// What is asked for over idle HTTP/1.1 connections at every turn of the health check, by HEAD: a path, which begins with `/`. One that is not
+    /// answered in full within five seconds is closed; any status will do. Default none: such a connection is looked at, and one whose peer has
+    /// vanished without a word is noticed by TCP's keepalive, after two minutes.
+    pub health_request: Option<String>,
+    /// How often the pool's own [`CleanupPolicy`](crate::CleanupPolicy) is asked, and open descriptors are counted. What is due by its age goes
+    /// within a second, whatever this says. Default 60 s.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub cleanup_interval: Duration,
+    /// How long an address is blocked (by a 403, say) before it is tried again, and how often after that: a connection that comes about, verified,
+    /// ends the block. Default 300 s.
+    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    pub blacklist_interval: Duration,
     /// How long a lease may be out before it is reported as leaked, once, with the place where it was asked for. The lease itself is left
     /// alone. Default 60 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
@@ -170,6 +194,8 @@ impl Default for PoolConfig {
             max_per_host: 10,
             max_per_ip: 10,
             max_idle_per_host: 10,
+            min_idle: 0,
+            rotation_share: 10,
             max_waiters: 10_000,
             max_hosts: 10_000,
             max_dials: 64,
@@ -188,6 +214,10 @@ impl Default for PoolConfig {
             selection: Selection::Spread,
             all_blocked: AllBlocked::Fail,
             reuse_check: ReuseCheck::Readiness,
+            health_interval: Duration::from_secs(30),
+            health_request: None,
+            cleanup_interval: Duration::from_secs(60),
+            blacklist_interval: Duration::from_secs(300),
             leak_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(10),
         }
@@ -228,6 +258,9 @@ impl PoolConfig {
             ("dns_refresh", self.dns_refresh),
             ("idle_timeout", self.idle_timeout),
             ("max_lifetime", self.max_lifetime),
+            ("health_interval", self.health_interval),
+            ("cleanup_interval", self.cleanup_interval),
+            ("blacklist_interval", self.blacklist_interval),
             ("leak_timeout", self.leak_timeout),
             ("close_timeout", self.close_timeout),
         ] {
@@ -247,8 +280,24 @@ impl PoolConfig {
         if self.lifetime_jitter > 100 {
             return Err(ConfigError::new("lifetime_jitter", "must be at most 100 percent"));
         }
+        let path = self.health_request.as_deref().map(health_path);
+        if path.is_some_and(|path| path.is_none()) {
+            return Err(ConfigError::new(
+                "health_request",
+                "must be a path that begins with /",
+            ));
+        }
+        if !(1..=100).contains(&self.rotation_share) {
+            return Err(ConfigError::new("rotation_share", "must be 1 to 100 percent"));
+        }
         Ok(())
     }
+}
+
+/// The path of a [`health_request`](PoolConfig::health_request); none if it is no path.
+pub(crate) fn health_path(text: &str) -> Option<PathAndQuery> {
+    let path = text.starts_with('/').then(|| text.parse().ok());
+    path.flatten()
 }
 
 #[cfg(test)]
@@ -287,6 +336,20 @@ mod tests {
         assert_eq!(fault(|c| c.close_timeout = Duration::ZERO), "close_timeout");
         assert_eq!(fault(|c| c.race_delay = Duration::from_millis(9)), "race_delay");
         assert_eq!(fault(|c| c.lifetime_jitter = 101), "lifetime_jitter");
+        for path in ["", "status", "https://a.test/", "/a b", "/\r\nhost: b"] {
+            assert_eq!(
+                fault(|c| c.health_request = Some(path.to_owned())),
+                "health_request"
+            );
+        }
+        assert_eq!(fault(|c| c.rotation_share = 0), "rotation_share");
+        assert_eq!(fault(|c| c.rotation_share = 101), "rotation_share");
+        assert_eq!(fault(|c| c.health_interval = Duration::ZERO), "health_interval");
+        assert_eq!(fault(|c| c.cleanup_interval = Duration::ZERO), "cleanup_interval");
+        assert_eq!(
+            fault(|c| c.blacklist_interval = Duration::ZERO),
+            "blacklist_interval"
+        );
     }
 
     #[cfg(feature = "serde")]

@@ -1,6 +1,7 @@
 //! What happened to a connection, in words that statistics, logs and callers share.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering}; // they order nothing: no model checker need see them
 
 /// The protocol a connection speaks, settled by ALPN in its handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,6 +101,10 @@ close_reasons! {
     ResetsSpent => "resets_spent",
     /// It rests on a TLS setup of the pool's that was replaced.
     IdentityRetired => "identity_retired",
+    /// Cut by [`force_cleanup`](crate::HotConnPool::force_cleanup).
+    Aborted => "aborted",
+    /// The machine's network has changed, or it was suspended: nobody can tell whether it still leads anywhere. HTTP/1.1.
+    NetworkChanged => "network_changed",
     /// The pool was closed.
     PoolClosed => "pool_closed",
 }
@@ -107,6 +112,37 @@ close_reasons! {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// What is counted of a job that runs by itself.
+#[derive(Debug, Default)]
+pub(crate) struct TaskCounts {
+    runs: AtomicU64,
+    panics: AtomicU64,
+    /// Whether it panicked when it last ran.
+    failing: AtomicBool,
+}
+
+impl TaskCounts {
+    pub(crate) fn ran(&self) {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        self.failing.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        self.failing.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Runs that went well, and panics.
+    pub(crate) fn read(&self) -> (u64, u64) {
+        let [runs, panics] = [&self.runs, &self.panics].map(|count| count.load(Ordering::Relaxed));
+        (runs, panics)
     }
 }
 

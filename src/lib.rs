@@ -7,6 +7,21 @@
 //! [`ConnectionManager`] the view inside. [`Tls`] says whom to trust and whom to be. [`Resolve`] and [`clock::Clock`] are the seams. [`fingerprint`] reads TLS
 //! hellos and what they tell of their client.
 //!
+//! # Log
+//!
+//! Events of [`tracing`](https://docs.rs/tracing) with the target `hotpool`. Names and fields are kept; no secret is in any, at no level, and of a peer's
+//! own text nothing but what an error shows.
+//!
+//! | event | level | fields |
+//! |---|---|---|
+//! | `opened` | debug | `conn`, a number of its own; `host`; `ip`; `protocol` |
+//! | `closed` | debug | `conn`, `host`, `reason`: a [`CloseReason`]. One for each that was opened |
+//! | `an attempt failed` | debug | `error` |
+//! | `a leased connection did not come home` | warn | `host`, `age`, `site` |
+//! | `a job panicked` | error | `job`, `problem`, `rest` |
+//! | `descriptors get short`, `descriptors are no longer short` | warn, info | `open`, `limit` |
+//! | `the last handle was dropped without close` | warn | `connections` |
+//!
 //! [`h2`], [`http`] and [`rustls`] are re-exported because their types stand in this API.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -38,6 +53,7 @@ mod machine;
 #[doc(hidden)]
 pub mod machine;
 mod manager;
+mod os;
 mod pool;
 mod rt;
 #[cfg(feature = "__internals")]
@@ -48,6 +64,7 @@ pub mod scripted;
 pub mod shaped;
 mod sync;
 mod target;
+mod tasks;
 mod tls;
 
 pub use crate::access::AddressPolicy;
@@ -63,8 +80,9 @@ pub use crate::error::{ConfigError, Error, ErrorKind, Phase};
 pub use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 pub use crate::identity::Require;
 pub use crate::manager::{
-    Attached, CloseReport, ConnectionManager, Counters, Detached, Endpoint, Get, HostStats, HotConn,
-    IntoTarget, IpStats, RawH2, Stats, Warm, WarmReport,
+    Attached, CleanupPolicy, CloseReport, ConnectionManager, Counters, Detached, Endpoint, Get, Health,
+    HostStats, HotConn, IntoTarget, IpStats, RawH2, Resting, Stats, StepOutcome, StepReport, TaskStats,
+    Trouble, Warm, WarmReport,
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::target::{Target, TargetError};

@@ -18,7 +18,6 @@ use crate::dial::{Ask, Attempt, Boxed, Connect, Dialled, DnsSnapshot, Early, Fou
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol};
 use crate::identity::IdentityId;
-use crate::manager::Inner;
 use crate::pool::HotConnPool;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::target::Target;
@@ -125,7 +124,7 @@ impl Stage {
             stage: self.clone(),
             clock: Arc::clone(&clock),
         };
-        Ok(HotConnPool::new(Inner::new(config, tls, clock, Box::new(player))))
+        Ok(HotConnPool::new(config, tls, clock, Box::new(player), None))
     }
 
     /// Says what happens when a dial next comes to `phase`, after what was said before: [`Act::Ok`] where nothing was. [`Phase::Resolve`],

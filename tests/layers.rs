@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 struct Room(&'static str, &'static [&'static str], &'static [&'static str]);
 
 const GROUND: &[&str] = &[
-    "access", "clock", "config", "error", "event", "identity", "rt", "sync", "target", "fault",
+    "access", "clock", "config", "error", "event", "identity", "os", "rt", "sync", "target", "fault",
 ];
 
 /// Libraries that some room must not name. Any other (`bytes`, `http`, `thiserror` …) is free to all.
@@ -43,6 +43,7 @@ const ROOMS: &[Room] = &[
     Room("event", &[], &[]),
     Room("identity", &["event", "fault", "sync"], &[]),
     Room("fault", &[], &[]),
+    Room("os", &[], &["rustix"]),
     Room("rt", &["sync"], &["tokio", "tokio_util", "shuttle"]),
     Room("sync", &[], &["parking_lot", "shuttle", "spin"]),
     Room("target", &["fault"], &["idna", "rustix"]),
@@ -82,11 +83,12 @@ const ROOMS: &[Room] = &[
         ],
         &["tokio", "socket2"],
     ),
+    Room("tasks", GROUND, &["tokio", "tracing"]),
     Room(
         "manager",
         &[
-            "clock", "config", "error", "event", "fault", "identity", "rt", "sync", "target", "machine",
-            "conn", "dial",
+            "clock", "config", "error", "event", "fault", "identity", "os", "rt", "sync", "target",
+            "machine", "conn", "dial",
         ],
         &["tokio", "tokio_util", "tracing"],
     ),
@@ -121,6 +123,8 @@ const ROOMS: &[Room] = &[
             "conn",
             "tls",
             "fingerprint",
+            "tasks",
+            "rt",
         ],
         // rustls alone, for the types that its builder takes.
         &["rustls"],

@@ -1,8 +1,4 @@
 //! One small request over a live connection: is it alive, does the host still want us. Not a client: no redirects, no body to keep.
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "what checks connections with a request is to come")
-)]
 
 use std::io;
 use std::pin::pin;

@@ -8,6 +8,7 @@ mod records;
 
 use std::task::Context;
 
+pub(crate) use self::exchange::{Ask, exchange};
 #[cfg(feature = "__internals")]
 pub use self::h1::Framing;
 pub(crate) use self::h1::H1;

@@ -253,6 +253,13 @@ impl Machine {
         self.settle(now);
     }
 
+    /// Forgets what is held against every address, but for those that told us to stay away.
+    pub fn forgive(&mut self, now: Moment) {
+        let now = self.tick(now);
+        self.penalties.forgive();
+        self.settle(now);
+    }
+
     /// What this origin holds against addresses.
     pub fn penalties(&self) -> &Penalties {
         &self.penalties

@@ -259,7 +259,7 @@ impl Machine {
     }
 
     /// A dial that nobody in line is there for. None without a candidate.
-    fn start_unasked(&mut self, want: Want, candidates: Vec<IpAddr>) -> Option<Key> {
+    pub(super) fn start_unasked(&mut self, want: Want, candidates: Vec<IpAddr>) -> Option<Key> {
         let first = *candidates.first()?;
         let queue = self.line.queue(&want);
         let dial = Dial {
@@ -273,25 +273,9 @@ impl Machine {
         Some(self.start(dial, candidates, false))
     }
 
-    /// How many connections are missing to the minimum of idle ones, as far as the limit leaves room.
-    pub fn shortfall(&self) -> u32 {
-        let dialling = u32::try_from(self.dials.len()).unwrap_or(u32::MAX);
-        let there = self
-            .counts
-            .idle
-            .saturating_add(self.counts.held)
-            .saturating_add(dialling);
-        let room = self.limits.max_per_host.saturating_sub(self.live());
-        self.limits
-            .min_idle
-            .min(self.limits.max_idle_per_host)
-            .saturating_sub(there)
-            .min(room)
-    }
-
     /// Candidates for a dial for `want`, best first by selection, those last that were slow of late. Where growth goes by address, those without a
     /// connection come first.
-    fn ordered(&mut self, want: &Want) -> Vec<IpAddr> {
+    pub(super) fn ordered(&mut self, want: &Want) -> Vec<IpAddr> {
         let mut candidates = self.candidates(want);
         self.by_selection(&mut candidates);
         candidates.sort_by_key(|&ip| self.is_slow(ip));

@@ -20,6 +20,7 @@
 //! | how many streams | `streams` |
 //! | how old, how long idle | `age` |
 //! | what goes when there is no room, or when it is told to | `closing` |
+//! | what rests ready for nobody yet | `upkeep` |
 //! | permits over all origins | `ledger` |
 
 #![cfg_attr(
@@ -47,6 +48,7 @@ mod line;
 mod penalties;
 mod rng;
 mod streams;
+mod upkeep;
 mod wheel;
 mod words;
 

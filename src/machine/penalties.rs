@@ -145,6 +145,11 @@ impl Penalties {
         self.entries.remove(&ip);
     }
 
+    /// Forgets whatever failed; who told us to stay away did not fail.
+    pub fn forgive(&mut self) {
+        self.entries.retain(|_, penalty| penalty.status);
+    }
+
     /// When the last block ends; [`Moment::ZERO`] if there is none.
     pub fn last(&self) -> Moment {
         let ends = self.entries.values().map(|penalty| penalty.until);

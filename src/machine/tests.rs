@@ -645,9 +645,13 @@ fn warming_takes_a_place_and_heeds_the_limits() {
     let now = world.now;
     assert_eq!(world.machine(0).warm(now, want(0)), None, "no address yet");
     world.resolve(0, &[1]);
-    assert_eq!(world.machine(0).shortfall(), 2, "no more than there is room for");
+    assert_eq!(
+        world.machine(0).shortfall(now, 10),
+        2,
+        "no more than there is room for"
+    );
     assert!(world.with(0, |machine, now| machine.warm(now, want(0))).is_some());
-    assert_eq!(world.machine(0).shortfall(), 1);
+    assert_eq!(world.machine(0).shortfall(now, 10), 1);
     // Nobody waits for it: it is not given up, and who comes meanwhile waits for it.
     let getter = world.queue(0, want(0));
     assert_eq!(world.dials.len(), 1);
@@ -657,7 +661,7 @@ fn warming_takes_a_place_and_heeds_the_limits() {
         None,
         "the host is full"
     );
-    assert_eq!(world.machine(0).shortfall(), 0);
+    assert_eq!(world.machine(0).shortfall(now, 10), 0);
     world.dial_ok(0, Http1);
     let conn = world.take(getter);
     assert!(

@@ -15,14 +15,20 @@ use crate::machine::{ConnId, OriginId};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// Connections whose alarm rang, and who looks at them.
-#[derive(Default)]
 pub(super) struct Bell {
     rung: Mutex<Vec<(OriginId, ConnId)>>,
-    /// Told when there is something to do for the pool's upkeep.
-    pub(super) call: Notify,
+    /// Calls whoever looks, and closes what is due.
+    pub(super) call: Arc<Notify>,
 }
 
 impl Bell {
+    pub(super) fn new(call: Arc<Notify>) -> Self {
+        Bell {
+            rung: Mutex::default(),
+            call,
+        }
+    }
+
     /// The connections to look at. Their names are off the list then.
     pub(super) fn take(&self) -> Vec<(OriginId, ConnId)> {
         std::mem::take(&mut self.rung.lock())

@@ -4,11 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::Location;
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use tokio::sync::OnceCell;
-
+use super::closing::Closing;
 use super::get::Get;
 use super::inner::Inner;
 use super::lent::Site;
@@ -16,7 +14,6 @@ use super::name::{Endpoint, IntoTarget, Name};
 use super::stats::Stats;
 use super::warm::{Warm, WarmReport};
 use super::{Detached, HotConn, Order};
-use crate::clock::before;
 use crate::conn::ConnInfo;
 use crate::dial::DnsSnapshot;
 use crate::error::{Error, ErrorKind, Phase};
@@ -31,25 +28,7 @@ use crate::target::{Target, TargetError};
 #[derive(Clone)]
 pub struct ConnectionManager {
     inner: Arc<Inner>,
-    closing: Arc<OnceCell<CloseReport>>,
-    before_closing: Arc<OnceLock<u64>>,
-}
-
-/// What tasks get, beyond the time that `close` has, to notice that they were cancelled.
-const LAST_CALL: Duration = Duration::from_millis(250);
-
-/// What came of closing a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CloseReport {
-    /// Connections that were closed.
-    pub closed: usize,
-    /// Leases that had not come home when the time was over. Their connections close when they do.
-    pub leases_left: usize,
-    /// Tasks that had not ended, on a runtime that nobody drives any more.
-    pub tasks_left: usize,
-    /// How long it took.
-    pub took: Duration,
+    closing: Arc<Closing>,
 }
 
 impl ConnectionManager {
@@ -57,12 +36,15 @@ impl ConnectionManager {
         ConnectionManager {
             inner,
             closing: Arc::default(),
-            before_closing: Arc::default(),
         }
     }
 
     pub(super) fn inner(&self) -> &Arc<Inner> {
         &self.inner
+    }
+
+    pub(super) fn closing(&self) -> &Closing {
+        &self.closing
     }
 
     /// A connection to `target`: see [`HotConnPool::get`](crate::HotConnPool::get).
@@ -198,63 +180,6 @@ impl ConnectionManager {
         self.inner.on_the_wheel()
     }
 
-    /// Closes everything, within `close_timeout`: refuses new work, fails those who wait, closes what is idle, waits for
-    /// leases to come home, lets HTTP/2 say goodbye, and ends every task.
-    ///
-    /// Callers that close at the same time, or later, get the same report. Cancel safe: when the caller that was first is dropped,
-    /// the next one goes on.
-    pub async fn close(&self) -> CloseReport {
-        if planted("each_closer_closes") {
-            return self.close_once().await;
-        }
-        self.closing.get_or_init(|| self.close_once()).await.clone()
-    }
-
-    async fn close_once(&self) -> CloseReport {
-        let inner = &self.inner;
-        let began = inner.clock().now();
-        let deadline = began + inner.config().close_timeout;
-        // Of the first who tried to close, if this one goes on where that one was dropped.
-        let before_closing = *self
-            .before_closing
-            .get_or_init(|| inner.stats().counters.closed());
-        self.shut();
-        let over = async {
-            self.emptied().await;
-            inner.rt.idle().await;
-        };
-        inner
-            .rt
-            .inside(pin!(before(inner.clock(), deadline, pin!(over))))
-            .await;
-        inner.rt.cancel();
-        // Tasks that were cancelled end when their runtime next polls them: one that nobody drives is not waited for.
-        let last = inner.clock().now() + LAST_CALL;
-        inner
-            .rt
-            .inside(pin!(before(inner.clock(), last, pin!(inner.rt.idle()))))
-            .await;
-        let tasks_left = inner.rt.alive();
-        let stats = inner.stats();
-        CloseReport {
-            closed: usize::try_from(stats.counters.closed() - before_closing).unwrap_or(usize::MAX),
-            leases_left: stats.leases as usize,
-            tasks_left,
-            took: inner.clock().now().since(began),
-        }
-    }
-
-    async fn emptied(&self) {
-        loop {
-            let mut told = std::pin::pin!(self.inner.emptied.notified());
-            told.as_mut().enable(); // before the look, so that nothing is missed between the two
-            if self.size() == 0 {
-                return;
-            }
-            told.await;
-        }
-    }
-
     /// Refuses new work, fails who waits, closes what is idle, ends the jobs. Waits for nothing.
     pub(crate) fn shut(&self) {
         self.inner.shut();
@@ -265,7 +190,7 @@ impl ConnectionManager {
     /// As [`shut`](Self::shut), and ends the drivers and the use of what is lent, too.
     pub(crate) fn abandon(&self) {
         let live = self.size();
-        if live > 0 && !self.closing.initialized() {
+        if live > 0 && !self.closing.is_over() {
             tracing::warn!(target: "hotpool", connections = live, "the last handle was dropped without close");
         }
         if planted("dropped_pool_lives_on") {

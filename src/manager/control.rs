@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::ConnectionManager;
 use super::host::Host;
 use super::inner::{Inner, ledger_limits, limits};
-use super::live::Rest;
+use super::jobs::Job;
+use super::live::Ender;
 use super::name::IntoTarget;
 use crate::clock::Moment;
 use crate::config::PoolConfig;
@@ -41,6 +42,7 @@ impl ConnectionManager {
         inner.each_host(|host, now| host.machine.set_limits(now, limits(&inner.config())));
         if !planted("timers_stay_as_they_were") {
             inner.rearm_all();
+            Job::ALL.into_iter().for_each(|job| inner.call(job)); // their intervals may be others
         }
         if !planted("room_at_the_desk_stays_unused") {
             inner.pump(); // there may be room now for those who wait at the desk, or too little for what is idle
@@ -202,14 +204,11 @@ impl Inner {
         }
     }
 
-    /// Ends every use of what is lent.
+    /// Ends every use of what is lent, and every HTTP/2 connection.
     pub(super) fn abort_all(self: &Arc<Self>) {
-        self.each_host(|host, _| {
-            for live in host.lives_mut() {
-                if let Rest::Single(single) = &live.rest {
-                    single.abort.abort();
-                }
-            }
-        });
+        let ends =
+            self.each_host(|host, _| host.lives_mut().map(|live| live.rest.ender()).collect::<Vec<_>>());
+        // Not under the lock: each may wake somebody.
+        ends.into_iter().flatten().for_each(Ender::end);
     }
 }

@@ -226,8 +226,10 @@ impl DialJob {
             done: false,
             over: false,
         };
-        super::upkeep::start(inner);
-        let _ = inner.rt.job(home.as_ref(), job.run()); // one that did not start has been dropped, and has failed
+        super::jobs::start(inner);
+        let forced = inner.dials.lock().clone();
+        let job = async move { _ = forced.run_until_cancelled(job.run()).await };
+        let _ = inner.rt.job(home.as_ref(), job); // one that did not start has been dropped, and has failed
     }
 
     async fn run(mut self) {
@@ -247,7 +249,7 @@ impl DialJob {
         self.over = true;
         dialled.info.serial = self.inner.next_serial();
         let protocol = dialled.info.protocol;
-        let info = Arc::new(dialled.info);
+        let (serial, info) = (dialled.info.serial, Arc::new(dialled.info));
         let born = Born::new(&self.inner, dialled.wire, info, self.identity.clone());
         let now = self.inner.clock().now_coarse();
         {
@@ -297,13 +299,19 @@ impl DialJob {
                 if let Some(driver) = dialled.driver {
                     drive(&self.inner, self.origin, conn, driver);
                 }
+                let host = self.target.as_str();
+                tracing::debug!(target: "hotpool", conn = serial, host, %ip, protocol = %protocol, "opened");
                 inform(watcher, Ok(()));
+                self.inner.tell_of_life();
                 let leak_timeout = self.inner.config().leak_timeout;
                 let look = self.inner.with_host(self.origin, |host, now| {
                     let next = host.arm(now);
-                    host.arm_at(now + leak_timeout).or(next)
+                    (host.fresh_until, host.arm_at(now + leak_timeout).or(next))
                 });
-                self.inner.rearm(self.origin, look.flatten());
+                if let Some((fresh_until, look)) = look {
+                    self.inner.rearm(self.origin, look);
+                    self.inner.call_for_a_birth(fresh_until);
+                }
                 self.inner.pump();
             }
         }

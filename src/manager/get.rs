@@ -106,7 +106,7 @@ impl<'a> Request<'a> {
     #[inline]
     fn at_once(&self) -> Result<HotConn, Option<Result<Asked, Error>>> {
         if !self.inner.upkeep.load(Ordering::Relaxed) {
-            super::upkeep::start(self.inner);
+            super::jobs::start(self.inner);
         }
         let claim = self.order.claim(&self.inner.identities);
         let known = self

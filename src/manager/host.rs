@@ -281,9 +281,13 @@ impl Host {
 
     /// Somebody gives a place in line up, or what it was granted. Answers who was to be told, to be dropped once no lock is held.
     pub(super) fn leave(&mut self, now: Moment, ticket: Ticket) -> Option<Waiter> {
+        // One that was refused is over, though nobody has heard it yet: another may stand in its place by now.
+        let stands = self.machine.cancel(now, ticket) || planted("who_was_refused_leaves_for_another");
+        if !stands {
+            return None;
+        }
         self.counters.recovered += u64::from(self.adrift.taken(ticket));
         let waiter = self.waiting.get_mut(ticket.slot()).and_then(Option::take);
-        self.machine.cancel(now, ticket);
         Some(waiter?.0)
     }
 

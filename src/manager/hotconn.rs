@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::attached::{Attached, RawH2};
 use super::inner::Inner;
+use super::jobs::Job;
 use super::lent::{Lent, Standing};
 use super::live::{Abort, Way};
 use crate::conn::{ConnInfo, H2, Seen, Wire};
@@ -110,6 +111,9 @@ impl HotConn {
             Outcome::Status(_) => host.machine.absolve(now, ip),
             Outcome::Error => _ = host.machine.penalise(now, ip, Cause::Protocol),
         });
+        if outcome == Outcome::Status(403) {
+            lent.home.call(Job::Blacklist); // it is tried when its time has come
+        }
     }
 
     /// Says that this lease will take long (a long poll, a tunnel): it will not be reported as leaked.

@@ -4,16 +4,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::HotConn;
 use super::alarm::Bell;
+use super::checks::{Blocked, Checks, Watch};
+use super::cleaning::CleanupPolicy;
 use super::directory::{Directory, Hash, Key};
 use super::host::{Host, TakenBack, Todo};
+use super::jobs::{Job, Jobs, Start};
 use super::lent::{Lent, Site};
 use super::order::Claim;
 use super::place::Place;
 use super::roll::{KeptPlace, Roll};
 use super::settle::Work;
+use super::upkeep::Rounds;
 use crate::clock::{Clock, Moment};
 use crate::config::PoolConfig;
 use crate::dial::{Connect, Identities, Tls};
@@ -43,7 +48,21 @@ pub(crate) struct Inner {
     pub(super) bell: Arc<Bell>,
     /// Told when a connection has closed.
     pub(super) emptied: Notify,
+    /// Told when a connection has come to be, and when the pool closes.
+    pub(super) born: Notify,
+    /// Whether the jobs run.
     pub(super) upkeep: AtomicBool,
+    pub(super) jobs: Jobs,
+    /// Ends the dials that are under way.
+    pub(super) dials: Mutex<CancellationToken>,
+    pub(super) start: Start,
+    pub(super) rounds: Mutex<Rounds>,
+    pub(super) checks: Mutex<Checks>,
+    pub(super) watch: Watch,
+    pub(super) blocked: Mutex<Blocked>,
+    /// Whether descriptors were short when they were last counted.
+    pub(super) shortage: AtomicBool,
+    pub(super) policy: Option<Box<dyn CleanupPolicy>>,
     pub(super) work: Mutex<Work>,
     serial: AtomicU64,
     /// Permits of connections that closed and of connections that were dialled, as long as only one of host and desk knows.
@@ -97,7 +116,9 @@ impl Inner {
         tls: Tls,
         clock: Arc<dyn Clock>,
         dialler: Box<dyn Connect>,
+        (policy, start): (Option<Box<dyn CleanupPolicy>>, Start),
     ) -> Arc<Self> {
+        let jobs = Jobs::default();
         Arc::new(Inner {
             directory: Directory::new(),
             desk: Mutex::new(Desk {
@@ -111,9 +132,19 @@ impl Inner {
             contended: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             paused: AtomicBool::new(false),
-            bell: Arc::default(),
+            bell: Arc::new(Bell::new(jobs.call_of(Job::Cleanup))),
             emptied: Notify::new(),
+            born: Notify::new(),
             upkeep: AtomicBool::new(false),
+            jobs,
+            dials: Mutex::default(),
+            start,
+            rounds: Mutex::default(),
+            checks: Mutex::default(),
+            watch: Watch::default(),
+            blocked: Mutex::default(),
+            shortage: AtomicBool::new(false),
+            policy,
             work: Mutex::default(),
             serial: AtomicU64::new(0),
             in_transit: AtomicU64::new(0),
@@ -126,6 +157,11 @@ impl Inner {
 
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// The pool's time, for those who outlive it.
+    pub(crate) fn time(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
     }
 
     /// The settings in force.
@@ -148,7 +184,16 @@ impl Inner {
 
     /// From now on nothing new starts. Answers whether it was open until now.
     pub(super) fn shut(&self) -> bool {
-        !self.closed.swap(true, Ordering::AcqRel)
+        let open = !self.closed.swap(true, Ordering::AcqRel);
+        self.tell_of_life();
+        open
+    }
+
+    /// A connection has come to be, or there will be none.
+    pub(super) fn tell_of_life(&self) {
+        if !planted("births_are_silent") {
+            self.born.notify_waiters();
+        }
     }
 
     /// One act on one host, if the pool knows it: `act` under its lock, then whatever its machine wants done.
@@ -233,7 +278,7 @@ impl Inner {
                 drop(shard);
                 KeptPlace::enter(place, used, id);
                 self.rearm(id, look);
-                super::upkeep::start(self);
+                super::jobs::start(self);
                 return Ok(id);
             }
             drop(shard);
@@ -559,6 +604,7 @@ pub(super) fn limits(config: &PoolConfig) -> Limits {
     Limits {
         max_per_host: config.max_per_host,
         max_idle_per_host: config.max_idle_per_host,
+        min_idle: config.min_idle,
         max_waiters: config.max_waiters,
         idle_timeout: config.idle_timeout,
         max_lifetime: config.max_lifetime,

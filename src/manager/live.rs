@@ -205,6 +205,31 @@ impl Live {
     }
 }
 
+/// What ends a connection, wherever it is.
+pub(super) enum Ender {
+    Single(Abort),
+    Shared(H2Handle),
+}
+
+impl Ender {
+    /// Wakes whoever it interrupts.
+    pub(super) fn end(self) {
+        match self {
+            Ender::Single(abort) => abort.abort(),
+            Ender::Shared(handle) => handle.let_go(Leave::Now),
+        }
+    }
+}
+
+impl Rest {
+    pub(super) fn ender(&self) -> Ender {
+        match self {
+            Rest::Single(single) => Ender::Single(single.abort.clone()),
+            Rest::Shared(shared) => Ender::Shared(shared.handle.another()),
+        }
+    }
+}
+
 impl Shared {
     pub(super) fn new(handle: H2Handle) -> Self {
         Shared {

@@ -8,6 +8,9 @@
 //! | the desk's (`Inner::desk`) | the Ledger of permits over all hosts, the penalties of addresses | a shard's lock, a wake-up, I/O |
 //! | the work's (`settle`) | what is to be done, in which order, and whether somebody is at it | any other lock, doing it; taken under a shard's, to leave an errand |
 //! | the wheel's (`Inner::wheel`) | when to look at which host again | any other lock |
+//! | the jobs' (`checks`, `upkeep`: `Inner::checks`, `blocked`, `rounds`) | what each job keeps from one turn to the next | any other lock, anything but copying it |
+//! | the dials' (`Inner::dials`) | what ends the dials under way | any other lock, a wake-up |
+//! | a closer's (`closing`) | the owner's steps, and their reports | any other lock, a step |
 //! | the roll's (`roll`) | which hosts there are, by their last known use | any other lock |
 //! | the bell's (`alarm`) | which resting connections to look at | any other lock |
 //! | the identities' (`Inner::identities`) | which identity has which number | any other lock; taken under a shard's, by a miss |
@@ -24,21 +27,28 @@
 //! machine gave them.
 
 mod alarm;
+mod asking;
 mod attached;
 mod attempts;
+mod checks;
+mod cleaning;
+mod closing;
 mod connections;
 mod control;
 mod dialling;
 mod directory;
 mod get;
+mod health;
 mod hearing;
 mod host;
 mod hotconn;
 mod inner;
+mod jobs;
 mod leaks;
 mod lent;
 mod live;
 mod name;
+mod network;
 mod order;
 mod place;
 mod race;
@@ -49,10 +59,15 @@ mod upkeep;
 mod warm;
 
 pub use attached::{Attached, RawH2};
-pub use connections::{CloseReport, ConnectionManager};
+pub use cleaning::{CleanupPolicy, Resting};
+pub use closing::{CloseReport, StepOutcome, StepReport};
+pub use connections::ConnectionManager;
 pub use get::Get;
+pub use health::{Health, Trouble};
 pub use hotconn::{Detached, HotConn};
 pub(crate) use inner::Inner;
+pub use jobs::TaskStats;
+pub(crate) use jobs::{Job, Running};
 pub use name::{Endpoint, IntoTarget};
 pub(crate) use order::Order;
 pub use stats::{Counters, HostStats, IpStats, Stats};

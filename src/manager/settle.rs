@@ -84,7 +84,9 @@ impl Todo {
 
 fn bury(victims: Vec<(Live, CloseReason)>) {
     for (live, reason) in victims {
-        tracing::debug!(target: "hotpool", conn = live.info.serial, host = &*live.info.target, %reason, "closed");
+        if !planted("closes_are_silent") {
+            tracing::debug!(target: "hotpool", conn = live.info.serial, host = &*live.info.target, %reason, "closed");
+        }
         live.end();
     }
 }

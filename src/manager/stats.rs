@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::directory::Shard;
 use super::host::Host;
 use super::inner::Inner;
+use super::jobs::TaskStats;
 use crate::clock::Moment;
 use crate::error::Phase;
 use crate::event::CloseReason;
@@ -152,6 +153,8 @@ pub struct Stats {
     pub waiting: u32,
     /// What was counted since the pool began, hosts it has since forgotten included.
     pub counters: Counters,
+    /// The jobs that it runs by itself.
+    pub tasks: Vec<TaskStats>,
     /// The hosts it knows, in no order.
     pub hosts: Vec<HostStats>,
 }
@@ -208,7 +211,10 @@ impl Inner {
         let shards: Vec<_> = self.directory.shards().map(BriefMutex::lock).collect();
         // Last, as ever, and for a copy: what failed is few.
         let blocked: BTreeMap<IpAddr, Moment> = self.desk.lock().penalties.list(now).collect();
-        let mut stats = Stats::default();
+        let mut stats = Stats {
+            tasks: self.task_stats(),
+            ..Stats::default()
+        };
         for shard in &shards {
             stats.counters.add(&shard.forgotten);
             for host in shard.hosts() {

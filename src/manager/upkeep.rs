@@ -1,75 +1,73 @@
 //! The sweep that closes what is due, when it is due, and forgets hosts that have nothing left.
 
-use std::pin::pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::inner::Inner;
 use super::leaks::Leak;
-use super::lent::Standing;
-use crate::clock::{Moment, before};
+use super::lent::{Lent, Standing};
+use crate::clock::Moment;
 use crate::event::CloseReason;
 use crate::fault::planted;
 use crate::machine::{ConnId, OriginId};
-use crate::sync::Ordering;
 
-/// Starts the sweeper, once for each pool, at its first host: from then on there may be something to sweep.
-pub(super) fn start(inner: &Arc<Inner>) {
-    if planted("nobody_sweeps") || inner.upkeep.swap(true, Ordering::AcqRel) {
-        return;
-    }
-    if inner.rt.check(None).is_err() {
-        inner.upkeep.store(false, Ordering::Release); // the next one tries again
-        return;
-    }
-    let sweeper = Sweeper(Arc::downgrade(inner));
-    let _ = inner.rt.job(None, async move { sweeper.run().await }); // one that did not start has been dropped, which lets the next one try
-}
-
-/// The sweeper of a pool. However it ends (its runtime may, while the pool goes on in another), another one starts, at the next `get` at the latest.
-struct Sweeper(Weak<Inner>);
-
-impl Drop for Sweeper {
-    fn drop(&mut self) {
-        if let Some(inner) = self.0.upgrade() {
-            inner.upkeep.store(false, Ordering::Release);
-        }
-    }
-}
-
-impl Sweeper {
-    /// Looks at what rang and sweeps, then sleeps until the wheel's next deadline or until it is called. Holds the pool only while it works.
-    async fn run(&self) {
-        while let Some(inner) = self.0.upgrade() {
-            inner.inspect_rung();
-            inner.sweep();
-            let next = inner.wheel.lock().next();
-            let bell = Arc::clone(&inner.bell);
-            let clock = Arc::clone(&inner.clock);
-            drop(inner);
-            match next {
-                Some(at) => {
-                    before(&*clock, at, pin!(bell.call.notified())).await;
-                }
-                None => bell.call.notified().await,
-            }
-        }
-    }
+/// What the clean-up does in rounds, beside what the wheel has it do.
+#[derive(Default)]
+pub(super) struct Rounds {
+    /// When the next one is due.
+    due: Moment,
+    /// By how much the boot clock was ahead when it was last read.
+    pub(super) gap: Option<Duration>,
 }
 
 impl Inner {
+    /// One turn of the clean-up: looks at what rang, closes what is due, and now and then asks the pool's own policy. Answers when there is
+    /// something to do again.
+    pub(crate) fn clean_up(self: &Arc<Self>) -> Option<Moment> {
+        if self.was_suspended() {
+            self.network_changed();
+        }
+        self.inspect_rung();
+        self.sweep();
+        let round = self.round();
+        // Every host is on the wheel: without one there is nothing to go round.
+        let next = self.wheel.lock().next()?;
+        Some(next.min(round))
+    }
+
+    /// Goes round, if it is time. Answers when it is time again.
+    fn round(self: &Arc<Self>) -> Moment {
+        let (now, every) = (self.clock().now_coarse(), self.config().cleanup_interval);
+        {
+            let mut rounds = self.rounds.lock();
+            rounds.due = rounds.due.min(now + every); // the interval may have been shortened
+            if now < rounds.due {
+                return rounds.due;
+            }
+            rounds.due = now + every;
+        }
+        self.apply_policy();
+        self.watch_descriptors();
+        now + every
+    }
+
     /// Looks at every idle connection whose alarm rang.
     fn inspect_rung(self: &Arc<Self>) {
         for (origin, conn) in self.bell.take() {
-            self.inspect(origin, conn);
+            self.inspect(origin, conn, false);
         }
     }
 
-    /// Takes an idle connection out, looks at it outside the lock, and puts it back, sets it aside or closes it.
-    fn inspect(self: &Arc<Self>, origin: OriginId, conn: ConnId) {
+    /// Takes an idle connection out, looks at it outside the lock, and puts it back, sets it aside or closes it. One on which nothing happened only
+    /// if it is to be looked at `anyway`.
+    pub(super) fn inspect(self: &Arc<Self>, origin: OriginId, conn: ConnId, anyway: bool) {
         let taken = self.with_host(origin, |host, _| {
             let single = host.single_mut(conn)?;
             // In use: whoever has it looks when it comes home. Not rung: somebody has looked since.
-            if !single.lent.as_ref().is_some_and(|lent| lent.is_in_doubt())
+            if !single
+                .lent
+                .as_ref()
+                .is_some_and(|lent| anyway || lent.is_in_doubt())
                 || !(planted("inspected_where_it_stands") || host.machine.inspect(conn))
             {
                 return None;
@@ -84,20 +82,31 @@ impl Inner {
             Standing::HalfRecord => None,
             Standing::Sound => Some(Ok(())),
         };
-        let back = self.with_host(origin, |host, now| {
+        self.put_back(origin, conn, lent, verdict);
+    }
+
+    /// Puts a connection back that was taken out to be looked at, with the verdict; without one it stands aside.
+    pub(super) fn put_back(
+        self: &Arc<Self>,
+        origin: OriginId,
+        conn: ConnId,
+        lent: Box<Lent>,
+        verdict: Option<Result<(), CloseReason>>,
+    ) {
+        let mut lent = Some(lent);
+        self.with_host(origin, |host, now| {
             let Some(single) = host.single_mut(conn) else {
-                return Some(lent);
+                return;
             };
-            single.lent = Some(lent);
+            single.lent = lent.take();
             match verdict {
                 Some(Err(_)) if planted("the_dead_keep_who_waits") => {}
                 Some(verdict) => host.machine.inspected(now, conn, verdict),
                 None => host.machine.aside(now, conn),
             }
-            None
         });
         // It was closed meanwhile.
-        if let Some(lent) = back.flatten() {
+        if let Some(lent) = lent {
             lent.wire.end();
         }
     }

@@ -14,7 +14,7 @@ use crate::dial::Dialler;
 use crate::dns::{DnsSnapshot, HickoryResolver, Names, Resolve};
 use crate::error::ConfigError;
 use crate::fingerprint::Profile;
-use crate::manager::Inner;
+use crate::manager::CleanupPolicy;
 use crate::tls::{Connector, Tls, TlsBuilder};
 
 /// What a pool is made of. Everything has a default.
@@ -30,6 +30,7 @@ pub struct Builder {
     policy: AddressPolicy,
     names: DnsSnapshot,
     clock: Option<Arc<dyn Clock>>,
+    cleanup: Option<Box<dyn CleanupPolicy>>,
 }
 
 impl Builder {
@@ -95,6 +96,12 @@ impl Builder {
         self
     }
 
+    /// Which connections stay that nobody uses, beside what their ages say. Default: all.
+    pub fn cleanup_policy(mut self, policy: impl CleanupPolicy) -> Self {
+        self.cleanup = Some(Box::new(policy));
+        self
+    }
+
     /// What time it is. Default: [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
@@ -126,12 +133,13 @@ impl Builder {
             policy: self.policy,
             clock: Arc::clone(&clock),
         };
-        Ok(HotConnPool::new(Inner::new(
+        Ok(HotConnPool::new(
             self.config,
             tls,
             clock,
             Box::new(dialler),
-        )))
+            self.cleanup,
+        ))
     }
 }
 

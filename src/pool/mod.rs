@@ -2,17 +2,25 @@
 
 mod builder;
 mod options;
+mod upkeep;
 
+use std::fmt;
+use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::builder::Builder;
 pub use self::options::GetOptions;
+use crate::clock::Clock;
+use crate::config::PoolConfig;
+use crate::dial::Connect;
 use crate::dns::DnsSnapshot;
 use crate::error::Error;
 use crate::event::Returned;
 use crate::manager::{
-    CloseReport, ConnectionManager, Endpoint, Get, HotConn, Inner, IntoTarget, Stats, Warm, WarmReport,
+    CleanupPolicy, CloseReport, ConnectionManager, Endpoint, Get, Health, HotConn, Inner, IntoTarget, Stats,
+    Warm, WarmReport,
 };
 use crate::target::TargetError;
 use crate::tls::Tls;
@@ -40,7 +48,14 @@ impl HotConnPool {
         Builder::default()
     }
 
-    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+    pub(crate) fn new(
+        config: PoolConfig,
+        tls: Tls,
+        clock: Arc<dyn Clock>,
+        dialler: Box<dyn Connect>,
+        policy: Option<Box<dyn CleanupPolicy>>,
+    ) -> Self {
+        let inner = Inner::new(config, tls, clock, dialler, (policy, upkeep::start));
         HotConnPool(Arc::new(Handle(ConnectionManager::new(inner))))
     }
 
@@ -150,13 +165,54 @@ impl HotConnPool {
         self.0.0.stats()
     }
 
+    /// How the pool is, and why: see [`ConnectionManager::health`].
+    pub fn health(&self) -> Health {
+        self.0.0.health()
+    }
+
+    /// Waits until something is alive: see [`ConnectionManager::ready`].
+    ///
+    /// # Errors
+    /// The pool is closed, or closes meanwhile.
+    pub async fn ready(&self) -> Result<(), Error> {
+        self.0.0.ready().await
+    }
+
     /// How many connections are live: idle ones and leased ones.
     pub fn size(&self) -> usize {
         self.0.0.size()
     }
 
-    /// Closes the pool in order, within `close_timeout`: see [`ConnectionManager::close`].
+    /// Closes the pool in order, within `close_timeout`: see [`ConnectionManager::close_within`].
     pub async fn close(&self) -> CloseReport {
         self.0.0.close().await
+    }
+
+    /// As [`close`](HotConnPool::close), within this time: see [`ConnectionManager::close_within`].
+    pub async fn close_within(&self, limit: Duration) -> CloseReport {
+        self.0.0.close_within(limit).await
+    }
+
+    /// Has a step run when the pool closes: see [`ConnectionManager::on_close`].
+    ///
+    /// # Errors
+    /// The pool is closed, or closing.
+    pub fn on_close<E: fmt::Display>(
+        &self,
+        name: impl Into<Arc<str>>,
+        limit: Duration,
+        step: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) -> Result<(), Error> {
+        self.0.0.on_close(name, limit, step)
+    }
+
+    /// Ends every connection now, leased ones, too: see [`ConnectionManager::force_cleanup`].
+    pub fn force_cleanup(&self) -> usize {
+        self.0.0.force_cleanup()
+    }
+
+    /// Says that the machine has another network than before: see [`ConnectionManager::network_changed`].
+    pub fn network_changed(&self) {
+        self.0.0.network_changed();
     }
 }

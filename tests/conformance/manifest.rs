@@ -54,12 +54,14 @@ const OWN_MODULES: &[&str] = &[
     "live::control",
     "live::hosts",
     "live::idle",
+    "live::jobs",
     "live::leases",
     "live::pause",
     "live::policy",
     "live::resize",
     "live::steps",
     "live::streams",
+    "live::told",
     "live::waits",
 ];
 
@@ -74,10 +76,12 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::age", include_str!("live/age.rs")),
     ("live::cancel", include_str!("live/cancel.rs")),
     ("live::control", include_str!("live/control.rs")),
+    ("live::end", include_str!("live/end.rs")),
     ("live::handout", include_str!("live/handout.rs")),
     ("live::hosts", include_str!("live/hosts.rs")),
     ("live::http2", include_str!("live/http2.rs")),
     ("live::idle", include_str!("live/idle.rs")),
+    ("live::jobs", include_str!("live/jobs.rs")),
     ("live::leases", include_str!("live/leases.rs")),
     ("live::life", include_str!("live/life.rs")),
     ("live::limits", include_str!("live/limits.rs")),
@@ -88,6 +92,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::slow", include_str!("live/slow.rs")),
     ("live::steps", include_str!("live/steps.rs")),
     ("live::streams", include_str!("live/streams.rs")),
+    ("live::told", include_str!("live/told.rs")),
     ("live::waits", include_str!("live/waits.rs")),
 ];
 

@@ -324,7 +324,8 @@ async fn a_peer_that_closes_at_once_is_not_stormed() {
 #[tokio::test]
 async fn so_many_dead_on_arrival_and_no_more() {
     let peer = Peer::builder().ips(3).alpn(Alpn::Http1).start();
-    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    // What is held against an address does not pass meanwhile.
+    let ((pool, _clock), name) = (manual_pool(&peer, |_| {}), name(&peer));
     peer.always(To::All, Act::CloseAfterHandshake);
     let ended = || {
         let mut sockets = measure::tcp_sockets().into_iter();

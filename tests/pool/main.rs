@@ -24,6 +24,7 @@ mod failures;
 mod hostile;
 mod http2;
 mod idle;
+mod life;
 mod limits;
 mod names;
 mod neighbours;

@@ -20,6 +20,7 @@ mod support;
 mod embedded;
 mod exact;
 mod framing;
+mod graceful;
 mod hello;
 mod misuse;
 mod nginx;

@@ -40,7 +40,7 @@ impl Run {
 
 /// The compiled example, beside this test's own binary: `target/PROFILE/examples/NAME`. Fails the test if it is absent, or older than what
 /// cargo noted beside it that it was built from.
-fn binary(name: &str) -> PathBuf {
+pub(crate) fn binary(name: &str) -> PathBuf {
     let me = std::env::current_exe().unwrap();
     let examples = me.parent().and_then(Path::parent).unwrap().join("examples");
     let file = examples.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));

@@ -4,10 +4,12 @@
 mod age;
 mod cancel;
 mod control;
+mod end;
 mod handout;
 mod hosts;
 mod http2;
 mod idle;
+mod jobs;
 mod leases;
 mod life;
 mod limits;
@@ -18,6 +20,7 @@ mod resize;
 mod slow;
 mod steps;
 mod streams;
+mod told;
 mod waits;
 
 use std::future::{Future, poll_fn};

@@ -156,3 +156,20 @@ async fn what_panics_is_not_done_again() {
         (Phase::Resolve, 1)
     );
 }
+
+/// Who was refused and has not looked yet goes away: whoever stands where that one stood is served all the same.
+#[tokio::test]
+async fn who_was_refused_takes_nobody_along() {
+    let (stage, pool, _clock) = staged(1, |_| {});
+    stage.next(Phase::Resolve, Act::Err);
+    let mut refused = Box::pin(pool.get("a.test"));
+    assert!(poll_once(refused.as_mut()).await.is_none());
+    let_run().await; // nobody polls it any more
+    assert_eq!(pool.stats().waiting, 0);
+    stage.next(Phase::Connect, Act::Slow(50));
+    let mut after = Box::pin(pool.get("a.test"));
+    assert!(poll_once(after.as_mut()).await.is_none());
+    drop(refused);
+    drop(within("who came after", after).await.unwrap());
+    at_rest(&pool).await;
+}

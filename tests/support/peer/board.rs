@@ -93,6 +93,11 @@ impl Board {
             .collect()
     }
 
+    /// Drops the records of connections that have ended.
+    pub(super) fn forget_the_ended(&self) {
+        self.entries.lock().retain(|_, entry| entry.seen.live);
+    }
+
     pub(super) fn pick_ips(&self, to: To) -> Vec<IpAddr> {
         match to {
             To::All => self.ips.clone(),

@@ -205,6 +205,11 @@ impl Peer {
         self.board.connections()
     }
 
+    /// Forgets the connections that have ended, for a test that measures memory.
+    pub fn forget_the_ended(&self) {
+        self.board.forget_the_ended();
+    }
+
     /// Waits until the counters satisfy `done` and returns them. Fails the test, naming `what` and showing the
     /// counters, when [`DEADLINE`] passes first. Cancel safe.
     pub async fn wait_for(&self, what: &str, done: impl FnMut(&Snapshot) -> bool) -> Snapshot {

@@ -1,0 +1,288 @@
+//! What a pool checks by itself: that what rests is alive, that as much rests as is to, that blocked addresses are still to be avoided, that
+//! names still mean what they meant.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::dialling;
+use super::host::Host;
+use super::inner::{Desk, Inner};
+use super::jobs::Job;
+use crate::clock::Moment;
+use crate::config::health_path;
+use crate::event::Protocol;
+use crate::fault::planted;
+use crate::identity::Require;
+use crate::machine::{ConnId, ConnInfo, OriginId, Want};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
+
+/// HTTP/2 connections that are asked for a sign of life at once.
+const AT_ONCE: usize = 10;
+/// Between two lots of them.
+const BETWEEN_LOTS: Duration = Duration::from_millis(50);
+/// How soon names are looked after again, however soon one of them is past its time.
+const REST: Duration = Duration::from_secs(5);
+
+/// A round of checks.
+#[derive(Default)]
+pub(super) struct Checks {
+    /// When the next round is due.
+    due: Moment,
+    /// What this round has yet to look at.
+    left: VecDeque<(OriginId, ConnId)>,
+    /// Of the last lots, the ones that may not have answered yet.
+    asked: Vec<(OriginId, ConnId)>,
+}
+
+/// Until when the jobs have no use for a birth: so that one costs nothing where they would find nothing new.
+pub(super) struct Watch {
+    /// Whether the checks sleep until something is born.
+    asleep: AtomicBool,
+    /// When names are next looked after, in nanoseconds.
+    names: AtomicU64,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Watch {
+            asleep: AtomicBool::new(true),
+            names: AtomicU64::new(u64::MAX),
+        }
+    }
+}
+
+/// Blocked addresses that are waited for, each with when it is tried.
+pub(super) type Blocked = HashMap<(OriginId, IpAddr), Moment>;
+
+impl Inner {
+    /// One turn of the checks. Answers when there is something to do again: never, as long as nothing is alive.
+    pub(crate) fn check_health(self: &Arc<Self>) -> Option<Moment> {
+        let (now, every) = (self.clock().now_coarse(), self.config().health_interval);
+        // Whatever is born during this turn calls for another.
+        let slept = self.watch.asleep.swap(true, Ordering::AcqRel);
+        let mut checks = std::mem::take(&mut *self.checks.lock());
+        // What woke it has just been born; and the interval may have been shortened.
+        checks.due = match slept {
+            true => now + every,
+            false => checks.due.min(now + every),
+        };
+        if now >= checks.due && checks.left.is_empty() {
+            checks.due = now + every;
+            checks.left = self.begin_round();
+        }
+        self.ask_a_lot(&mut checks);
+        let (due, more) = (checks.due, !checks.left.is_empty());
+        *self.checks.lock() = checks;
+        let awake = self.size() > 0 || self.config().min_idle > 0 && !self.is_bare();
+        self.watch.asleep.store(!awake, Ordering::Release);
+        let next = if more { now + BETWEEN_LOTS } else { due };
+        awake.then_some(next)
+    }
+
+    /// Looks at what needs no answer, and fills up what is missing. Answers what is to be asked.
+    fn begin_round(self: &Arc<Self>) -> VecDeque<(OriginId, ConnId)> {
+        self.look_at_all();
+        self.refill();
+        let http1_too = self.config().health_request.is_some();
+        let idle = self.each_host(|host, _| {
+            let asked = |conn: &ConnInfo| conn.protocol == Protocol::Http2 || http1_too;
+            let resting = host.machine.connections().filter(asked);
+            let resting = resting.filter(|conn| conn.idle_since.is_some() && conn.retired.is_none());
+            resting.map(|conn| (host.id, conn.conn)).collect::<Vec<_>>()
+        });
+        idle.into_iter().flatten().collect()
+    }
+
+    /// Asks the next ones for a sign of life, as many as may be out at once: those of HTTP/1.1 by a request, if one is configured. The drivers of
+    /// HTTP/2 do the rest: suspect until it comes, dead without.
+    fn ask_a_lot(self: &Arc<Self>, checks: &mut Checks) {
+        let path = self.config().health_request.as_deref().and_then(health_path);
+        checks.asked.retain(|&(origin, conn)| {
+            let held = self.with_host(origin, |host, _| host.machine.is_held(conn));
+            held == Some(true)
+        });
+        while checks.asked.len() < AT_ONCE
+            && let Some((origin, conn)) = checks.left.pop_front()
+        {
+            if let Some(path) = path.as_ref().filter(|_| !planted("health_request_is_not_made"))
+                && self.ask_http1(origin, conn, path)
+            {
+                checks.asked.push((origin, conn));
+                continue;
+            }
+            let asked = self.with_host(origin, |host, _| {
+                let rests = host.machine.info(conn)?.idle_since.is_some();
+                let shared = host
+                    .shared_mut(conn)
+                    .filter(|_| rests && !planted("health_asks_nobody"))?;
+                Some(shared.handle.another())
+            });
+            // Not under the lock: it wakes the driver.
+            if let Some(handle) = asked.flatten() {
+                handle.doubt();
+                checks.asked.push((origin, conn));
+            }
+        }
+    }
+
+    /// Dials for the idle connections that are missing, as far as permits are free: nobody else's connection makes room for one that nobody waits
+    /// for.
+    fn refill(self: &Arc<Self>) {
+        let config = self.config();
+        if config.min_idle == 0 || planted("nothing_is_refilled") {
+            return;
+        }
+        let soon = self.clock().now_coarse() + config.health_interval;
+        let hosts = self.each_host(|host, _| host.id);
+        for origin in hosts {
+            let mut free = self.free_permits();
+            self.with_host(origin, |host, now| {
+                let want = Want {
+                    identity: self.identities.own(Require::Any),
+                    require: Require::Any,
+                    pin: None,
+                };
+                // One that nobody wants any more is let go.
+                let wanted = now.since(host.last_asked) < config.max_lifetime;
+                let missing = match wanted {
+                    true => host.machine.shortfall(soon, config.rotation_share),
+                    false => 0,
+                };
+                for _ in 0..missing {
+                    let Some(left) = free.checked_sub(1) else { return };
+                    free = left;
+                    if host.machine.refill(now, want).is_none() {
+                        return;
+                    }
+                }
+            });
+        }
+    }
+
+    fn free_permits(&self) -> u32 {
+        let most = self.config().max_connections;
+        let Desk { ledger, .. } = &*self.desk.lock();
+        if planted("refills_make_room") {
+            return u32::MAX;
+        }
+        let counts = ledger.counts();
+        let waiting = u32::try_from(counts.waiting).unwrap_or(u32::MAX);
+        most.saturating_sub(counts.total).saturating_sub(waiting)
+    }
+
+    /// Whether no host is known.
+    fn is_bare(&self) -> bool {
+        self.directory
+            .shards()
+            .all(|shard| shard.lock().hosts().next().is_none())
+    }
+
+    /// One turn of trying blocked addresses: one that has been blocked for `blacklist_interval` and still is, is dialled, and cleared by a
+    /// connection that comes about, which rests in the pool. Answers when the next one is due.
+    pub(crate) fn try_blocked(self: &Arc<Self>) -> Option<Moment> {
+        let every = self.config().blacklist_interval;
+        let known = std::mem::take(&mut *self.blocked.lock());
+        let mut waits = Blocked::new();
+        for (origin, now, blocked) in self.each_host(|host, now| (host.id, now, host.blocked_addresses(now)))
+        {
+            for (ip, until) in blocked {
+                let due = known.get(&(origin, ip)).copied().unwrap_or(now + every);
+                let due = due.min(now + every); // the interval may have been shortened
+                if now < due {
+                    // One that is over before its turn needs none.
+                    if due < until {
+                        waits.insert((origin, ip), due);
+                    }
+                    continue;
+                }
+                if !planted("nobody_tries_the_blocked") {
+                    self.with_host(origin, |host, now| host.try_address(now, self.own_want(ip)));
+                }
+                waits.insert((origin, ip), now + every);
+            }
+        }
+        let next = waits.values().min().copied();
+        *self.blocked.lock() = waits;
+        next
+    }
+
+    fn own_want(&self, ip: IpAddr) -> Want {
+        Want {
+            identity: self.identities.own(Require::Any),
+            require: Require::Any,
+            pin: Some(ip),
+        }
+    }
+
+    /// One turn of looking after names: those of hosts with live connections are asked for again when their time is over. Answers when the next one
+    /// is due.
+    pub(crate) fn refresh_names(self: &Arc<Self>) -> Option<Moment> {
+        let rest = self.clock().now_coarse() + REST;
+        // Whatever is born during this turn calls for another.
+        self.watch.names.store(u64::MAX, Ordering::Release);
+        let seen = self.each_host(|host, now| (host.id, host.refresh(now)));
+        for &(origin, _) in seen.iter().filter(|(_, refresh)| *refresh == Refresh::Now) {
+            dialling::resolve(self, origin);
+        }
+        let next = seen.into_iter().filter_map(|(_, refresh)| match refresh {
+            Refresh::Never => None,
+            Refresh::Now => Some(rest),
+            Refresh::At(at) => Some(at.max(rest)),
+        });
+        let next = next.min();
+        let nanos = next.map_or(u64::MAX, Moment::as_nanos);
+        self.watch.names.store(nanos, Ordering::Release);
+        next
+    }
+
+    /// A connection was born, to a host whose addresses are past their time then: there may be something new to look after.
+    pub(super) fn call_for_a_birth(&self, fresh_until: Moment) {
+        if self.watch.asleep.load(Ordering::Acquire) {
+            self.call(Job::Health);
+        }
+        if fresh_until.as_nanos() < self.watch.names.load(Ordering::Acquire) {
+            self.call(Job::Dns);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refresh {
+    Never,
+    At(Moment),
+    Now,
+}
+
+impl Host {
+    /// When its name is to be asked for again; if that is now, it is being asked for.
+    fn refresh(&mut self, now: Moment) -> Refresh {
+        let live = self.machine.connections().next().is_some();
+        let known = self.machine.addresses().next().is_some();
+        let ever = live && known && self.fresh_until != Moment::FAR && !planted("names_are_never_refreshed");
+        match (ever, now >= self.fresh_until) {
+            (false, _) => Refresh::Never,
+            (true, false) => Refresh::At(self.fresh_until),
+            (true, true) if std::mem::replace(&mut self.resolving, true) => Refresh::At(now),
+            (true, true) => Refresh::Now,
+        }
+    }
+
+    /// What this origin holds against its addresses, with when each is free.
+    fn blocked_addresses(&self, now: Moment) -> Vec<(IpAddr, Moment)> {
+        let listed = self.machine.penalties().list(now);
+        listed.collect()
+    }
+
+    fn try_address(&mut self, now: Moment, want: Want) {
+        // What is under way will tell.
+        let under_way = self
+            .machine
+            .dials(want.identity)
+            .any(|(_, first)| Some(first) == want.pin);
+        if !under_way {
+            let _ = self.machine.warm(now, want); // full, paused, closed: another time
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Another network under the pool: what stood may lead nowhere now, and what failed may work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ConnectionManager;
+use super::host::Host;
+use super::inner::Inner;
+use super::jobs::Job;
+use super::live::Rest;
+use crate::clock::Moment;
+use crate::conn::H2Handle;
+use crate::event::{CloseReason, Protocol};
+use crate::fault::planted;
+
+/// By how much the boot clock must run ahead of the pool's own for the machine to have been suspended meanwhile: more than both are ever apart by
+/// being read one after the other.
+const SUSPENDED: Duration = Duration::from_secs(5);
+
+impl ConnectionManager {
+    /// Says that the machine has another network than before. Idle connections of HTTP/1.1 close, for nobody can tell whether they still lead
+    /// anywhere, and leased ones when they come home; those of HTTP/2 are asked for a sign of life and take no new streams until it comes, and close
+    /// without it. What failed is forgotten, but for addresses that said themselves that we are blocked, and names are asked for again.
+    ///
+    /// A pool that finds that the machine was suspended does this by itself, when its clean-up next has a turn.
+    pub fn network_changed(&self) {
+        self.inner().network_changed();
+    }
+}
+
+impl Inner {
+    pub(super) fn network_changed(self: &Arc<Self>) {
+        let doubtful = self.each_host(Host::network_changed);
+        // Not under the lock: it wakes the drivers.
+        doubtful.into_iter().flatten().for_each(|handle| handle.doubt());
+        self.desk.lock().penalties.forgive();
+        self.pump();
+        self.call(Job::Dns);
+    }
+
+    /// Whether the machine was suspended since this was last asked.
+    pub(super) fn was_suspended(&self) -> bool {
+        let clock = self.clock();
+        let gap = clock.boot().since(clock.now());
+        let mut rounds = self.rounds.lock();
+        let before = rounds.gap.replace(gap);
+        before.is_some_and(|before| gap > before + SUSPENDED) && !planted("nobody_notices_a_suspend")
+    }
+}
+
+impl Host {
+    /// Answers the connections that are to show life.
+    fn network_changed(&mut self, now: Moment) -> Vec<H2Handle> {
+        self.machine.forgive(now);
+        if !planted("dead_networks_are_trusted") {
+            let reason = CloseReason::NetworkChanged;
+            self.machine
+                .retain(now, reason, |conn| conn.protocol == Protocol::Http2);
+        }
+        if self.fresh_until != Moment::FAR {
+            self.fresh_until = self.fresh_until.min(now);
+        }
+        let handles = self.lives_mut().filter_map(|live| match &live.rest {
+            Rest::Single(_) => None,
+            Rest::Shared(shared) => Some(shared.handle.another()),
+        });
+        handles.collect()
+    }
+}

@@ -1,0 +1,419 @@
+//! What the pool does by itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hotpool::clock::{Clock, ManualClock, Moment, Sleep};
+use hotpool::{
+    Answer, CloseReason, Health, HotConnPool, Outcome, PoolConfig, Resolve, Resolving, Resting, Returned,
+    Trouble, Warm,
+};
+use parking_lot::Mutex;
+
+use super::lease;
+use crate::common::{
+    at_rest, builder, config, finish, host, http1_peer, let_run, manual_pool, name, round, until, within,
+};
+use crate::support::certs;
+use crate::support::peer::{Alpn, Order, Peer, To};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Lets the jobs have their turns while so many seconds go by.
+async fn pass(clock: &ManualClock, seconds: u64) {
+    for _ in 0..seconds {
+        clock.advance(SECOND);
+        let_run().await;
+    }
+}
+
+/// The peer, which hangs, was asked for a sign of life, and gives it now.
+async fn is_asked_and_answers(pool: &HotConnPool, peer: &Peer) {
+    assert_eq!(
+        pool.health(),
+        Health::Degraded(vec![Trouble::Unanswered { connections: 1 }])
+    );
+    peer.order(To::All, Order::Resume);
+    until(pool, "it answered", |stats| stats.idle == 1).await;
+    assert_eq!(pool.health(), Health::Healthy);
+}
+
+/// An idle HTTP/2 connection whose peer has gone silent is asked, serves nobody from then on, and closes when the answer stays away.
+#[tokio::test]
+async fn silent_http2_is_found_within_an_interval_and_an_answer_s_time() {
+    let peer = Peer::builder().alpn(Alpn::Http2).start();
+    let (pool, clock) = manual_pool(&peer, |config| config.health_interval = 30 * SECOND);
+    round(&pool, &name(&peer)).await;
+    peer.order(To::All, Order::Hang);
+    let_run().await;
+    pass(&clock, 29).await;
+    assert_eq!(pool.health(), Health::Healthy);
+    pass(&clock, 1).await;
+    assert_eq!(
+        pool.health(),
+        Health::Degraded(vec![Trouble::Unanswered { connections: 1 }])
+    );
+    assert!(
+        pool.try_get(name(&peer)).unwrap().is_none(),
+        "handed out in doubt"
+    );
+    pass(&clock, 5).await;
+    assert_eq!(pool.stats().counters.closes(CloseReason::Unresponsive), 1);
+    at_rest(&pool).await;
+    within("close", pool.close()).await;
+}
+
+/// One that answers is as it was, and no younger.
+#[tokio::test]
+async fn a_check_is_no_use() {
+    let peer = Peer::builder().alpn(Alpn::Http2).start();
+    let (pool, clock) = manual_pool(&peer, |config| {
+        (config.health_interval, config.idle_timeout) = (20 * SECOND, 50 * SECOND);
+    });
+    round(&pool, &name(&peer)).await;
+    let_run().await;
+    for _ in 0..2 {
+        peer.order(To::All, Order::Hang);
+        pass(&clock, 20).await;
+        is_asked_and_answers(&pool, &peer).await;
+    }
+    pass(&clock, 11).await;
+    assert_eq!(pool.stats().counters.closes(CloseReason::IdleTimeout), 1);
+    finish(pool, peer).await;
+}
+
+#[tokio::test]
+async fn the_dead_are_replaced_down_to_the_minimum() {
+    let peer = http1_peer();
+    let (pool, clock) = manual_pool(&peer, |config| {
+        (config.min_idle, config.health_interval) = (2, 10 * SECOND);
+    });
+    round(&pool, &name(&peer)).await;
+    let_run().await;
+    pass(&clock, 10).await;
+    until(&pool, "as many as are to rest", |stats| stats.idle == 2).await;
+    peer.order(To::All, Order::Close);
+    until(&pool, "both died", |stats| stats.total == 0).await;
+    pass(&clock, 10).await;
+    until(&pool, "and are replaced", |stats| stats.idle == 2).await;
+    pass(&clock, 20).await;
+    assert_eq!(pool.stats().counters.opened, 4, "and no more");
+    finish(pool, peer).await;
+}
+
+/// Its replacement stands before it goes: at no moment does nothing rest.
+#[tokio::test]
+async fn who_will_be_over_soon_is_replaced_before() {
+    let peer = http1_peer();
+    let (pool, clock) = manual_pool(&peer, |config| {
+        (config.min_idle, config.health_interval) = (1, 10 * SECOND);
+        (config.max_lifetime, config.lifetime_jitter, config.idle_timeout) = (60 * SECOND, 0, 3600 * SECOND);
+    });
+    round(&pool, &name(&peer)).await;
+    let_run().await;
+    for second in 0..70 {
+        pass(&clock, 1).await;
+        until(&pool, "the dial ends", |stats| stats.dialling == 0).await;
+        let stats = pool.stats();
+        assert!((1..=2).contains(&stats.idle), "{second} s: {stats:?}");
+        if stats.counters.closes(CloseReason::Lifetime) > 0 {
+            break;
+        }
+    }
+    assert_eq!(pool.stats().counters.closes(CloseReason::Lifetime), 1);
+    finish(pool, peer).await;
+}
+
+/// Nobody waits for what is refilled: it takes nobody's place.
+#[tokio::test]
+async fn a_refill_takes_no_other_s_place() {
+    let peer = http1_peer();
+    let (pool, clock) = manual_pool(&peer, |config| {
+        (config.min_idle, config.health_interval, config.max_connections) = (2, 10 * SECOND, 3);
+    });
+    for known in ["a.peer.test", "b.peer.test", "c.peer.test"] {
+        round(&pool, &host(&peer, known)).await;
+    }
+    let_run().await;
+    pass(&clock, 40).await;
+    let stats = pool.stats();
+    assert_eq!((stats.total, stats.counters.opened), (3, 3), "{stats:?}");
+    finish(pool, peer).await;
+}
+
+#[tokio::test]
+async fn a_policy_of_one_s_own_closes_what_rests_and_nothing_in_use() {
+    let peer = http1_peer();
+    let clock = ManualClock::new();
+    let policy = |conn: Resting<'_>| conn.idle < 20 * SECOND || conn.info.target.starts_with("b.");
+    let pool = builder(&peer, |config| config.cleanup_interval = 10 * SECOND);
+    let pool = pool.clock(clock.clone()).cleanup_policy(policy).build().unwrap();
+    let names = ["a.peer.test", "b.peer.test", "c.peer.test"].map(|known| host(&peer, known));
+    for name in &names {
+        round(&pool, name).await;
+    }
+    let held = lease(&pool, &names[2]).await;
+    let_run().await;
+    pass(&clock, 15).await;
+    assert_eq!(pool.size(), 3);
+    pass(&clock, 20).await;
+    assert_eq!(pool.stats().counters.closes(CloseReason::Removed), 1);
+    let left = pool.manager().host_mapping();
+    assert_eq!(left.len(), 2, "{left:?}");
+    drop(held);
+    finish(pool, peer).await;
+}
+
+#[tokio::test]
+async fn each_clean_up_closes_its_own_and_counts_it() {
+    let peer = http1_peer();
+    let long = |config: &mut PoolConfig| {
+        (config.idle_timeout, config.max_lifetime, config.lifetime_jitter) = (60 * SECOND, 300 * SECOND, 0);
+    };
+    let (pool, clock) = manual_pool(&peer, long);
+    let manager = pool.manager();
+    let (a, b) = (host(&peer, "a.peer.test"), host(&peer, "b.peer.test"));
+    let held = lease(&pool, &a).await;
+    round(&pool, &a).await;
+    round(&pool, &b).await;
+    assert_eq!(
+        (
+            manager.cleanup_idle(),
+            manager.cleanup_expired(),
+            manager.cleanup_unhealthy()
+        ),
+        (0, 0, 0)
+    );
+    clock.advance(60 * SECOND); // nobody else has had a turn yet
+    assert_eq!(
+        (
+            manager.cleanup_expired(),
+            manager.cleanup_idle(),
+            manager.cleanup_idle()
+        ),
+        (0, 2, 0)
+    );
+    drop(held);
+    clock.advance(30 * SECOND);
+    round(&pool, &a).await;
+    clock.advance(20 * SECOND);
+    peer.order(To::All, Order::Close);
+    // Its end is in the socket; no task of the pool has had a turn.
+    std::thread::sleep(Duration::from_millis(200));
+    tokio::task::yield_now().await;
+    let closed = manager.cleanup_unhealthy();
+    let dead = pool.stats().counters.closes(CloseReason::PeerClosed);
+    assert_eq!(dead, 1);
+    assert!(closed <= 1);
+    // One that is in use is its holder's, however old.
+    let held = lease(&pool, &a).await;
+    clock.advance(300 * SECOND);
+    assert_eq!((manager.cleanup_expired(), manager.cleanup_idle()), (0, 0));
+    assert_eq!(pool.put(held), Returned::Closed(CloseReason::Lifetime));
+    finish(pool, peer).await;
+}
+
+/// A block that is older than the interval is tried, and what comes of it rests in the pool.
+#[tokio::test]
+async fn a_blocked_address_is_tried_when_its_time_has_come() {
+    let peer = http1_peer();
+    let (pool, clock) = manual_pool(&peer, |config| config.blacklist_interval = 300 * SECOND);
+    let name = name(&peer);
+    let conn = lease(&pool, &name).await;
+    conn.report(Outcome::Status(403));
+    drop(conn);
+    let_run().await;
+    assert!(
+        matches!(pool.health(), Health::Degraded(why) if why == [Trouble::Blocked { target: name.as_str().into() }])
+    );
+    clock.advance(299 * SECOND);
+    let_run().await;
+    assert!(pool.get(&name).await.is_err(), "blocked");
+    assert_eq!(peer.seen().accepts, 1);
+    clock.advance(2 * SECOND);
+    until(&pool, "its proof rests", |stats| stats.idle == 1).await;
+    assert_eq!(pool.health(), Health::Healthy);
+    assert_eq!(round(&pool, &name).await.status, 200);
+    assert_eq!(peer.seen().accepts, 2);
+    finish(pool, peer).await;
+}
+
+/// Answers what it is told to, for a minute, and counts.
+#[derive(Clone)]
+struct Names(Arc<Mutex<Vec<std::net::IpAddr>>>, Arc<AtomicU64>);
+
+impl Resolve for Names {
+    fn resolve(&self, _: &str, _: u16) -> Resolving {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        let addresses = self.0.lock().clone();
+        Resolving::new(async move {
+            Ok(Answer {
+                addresses,
+                ttl: Duration::from_secs(60),
+            })
+        })
+    }
+}
+
+/// While something is alive its name is asked for again when its time is over; an address that two answers leave out drains.
+#[tokio::test]
+async fn names_are_refreshed_and_what_has_vanished_drains() {
+    let peer = Peer::builder().ips(2).alpn(Alpn::Http1).start();
+    let clock = ManualClock::new();
+    let names = Names(Arc::new(Mutex::new(peer.ips().to_vec())), Arc::default());
+    let pool = HotConnPool::builder()
+        .config(config(|config| config.idle_timeout = 3600 * SECOND))
+        .roots(certs::authority().roots())
+        .resolver(names.clone())
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let name = name(&peer);
+    let options = hotpool::GetOptions::new();
+    within("warm", pool.warm(&name, Warm::EveryIp(1), options))
+        .await
+        .unwrap();
+    let_run().await;
+    assert_eq!((pool.size(), names.1.load(Ordering::Relaxed)), (2, 1));
+    *names.0.lock() = peer.ips()[..1].to_vec();
+    for (refreshes, left) in [(2, 2), (3, 1)] {
+        pass(&clock, 61).await;
+        until(&pool, "as many as are left", |stats| stats.total == left).await;
+        assert_eq!(names.1.load(Ordering::Relaxed), refreshes);
+    }
+    assert_eq!(pool.stats().counters.closes(CloseReason::AddressGone), 1);
+    // With nothing alive nobody asks.
+    pool.manager().retain(|_| false);
+    let asked = names.1.load(Ordering::Relaxed);
+    pass(&clock, 200).await;
+    assert_eq!(names.1.load(Ordering::Relaxed), asked);
+    finish(pool, peer).await;
+}
+
+/// A manual clock whose machine can be suspended.
+#[derive(Clone, Default)]
+struct Laptop(ManualClock, Arc<AtomicU64>);
+
+impl Clock for Laptop {
+    fn now(&self) -> Moment {
+        self.0.now()
+    }
+
+    fn boot(&self) -> Moment {
+        self.0.now() + Duration::from_secs(self.1.load(Ordering::Relaxed))
+    }
+
+    fn sleep_until(&self, deadline: Moment) -> Sleep {
+        self.0.sleep_until(deadline)
+    }
+}
+
+/// By itself after a suspend, or told so: HTTP/1.1 closes, HTTP/2 shows life or goes.
+#[tokio::test]
+async fn after_a_suspend_nothing_is_trusted() {
+    for suspended in [true, false] {
+        for alpn in [Alpn::Http1, Alpn::Http2] {
+            let peer = Peer::builder().alpn(alpn).start();
+            let clock = Laptop::default();
+            let pool = builder(&peer, |config| config.idle_timeout = 3600 * SECOND)
+                .clock(clock.clone())
+                .build()
+                .unwrap();
+            round(&pool, &name(&peer)).await;
+            // The clean-up reads both clocks at least once before.
+            let_run().await;
+            peer.order(To::All, Order::Hang);
+            match suspended {
+                true => _ = clock.1.fetch_add(8 * 3600, Ordering::Relaxed),
+                false => pool.network_changed(),
+            }
+            // In one step: at its next turn, within a round.
+            clock
+                .0
+                .advance(if suspended { 61 * SECOND } else { Duration::ZERO });
+            let_run().await;
+            match alpn {
+                Alpn::Http2 => {
+                    is_asked_and_answers(&pool, &peer).await;
+                }
+                _ => assert_eq!(pool.stats().counters.closes(CloseReason::NetworkChanged), 1),
+            }
+            finish(pool, peer).await;
+        }
+    }
+}
+
+/// Another interval holds at once, whatever a job sleeps for.
+#[tokio::test]
+async fn a_shorter_interval_holds_at_once() {
+    let peer = Peer::builder().alpn(Alpn::Http2).start();
+    let (pool, clock) = manual_pool(&peer, |config| config.health_interval = 3000 * SECOND);
+    round(&pool, &name(&peer)).await;
+    let_run().await;
+    pass(&clock, 1).await;
+    peer.order(To::All, Order::Hang);
+    let shorter = config(|config| config.health_interval = 5 * SECOND);
+    pool.manager().update_config(shorter).unwrap();
+    let_run().await;
+    pass(&clock, 5).await;
+    is_asked_and_answers(&pool, &peer).await;
+    finish(pool, peer).await;
+}
+
+#[tokio::test]
+async fn who_waits_for_life_is_told_and_who_closes_too() {
+    let peer = http1_peer();
+    let (pool, _clock) = manual_pool(&peer, |_| {});
+    assert_eq!(pool.health(), Health::Empty);
+    let ready = {
+        let pool = pool.clone();
+        crate::common::spawn(async move { pool.ready().await.is_ok() })
+    };
+    let_run().await;
+    assert!(!ready.is_finished());
+    round(&pool, &name(&peer)).await;
+    assert!(within("ready", ready).await.unwrap());
+    assert_eq!(pool.health(), Health::Healthy);
+    pool.manager().retain(|_| false);
+    let waits = {
+        let pool = pool.clone();
+        crate::common::spawn(async move { pool.ready().await.is_ok() })
+    };
+    let_run().await;
+    within("close", pool.close()).await;
+    assert!(!within("told", waits).await.unwrap());
+    assert_eq!(pool.health(), Health::Closed);
+    finish(pool, peer).await;
+}
+
+/// An idle HTTP/1.1 connection is asked as it is configured: one that answers stays, and is no younger; one that does not goes, and serves nobody
+/// meanwhile.
+#[tokio::test]
+async fn http1_is_asked_by_a_request() {
+    let peer = http1_peer();
+    let (pool, clock) = manual_pool(&peer, |config| {
+        (config.health_interval, config.idle_timeout) = (20 * SECOND, 50 * SECOND);
+        config.health_request = Some("/status/503".to_owned());
+    });
+    let name = name(&peer);
+    round(&pool, &name).await;
+    let_run().await;
+    for requests in [2, 3] {
+        pass(&clock, 20).await;
+        peer.wait_for("it was asked", |seen| seen.requests() == requests)
+            .await;
+        until(&pool, "it answered", |stats| stats.idle == 1).await;
+    }
+    pass(&clock, 11).await;
+    assert_eq!(pool.stats().counters.closes(CloseReason::IdleTimeout), 1);
+    round(&pool, &name).await;
+    peer.order(To::All, Order::Hang);
+    pass(&clock, 20).await;
+    assert!(pool.try_get(&name).unwrap().is_none(), "handed out in doubt");
+    pass(&clock, 5).await;
+    assert_eq!(pool.stats().counters.closes(CloseReason::Unresponsive), 1);
+    at_rest(&pool).await;
+    peer.order(To::All, Order::Resume);
+    finish(pool, peer).await;
+}
