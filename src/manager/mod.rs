@@ -26,10 +26,10 @@
 mod alarm;
 mod asking;
 mod attached;
+mod attempts;
 mod checks;
 mod cleaning;
 mod closing;
-mod attempts;
 mod connections;
 mod control;
 mod dialling;
