@@ -16,6 +16,9 @@
 //! | the identities' (`Inner::identities`) | which identity has which number | any other lock; taken under a shard's, by a miss |
 //! | the settings' (`Inner::settings`) | the settings in force | anything but copying them; taken under a shard's, for a new host |
 //! | the book's of an HTTP/2 connection (`conn`) | what passed on it | a wake-up, I/O, any other lock; taken under a shard's, by whoever brings a lease home and by what the driver tells |
+//! | the names' (`dns`) | what is known of names, and who is asked about which | asking a resolver, any other lock but a crowd's |
+//! | a question's (`dns`) | a resolver's answer as it comes: one of those who wait polls it there | any other lock but its crowd's |
+//! | a crowd's (`dns`) | who waits for a question, and what was heard | a wake-up, any other lock |
 //! | an abort's (`live`) | who waits for a leased connection's bytes | a wake-up, any other lock |
 //!
 //! No operation holds two of them, but for the cases in the table, and for the two that look at everything at once: `stats` and

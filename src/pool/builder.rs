@@ -90,15 +90,15 @@ impl Builder {
         self
     }
 
-    /// Which connections stay that nobody uses, beside what their ages say. Default: all.
-    pub fn cleanup_policy(mut self, policy: impl CleanupPolicy) -> Self {
-        self.cleanup = Some(Box::new(policy));
-        self
-    }
-
     /// Names that are known from before, as far as they still hold: see [`HotConnPool::dns_snapshot`]. Default: none.
     pub fn dns_snapshot(mut self, snapshot: DnsSnapshot) -> Self {
         self.names = snapshot;
+        self
+    }
+
+    /// Which connections stay that nobody uses, beside what their ages say. Default: all.
+    pub fn cleanup_policy(mut self, policy: impl CleanupPolicy) -> Self {
+        self.cleanup = Some(Box::new(policy));
         self
     }
 

@@ -95,6 +95,22 @@ fn what_a_profile_offers_is_taken_out_and_the_transcript_keeps_it() {
     }
 }
 
+/// Whoever agrees on settings says so in a message of its own (draft-vvv-tls-alps section 4): behind the server's Finished, of whose transcript the
+/// application's secrets are made first.
+#[test]
+fn settings_that_are_owed_stand_behind_the_servers_finished() {
+    let (theirs, ours) = (message(FINISHED, &[7; 32]), message(FINISHED, &[8; 32]));
+    let owed = encrypted_extensions(&[(kind::APPLICATION_SETTINGS, b"")]);
+    for (answers, owed) in [(&[H2, SETTINGS][..], owed), (&[H2], Vec::new())] {
+        let trial = trial(Browser::Chromium);
+        trial.decrypts(&[&encrypted_extensions(answers)]).unwrap();
+        let hash = |parts: &[&[u8]]| trial.hash(&parts.concat());
+        let all = hash(&[&theirs, &owed, &ours]);
+        let expected = [[hash(&[&theirs]), hash(&[&theirs, &owed])], [all.clone(), all]];
+        assert_eq!(trial.hashes(&[&theirs, &ours]), expected);
+    }
+}
+
 #[test]
 fn timestamps_are_taken_out_of_every_entry() {
     for browser in [Browser::Chromium, Browser::Firefox] {

@@ -122,6 +122,9 @@ impl Context for Transcript {
             _ => self.inner.update(data),
         }
         let servers = !self.secrets_read.load(Ordering::Relaxed);
-        self.due = servers && data.first() == Some(&FINISHED) && self.shaping.owes_settings();
+        self.due = servers
+            && data.first() == Some(&FINISHED)
+            && self.shaping.owes_settings()
+            && !planted("owed_settings_are_not_hashed");
     }
 }

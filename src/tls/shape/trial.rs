@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
+use rustls::crypto::hash::Hash;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection, SupportedCipherSuite};
 use tokio::io::ReadBuf;
 
 use super::editor::Editor;
@@ -19,6 +20,7 @@ use super::state::Shaping;
 pub struct Trial {
     shaping: Arc<Shaping>,
     sent: Vec<u8>,
+    hash: &'static dyn Hash,
 }
 
 impl Trial {
@@ -27,6 +29,12 @@ impl Trial {
         config: &Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> io::Result<Self> {
+        let suites = &config.crypto_provider().cipher_suites;
+        let hash = suites.iter().find_map(|suite| match suite {
+            SupportedCipherSuite::Tls13(suite) => Some(suite.common.hash_provider),
+            SupportedCipherSuite::Tls12(_) => None,
+        });
+        let hash = hash.ok_or_else(|| io::Error::other("no cipher suite of TLS 1.3"))?;
         let shaping = Shaping::new(shaper, config.max_fragment_size).map_err(io::Error::other)?;
         let connection = scope::entered(Arc::clone(&shaping), || {
             ClientConnection::new(Arc::clone(config), name)
@@ -36,7 +44,7 @@ impl Trial {
         let mut outbound = Outbound::default();
         outbound.push(&native, &shaping).map_err(io::Error::other)?;
         let sent = outbound.waiting().unwrap_or_default().to_vec();
-        Ok(Trial { shaping, sent })
+        Ok(Trial { shaping, sent, hash })
     }
 
     /// The records that went out.
@@ -85,6 +93,23 @@ impl Trial {
     /// What the transcript has where rustls has these messages.
     pub fn transcript(&self, messages: &[u8]) -> Vec<u8> {
         self.shaping.real(messages).unwrap_or_else(|| messages.to_vec())
+    }
+
+    /// What rustls reads of its transcript behind each of these messages, in its first read there and in the second.
+    pub fn hashes(&self, messages: &[&[u8]]) -> Vec<[Vec<u8>; 2]> {
+        scope::entered(Arc::clone(&self.shaping), || {
+            let mut transcript = self.hash.start();
+            let behind = |message: &&[u8]| {
+                transcript.update(message);
+                [(); 2].map(|()| transcript.fork_finish().as_ref().to_vec())
+            };
+            messages.iter().map(behind).collect()
+        })
+    }
+
+    /// The hash of these bytes.
+    pub fn hash(&self, bytes: &[u8]) -> Vec<u8> {
+        self.hash.hash(bytes).as_ref().to_vec()
     }
 
     /// The extensions that were taken out so far.
