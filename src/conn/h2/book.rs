@@ -78,7 +78,6 @@ pub(crate) enum News {
     Ended(CloseReason),
 }
 
-/// See the module.
 /// Whether the pool has let go of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Leave {
@@ -89,6 +88,7 @@ pub(crate) enum Leave {
     Now,
 }
 
+/// See the module.
 #[derive(Debug)]
 pub(super) struct Book {
     /// By id. One entry for each lease that has opened a stream, and one for each loose stream: so many as may be open at once.
