@@ -115,14 +115,14 @@ impl Rt {
         let task = Arc::new(Mutex::new(Some(Box::pin(task))));
         let home = home.map(|home| home.0.clone());
         for runtime in home.into_iter().chain(self.runtime().ok()) {
-            let begun = Arc::clone(&task);
+            let (begun, until) = (Arc::clone(&task), until.clone());
             let body = async move {
                 let task = begun.lock().take();
+                drop(begun);
                 if let Some(task) = task {
-                    task.await;
+                    until.run_until_cancelled(task).await;
                 }
             };
-            let body = until.clone().run_until_cancelled_owned(body);
             #[cfg_attr(
                 not(feature = "__shuttle"),
                 expect(clippy::disallowed_methods, reason = "this is the room that spawns")

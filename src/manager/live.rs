@@ -234,8 +234,9 @@ impl Shared {
     pub(super) fn new(handle: H2Handle) -> Self {
         Shared {
             handle,
-            outs: Vec::new(),
-            spares: Vec::new(),
+            // Most have one lease at a time.
+            outs: Vec::with_capacity(1),
+            spares: Vec::with_capacity(1),
         }
     }
 

@@ -124,9 +124,9 @@ pub(super) struct Book {
 }
 
 impl Book {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Book {
-            streams: Vec::new(),
+            streams: Vec::with_capacity(1),
             raw: false,
             loose: 0,
             told: 0,
