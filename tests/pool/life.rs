@@ -94,7 +94,9 @@ async fn a_day_leaves_nothing() {
                     served += 1;
                     match dice.below(20) {
                         0 => conn.discard(),
-                        1 => conn.report(hotpool::Outcome::Status(403)),
+                        1 if dice.below((operations as u64 / 10_000).max(1)) == 0 => {
+                            conn.report(hotpool::Outcome::Status(403))
+                        } // hundreds a day: each blocks for minutes
                         2 if held.len() < 10 => held.push(conn),
                         _ => drop(conn),
                     }
