@@ -356,6 +356,8 @@ impl Connect for Player {
     fn snapshot(&self) -> DnsSnapshot {
         DnsSnapshot::default()
     }
+
+    fn doubt_names(&self) {}
 }
 
 /// The pool's end of one connection.

@@ -80,6 +80,9 @@ pub(crate) trait Connect: Send + Sync + 'static {
 
     /// What is known of names.
     fn snapshot(&self) -> DnsSnapshot;
+
+    /// The network is another one: what is known of names may be wrong.
+    fn doubt_names(&self);
 }
 
 /// Who hears of a part of an answer.
@@ -112,6 +115,10 @@ impl Connect for Dialler {
 
     fn snapshot(&self) -> DnsSnapshot {
         self.names.snapshot()
+    }
+
+    fn doubt_names(&self) {
+        self.names.doubt();
     }
 }
 

@@ -162,6 +162,14 @@ impl Names {
         Way::Asking(flight.listen())
     }
 
+    /// The network is another one: whoever comes from now on asks again, also where a question is under way.
+    pub(crate) fn doubt(&self) {
+        let now = self.clock.now();
+        let mut book = self.book.lock();
+        book.asked.clear();
+        book.table.doubt(now);
+    }
+
     /// What is known now, to be known again after a restart.
     pub(crate) fn snapshot(&self) -> DnsSnapshot {
         let now = self.clock.now();

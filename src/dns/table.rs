@@ -219,6 +219,20 @@ impl Table {
         }
     }
 
+    /// Another network may have other answers: each name is to be asked for again. What is known serves as the stale does.
+    pub(super) fn doubt(&mut self, now: Moment) {
+        if planted("another_network_has_the_same_names") {
+            return;
+        }
+        self.entries.retain(|_, entry| {
+            entry.failed = None;
+            if let Some(found) = &mut entry.found {
+                found.fresh_until = found.fresh_until.min(now);
+            }
+            entry.found.is_some()
+        });
+    }
+
     /// Everything that is not over, for a snapshot.
     pub(super) fn found(&self, now: Moment) -> impl Iterator<Item = (&Key, &Found)> {
         let found = self

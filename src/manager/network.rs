@@ -34,6 +34,7 @@ impl Inner {
         // Not under the lock: it wakes the drivers.
         doubtful.into_iter().flatten().for_each(|handle| handle.doubt());
         self.desk.lock().penalties.forgive();
+        self.dialler.doubt_names();
         self.pump();
         self.call(Job::Dns);
     }

@@ -291,6 +291,26 @@ async fn names_are_refreshed_and_what_has_vanished_drains() {
     finish(pool, peer).await;
 }
 
+/// Not even what was answered a moment ago holds in another network.
+#[tokio::test]
+async fn another_network_has_names_of_its_own() {
+    let peer = Peer::builder().alpn(Alpn::Http1).start();
+    let names = Names(Arc::new(Mutex::new(peer.ips().to_vec())), Arc::default());
+    let pool = HotConnPool::builder()
+        .roots(certs::authority().roots())
+        .resolver(names.clone())
+        .clock(ManualClock::new())
+        .build()
+        .unwrap();
+    let name = name(&peer);
+    round(&pool, &name).await;
+    assert_eq!(names.1.load(Ordering::Relaxed), 1);
+    pool.network_changed();
+    round(&pool, &name).await;
+    assert_eq!(names.1.load(Ordering::Relaxed), 2);
+    finish(pool, peer).await;
+}
+
 /// A manual clock whose machine can be suspended.
 #[derive(Clone, Default)]
 struct Laptop(ManualClock, Arc<AtomicU64>);
