@@ -211,10 +211,7 @@ mod checked {
             0 // there is one
         }
 
-        pub(super) fn spawn(
-            &self,
-            task: impl Future<Output = Option<()>> + Send + 'static,
-        ) -> JoinHandle<Option<()>> {
+        pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
             spawn(task)
         }
     }
