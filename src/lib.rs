@@ -22,6 +22,9 @@
 //! | `descriptors get short`, `descriptors are no longer short` | warn, info | `open`, `limit` |
 //! | `the last handle was dropped without close` | warn | `connections` |
 //!
+//! And spans, at debug: `pool.get` (`host`) around a get that waits, and within it `dns` (`host`) and `dial` (`host`), which has `connect` (`ip`), `tls`
+//! and `h2`. A get that is served at once has none. A question or a dial that no get has begun stands alone.
+//!
 //! [`h2`], [`http`] and [`rustls`] are re-exported because their types stand in this API.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -81,7 +81,7 @@ const ROOMS: &[Room] = &[
             "access", "clock", "config", "fault", "error", "event", "identity", "target", "tls", "dns",
             "conn",
         ],
-        &["tokio", "socket2"],
+        &["tokio", "socket2", "tracing"],
     ),
     Room("tasks", GROUND, &["tokio", "tracing"]),
     Room(

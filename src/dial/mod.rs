@@ -13,6 +13,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::{Instrument, debug_span};
+
 pub(crate) use self::baton::{Baton, Turn};
 pub(crate) use self::progress::Progress;
 use crate::access::AddressPolicy;
@@ -184,7 +186,10 @@ impl Dialler {
         // A zone without an interface is this machine's affair.
         let no_zone = |error| Error::new(ErrorKind::LocalResource, Phase::Connect).with_source(error);
         let remote = target.socket_addr(ip).map_err(no_zone)?;
-        let stream = tcp::connect(remote).await.map_err(io_error)?;
+        let stream = tcp::connect(remote)
+            .instrument(debug_span!(target: "hotpool", "connect", %ip))
+            .await
+            .map_err(io_error)?;
         let local = stream.local_addr().map_err(io_error)?;
         let connected = self.clock.now();
 
@@ -193,6 +198,7 @@ impl Dialler {
         let (stream, protocol, tls) = self
             .connector
             .connect(target, identity, dress, Records::new(stream))
+            .instrument(debug_span!(target: "hotpool", "tls"))
             .await?;
         let secured = self.clock.now();
 
@@ -200,7 +206,9 @@ impl Dialler {
         let (wire, driver) = match protocol {
             Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream, check))), None),
             Protocol::Http2 => {
-                let (handle, driver) = handshake(stream, &self.clock).await?;
+                let (handle, driver) = handshake(stream, &self.clock)
+                    .instrument(debug_span!(target: "hotpool", "h2"))
+                    .await?;
                 (Wire::H2(handle), Some(driver))
             }
         };

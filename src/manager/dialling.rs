@@ -3,9 +3,12 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
+use tracing::Instrument;
+
 use super::host::{Host, Waiter};
 use super::inner::Inner;
 use super::live::{Fresh, Live, Rest, Shared};
+use super::span;
 use crate::clock::Moment;
 use crate::conn::{ConnInfo, Driver, News, Wire};
 use crate::dial::{Ask, Dialled, Early, Found, Interned, Progress};
@@ -39,6 +42,7 @@ pub(super) fn resolve(inner: &Arc<Inner>, origin: OriginId) {
         let answer = inner.find(&question.target, deadline, &mut early).await;
         question.answer(answer);
     };
+    let job = job.instrument(span::ours());
     let _ = inner.rt.job(home.as_ref(), job); // one that did not start has been dropped, and has answered
 }
 
@@ -57,7 +61,10 @@ impl Inner {
             refresh: config.dns_refresh,
             stale: config.dns_stale,
         };
-        self.dialler.resolve(ask, early).await
+        self.dialler
+            .resolve(ask, early)
+            .instrument(span::dns(target))
+            .await
     }
 }
 
@@ -228,7 +235,8 @@ impl DialJob {
         };
         super::jobs::start(inner);
         let forced = inner.dials.lock().clone();
-        let job = async move { _ = forced.run_until_cancelled(job.run()).await };
+        let span = span::dial(&job.target);
+        let job = async move { _ = forced.run_until_cancelled(job.run()).await }.instrument(span);
         let _ = inner.rt.job(home.as_ref(), job); // one that did not start has been dropped, and has failed
     }
 

@@ -6,12 +6,14 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use tracing::Instrument;
+
 use super::dialling::not_spawned;
 use super::inner::{Asked, Inner};
 use super::lent::Site;
 use super::name::Name;
 use super::place::Place;
-use super::{HotConn, Order};
+use super::{HotConn, Order, span};
 use crate::clock::{Moment, before};
 use crate::dial::Boxed;
 use crate::error::{Error, ErrorKind, Phase};
@@ -126,6 +128,15 @@ impl<'a> Request<'a> {
 
     async fn wait(self, first: Option<Result<Asked, Error>>) -> Result<HotConn, Error> {
         let target = self.name.target()?;
+        let waiting = pin!(self.wait_for(&target, first));
+        waiting.instrument(span::get(&target)).await
+    }
+
+    async fn wait_for(
+        &self,
+        target: &Target<'_>,
+        first: Option<Result<Asked, Error>>,
+    ) -> Result<HotConn, Error> {
         let inner = self.inner;
         let claim = self.order.claim(&inner.identities);
         let config = inner.config();
@@ -137,10 +148,10 @@ impl<'a> Request<'a> {
         while stillborn.len() < config.dial_attempts as usize {
             let asked = first
                 .take()
-                .unwrap_or_else(|| inner.ask(&target, &claim, self.site));
+                .unwrap_or_else(|| inner.ask(target, &claim, self.site));
             let conn = match asked {
-                Ok(Asked::Ready(conn)) => conn.alive().map_err(|error| error.with_target(&target))?,
-                Ok(Asked::Line(place)) => match inner.stand(*place, until, &target).await? {
+                Ok(Asked::Ready(conn)) => conn.alive().map_err(|error| error.with_target(target))?,
+                Ok(Asked::Line(place)) => match inner.stand(*place, until, target).await? {
                     Ok(conn) => conn,
                     Err(error) => {
                         stillborn.push(error);
@@ -148,13 +159,13 @@ impl<'a> Request<'a> {
                     }
                 },
                 // Blocked because of what has just happened here: that is the better answer.
-                Err(error) => return Err(stillborn.pop().unwrap_or(error).with_target(&target)),
+                Err(error) => return Err(stillborn.pop().unwrap_or(error).with_target(target)),
             };
             if let Some(conn) = conn {
                 return Ok(conn);
             }
         }
-        Err(stillborn.pop().unwrap_or_else(|| reset(&target)))
+        Err(stillborn.pop().unwrap_or_else(|| reset(target)))
     }
 }
 

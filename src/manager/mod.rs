@@ -54,6 +54,7 @@ mod place;
 mod race;
 mod roll;
 mod settle;
+mod span;
 mod stats;
 mod upkeep;
 mod warm;

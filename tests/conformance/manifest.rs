@@ -61,6 +61,7 @@ const OWN_MODULES: &[&str] = &[
     "live::resize",
     "live::steps",
     "live::streams",
+    "live::spans",
     "live::told",
     "live::waits",
 ];
@@ -92,6 +93,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::slow", include_str!("live/slow.rs")),
     ("live::steps", include_str!("live/steps.rs")),
     ("live::streams", include_str!("live/streams.rs")),
+    ("live::spans", include_str!("live/spans.rs")),
     ("live::told", include_str!("live/told.rs")),
     ("live::waits", include_str!("live/waits.rs")),
 ];

@@ -18,6 +18,7 @@ mod policy;
 mod races;
 mod resize;
 mod slow;
+mod spans;
 mod steps;
 mod streams;
 mod told;
