@@ -283,6 +283,7 @@ impl Player {
             fresh_until,
             usable_until: fresh_until + Duration::from_secs(3600),
             whole,
+            stale: false,
         }
     }
 

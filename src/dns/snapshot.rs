@@ -85,6 +85,7 @@ impl DnsName {
             fresh_until: now + left(self.fresh),
             usable_until: now + usable_for,
             whole: true,
+            stale: false,
         };
         Some(((self.host.as_str().into(), self.port), found))
     }

@@ -53,6 +53,8 @@ pub struct Found {
     pub usable_until: Moment,
     /// Whether these are all: not if the answer for one family is missing, or if they are stale.
     pub whole: bool,
+    /// Whether they are what name servers said before, because they say nothing now.
+    pub stale: bool,
 }
 
 /// Whose addresses: the host, and the port where that makes a difference.
@@ -120,6 +122,7 @@ pub(super) fn conclude(
         fresh_until: now + ttl.min(soonest),
         usable_until: now + ttl + terms.stale,
         whole: failure.is_none(),
+        stale: false,
     })
 }
 
@@ -161,6 +164,7 @@ impl Table {
         usable.then(|| Found {
             fresh_until: now + STALE_TTL,
             whole: false,
+            stale: true,
             ..found.clone()
         })
     }
@@ -208,14 +212,21 @@ impl Table {
         }
     }
 
-    /// An answer that lacks a family keeps what was known of it.
+    /// An answer that lacks a family keeps what was known of that one, for no longer than it was to be used.
     fn merge(&self, now: Moment, key: &Key, found: Found) -> Found {
-        match self.stale(now, key).filter(|_| !found.whole) {
-            Some(old) => Found {
-                addresses: usable(found.addresses.iter().chain(&old.addresses)),
-                ..found
-            },
-            None => found,
+        let Some(old) = self.stale(now, key).filter(|_| !found.whole) else {
+            return found;
+        };
+        let lacks = |old: &&IpAddr| found.addresses.iter().all(|ip| ip.is_ipv6() != old.is_ipv6());
+        let kept: Vec<IpAddr> = old.addresses.iter().filter(lacks).copied().collect();
+        if kept.is_empty() {
+            return found;
+        }
+        Found {
+            addresses: usable(found.addresses.iter().chain(&kept)),
+            fresh_until: found.fresh_until.min(old.usable_until),
+            usable_until: found.usable_until.min(old.usable_until),
+            ..found
         }
     }
 
@@ -440,6 +451,26 @@ mod tests {
         assert!(
             learn(&mut table, at(4_200), failed()).is_err(),
             "nothing is left to serve"
+        );
+    }
+
+    #[test]
+    fn a_family_that_keeps_failing_is_kept_within_its_bound_and_keeps_nothing_of_the_other() {
+        let v6: IpAddr = "2001:db8::1".parse().unwrap();
+        let mut table = Table::default();
+        let mut learn = |now, parts: &[_]| table.learn(now, &key(), conclude(now, TERMS, parts)).unwrap();
+        learn(at(0), &[answer(&[v6], 60), answer(&[ip(1)], 60)]);
+        let found = learn(at(60), &[failed(), answer(&[ip(2)], 60)]);
+        assert_eq!(
+            (found.addresses, found.usable_until),
+            (vec![ip(2), v6], at(3_660))
+        );
+        for second in (90..3_660).step_by(30) {
+            learn(at(second), &[failed(), answer(&[ip(3)], 60)]);
+        }
+        assert_eq!(
+            learn(at(3_660), &[failed(), answer(&[ip(3)], 60)]).addresses,
+            [ip(3)]
         );
     }
 

@@ -235,12 +235,17 @@ impl Host {
         // IPv6 first (RFC 8305, section 4): where selection has no preference, this order stands.
         let mut addresses = dial::plan::interleaved(&found.addresses, true);
         if !found.whole {
-            // What an answer in part leaves out is not missed.
-            addresses.extend(
-                self.machine
-                    .addresses()
-                    .filter(|ip| !found.addresses.contains(ip)),
-            );
+            // Of a family that no answer came for, and where none came at all, nothing is missed.
+            let answered = |ip: &IpAddr| {
+                !found.stale
+                    && !planted("a_part_of_an_answer_misses_nothing")
+                    && found
+                        .addresses
+                        .iter()
+                        .any(|other| other.is_ipv6() == ip.is_ipv6())
+            };
+            let known = self.machine.addresses();
+            addresses.extend(known.filter(|ip| !found.addresses.contains(ip) && !answered(ip)));
         }
         self.machine.resolved(now, &addresses);
     }

@@ -291,6 +291,49 @@ async fn names_are_refreshed_and_what_has_vanished_drains() {
     finish(pool, peer).await;
 }
 
+/// Answers for IPv4 alone; what asks for IPv6 fails.
+struct Lame(Arc<Mutex<Vec<std::net::IpAddr>>>);
+
+impl Resolve for Lame {
+    fn resolve(&self, _: &str, _: u16) -> Resolving {
+        let addresses = self.0.lock().clone();
+        let ttl = Duration::from_secs(60);
+        Resolving::families(
+            async { Err(hotpool::ResolveError::Failed("SERVFAIL".to_owned())) },
+            async move { Ok(Answer { addresses, ttl }) },
+        )
+    }
+}
+
+/// Name servers that are broken for one family say enough of the other.
+#[tokio::test]
+async fn what_has_vanished_drains_though_one_family_fails() {
+    let peer = Peer::builder().ips(2).alpn(Alpn::Http1).start();
+    let clock = ManualClock::new();
+    let names = Arc::new(Mutex::new(peer.ips().to_vec()));
+    let pool = HotConnPool::builder()
+        .config(config(|config| config.idle_timeout = 3600 * SECOND))
+        .roots(certs::authority().roots())
+        .resolver(Lame(Arc::clone(&names)))
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let options = hotpool::GetOptions::new();
+    within("warm", pool.warm(&name(&peer), Warm::EveryIp(1), options))
+        .await
+        .unwrap();
+    let_run().await;
+    assert_eq!(pool.size(), 2);
+    *names.lock() = peer.ips()[..1].to_vec();
+    for _ in 0..4 {
+        pass(&clock, 61).await;
+        let_run().await;
+    }
+    until(&pool, "one is left", |stats| stats.total == 1).await;
+    assert_eq!(pool.stats().counters.closes(CloseReason::AddressGone), 1);
+    finish(pool, peer).await;
+}
+
 /// Not even what was answered a moment ago holds in another network.
 #[tokio::test]
 async fn another_network_has_names_of_its_own() {
