@@ -48,10 +48,7 @@ impl Machine {
     /// The verdict: back with the age it had, or closed.
     pub fn inspected(&mut self, now: Moment, conn: ConnId, verdict: Result<(), CloseReason>) {
         let now = self.tick(now);
-        let Some(slot) = self
-            .alive(conn)
-            .filter(|&slot| self.conns[slot].state == State::Inspected)
-        else {
+        let Some(slot) = self.under_inspection(conn) else {
             return;
         };
         match verdict {
@@ -63,13 +60,15 @@ impl Machine {
         }
     }
 
+    fn under_inspection(&self, conn: ConnId) -> Option<u32> {
+        let inspected = |slot: &u32| self.conns[*slot].state == State::Inspected;
+        self.alive(conn).filter(inspected)
+    }
+
     /// The verdict is not to be had yet: aside, with the age it had. Who waited for it waits for others.
     pub fn aside(&mut self, now: Moment, conn: ConnId) {
         let now = self.tick(now);
-        let Some(slot) = self
-            .alive(conn)
-            .filter(|&slot| self.conns[slot].state == State::Inspected)
-        else {
+        let Some(slot) = self.under_inspection(conn) else {
             return;
         };
         match self.unfit(now, slot) {
