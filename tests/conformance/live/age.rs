@@ -1,14 +1,10 @@
 //! Age: what the pool does by itself as time goes by.
 
-use std::fmt::{self, Write as _};
-use std::sync::Arc;
 use std::time::Duration;
 
 use hotpool::{CloseReason, GetOptions, Protocol, Returned};
-use parking_lot::Mutex;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber, span};
 
+use super::ear::Ear;
 use super::{lease, poll_once};
 use crate::common::{
     at_rest, config, finish, http1_peer, let_run, manual_pool, name, pool, round, until, within,
@@ -32,51 +28,9 @@ async fn reaper_runs_without_any_setup() {
     finish(pool, peer).await;
 }
 
-/// Writes down the warnings of the pool.
-#[derive(Clone, Default)]
-struct Ear(Arc<Mutex<Vec<String>>>);
-
-impl Ear {
-    fn heard(&self) -> Vec<String> {
-        self.0.lock().clone()
-    }
-}
-
-struct Words(String);
-
-impl Visit for Words {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        write!(self.0, "{}={value:?} ", field.name()).unwrap();
-    }
-}
-
-impl Subscriber for Ear {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "hotpool" && *metadata.level() == Level::WARN
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut words = Words(String::new());
-        event.record(&mut words);
-        self.0.lock().push(words.0);
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
 #[tokio::test]
 async fn leaked_connection_is_reported_once_with_its_call_site() {
-    let ear = Ear::default();
+    let ear = Ear::of_warnings();
     let _listening = tracing::subscriber::set_default(ear.clone());
     let peer = http1_peer();
     let (pool, clock) = manual_pool(&peer, |config| config.leak_timeout = 20 * SECOND);
@@ -162,7 +116,7 @@ async fn long_leases_that_were_announced_are_not_reported() {
 /// Its connection is over; that nobody gives it back is told all the same.
 #[tokio::test]
 async fn a_lease_outlives_its_connection_and_is_reported() {
-    let ear = Ear::default();
+    let ear = Ear::of_warnings();
     let _listening = tracing::subscriber::set_default(ear.clone());
     let peer = Peer::start();
     let (pool, clock) = manual_pool(&peer, |_| {});
@@ -191,7 +145,7 @@ async fn a_lease_outlives_its_connection_and_is_reported() {
 /// A place in line is granted, and nobody looks at it any more: what was granted is out, and nobody else can have it.
 #[tokio::test]
 async fn a_grant_that_nobody_takes_is_reported() {
-    let ear = Ear::default();
+    let ear = Ear::of_warnings();
     let _listening = tracing::subscriber::set_default(ear.clone());
     let peer = http1_peer();
     let (pool, clock) = manual_pool(&peer, |config| config.max_per_host = 1);

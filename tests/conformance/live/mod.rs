@@ -4,6 +4,7 @@
 mod age;
 mod cancel;
 mod control;
+mod ear;
 mod end;
 mod handout;
 mod hosts;
