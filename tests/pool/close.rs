@@ -11,6 +11,7 @@ use crate::common::{
 };
 use crate::support::measure::{self, Descriptors};
 use crate::support::peer::{Act, Alpn, DEADLINE, Peer, To};
+use crate::support::process::alone;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -58,38 +59,25 @@ async fn in_full_swing(http1: &Peer, http2: &Peer) {
 /// Runs in a process of its own: other tests open descriptors too.
 #[test]
 fn closing_leaves_no_task_and_no_descriptor() {
-    const ALONE: &str = "HOTPOOL_TEST_ALONE";
-    if std::env::var_os(ALONE).is_none() {
-        let test = std::process::Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "close::closing_leaves_no_task_and_no_descriptor",
-                "--nocapture",
-            ])
-            .env(ALONE, "1")
-            .output()
+    alone("close::closing_leaves_no_task_and_no_descriptor", || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
             .unwrap();
-        let said = String::from_utf8_lossy(&test.stdout) + String::from_utf8_lossy(&test.stderr);
-        assert!(test.status.success() && said.contains("1 passed"), "{said}");
-        return;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let http1 = Peer::builder().ips(3).alpn(Alpn::Http1).start();
-        let http2 = Peer::builder().ips(3).alpn(Alpn::Http2).start();
-        // Once for whatever is opened once, then for the count.
-        in_full_swing(&http1, &http2).await;
-        http1.wait_for("all closed", |seen| seen.live == 0).await;
-        http2.wait_for("all closed", |seen| seen.live == 0).await;
-        let (descriptors, tasks) = (Descriptors::now(), measure::alive_tasks());
-        for _ in 0..10 {
+        runtime.block_on(async {
+            let http1 = Peer::builder().ips(3).alpn(Alpn::Http1).start();
+            let http2 = Peer::builder().ips(3).alpn(Alpn::Http2).start();
+            // Once for whatever is opened once, then for the count.
             in_full_swing(&http1, &http2).await;
-        }
-        measure::settles(DEADLINE, "tasks", tasks, measure::alive_tasks).await;
-        measure::no_descriptor_beyond(DEADLINE, &descriptors).await;
+            http1.wait_for("all closed", |seen| seen.live == 0).await;
+            http2.wait_for("all closed", |seen| seen.live == 0).await;
+            let (descriptors, tasks) = (Descriptors::now(), measure::alive_tasks());
+            for _ in 0..10 {
+                in_full_swing(&http1, &http2).await;
+            }
+            measure::settles(DEADLINE, "tasks", tasks, measure::alive_tasks).await;
+            measure::no_descriptor_beyond(DEADLINE, &descriptors).await;
+        });
     });
 }
 

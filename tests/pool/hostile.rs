@@ -3,7 +3,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use crate::support::frames::{
     Script, WINDOW_UPDATE, Wire, frame,
 };
 use crate::support::measure;
+use crate::support::process::alone;
 
 /// How much the process may grow while somebody floods it: the connection's window, and what a runtime and two peers in the same process need.
 const GROWTH: usize = 12 << 20;
@@ -323,22 +323,6 @@ async fn survive(case: &Case) -> (usize, Duration, String) {
         slowest,
         format!("{error}; {returned}"),
     )
-}
-
-/// Runs the test of this name in a process of its own: memory is counted for a whole process.
-fn alone(test: &str, body: impl FnOnce()) {
-    const ALONE: &str = "HOTPOOL_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        return body();
-    }
-    let run = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(ALONE, "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success() && said.contains("1 passed"), "{said}");
-    print!("{said}");
 }
 
 #[test]

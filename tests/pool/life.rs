@@ -1,46 +1,20 @@
 //! Long lives in little time: a day of a clock that is moved, thousands of connections that come and go, a network that swallows everything.
 #![expect(clippy::print_stdout, reason = "a test says what it measured")]
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use hotpool::{CloseReason, HotConnPool};
 
 use crate::common::{at_rest, finish, host, name, pool, round, until, use_up, within};
 use crate::support::measure::{self, Descriptors};
+use crate::support::network;
 use crate::support::peer::{Alpn, Peer};
+use crate::support::process::alone;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn number(name: &str, reduced: usize) -> usize {
     std::env::var(name).map_or(reduced, |number| number.parse().unwrap())
-}
-
-/// Runs the test of this name in a process of its own, which `wrapper` starts: descriptors and memory are counted for a whole process.
-fn alone(wrapper: &[&str], test: &str, body: impl FnOnce()) {
-    const ALONE: &str = "HOTPOOL_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        return body();
-    }
-    let me = std::env::current_exe().unwrap();
-    let mut command = match wrapper {
-        [] => Command::new(me),
-        [first, rest @ ..] => {
-            let mut command = Command::new(first);
-            command.args(rest).arg(me);
-            command
-        }
-    };
-    let run = command
-        .args(["--exact", test, "--nocapture"])
-        .env(ALONE, "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success() && said.contains("1 passed"), "{said}");
-    said.lines()
-        .filter(|line| line.starts_with("measured"))
-        .for_each(|line| println!("{line}"));
 }
 
 fn one_thread() -> tokio::runtime::Runtime {
@@ -176,7 +150,6 @@ async fn churn(pool: &HotConnPool, names: &[String], (all, at_once): (usize, usi
 #[test]
 fn churned_connections_leave_no_descriptor_and_no_memory() {
     alone(
-        &[],
         "life::churned_connections_leave_no_descriptor_and_no_memory",
         || {
             let runtime = one_thread();
@@ -214,40 +187,23 @@ fn churned_connections_leave_no_descriptor_and_no_memory() {
 struct Hole(u16);
 
 impl Hole {
-    fn run(arguments: &[&str]) {
-        let done = Command::new(arguments[0]).args(&arguments[1..]).output().unwrap();
-        assert!(
-            done.status.success(),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&done.stderr)
-        );
-    }
-
     /// Whatever is sent to the peer, or by it, is lost.
     fn open(peer: &Peer) -> Self {
+        let hole = Hole(peer.port());
+        hole.rules("-A");
+        hole
+    }
+
+    fn rules(&self, act: &str) {
         for way in ["--dport", "--sport"] {
-            let port = peer.port().to_string();
-            Hole::run(&["iptables", "-A", "INPUT", "-p", "tcp", way, &port, "-j", "DROP"]);
+            network::sh(&format!("iptables {act} INPUT -p tcp {way} {} -j DROP", self.0));
         }
-        Hole(peer.port())
     }
 }
 
 impl Drop for Hole {
     fn drop(&mut self) {
-        for way in ["--dport", "--sport"] {
-            Hole::run(&[
-                "iptables",
-                "-D",
-                "INPUT",
-                "-p",
-                "tcp",
-                way,
-                &self.0.to_string(),
-                "-j",
-                "DROP",
-            ]);
-        }
+        self.rules("-D");
     }
 }
 
@@ -255,43 +211,30 @@ impl Drop for Hole {
 /// never handed out after that.
 #[test]
 fn half_open_connections_are_found_in_time() {
-    if Command::new("unshare")
-        .args(["-rn", "iptables", "-L"])
-        .output()
-        .is_ok_and(|run| !run.status.success())
-    {
-        println!("SKIPPED: this machine lets nobody make a network with rules of its own");
-        return;
-    }
-    alone(
-        &["unshare", "-rn"],
-        "life::half_open_connections_are_found_in_time",
-        || {
-            Hole::run(&["ip", "link", "set", "lo", "up"]);
-            one_thread().block_on(async {
-                for alpn in [Alpn::Http2, Alpn::Http1] {
-                    let peer = Peer::builder().alpn(alpn).start();
-                    let pool = pool(&peer, |config| {
-                        config.health_interval = SECOND;
-                        config.health_request = Some("/".to_owned());
-                    });
-                    let name = name(&peer);
-                    round(&pool, &name).await;
-                    let hole = Hole::open(&peer);
-                    let began = Instant::now();
-                    let gone = |stats: &hotpool::Stats| stats.counters.closes(CloseReason::Unresponsive) == 1;
-                    until(&pool, "it is found", gone).await;
-                    let took = began.elapsed();
-                    assert!(took < 7 * SECOND, "{alpn:?} took {took:?}");
-                    assert!(pool.try_get(&name).unwrap().is_none());
-                    println!("measured: {alpn:?} found after {took:?}");
-                    drop(hole);
-                    // The other side finds out by itself.
-                    assert_eq!(round(&pool, &name).await.status, 200);
-                    at_rest(&pool).await;
-                    within("close", pool.close()).await;
-                }
-            });
-        },
-    );
+    network::alone("life::half_open_connections_are_found_in_time", || {
+        one_thread().block_on(async {
+            for alpn in [Alpn::Http2, Alpn::Http1] {
+                let peer = Peer::builder().alpn(alpn).start();
+                let pool = pool(&peer, |config| {
+                    config.health_interval = SECOND;
+                    config.health_request = Some("/".to_owned());
+                });
+                let name = name(&peer);
+                round(&pool, &name).await;
+                let hole = Hole::open(&peer);
+                let began = Instant::now();
+                let gone = |stats: &hotpool::Stats| stats.counters.closes(CloseReason::Unresponsive) == 1;
+                until(&pool, "it is found", gone).await;
+                let took = began.elapsed();
+                assert!(took < 7 * SECOND, "{alpn:?} took {took:?}");
+                assert!(pool.try_get(&name).unwrap().is_none());
+                println!("measured: {alpn:?} found after {took:?}");
+                drop(hole);
+                // The other side finds out by itself.
+                assert_eq!(round(&pool, &name).await.status, 200);
+                at_rest(&pool).await;
+                within("close", pool.close()).await;
+            }
+        });
+    });
 }

@@ -43,3 +43,4 @@ pub mod network;
 pub mod outside;
 pub mod peer;
 pub mod peers_table;
+pub mod process;

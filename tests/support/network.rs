@@ -4,7 +4,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::peers_table;
+use super::{peers_table, process};
 
 /// Set in the process inside.
 const INSIDE: &str = "HOTPOOL_TEST_NETWORK";
@@ -20,15 +20,12 @@ pub fn alone(test: &str, body: impl FnOnce()) {
     let Some(way) = ways.into_iter().find(|way| may(way)) else {
         return peers_table::skip("network namespace", "may not be made here");
     };
-    let run = unshare(way)
+    let mut command = unshare(way);
+    command
         .args(["sh", "-ec", "ip link set lo up; exec \"$@\"", "sh"])
         .arg(std::env::current_exe().expect("this test"))
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .expect("unshare was there a moment ago");
-    let said = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success() && said.contains("1 passed"), "{said}");
+        .env(INSIDE, "1");
+    process::once_more(&mut command, test);
 }
 
 /// Runs a command of the shell inside, which must succeed, and gives its output.

@@ -27,12 +27,12 @@ mod waits;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::process::Command;
 use std::task::Poll;
 
 use hotpool::{HotConn, HotConnPool, Stats};
 
 use crate::common::within;
+use crate::support::process::alone;
 
 /// A connection, which must come.
 async fn lease(pool: &HotConnPool, name: &str) -> HotConn {
@@ -57,21 +57,6 @@ async fn as_soon_as(pool: &HotConnPool, what: &str, mut holds: impl FnMut(&Stats
         }
     };
     within(what, soon).await;
-}
-
-/// Runs the test of this name in a process of its own: descriptors are counted for a whole process.
-fn alone(test: &str, body: impl FnOnce()) {
-    const ALONE: &str = "HOTPOOL_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        return body();
-    }
-    let run = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(ALONE, "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success() && said.contains("1 passed"), "{said}");
 }
 
 /// A runtime of one thread.
