@@ -131,8 +131,7 @@ impl ConnectionManager {
         let _ = self.closing().before.get_or_init(before_all);
         self.shut();
         let turn = pin!(self.closing().turn.lock());
-        let turn = pin!(before(inner.clock(), began + limit, turn));
-        let Some(mut last) = inner.rt.inside(turn).await else {
+        let Some(mut last) = inner.until(began + limit, turn).await else {
             return self.report(began, 0);
         };
         let meanwhile = self.closing().ended.load(Ordering::Acquire) != ended;
@@ -158,8 +157,8 @@ impl ConnectionManager {
         inner.until(leases, pin!(emptied(inner))).await;
         let goodbyes = began + tenth * GOODBYES;
         let cut = match inner.until(goodbyes, pin!(inner.rt.idle())).await {
-            true => 0,
-            false => inner.rt.alive(),
+            Some(()) => 0,
+            None => inner.rt.alive(),
         };
         inner.rt.cancel();
         // Tasks that were cancelled end when their runtime next polls them: one that nobody drives is not waited for.
@@ -246,14 +245,6 @@ impl ConnectionManager {
             dials.cancel();
         }
         ended.into_iter().sum()
-    }
-}
-
-impl Inner {
-    /// Waits for `what`, and no longer. Answers whether it came.
-    async fn until(&self, deadline: Moment, what: impl Future<Output = ()> + Unpin) -> bool {
-        let bounded = pin!(before(self.clock(), deadline, what));
-        self.rt.inside(bounded).await.is_some()
     }
 }
 

@@ -14,7 +14,7 @@ use super::lent::Site;
 use super::name::Name;
 use super::place::Place;
 use super::{HotConn, Order, span};
-use crate::clock::{Moment, before};
+use crate::clock::Moment;
 use crate::dial::Boxed;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::sync::Ordering;
@@ -192,10 +192,7 @@ impl Inner {
             return Err(not_spawned(problem).with_target(target));
         }
         let began = self.clock().now();
-        let granted = self
-            .rt
-            .inside(pin!(before(self.clock(), until, pin!(place.granted()))))
-            .await;
+        let granted = self.until(until, pin!(place.granted())).await;
         let waited = self.clock().now().since(began);
         self.with_target(target, |host, _| {
             host.counters.wait_time += waited;
@@ -207,10 +204,7 @@ impl Inner {
         let Some(mut conn) = place.take() else {
             return Ok(Err(reset(target)));
         };
-        let whole = self
-            .rt
-            .inside(pin!(before(self.clock(), until, pin!(conn.whole()))))
-            .await;
+        let whole = self.until(until, pin!(conn.whole())).await;
         if whole.is_none() {
             return Err(self.out_of_time(target, Phase::Tls));
         }

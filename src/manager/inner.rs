@@ -1,6 +1,7 @@
 //! The heart of a pool: shards of hosts, the desk with the permits, and the road between them.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -19,7 +20,7 @@ use super::place::Place;
 use super::roll::{KeptPlace, Roll};
 use super::settle::Work;
 use super::upkeep::Rounds;
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
 use crate::dial::{Connect, Identities, Tls};
 use crate::error::{Error, ErrorKind, Phase};
@@ -157,6 +158,11 @@ impl Inner {
 
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// Waits for `what` where a task would run, and no longer than until `deadline`. As cancel safe as `what`.
+    pub(super) async fn until<F: Future + Unpin>(&self, deadline: Moment, what: F) -> Option<F::Output> {
+        self.rt.inside(pin!(before(self.clock(), deadline, what))).await
     }
 
     /// The pool's time, for those who outlive it.

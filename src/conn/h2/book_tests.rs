@@ -1,18 +1,11 @@
 use std::time::Duration;
 
 use super::super::frames::Frames;
+use super::super::frames::tests::frame;
 use super::*;
 
 fn at(millis: u64) -> Moment {
     Moment::ZERO + Duration::from_millis(millis)
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    bytes.extend([kind, flags]);
-    bytes.extend(stream.to_be_bytes());
-    bytes.extend(payload);
-    bytes
 }
 
 /// Something passes to the peer.
