@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, ThreadId};
 
 use super::table::Found;
 use super::{Answer, ResolveError, Resolving};
@@ -23,6 +24,7 @@ pub(super) struct Flight {
 /// Who drives has the question, and no lock: what it polls is a stranger's code.
 struct Seat {
     question: Option<Resolving>,
+    driver: Option<ThreadId>,
     /// Whether somebody wanted to drive meanwhile.
     missed: bool,
 }
@@ -46,6 +48,7 @@ impl Flight {
         Arc::new(Flight {
             seat: Mutex::new(Seat {
                 question: Some(question),
+                driver: None,
                 missed: false,
             }),
             crowd: Arc::default(),
@@ -68,11 +71,20 @@ impl Flight {
         self.crowd.wake_all();
     }
 
-    /// The question, to be driven. None while somebody else does: the caller is woken when that one has done with it.
+    /// The question, to be driven. None while somebody else does: the caller is woken when that one has done with it. If that is the same thread, the
+    /// question waits for itself, and waking it would only make it spin until its deadline.
     fn take(&self) -> Option<Resolving> {
-        let mut seat = self.seat.lock();
-        seat.missed = seat.question.is_none();
-        seat.question.take()
+        let (mut seat, here) = (self.seat.lock(), Some(thread::current().id()));
+        match seat.question.take() {
+            Some(question) => {
+                (seat.driver, seat.missed) = (here, false);
+                Some(question)
+            }
+            None => {
+                seat.missed |= seat.driver != here;
+                None
+            }
+        }
     }
 
     /// Puts the question back. Answers whether somebody wanted it meanwhile.

@@ -376,6 +376,7 @@ async fn whoever_waits_in_another_network_asks_again() {
 
 /// A resolver at work holds up nobody else, and whoever came meanwhile is woken, though nobody else goes on.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test may have two threads")]
 fn nobody_waits_for_a_lock_while_a_resolver_is_at_work() {
     let (came, has_come) = mpsc::channel();
     let (go, may_go) = mpsc::channel::<()>();
