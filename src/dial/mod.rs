@@ -203,13 +203,14 @@ impl Dialler {
         let secured = self.clock.now();
 
         progress.reach(Phase::Http2);
-        let (wire, driver) = match protocol {
-            Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream, check))), None),
+        let (wire, driver, h2) = match protocol {
+            Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream, check))), None, None),
             Protocol::Http2 => {
-                let (handle, driver) = handshake(stream, &self.clock)
+                let spec = identity.identity.tls.h2(dress);
+                let (handle, driver, sent) = handshake(stream, &self.clock, spec)
                     .instrument(debug_span!(target: "hotpool", "h2"))
                     .await?;
-                (Wire::H2(handle), Some(driver))
+                (Wire::H2(handle), Some(driver), sent)
             }
         };
         let info = ConnInfo {
@@ -219,6 +220,7 @@ impl Dialler {
             local,
             protocol,
             tls,
+            h2,
             connect_time: connected.since(began),
             tls_time: secured.since(connected),
         };
