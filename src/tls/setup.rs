@@ -147,7 +147,8 @@ impl TlsBuilder {
     /// Whom connections look like. Default: [`Profile::rustls`], nobody else.
     ///
     /// A profile's hello is sent under rustls, which serves of it what it can: a server that chooses something else ends in an
-    /// error of kind [`Shape`](crate::ErrorKind::Shape) that names the choice, or in what [`on_shape_rejected`](Self::on_shape_rejected) says.
+    /// error of kind [`Shape`](crate::ErrorKind::Shape) that names the choice, or in what [`on_shape_rejected`](Self::on_shape_rejected) says. Its
+    /// HTTP/2 is stock h2's, with the profile's frames below; a connection that falls back from its hello has none of that either.
     pub fn profile(mut self, profile: Profile) -> Self {
         self.0.profile = Some(profile);
         self
