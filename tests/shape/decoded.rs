@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hotpool::{HotConnPool, StaticResolver};
+use httlib_hpack::Decoder;
 use http::Method;
-use loona_hpack::Decoder;
 use parking_lot::Mutex;
 
-use crate::h2::{block, pool, within};
+use crate::h2::{block, decode, decoder, pool, within};
 use crate::support::certs;
 use crate::support::frames::{CONTINUATION, END_HEADERS, END_STREAM, Frame, FramePeer, HEADERS, Wire};
 use crate::support::outside::h2::{self as servers, H2Server};
@@ -141,15 +141,10 @@ struct Seen {
 impl Seen {
     fn check(&mut self, decoder: &mut Decoder<'_>, browser: Browser, block: &[u8]) {
         self.requests += 1;
-        let fields = match decoder.decode(block) {
+        let fields = match decode(decoder, block) {
             Ok(fields) => fields,
-            Err(error) => return self.wrong.push(format!("request {}: {error:?}", self.requests)),
+            Err(error) => return self.wrong.push(format!("request {}: {error}", self.requests)),
         };
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let fields: Vec<_> = fields
-            .iter()
-            .map(|(name, value)| (text(name.as_ref()), text(value.as_ref())))
-            .collect();
         let nth = fields.iter().find(|(name, _)| name == "x-nth");
         let nth = nth.and_then(|(_, nth)| nth.parse().ok());
         if nth.is_none_or(|nth| Asked::nth(nth).expected(browser) != fields) {
@@ -163,9 +158,8 @@ fn decoding(browser: Browser, size: u32, seen: Arc<Mutex<Seen>>) -> FramePeer {
     FramePeer::start(move |mut wire: Wire| {
         let seen = Arc::clone(&seen);
         Box::pin(async move {
-            let mut decoder = Decoder::new();
             // h2's own table has no more than this, whatever it is allowed.
-            decoder.set_max_table_size(size.min(4096) as usize);
+            let mut decoder = decoder();
             wire.settings(&[(TABLE_SIZE, size)]).await;
             while let Some(frame) = wire.next().await {
                 if frame.kind != HEADERS {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use hotpool::fingerprint::{Akamai, H2Spec, Profile, Pseudo};
 use hotpool::{HotConnPool, StaticResolver};
-use loona_hpack::Decoder;
+use httlib_hpack::Decoder;
 use tokio::sync::mpsc;
 
 use crate::support::certs;
@@ -84,6 +84,23 @@ pub(crate) fn block(frame: &Frame) -> (&[u8], String) {
     (&frame.payload[5..], text)
 }
 
+/// A decoder of a table as large as h2's.
+pub(crate) fn decoder() -> Decoder<'static> {
+    Decoder::with_dynamic_size(4096)
+}
+
+/// The fields of a block, in their order.
+pub(crate) fn decode(decoder: &mut Decoder<'_>, block: &[u8]) -> Result<Vec<(String, String)>, String> {
+    let mut fields = Vec::new();
+    let decoded = decoder.decode(&mut block.to_vec(), &mut fields);
+    decoded.map_err(|error| format!("{error:?}"))?;
+    let text = |bytes| String::from_utf8(bytes).map_err(|error| error.to_string());
+    let fields = fields
+        .into_iter()
+        .map(|(name, value, _)| Ok((text(name)?, text(value)?)));
+    fields.collect()
+}
+
 /// A frame in the captures' words.
 fn told(frame: &Frame) -> Vec<String> {
     let Frame {
@@ -113,12 +130,11 @@ fn told(frame: &Frame) -> Vec<String> {
         HEADERS => {
             let (block, priority) = block(frame);
             write!(lines[0], "{priority}").unwrap();
-            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-            let fields = Decoder::new().decode(block).unwrap();
+            let fields = decode(&mut decoder(), block).unwrap();
             lines.extend(
                 fields
-                    .into_iter()
-                    .map(|(name, value)| format!("      {}: {}", text(name), text(value))),
+                    .iter()
+                    .map(|(name, value)| format!("      {name}: {value}")),
             );
         }
         _ => {}
@@ -316,14 +332,12 @@ async fn a_request_that_cannot_be_moved_goes_as_it_is_and_is_counted() {
         let tell = tell.clone();
         Box::pin(async move {
             wire.settings(&[]).await;
-            let mut decoder = Decoder::new();
+            let mut decoder = decoder();
             while let Some(frame) = wire.next().await {
                 if frame.kind == HEADERS {
-                    let fields = decoder.decode(block(&frame).0).unwrap();
-                    let names = fields
-                        .into_iter()
-                        .map(|(name, _)| String::from_utf8_lossy(&name).into_owned());
-                    let _ = tell.send((frame.flags, names.collect::<Vec<_>>().join(" ")));
+                    let fields = decode(&mut decoder, block(&frame).0).unwrap();
+                    let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+                    let _ = tell.send((frame.flags, names.join(" ")));
                     wire.answer(frame.stream).await;
                 }
             }
