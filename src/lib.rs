@@ -72,10 +72,10 @@ mod tls;
 
 pub use crate::access::AddressPolicy;
 pub use crate::config::{AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection};
-pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender};
+pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender, H2Sent};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
-pub use crate::conn::{Framing, Passed, Passing};
+pub use crate::conn::{Framing, Passed, Passing, Reshaping};
 pub use crate::dns::{
     Answer, DnsName, DnsSnapshot, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver,
 };

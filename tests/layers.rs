@@ -70,7 +70,17 @@ const ROOMS: &[Room] = &[
     Room(
         "conn",
         &[
-            "clock", "config", "error", "event", "fault", "identity", "rt", "sync", "target", "tls",
+            "clock",
+            "config",
+            "error",
+            "event",
+            "fault",
+            "fingerprint",
+            "identity",
+            "rt",
+            "sync",
+            "target",
+            "tls",
         ],
         // socket2, to look at a socket past the reactor.
         &["tokio", "tokio_rustls", "h2", "socket2"],
