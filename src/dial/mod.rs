@@ -207,7 +207,8 @@ impl Dialler {
             Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream, check))), None, None),
             Protocol::Http2 => {
                 let spec = identity.identity.tls.h2(dress);
-                let shaken = handshake(stream, &self.clock, spec).instrument(debug_span!(target: "hotpool", "h2"));
+                let shaken =
+                    handshake(stream, &self.clock, spec).instrument(debug_span!(target: "hotpool", "h2"));
                 let (handle, driver, sent) = Box::pin(shaken).await?;
                 (Wire::H2(handle), Some(driver), sent)
             }
