@@ -1,5 +1,7 @@
 //! What the server sends, until it has chosen: its ServerHello may be edited, the rest passes.
 
+use std::borrow::Cow;
+
 use tokio::io::ReadBuf;
 
 use super::error::Rejected;
@@ -44,12 +46,12 @@ impl Inbound {
             };
             match record.kind {
                 HANDSHAKE if !record.fragment.is_empty() => {
-                    self.messages.extend_from_slice(record.fragment);
+                    let messages = joined(std::mem::take(&mut self.messages), record.fragment);
                     if self.hides_ticket {
-                        self.hide(record.version, shaping);
+                        self.hide(&messages, record.version, shaping);
                     } else {
                         self.held.extend_from_slice(record.whole);
-                        self.judge(record.version, shaping)?;
+                        self.judge(messages, record.version, shaping)?;
                     }
                 }
                 kind => {
@@ -71,20 +73,23 @@ impl Inbound {
     }
 
     /// Looks at the first message, if it is whole.
-    fn judge(&mut self, version: u16, shaping: &Shaping) -> Result<(), Rejected> {
-        if self.messages.first() != Some(&SERVER_HELLO) {
+    fn judge(&mut self, messages: Cow<'_, [u8]>, version: u16, shaping: &Shaping) -> Result<(), Rejected> {
+        if messages.first() != Some(&SERVER_HELLO) {
             self.release(true);
             return Ok(());
         }
-        let len = match message_len(&self.messages) {
+        let len = match message_len(&messages) {
             Some(len) if len > LONGEST => {
                 self.release(true);
                 return Ok(());
             }
-            Some(len) if len <= self.messages.len() => len,
-            _ => return Ok(()),
+            Some(len) if len <= messages.len() => len,
+            _ => {
+                self.messages = messages.into_owned();
+                return Ok(());
+            }
         };
-        let (message, after) = self.messages.split_at(len);
+        let (message, after) = messages.split_at(len);
         let Some(choice) = shaping.chosen(message)? else {
             self.release(true);
             return Ok(());
@@ -99,8 +104,7 @@ impl Inbound {
             self.held.clear();
             let shown = choice.edited.as_deref().unwrap_or(message);
             write_records(shown, version, MAX_FRAGMENT, &mut self.out);
-            self.messages.drain(..len);
-            self.hide(version, shaping);
+            self.hide(after, version, shaping);
         } else {
             self.release(!choice.retry);
         }
@@ -108,9 +112,8 @@ impl Inbound {
     }
 
     /// Passes whole messages on, in records of their own, but for a ticket.
-    fn hide(&mut self, version: u16, shaping: &Shaping) {
-        let messages = std::mem::take(&mut self.messages);
-        let mut rest = messages.as_slice();
+    fn hide(&mut self, messages: &[u8], version: u16, shaping: &Shaping) {
+        let mut rest = messages;
         while let Some((message, after)) = split_message(rest) {
             match message[0] {
                 NEW_SESSION_TICKET => shaping.hide(message),
