@@ -54,6 +54,7 @@ fn encrypted_extensions(whole: &[u8], offer: Offer<'_>) -> Result<Answer> {
         .iter()
         .find(|(kind, _)| *kind == kind::ALPN)
         .map(|(_, body)| *body);
+    check_protocol(&list, offer)?;
     let mut kept = Vec::new();
     for &(kind, body) in &list {
         match kind {
@@ -79,6 +80,18 @@ fn encrypted_extensions(whole: &[u8], offer: Offer<'_>) -> Result<Answer> {
         edited: Some(message(ENCRYPTED_EXTENSIONS, &body)),
         taken: taken(&list, &kept)?,
     })
+}
+
+/// A protocol that was chosen must have been offered. rustls may have meant to offer more than the profile does.
+fn check_protocol(list: &[(u16, &[u8])], offer: Offer<'_>) -> Result<()> {
+    let mut chosen = list.iter().filter(|(kind, _)| *kind == kind::ALPN);
+    // What is malformed is for rustls to refuse.
+    let offered = chosen.all(|(_, body)| only_name(body).is_none_or(|name| offer.protocol(name)));
+    if offered || planted("unoffered_protocols_are_taken") {
+        Ok(())
+    } else {
+        Err(Rejected::Protocol)
+    }
 }
 
 /// A Certificate's body without the timestamps in its entries (RFC 6962 section 3.3, RFC 8446 section 4.4.2.1). None if it is as it was.
@@ -133,6 +146,7 @@ pub(super) fn server_hello_12<'a>(
     list: &[(u16, &'a [u8])],
     offer: Offer<'_>,
 ) -> Result<Vec<(u16, &'a [u8])>> {
+    check_protocol(list, offer)?;
     let mut kept = Vec::new();
     for &(kind, body) in list {
         match kind {

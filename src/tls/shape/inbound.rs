@@ -8,6 +8,7 @@ use super::error::Rejected;
 use super::records::{CHANGE_CIPHER_SPEC, HANDSHAKE, joined, next_record};
 use super::state::Shaping;
 use super::wire::{NEW_SESSION_TICKET, SERVER_HELLO, message_len, split_message};
+use crate::fault::planted;
 use crate::fingerprint::write_records;
 
 /// The longest fragment of a record, in octets.
@@ -29,6 +30,8 @@ pub(super) struct Inbound {
     read: usize,
     /// A ticket of TLS 1.2 is taken out of what follows, up to the ChangeCipherSpec.
     hides_ticket: bool,
+    /// It was.
+    hid: bool,
     settled: bool,
     ended: bool,
 }
@@ -111,12 +114,16 @@ impl Inbound {
         Ok(())
     }
 
-    /// Passes whole messages on, in records of their own, but for a ticket.
+    /// Passes whole messages on, in records of their own, but for the ticket.
     fn hide(&mut self, messages: &[u8], version: u16, shaping: &Shaping) {
         let mut rest = messages;
         while let Some((message, after)) = split_message(rest) {
             match message[0] {
-                NEW_SESSION_TICKET => shaping.hide(message),
+                // There is one at most (RFC 5077 section 3.3): another is for rustls to refuse.
+                NEW_SESSION_TICKET if !self.hid || planted("tickets_are_hidden_without_end") => {
+                    self.hid = true;
+                    shaping.hide(message);
+                }
                 _ => write_records(message, version, MAX_FRAGMENT, &mut self.out),
             }
             rest = after;

@@ -50,6 +50,11 @@ impl<'a> Offer<'a> {
         self.hello.key_shares().any(|(one, _)| one == group)
     }
 
+    /// Whether this protocol was offered.
+    pub(super) fn protocol(self, protocol: &[u8]) -> bool {
+        self.hello.protocols(kind::ALPN).any(|one| one == protocol)
+    }
+
     /// Whether settings are exchanged for this protocol.
     pub(super) fn settings(self, protocol: &[u8]) -> bool {
         self.hello

@@ -165,7 +165,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Shaped<IO> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.flight.is_none() && self.watched.is_none() {
-            return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+            return masked(|| Pin::new(&mut self.io).poll_write_vectored(cx, bufs));
         }
         ready!(self.poll_drain(cx))?;
         if self.shapes_outbound() {
