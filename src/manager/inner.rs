@@ -85,7 +85,8 @@ pub(super) struct Desk {
 impl Desk {
     /// A dial is over, or will not be: if it was the one that probed a blocked address, another may.
     pub(super) fn dial_over(&mut self, order: &DialOrder) {
-        if order.probe && !planted("one_probe_is_the_last") {
+        let its_own = order.pool_probe || (order.probe && planted("one_probe_ends_another_s"));
+        if its_own && !planted("one_probe_is_the_last") {
             for &ip in &order.candidates {
                 self.penalties.probe_over(ip);
             }

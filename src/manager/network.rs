@@ -30,11 +30,12 @@ impl ConnectionManager {
 
 impl Inner {
     pub(super) fn network_changed(self: &Arc<Self>) {
+        // First: what a host learns after its visit is of this network.
+        self.dialler.doubt_names();
         let doubtful = self.each_host(Host::network_changed);
         // Not under the lock: it wakes the drivers.
         doubtful.into_iter().flatten().for_each(|handle| handle.doubt());
         self.desk.lock().penalties.forgive();
-        self.dialler.doubt_names();
         self.pump();
         self.call(Job::Dns);
     }

@@ -46,6 +46,13 @@ const OWN: &[&str] = &[
     "a_failure_is_not_asked_about_again_at_once",
     "the_stale_serves_while_name_servers_fail_and_only_so_long",
     "an_answer_that_is_too_old_is_not_dialled",
+    "an_answer_in_part_keeps_the_rest_and_dials_nothing_that_it_does_not_know",
+    "a_block_is_not_lifted_by_what_was_dialled_before_it",
+    "the_end_of_a_block_does_not_wait_for_a_probe",
+    "warming_heeds_a_block_where_another_address_stands",
+    "a_pool_wide_block_refuses_everybody_who_has_nothing_else_to_hope_for",
+    "a_probe_ends_no_other",
+    "a_dial_without_time_has_timed_out",
 ];
 
 /// Modules of which no test is named by such a list.
@@ -56,6 +63,7 @@ const OWN_MODULES: &[&str] = &[
     "live::idle",
     "live::jobs",
     "live::leases",
+    "live::names",
     "live::pause",
     "live::policy",
     "live::resize",
@@ -86,6 +94,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::leases", include_str!("live/leases.rs")),
     ("live::life", include_str!("live/life.rs")),
     ("live::limits", include_str!("live/limits.rs")),
+    ("live::names", include_str!("live/names.rs")),
     ("live::pause", include_str!("live/pause.rs")),
     ("live::policy", include_str!("live/policy.rs")),
     ("live::races", include_str!("live/races.rs")),

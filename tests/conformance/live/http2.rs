@@ -1,19 +1,21 @@
 //! HTTP/2, against a server that speaks in frames.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hotpool::clock::ManualClock;
 use hotpool::{CloseReason, H2Response, HotConn, HotConnPool, PoolConfig, RetrySafety, Returned, h2};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::{as_soon_as, lease, poll_once};
-use crate::common::{at_rest, config, finish, http1_peer, let_run, name, spawn, until, within};
+use crate::common::{at_rest, config, http1_peer, let_run, name, spawn, until, within};
 use crate::support::certs;
 use crate::support::frames::{
     ACK, DATA, END_STREAM, FramePeer, HEADERS, MAX_STREAMS, OK, PING, RST_STREAM, SETTINGS, Script, Wire,
     frame,
 };
+use crate::support::peer::{Act, To};
 
 const NAME: &str = "peer.test";
 
@@ -62,7 +64,7 @@ pub(super) fn answering(streams: u32) -> FramePeer {
 fn told(streams: u32) -> (FramePeer, Line, mpsc::UnboundedReceiver<(u8, u32)>) {
     let (line, orders) = mpsc::unbounded_channel::<Vec<u8>>();
     let (seen, sees) = mpsc::unbounded_channel();
-    let orders = std::sync::Arc::new(tokio::sync::Mutex::new(orders));
+    let orders = Arc::new(tokio::sync::Mutex::new(orders));
     let peer = FramePeer::start(script(move |mut wire| {
         let (orders, seen) = (orders.clone(), seen.clone());
         async move {
@@ -303,7 +305,7 @@ async fn lost_ping_closes() {
 async fn unresponsive_connection_becomes_suspect() {
     let (pinged, mut pings) = mpsc::unbounded_channel();
     let (line, orders) = mpsc::unbounded_channel::<()>();
-    let orders = std::sync::Arc::new(tokio::sync::Mutex::new(orders));
+    let orders = Arc::new(tokio::sync::Mutex::new(orders));
     let peer = FramePeer::start(script(move |mut wire| {
         let (pinged, orders) = (pinged.clone(), orders.clone());
         async move {
@@ -382,20 +384,36 @@ async fn cold_h2_host_is_dialled_once() {
 
 #[tokio::test]
 async fn cold_h1_host_fans_out_once_known() {
-    let peer = http1_peer();
-    let pool = crate::common::pool(&peer, |config| config.max_per_host = 10);
-    let name = name(&peer);
-    let waiting: Vec<_> = (0..1_000)
-        .map(|_| {
-            let (pool, name) = (pool.clone(), name.clone());
-            spawn(async move { drop(lease(&pool, &name).await) })
-        })
-        .collect();
-    for waiter in waiting {
-        within("a lease", waiter).await.unwrap();
+    for stalled in [true, false] {
+        let peer = http1_peer();
+        if stalled {
+            // All but the first dial come to nothing: who does not dial for everybody at once never makes ten.
+            peer.always(To::All, Act::StallAfterHello);
+            peer.next(To::All, 1, Act::Serve);
+        }
+        let pool = crate::common::pool(&peer, |config| config.max_per_host = 10);
+        let name = name(&peer);
+        let gate = Arc::new(Semaphore::new(0));
+        let waiting: Vec<_> = (0..1_000)
+            .map(|_| {
+                let (pool, name, gate) = (pool.clone(), name.clone(), gate.clone());
+                spawn(async move {
+                    let conn = lease(&pool, &name).await;
+                    gate.acquire().await.unwrap_err();
+                    drop(conn);
+                })
+            })
+            .collect();
+        peer.wait_for("ten dials", |seen| seen.accepts == 10).await;
+        gate.close();
+        for waiter in waiting {
+            within("a lease", waiter).await.unwrap();
+        }
+        assert_eq!(peer.seen().accepts, 10);
+        within("close", pool.close()).await;
+        peer.wait_for("every connection closed", |seen| seen.live == 0)
+            .await;
     }
-    assert_eq!(peer.seen().accepts, 10);
-    finish(pool, peer).await;
 }
 
 #[tokio::test]

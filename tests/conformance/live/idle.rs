@@ -1,5 +1,7 @@
 //! What happens to a connection that nobody uses, and what does not.
 
+use std::io::Write;
+use std::net::{Shutdown, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,16 +10,13 @@ use bytes::Bytes;
 use hotpool::clock::{ManualClock, SystemClock};
 use hotpool::scripted::Stage;
 use hotpool::{CloseReason, GetOptions, HotConnPool, PoolConfig, Returned, StaticResolver};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::coop;
-use tokio_rustls::TlsAcceptor;
 
 use super::{lease, poll_once};
 use crate::common::{config, finish, http1_peer, let_run, name, pool, round, until, use_up, within};
 use crate::support::certs;
-use crate::support::peer::{Alpn, Order, Peer, To};
+use crate::support::peer::{Order, To};
 
 /// Bytes that nobody asked for: it goes by itself, with a reason of its own.
 #[tokio::test]
@@ -31,8 +30,10 @@ async fn stray_bytes_remove_what_is_idle() {
     finish(pool, peer).await;
 }
 
-/// What the server of one connection is told.
+/// What the server of one connection is told to send.
 enum Tell {
+    /// The tickets that it had to send after the handshake.
+    Tickets,
     UpdateKeys,
     /// The first octets of such a record.
     HalfAnUpdate,
@@ -40,39 +41,47 @@ enum Tell {
     Close,
 }
 
-/// A server for one connection that renews its keys when told to; and a pool that knows it.
-async fn renewing() -> (HotConnPool, String, mpsc::Sender<Tell>) {
+/// A server for one connection that sends its tickets and renews its keys when told to, and a pool that knows it.
+async fn renewing(tickets: usize) -> (HotConnPool, String, mpsc::Sender<Tell>) {
     let leaf = certs::good();
-    let config = rustls::ServerConfig::builder_with_provider(certs::provider())
+    let mut config = rustls::ServerConfig::builder_with_provider(certs::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(leaf.chain.clone(), leaf.key())
         .unwrap();
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    config.send_tls13_tickets = tickets;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let (tell, mut told) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let (tcp, _) = listener.accept().await.unwrap();
+    std::thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().unwrap();
         tcp.set_nodelay(true).unwrap();
-        let mut tls = TlsAcceptor::from(Arc::new(config)).accept(tcp).await.unwrap();
+        let mut tls = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+        while tls.is_handshaking() {
+            send_all(&mut tls, &mut tcp);
+            tls.read_tls(&mut tcp).unwrap();
+            tls.process_new_packets().unwrap();
+        }
         let mut record = Vec::new();
-        while let Some(tell) = told.recv().await {
+        while let Some(tell) = told.blocking_recv() {
             match tell {
+                Tell::Tickets => send_all(&mut tls, &mut tcp),
                 Tell::HalfAnUpdate => {
-                    let (tcp, tls) = tls.get_mut();
                     tls.refresh_traffic_keys().unwrap();
-                    while tls.wants_write() {
-                        tls.write_tls(&mut record).unwrap();
-                    }
-                    tcp.write_all(&record[..7]).await.unwrap();
+                    send_all(&mut tls, &mut record);
+                    tcp.write_all(&record[..7]).unwrap();
                 }
-                Tell::TheOtherHalf => tls.get_mut().0.write_all(&record[7..]).await.unwrap(),
+                Tell::TheOtherHalf => tcp.write_all(&record[7..]).unwrap(),
                 Tell::UpdateKeys => {
-                    tls.get_mut().1.refresh_traffic_keys().unwrap();
-                    tls.flush().await.unwrap();
+                    tls.refresh_traffic_keys().unwrap();
+                    send_all(&mut tls, &mut tcp);
                 }
-                Tell::Close => tls.shutdown().await.unwrap(),
+                Tell::Close => {
+                    tls.send_close_notify();
+                    send_all(&mut tls, &mut tcp);
+                    tcp.shutdown(Shutdown::Write).unwrap();
+                }
             }
         }
     });
@@ -84,10 +93,17 @@ async fn renewing() -> (HotConnPool, String, mpsc::Sender<Tell>) {
     (builder.build().unwrap(), name, tell)
 }
 
+/// Writes what TLS has to say.
+fn send_all(tls: &mut rustls::ServerConnection, to: &mut impl Write) {
+    while tls.wants_write() {
+        tls.write_tls(to).unwrap();
+    }
+}
+
 /// TLS's own news on an idle connection rings the alarm and is no reason to close; the alarm still works after it.
 #[tokio::test]
 async fn renewed_keys_do_not_remove_what_is_idle() {
-    let (pool, name, tell) = renewing().await;
+    let (pool, name, tell) = renewing(0).await;
     drop(lease(&pool, &name).await);
     for _ in 0..3 {
         within("told", tell.send(Tell::UpdateKeys)).await.unwrap();
@@ -104,7 +120,7 @@ async fn renewed_keys_do_not_remove_what_is_idle() {
 /// What TLS has to say may come in two segments. Until the second has come nobody may have the connection; it stands aside, and is not closed.
 #[tokio::test]
 async fn half_a_record_does_not_remove_what_is_idle() {
-    let (pool, name, tell) = renewing().await;
+    let (pool, name, tell) = renewing(0).await;
     drop(lease(&pool, &name).await);
     within("told", tell.send(Tell::HalfAnUpdate)).await.unwrap();
     let stats = until(&pool, "it stands aside", |stats| stats.idle == 0).await;
@@ -242,18 +258,19 @@ async fn the_other_half_is_waited_for_on_a_new_connection() {
     assert!(error.is_timeout(), "{error:?}");
 }
 
-/// Tickets come after the handshake, when the connection rests already.
+/// Tickets come after the handshake, when the connection rests already. What follows them says when they have been looked at.
 #[tokio::test]
 async fn tickets_do_not_remove_what_is_idle() {
-    let peer = Peer::builder().alpn(Alpn::Http1).tickets(8).start();
-    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let (pool, name, tell) = renewing(8).await;
     drop(lease(&pool, &name).await);
-    for _ in 0..20 {
-        let_run().await;
-        assert_eq!((pool.stats().idle, pool.stats().counters.closed()), (1, 0));
-    }
-    assert_eq!(round(&pool, &name).await.conn, 1);
-    finish(pool, peer).await;
+    within("told", tell.send(Tell::Tickets)).await.unwrap();
+    within("told", tell.send(Tell::HalfAnUpdate)).await.unwrap();
+    let stats = until(&pool, "it stands aside", |stats| stats.idle == 0).await;
+    assert_eq!((stats.total, stats.counters.closed()), (1, 0));
+    within("told", tell.send(Tell::TheOtherHalf)).await.unwrap();
+    until(&pool, "it is idle again", |stats| stats.idle == 1).await;
+    assert_eq!(lease(&pool, &name).await.info().serial, 1);
+    pool.manager().assert_invariants();
 }
 
 /// A task that has done much is not told that there is nothing to read before anybody has looked.

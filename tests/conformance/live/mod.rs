@@ -14,6 +14,7 @@ mod jobs;
 mod leases;
 mod life;
 mod limits;
+mod names;
 mod pause;
 mod policy;
 mod races;
