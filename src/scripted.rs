@@ -285,6 +285,7 @@ impl Player {
             usable_until: fresh_until + Duration::from_secs(3600),
             whole,
             stale: false,
+            kept_v6: None,
         }
     }
 

@@ -92,6 +92,7 @@ impl DnsName {
             usable_until: now + usable_for,
             whole: true,
             stale: false,
+            kept_v6: None,
         };
         Some(((self.host.as_str().into(), self.port), found))
     }

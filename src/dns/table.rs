@@ -55,6 +55,18 @@ pub struct Found {
     pub whole: bool,
     /// Whether they are what name servers said before, because they say nothing now.
     pub stale: bool,
+    /// Whether those of one family are what was known before, because no answer came for that one: of IPv6, or of IPv4.
+    pub kept_v6: Option<bool>,
+}
+
+impl Found {
+    /// Whether it would have this address, if the name still had it: name servers have spoken of its family.
+    pub fn concerns(&self, ip: IpAddr) -> bool {
+        let same_family = |other: &IpAddr| other.is_ipv6() == ip.is_ipv6();
+        let kept = self.kept_v6 == Some(ip.is_ipv6()) && !planted("what_is_kept_counts_as_an_answer");
+        let answered = !self.stale && !kept && self.addresses.iter().any(same_family);
+        self.whole || (answered && !planted("a_part_of_an_answer_misses_nothing"))
+    }
 }
 
 /// Whose addresses: the host, and the port where that makes a difference.
@@ -123,6 +135,7 @@ pub(super) fn conclude(
         usable_until: now + ttl + terms.stale,
         whole: failure.is_none(),
         stale: false,
+        kept_v6: None,
     })
 }
 
@@ -226,6 +239,7 @@ impl Table {
             addresses: usable(found.addresses.iter().chain(&kept)),
             fresh_until: found.fresh_until.min(old.usable_until),
             usable_until: found.usable_until.min(old.usable_until),
+            kept_v6: kept.first().map(IpAddr::is_ipv6),
             ..found
         }
     }
@@ -461,6 +475,9 @@ mod tests {
         let mut learn = |now, parts: &[_]| table.learn(now, &key(), conclude(now, TERMS, parts)).unwrap();
         learn(at(0), &[answer(&[v6], 60), answer(&[ip(1)], 60)]);
         let found = learn(at(60), &[failed(), answer(&[ip(2)], 60)]);
+        // What it leaves out of the family that answered is missed, and of the other one nothing is.
+        let other: IpAddr = "2001:db8::2".parse().unwrap();
+        assert_eq!((found.concerns(ip(1)), found.concerns(other)), (true, false));
         assert_eq!(
             (found.addresses, found.usable_until),
             (vec![ip(2), v6], at(3_660))

@@ -235,16 +235,8 @@ impl Host {
         // IPv6 first (RFC 8305, section 4): where selection has no preference, this order stands.
         let addresses = dial::plan::interleaved(&found.addresses, true);
         // Of a family that no answer came for, and where none came at all, nothing is missed.
-        let answered = |ip: IpAddr| {
-            !found.stale
-                && !planted("a_part_of_an_answer_misses_nothing")
-                && found
-                    .addresses
-                    .iter()
-                    .any(|other| other.is_ipv6() == ip.is_ipv6())
-        };
         self.machine
-            .resolved_in_part(now, &addresses, |ip| found.whole || answered(ip));
+            .resolved_in_part(now, &addresses, |ip| found.concerns(ip));
     }
 
     /// Takes in a part of the addresses that a resolution under way is finding.

@@ -355,6 +355,20 @@ fn the_stale_serves_while_name_servers_fail_and_only_so_long() {
     assert!(table.answered(at(4_010), TERMS, "a.test", &[failed()]).is_err());
 }
 
+/// What is kept of a family that fails is no answer for it: whom it leaves out has not been missed once more.
+#[test]
+fn what_is_kept_of_a_family_misses_nobody() {
+    let [six, gone]: [std::net::IpAddr; 2] = ["2001:db8::1", "2001:db8::2"].map(|ip| ip.parse().unwrap());
+    let mut table = Table::default();
+    let mut learn = |now, parts: &[_]| table.answered(now, TERMS, "a.test", parts).unwrap();
+    let whole = learn(at(0), &[answer(&[six], 60), answer(&[ip(1)], 60)]);
+    assert!(whole.concerns(gone) && whole.concerns(ip(2)));
+    let failed = Err(ResolveError::Failed("SERVFAIL".into()));
+    let in_part = learn(at(60), &[failed, answer(&[ip(1)], 60)]);
+    assert_eq!(in_part.addresses, [ip(1), six]);
+    assert_eq!((in_part.concerns(gone), in_part.concerns(ip(2))), (false, true));
+}
+
 #[test]
 fn an_answer_that_is_too_old_is_not_dialled() {
     let mut world = World::single(limits(), &[1]);

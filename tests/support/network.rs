@@ -11,7 +11,8 @@ const INSIDE: &str = "HOTPOOL_TEST_NETWORK";
 /// Debian keeps these tools in sbin, which is not in every user's PATH.
 const PATH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
 
-/// Runs the test of this name in a network of its own. Skipped, loudly, where none may be made.
+/// Runs the test of this name in a network of its own, and prints what it says there. Skipped, loudly, where none may be made.
+#[expect(clippy::print_stdout, reason = "what a test measures it prints")]
 pub fn alone(test: &str, body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return body();
@@ -25,7 +26,7 @@ pub fn alone(test: &str, body: impl FnOnce()) {
         .args(["sh", "-ec", "ip link set lo up; exec \"$@\"", "sh"])
         .arg(std::env::current_exe().expect("this test"))
         .env(INSIDE, "1");
-    process::once_more(&mut command, test);
+    print!("{}", process::once_more(&mut command, test));
 }
 
 /// Runs a command of the shell inside, which must succeed, and gives its output.
