@@ -240,7 +240,7 @@ impl Stage {
         };
         let info = ConnInfo {
             serial: 0,
-            target: target.as_str().into(),
+            target: target.shared_text(),
             remote: SocketAddr::new(ip, target.port()),
             local: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
             protocol: Protocol::Http1,

@@ -87,8 +87,8 @@ impl Shape {
 /// A connection that was shaped.
 pub struct Connection<IO> {
     tls: TlsStream<Shaped<IO>>,
-    /// The hellos that went out.
-    pub hellos: Vec<ClientHello>,
+    /// The hellos that went out, as handshake messages.
+    hellos: Vec<Vec<u8>>,
     /// The group of the key exchange, where rustls was told another one.
     pub group: Option<u16>,
     /// The extensions with which the server answered offers that rustls did not make.
@@ -96,6 +96,12 @@ pub struct Connection<IO> {
 }
 
 impl<IO> Connection<IO> {
+    /// The hellos that went out.
+    pub fn hellos(&self) -> Vec<ClientHello> {
+        let read = |hello: &Vec<u8>| ClientHello::from_message(hello).ok();
+        self.hellos.iter().filter_map(read).collect()
+    }
+
     /// What rustls says of it.
     pub fn session(&self) -> &ClientConnection {
         self.tls.get_ref().1

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// The port of a target that names none.
 const DEFAULT_PORT: u16 = 443;
@@ -34,11 +36,29 @@ const MAX_LABEL: usize = 63;
 #[derive(Clone)]
 pub struct Target<'a> {
     /// `host` or `host:port`: brackets around an IPv6 literal, no `:443`. All the rest follows from it.
-    text: Cow<'a, str>,
+    text: Text<'a>,
     /// Where the host ends in `text`, brackets aside.
     host_end: usize,
     port: u16,
     literal: Option<IpAddr>,
+}
+
+/// The text of a target. One of its own is shared by its clones, and by whoever is to know it for long.
+#[derive(Clone)]
+enum Text<'a> {
+    Borrowed(&'a str),
+    Shared(Arc<str>),
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Text::Borrowed(text) => text,
+            Text::Shared(text) => text,
+        }
+    }
 }
 
 /// Why a text names no target. Each variant is one kind of mistake.
@@ -129,8 +149,16 @@ impl<'a> Target<'a> {
     /// The same target with a text of its own.
     pub fn into_owned(self) -> Target<'static> {
         Target {
-            text: Cow::Owned(self.text.into_owned()),
+            text: Text::Shared(self.shared_text()),
             ..self
+        }
+    }
+
+    /// Its text, for whoever is to know it for long: no copy of one that is its own.
+    pub(crate) fn shared_text(&self) -> Arc<str> {
+        match &self.text {
+            Text::Borrowed(text) => Arc::from(*text),
+            Text::Shared(text) => Arc::clone(text),
         }
     }
 
@@ -180,7 +208,7 @@ impl<'a> Target<'a> {
         match host {
             // Canonical as it stands, as most are: nothing to write anew.
             Cow::Borrowed(host) if port == DEFAULT_PORT => Ok(Target {
-                text: Cow::Borrowed(host),
+                text: Text::Borrowed(host),
                 host_end: host.len(),
                 port,
                 literal,
@@ -188,7 +216,7 @@ impl<'a> Target<'a> {
             host => {
                 let mut target = Target::new(&host, port, literal);
                 if *target.text == *text {
-                    target.text = Cow::Borrowed(text);
+                    target.text = Text::Borrowed(text);
                 }
                 Ok(target)
             }
@@ -205,7 +233,7 @@ impl<'a> Target<'a> {
             port => format!("{open}{host}{close}:{port}"),
         };
         Target {
-            text: Cow::Owned(text),
+            text: Text::Shared(text.into()),
             host_end: open.len() + host.len(),
             port,
             literal,
@@ -221,7 +249,7 @@ impl<'a> Target<'a> {
 /// By the canonical text, which says it all.
 impl PartialEq for Target<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        *self.text == *other.text
     }
 }
 
@@ -281,7 +309,7 @@ impl<'a> TryFrom<&'a http::Uri> for Target<'a> {
 impl<'a> From<&'a Target<'_>> for Target<'a> {
     fn from(target: &'a Target<'_>) -> Self {
         Target {
-            text: Cow::Borrowed(&target.text),
+            text: Text::Borrowed(&target.text),
             ..*target
         }
     }
@@ -594,12 +622,12 @@ mod tests {
     #[test]
     fn canonical_text_is_borrowed() {
         let target = Target::try_from("example.com:8443").expect("canonical");
-        assert!(matches!(target.text, Cow::Borrowed("example.com:8443")));
+        assert!(matches!(target.text, Text::Borrowed("example.com:8443")));
         assert_eq!(target.host(), "example.com");
         let target = Target::try_from("example.com:443").expect("canonical but for the port");
-        assert!(matches!(target.text, Cow::Borrowed("example.com")));
+        assert!(matches!(target.text, Text::Borrowed("example.com")));
         let target = Target::try_from("[::1]:8443").expect("canonical");
-        assert!(matches!(target.text, Cow::Borrowed("[::1]:8443")));
+        assert!(matches!(target.text, Text::Borrowed("[::1]:8443")));
         assert_eq!(target.host(), "::1");
     }
 

@@ -1,6 +1,7 @@
 //! What is known of a connection since its birth.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::H2Sent;
@@ -14,7 +15,7 @@ pub struct ConnInfo {
     /// A number of its own among all connections that its pool ever made, from 1.
     pub serial: u64,
     /// The target it was made for: `host` or `host:port`.
-    pub target: Box<str>,
+    pub target: Arc<str>,
     /// The peer's address.
     pub remote: SocketAddr,
     /// Its own address.

@@ -195,11 +195,11 @@ impl Dialler {
 
         turn.pass().await;
         progress.reach(Phase::Tls);
-        let (stream, protocol, tls) = self
-            .connector
-            .connect(target, identity, dress, Records::new(stream))
-            .instrument(debug_span!(target: "hotpool", "tls"))
-            .await?;
+        // What takes kilobytes has a box of its own: one after the other in the same place, which is where the connection is kept then.
+        let records = Records::new(stream);
+        let securing = self.connector.connect(target, identity, dress, records);
+        let securing = Box::pin(securing.instrument(debug_span!(target: "hotpool", "tls")));
+        let (stream, protocol, tls) = securing.await?;
         let secured = self.clock.now();
 
         progress.reach(Phase::Http2);
@@ -207,15 +207,15 @@ impl Dialler {
             Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream, check))), None, None),
             Protocol::Http2 => {
                 let spec = identity.identity.tls.h2(dress);
-                let (handle, driver, sent) = handshake(stream, &self.clock, spec)
-                    .instrument(debug_span!(target: "hotpool", "h2"))
-                    .await?;
+                let shaken =
+                    handshake(stream, &self.clock, spec).instrument(debug_span!(target: "hotpool", "h2"));
+                let (handle, driver, sent) = Box::pin(shaken).await?;
                 (Wire::H2(handle), Some(driver), sent)
             }
         };
         let info = ConnInfo {
             serial: 0, // the pool that takes it in numbers it
-            target: target.as_str().into(),
+            target: target.shared_text(),
             remote,
             local,
             protocol,

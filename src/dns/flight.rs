@@ -1,15 +1,32 @@
 //! One question for many: whoever waits for it drives it, and each hears every part of its answer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, ThreadId};
 
+use super::table::Found;
 use super::{Answer, ResolveError, Resolving};
+use crate::fault::planted;
 use crate::sync::Mutex;
+
+/// What a whole answer came to.
+pub(super) type Outcome = Result<Found, ResolveError>;
 
 /// A question under way. It goes on as long as anybody listens, whoever that is.
 pub(super) struct Flight {
-    question: Mutex<Resolving>,
+    seat: Mutex<Seat>,
     crowd: Arc<Crowd>,
+    /// What its answer came to, once somebody has written that down.
+    outcome: Mutex<Option<Outcome>>,
+}
+
+/// Who drives has the question, and no lock: what it polls is a stranger's code.
+struct Seat {
+    question: Option<Resolving>,
+    driver: Option<ThreadId>,
+    /// Whether somebody wanted to drive meanwhile.
+    missed: bool,
 }
 
 /// Those who wait, and what was heard. The question's waker holds it, and not the question: else that would hold itself.
@@ -25,11 +42,56 @@ struct Heard {
 }
 
 impl Flight {
-    pub(super) fn new(question: Resolving) -> Arc<Self> {
+    /// The question that `ask` makes.
+    pub(super) fn new(ask: impl FnOnce() -> Resolving) -> Arc<Self> {
+        let question = guarded(ask).unwrap_or_else(|panicked| Resolving::ready(Err(panicked)));
         Arc::new(Flight {
-            question: Mutex::new(question),
+            seat: Mutex::new(Seat {
+                question: Some(question),
+                driver: None,
+                missed: false,
+            }),
             crowd: Arc::default(),
+            outcome: Mutex::default(),
         })
+    }
+
+    /// What its answer came to, if that has been written down.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        self.outcome.lock().clone()
+    }
+
+    pub(super) fn conclude(&self, outcome: Outcome) {
+        *self.outcome.lock() = Some(outcome);
+    }
+
+    /// Nobody is to wait for it any more.
+    pub(super) fn overtake(&self) {
+        self.crowd.0.lock().over = true;
+        self.crowd.wake_all();
+    }
+
+    /// The question, to be driven. None while somebody else does: the caller is woken when that one has done with it. If that is the same thread, the
+    /// question waits for itself, and waking it would only make it spin until its deadline.
+    fn take(&self) -> Option<Resolving> {
+        let (mut seat, here) = (self.seat.lock(), Some(thread::current().id()));
+        match seat.question.take() {
+            Some(question) => {
+                (seat.driver, seat.missed) = (here, false);
+                Some(question)
+            }
+            None => {
+                seat.missed |= seat.driver != here;
+                None
+            }
+        }
+    }
+
+    /// Puts the question back. Answers whether somebody wanted it meanwhile.
+    fn put_back(&self, question: Resolving) -> bool {
+        let mut seat = self.seat.lock();
+        seat.question = Some(question);
+        seat.missed
     }
 
     /// Listens from the beginning.
@@ -77,8 +139,13 @@ pub(super) struct Listener {
 
 impl Listener {
     /// What it listens to.
-    pub(super) fn flight(&self) -> Weak<Flight> {
-        Arc::downgrade(&self.flight)
+    pub(super) fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
+    /// Whether it listens to this one.
+    pub(super) fn hears(&self, flight: &Weak<Flight>) -> bool {
+        std::ptr::eq(flight.as_ptr(), Arc::as_ptr(&self.flight))
     }
 
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Answer, ResolveError>>> {
@@ -87,23 +154,25 @@ impl Listener {
                 return Poll::Ready(part);
             }
             // Everybody's waker is in the list before anybody looks: none misses what comes now.
-            let everybody = Waker::from(Arc::clone(&self.flight.crowd));
-            let polled = self
-                .flight
-                .question
-                .lock()
-                .poll_next(&mut Context::from_waker(&everybody));
-            let Poll::Ready(part) = polled else {
+            let Some(question) = self.flight.take() else {
                 return Poll::Pending;
             };
-            {
+            let everybody = Waker::from(Arc::clone(&self.flight.crowd));
+            let (question, polled) = drive(question, &mut Context::from_waker(&everybody));
+            let came = polled.is_ready();
+            if let Poll::Ready(part) = polled {
                 let mut heard = self.flight.crowd.0.lock();
                 match part {
                     Some(part) => heard.parts.push(part),
                     None => heard.over = true,
                 }
             }
-            self.flight.crowd.wake_all();
+            if self.flight.put_back(question) || came {
+                self.flight.crowd.wake_all();
+            }
+            if !came {
+                return Poll::Pending;
+            }
         }
     }
 
@@ -128,4 +197,26 @@ impl Drop for Listener {
     fn drop(&mut self) {
         drop(self.flight.crowd.leave(self.number));
     }
+}
+
+/// Polls the question. One that panics is over, and that is its answer.
+fn drive(
+    mut question: Resolving,
+    cx: &mut Context<'_>,
+) -> (Resolving, Poll<Option<Result<Answer, ResolveError>>>) {
+    match guarded(|| question.poll_next(cx)) {
+        Ok(polled) => (question, polled),
+        Err(panicked) => {
+            let _ = guarded(|| drop(question)); // what it holds may panic, too
+            (Resolving::over(), Poll::Ready(Some(Err(panicked))))
+        }
+    }
+}
+
+/// Calls a resolver: a panic of its is a failure like any other, for all who wait for it.
+fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, ResolveError> {
+    if planted("resolvers_do_not_panic") {
+        return Ok(call());
+    }
+    catch_unwind(AssertUnwindSafe(call)).map_err(|_| ResolveError::Failed("the resolver panicked".into()))
 }

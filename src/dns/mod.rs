@@ -26,7 +26,7 @@ pub use self::table::{Found, Table, Terms};
 /// Resolves host names for a pool.
 ///
 /// It is asked in the pool's runtime, for canonical names only: never for an IP literal, never with a trailing dot. The pool remembers what it
-/// says, and asks once for a name at a time, however many wait for it.
+/// says, and asks once for a name at a time, however many wait for it. If it panics, that is a [`ResolveError::Failed`] to all of them.
 pub trait Resolve: Send + Sync + 'static {
     /// Looks up the addresses of `host`. `port` tells services on one name apart, for resolvers that can.
     fn resolve(&self, host: &str, port: u16) -> Resolving;
@@ -94,6 +94,11 @@ impl Resolving {
         Resolving {
             parts: vec![Box::pin(v6), Box::pin(v4)],
         }
+    }
+
+    /// Nothing is left to come.
+    const fn over() -> Self {
+        Resolving { parts: Vec::new() }
     }
 
     /// The next answer; none once there are no more.

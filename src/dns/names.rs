@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::flight::{Flight, Listener};
+use super::flight::{Flight, Listener, Outcome};
 use super::snapshot::DnsSnapshot;
 use super::table::{Found, Key, Table, Terms, conclude};
 use super::{Answer, Resolve, ResolveError};
@@ -43,9 +44,74 @@ pub(crate) struct Ask<'a> {
 }
 
 /// The way to an answer.
-enum Way {
-    Known(Result<Found, ResolveError>),
-    Asking(Listener),
+enum Way<'a> {
+    Known(Outcome),
+    Asking(Asking<'a>),
+}
+
+/// Somebody who waits for a question. Whoever leaves last takes it out of the book.
+struct Asking<'a> {
+    names: &'a Names,
+    key: &'a Key,
+    /// Some until it leaves.
+    listener: Option<Listener>,
+}
+
+impl Asking<'_> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Answer, ResolveError>>> {
+        match &mut self.listener {
+            Some(listener) => listener.poll_next(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    /// The whole answer has been heard. Whoever says so first writes down what it comes to, for all who waited for it; none if the question was
+    /// asked in another network.
+    fn conclude(&self, now: Moment, outcome: Outcome) -> Option<Outcome> {
+        let listener = self.listener.as_ref()?;
+        let mut book = self.names.book.lock();
+        let stands = book
+            .asked
+            .get(self.key)
+            .is_some_and(|asked| listener.hears(asked));
+        if !stands {
+            return listener.flight().outcome();
+        }
+        book.asked.remove(self.key);
+        let outcome = book.table.learn(now, self.key, outcome);
+        listener.flight().conclude(outcome.clone());
+        Some(outcome)
+    }
+
+    /// Its time is over. That says something of the name only if nobody waits on: then the question is given up.
+    fn give_up(&mut self, now: Moment, outcome: Outcome) -> Outcome {
+        drop(self.listener.take());
+        let mut book = self.names.book.lock();
+        match book.forget_given_up(self.key) {
+            true => book.table.learn(now, self.key, outcome),
+            false => outcome.or_else(|failure| book.table.stale(now, self.key).ok_or(failure)),
+        }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            drop(listener); // under no lock: with the last one goes a stranger's future
+            self.names.book.lock().forget_given_up(self.key);
+        }
+    }
+}
+
+impl Book {
+    /// Whether the question for `key` is one that nobody waits for. Then it is not in the book any more.
+    fn forget_given_up(&mut self, key: &Key) -> bool {
+        let given_up = self.asked.get(key).is_some_and(|asked| asked.strong_count() == 0);
+        if given_up {
+            self.asked.remove(key);
+        }
+        given_up
+    }
 }
 
 /// When to tell of a part of an answer.
@@ -81,34 +147,53 @@ impl Names {
         early: &mut (dyn FnMut(&Found) + Send),
     ) -> Result<Found, ResolveError> {
         let key = self.key(&ask);
-        let mut listener = match self.way(&key, &ask) {
-            Way::Known(known) => return known,
-            Way::Asking(listener) => listener,
-        };
+        let began = self.clock.now();
+        loop {
+            let asking = match self.way(&key, &ask) {
+                Way::Known(known) => return known,
+                Way::Asking(asking) => asking,
+            };
+            if let Some(outcome) = self.hear_out(asking, ask, began, early).await {
+                return outcome;
+            }
+            // The network is another one since. There is an end to it: the deadline stays.
+        }
+    }
+
+    /// Waits for a whole answer. None if it is one of another network.
+    async fn hear_out(
+        &self,
+        mut asking: Asking<'_>,
+        ask: Ask<'_>,
+        began: Moment,
+        early: &mut (dyn FnMut(&Found) + Send),
+    ) -> Option<Outcome> {
         let terms = Terms {
             refresh: ask.refresh,
             stale: ask.stale,
         };
-        let began = self.clock.now();
         let mut parts: Vec<Result<Answer, ResolveError>> = Vec::new();
         // When to tell what there is, though more is to come.
         let mut tell_at = Some(began + PATIENCE);
-        let ended = loop {
+        loop {
             let wake = tell_at.map_or(ask.deadline, |at| at.min(ask.deadline));
-            let next = poll_fn(|cx| listener.poll_next(cx));
+            let next = poll_fn(|cx| asking.poll_next(cx));
             match before(&*self.clock, wake, next).await {
                 Some(Some(part)) => {
                     tell_at = tell(&part, self.clock.now(), tell_at);
                     parts.push(part);
                     continue;
                 }
-                Some(None) => break true,
+                Some(None) => {
+                    let now = self.clock.now();
+                    return asking.conclude(now, conclude(now, terms, &parts));
+                }
                 None => {}
             }
             let now = self.clock.now();
             if now >= ask.deadline {
                 parts.push(Err(ResolveError::Timeout));
-                break false; // it goes on, if somebody else waits for it
+                return Some(asking.give_up(now, conclude(now, terms, &parts)));
             }
             tell_at = None;
             let partly = conclude(now, terms, &parts).ok();
@@ -116,17 +201,10 @@ impl Names {
                 whole: false,
                 ..found
             });
-            if let Some(found) = partly.or_else(|| self.book.lock().table.stale(now, &key)) {
+            if let Some(found) = partly.or_else(|| self.book.lock().table.stale(now, asking.key)) {
                 early(&found);
             }
-        };
-        let flight = listener.flight();
-        drop(listener);
-        let now = self.clock.now();
-        let mut book = self.book.lock();
-        let over = |asked: &Weak<Flight>| asked.strong_count() == 0 || (ended && asked.ptr_eq(&flight));
-        book.asked.retain(|_, asked| !over(asked));
-        book.table.learn(now, &key, conclude(now, terms, &parts))
+        }
     }
 
     fn key(&self, ask: &Ask<'_>) -> Key {
@@ -134,8 +212,15 @@ impl Names {
         (ask.target.host().into(), port)
     }
 
-    fn way(&self, key: &Key, ask: &Ask<'_>) -> Way {
+    fn way<'a>(&'a self, key: &'a Key, ask: &Ask<'_>) -> Way<'a> {
         let now = self.clock.now();
+        let asking = |flight: &Arc<Flight>| {
+            Way::Asking(Asking {
+                names: self,
+                key,
+                listener: Some(flight.listen()),
+            })
+        };
         {
             let book = self.book.lock();
             if let Some(known) = book.table.known(now, key) {
@@ -144,30 +229,36 @@ impl Names {
             if let Some(flight) = book.asked.get(key).and_then(Weak::upgrade)
                 && !planted("each_asks_for_itself")
             {
-                return Way::Asking(flight.listen());
+                return asking(&flight);
             }
         }
         // A stranger's code, under no lock. Of two who come here at once, one throws its question away unasked.
-        let question = Flight::new(self.resolver.resolve(ask.target.host(), ask.target.port()));
+        let question = Flight::new(|| self.resolver.resolve(ask.target.host(), ask.target.port()));
         let mut book = self.book.lock();
         let other = book.asked.get(key).and_then(Weak::upgrade);
-        let flight = match other {
-            Some(other) if !planted("each_asks_for_itself") => other,
+        match other {
+            Some(other) if !planted("each_asks_for_itself") => asking(&other),
             _ => {
-                book.asked.retain(|_, asked| asked.strong_count() > 0); // given up by all who waited
                 book.asked.insert(key.clone(), Arc::downgrade(&question));
-                question
+                asking(&question)
             }
-        };
-        Way::Asking(flight.listen())
+        }
     }
 
-    /// The network is another one: whoever comes from now on asks again, also where a question is under way.
+    /// The network is another one: whoever waits for a question asks it again, and whoever comes from now on does.
     pub(crate) fn doubt(&self) {
         let now = self.clock.now();
-        let mut book = self.book.lock();
-        book.asked.clear();
-        book.table.doubt(now);
+        let asked = {
+            let mut book = self.book.lock();
+            book.table.doubt(now);
+            match planted("late_answers_are_believed") {
+                true => HashMap::new(),
+                false => std::mem::take(&mut book.asked),
+            }
+        };
+        for flight in asked.values().filter_map(Weak::upgrade) {
+            flight.overtake();
+        }
     }
 
     /// What is known now, to be known again after a restart.
@@ -187,238 +278,4 @@ impl Names {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use super::*;
-    use crate::clock::ManualClock;
-    use crate::dns::Resolving;
-
-    type Say = Option<(u64, Result<Answer, ResolveError>)>;
-
-    /// Answers for IPv6 and for IPv4 after so many milliseconds each; nothing: never.
-    struct Staged {
-        v6: Say,
-        v4: Say,
-        clock: ManualClock,
-        asked: AtomicU32,
-    }
-
-    impl Resolve for Staged {
-        fn resolve(&self, _: &str, _: u16) -> Resolving {
-            self.asked.fetch_add(1, Ordering::Relaxed);
-            let part = |say: &Say| {
-                let (say, clock) = (say.clone(), self.clock.clone());
-                async move {
-                    let Some((after, answer)) = say else {
-                        return std::future::pending().await;
-                    };
-                    clock
-                        .sleep_until(clock.now() + Duration::from_millis(after))
-                        .await;
-                    answer
-                }
-            };
-            Resolving::families(part(&self.v6), part(&self.v4))
-        }
-
-        fn tells_ports_apart(&self) -> bool {
-            false
-        }
-    }
-
-    fn some(ip: &str) -> Result<Answer, ResolveError> {
-        Ok(Answer {
-            addresses: vec![ip.parse().expect("an address")],
-            ttl: Duration::from_secs(60),
-        })
-    }
-
-    fn names(v6: Say, v4: Say) -> (Arc<Names>, Arc<Staged>, ManualClock) {
-        struct Shared(Arc<Staged>);
-        impl Resolve for Shared {
-            fn resolve(&self, host: &str, port: u16) -> Resolving {
-                self.0.resolve(host, port)
-            }
-            fn tells_ports_apart(&self) -> bool {
-                false
-            }
-        }
-        let clock = ManualClock::new();
-        let staged = Arc::new(Staged {
-            v6,
-            v4,
-            clock: clock.clone(),
-            asked: AtomicU32::new(0),
-        });
-        let names = Names::new(Arc::new(Shared(Arc::clone(&staged))), Arc::new(clock.clone()));
-        (Arc::new(names), staged, clock)
-    }
-
-    /// What is told early and in the end, each with the milliseconds that had passed.
-    async fn told(names: &Names, clock: &ManualClock) -> Vec<(u128, Result<Vec<String>, ResolveError>)> {
-        let target = Target::try_from("a.test").expect("a target");
-        let began = clock.now();
-        let ask = Ask {
-            target: &target,
-            deadline: began + Duration::from_secs(5),
-            refresh: Duration::from_secs(1800),
-            stale: Duration::from_secs(3600),
-        };
-        let list = |found: &Found| found.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>();
-        let told = Mutex::new(Vec::new());
-        let mut early = |found: &Found| {
-            let passed = clock.now().since(began).as_millis();
-            told.lock().push((passed, Ok(list(found))));
-        };
-        let mut find = std::pin::pin!(names.find(ask, &mut early));
-        let outcome = loop {
-            let polled = poll_fn(|cx| std::task::Poll::Ready(find.as_mut().poll(cx))).await;
-            match polled {
-                std::task::Poll::Ready(outcome) => break outcome,
-                std::task::Poll::Pending => clock.advance(Duration::from_millis(10)),
-            }
-        };
-        let passed = clock.now().since(began).as_millis();
-        told.lock()
-            .push((passed, outcome.as_ref().map(list).map_err(Clone::clone)));
-        let told = told.lock();
-        told.clone()
-    }
-
-    const SIX: &str = "2001:db8::1";
-    const FOUR: &str = "192.0.2.1";
-
-    #[tokio::test]
-    async fn ipv6_is_told_at_once_and_ipv4_waits_a_moment_for_it() {
-        let all = || Ok(vec![SIX.to_owned(), FOUR.to_owned()]);
-        for (v6, v4, early) in [
-            (10, 200, Some((10, Ok(vec![SIX.to_owned()])))),
-            (200, 10, Some((60, Ok(vec![FOUR.to_owned()])))),
-            (50, 10, Some((50, all()))),
-        ] {
-            let (names, _, clock) = names(Some((v6, some(SIX))), Some((v4, some(FOUR))));
-            let told = told(&names, &clock).await;
-            let whole = told.last().expect("an outcome");
-            let addresses = whole.1.as_ref().expect("found");
-            assert_eq!((whole.0, addresses.len()), (u128::from(v6.max(v4)), 2));
-            match early.filter(|_| told.len() > 1) {
-                Some(early) => assert_eq!(told[0], early),
-                None => assert_eq!((v6, told.len()), (50, 1), "both came before it was told"),
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_family_that_never_answers_is_waited_for_until_the_deadline_and_not_missed() {
-        let (names, staged, clock) = names(None, Some((10, some(FOUR))));
-        let four = || Ok(vec![FOUR.to_owned()]);
-        assert_eq!(told(&names, &clock).await, [(60, four()), (5_000, four())]);
-        // Known now, in part, and for a short time.
-        assert_eq!(told(&names, &clock).await, [(0, four())]);
-        clock.advance(Duration::from_secs(30));
-        assert_eq!(told(&names, &clock).await.len(), 2);
-        assert_eq!(staged.asked.load(Ordering::Relaxed), 2);
-    }
-
-    #[tokio::test]
-    async fn what_was_known_before_serves_where_name_servers_take_their_time() {
-        let (first, _, clock) = names(Some((0, some(SIX))), Some((0, some(FOUR))));
-        told(&first, &clock).await;
-        let known = {
-            let book = first.book.lock();
-            let found = book.table.found(clock.now());
-            found
-                .map(|(key, found)| (key.clone(), found.clone()))
-                .collect::<Vec<_>>()
-        };
-        let (names, _, clock) = names(None, None);
-        for (key, found) in known {
-            names.book.lock().table.restore(clock.now(), key, found);
-        }
-        clock.advance(Duration::from_secs(100));
-        let told = told(&names, &clock).await;
-        let both = || Ok(vec![SIX.to_owned(), FOUR.to_owned()]);
-        assert_eq!(told, [(1_800, both()), (5_000, both())]);
-    }
-
-    #[tokio::test]
-    async fn many_who_ask_at_once_ask_one_question() {
-        let (names, staged, clock) = names(Some((10, some(SIX))), Some((20, some(FOUR))));
-        let target = Target::try_from("a.test").expect("a target");
-        let ask = Ask {
-            target: &target,
-            deadline: Moment::FAR,
-            refresh: Duration::from_secs(1800),
-            stale: Duration::from_secs(3600),
-        };
-        let mut finds: Vec<_> = (0..10)
-            .map(|_| {
-                let names = Arc::clone(&names);
-                Box::pin(async move { names.find(ask, &mut |_| {}).await })
-            })
-            .collect();
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        for find in &mut finds {
-            assert!(find.as_mut().poll(&mut cx).is_pending());
-        }
-        // Whoever drove it last is gone: the others drive it.
-        drop(finds.pop());
-        clock.advance(Duration::from_millis(20));
-        for find in finds {
-            assert_eq!(find.await.expect("found").addresses.len(), 2);
-        }
-        assert_eq!(staged.asked.load(Ordering::Relaxed), 1);
-        assert!(names.book.lock().asked.is_empty());
-    }
-
-    /// Whatever woke it last holds no question.
-    #[tokio::test]
-    async fn a_question_that_nobody_waits_for_is_given_up() {
-        struct Held(Arc<()>, ManualClock);
-        impl Resolve for Held {
-            fn resolve(&self, _: &str, _: u16) -> Resolving {
-                let (held, clock) = (Arc::clone(&self.0), self.1.clone());
-                Resolving::new(async move {
-                    clock.sleep_until(Moment::FAR).await;
-                    drop(held);
-                    Err(ResolveError::Timeout)
-                })
-            }
-        }
-        let (held, clock) = (Arc::new(()), ManualClock::new());
-        let resolver = Held(Arc::clone(&held), clock.clone());
-        let names = Names::new(Arc::new(resolver), Arc::new(clock.clone()));
-        let target = Target::try_from("a.test").expect("a target");
-        let ask = Ask {
-            target: &target,
-            deadline: Moment::FAR,
-            refresh: Duration::from_secs(1800),
-            stale: Duration::from_secs(3600),
-        };
-        let mut early = |_: &Found| {};
-        {
-            let mut find = std::pin::pin!(names.find(ask, &mut early));
-            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-            assert!(find.as_mut().poll(&mut cx).is_pending());
-            assert_eq!(Arc::strong_count(&held), 3);
-        }
-        assert_eq!(Arc::strong_count(&held), 2);
-        assert_eq!(clock.sleepers(), 0);
-        // What was given up leaves no more than itself behind, however many names that are.
-        for name in ["b.test", "c.test", "d.test"] {
-            let target = Target::try_from(name).expect("a target");
-            let mut early = |_: &Found| {};
-            let mut find = std::pin::pin!(names.find(
-                Ask {
-                    target: &target,
-                    ..ask
-                },
-                &mut early
-            ));
-            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-            assert!(find.as_mut().poll(&mut cx).is_pending());
-            assert_eq!(names.book.lock().asked.len(), 1);
-        }
-    }
-}
+mod tests;

@@ -17,11 +17,6 @@ pub const fn is_grease_psk_mode(mode: u8) -> bool {
     mode >= 0x0b && (mode - 0x0b).is_multiple_of(0x1f)
 }
 
-/// The codes that are no GREASE, in their order.
-pub(super) fn plain(codes: impl IntoIterator<Item = u16>) -> Vec<u16> {
-    codes.into_iter().filter(|code| !is_grease(*code)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

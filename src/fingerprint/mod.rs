@@ -43,6 +43,7 @@ mod records;
 mod spec;
 
 pub use self::grease::{is_grease, is_grease_psk_mode};
+pub(crate) use self::hello::Outline;
 pub use self::hello::{
     Binders, ClientHello, EncryptedClientHello, Extension, HelloError, KeyShare, MAX_MESSAGE, PreSharedKey,
     PskIdentity, ServerName, StatusRequest, kind,

@@ -1,7 +1,7 @@
 //! What fingerprints are made of, and no more: what a connection keeps of its hello.
 
-use super::grease::{is_grease, plain};
-use super::hello::{ClientHello, kind};
+use super::grease::is_grease;
+use super::hello::{ClientHello, Outline, kind};
 use super::{Ja3, Ja4};
 
 /// What others make of a hello: its fingerprints, computed when they are asked for.
@@ -26,28 +26,58 @@ const LISTS: usize = 5;
 impl HelloPrints {
     /// Those of a hello.
     pub fn of(hello: &ClientHello) -> Self {
+        HelloPrints::from_lists(
+            hello.legacy_version,
+            [
+                &mut hello.cipher_suites.iter().copied(),
+                &mut hello.extension_kinds(),
+                &mut hello.supported_groups().iter().copied(),
+                &mut hello.ec_point_formats().iter().copied().map(u16::from),
+                &mut hello.signature_algorithms().iter().copied(),
+            ],
+            hello
+                .supported_versions()
+                .map(|versions| versions.iter().copied()),
+            hello.alpn_protocols().first().map_or(&[], Vec::as_slice),
+        )
+    }
+
+    /// Those of a hello that stands there as a handshake message.
+    pub(crate) fn of_outline(hello: Outline<'_>) -> Self {
+        HelloPrints::from_lists(
+            hello.legacy_version(),
+            [
+                &mut hello.cipher_suites(),
+                &mut hello.extensions().map(|(kind, _)| kind),
+                &mut hello.codes16(kind::SUPPORTED_GROUPS),
+                &mut hello.point_formats().iter().copied().map(u16::from),
+                &mut hello.codes16(kind::SIGNATURE_ALGORITHMS),
+            ],
+            hello.versions(),
+            hello.protocols(kind::ALPN).next().unwrap_or_default(),
+        )
+    }
+
+    fn from_lists(
+        legacy_version: u16,
+        lists: [&mut dyn Iterator<Item = u16>; LISTS],
+        versions: Option<impl Iterator<Item = u16>>,
+        protocol: &[u8],
+    ) -> Self {
         let mut numbers = Vec::with_capacity(64);
         let mut ends = [0; LISTS];
-        let mut end = ends.iter_mut();
-        let mut add = |codes: &mut dyn Iterator<Item = u16>| {
+        for (codes, end) in lists.into_iter().zip(&mut ends) {
             numbers.extend(codes.filter(|code| !is_grease(*code)));
-            if let Some(end) = end.next() {
-                *end = numbers.len() as u32;
-            }
-        };
-        add(&mut hello.cipher_suites.iter().copied());
-        add(&mut hello.extension_kinds());
-        add(&mut hello.supported_groups().iter().copied());
-        add(&mut hello.ec_point_formats().iter().copied().map(u16::from));
-        add(&mut hello.signature_algorithms().iter().copied());
-        let version = match hello.supported_versions() {
-            Some(versions) => plain(versions.iter().copied()).into_iter().max().unwrap_or(0),
-            None => hello.legacy_version,
+            *end = numbers.len() as u32;
+        }
+        let version = match versions {
+            Some(versions) => versions.filter(|code| !is_grease(*code)).max().unwrap_or(0),
+            None => legacy_version,
         };
         HelloPrints {
-            legacy_version: hello.legacy_version,
+            legacy_version,
             version,
-            alpn: ends_of(hello.alpn_protocols().first().map_or(&[], Vec::as_slice)),
+            alpn: ends_of(protocol),
             numbers: numbers.into_boxed_slice(),
             ends,
         }

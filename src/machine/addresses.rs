@@ -26,6 +26,8 @@ pub(super) struct Address {
     misses: u8,
     /// Until when others come first, because one of them was sooner to connect.
     slow_until: Moment,
+    /// Whether the last answer spoke of it, or left it out once: it is not dialled on the word of one that is over.
+    vouched: bool,
 }
 
 impl Address {
@@ -34,6 +36,7 @@ impl Address {
             ip,
             misses: 0,
             slow_until: Moment::ZERO,
+            vouched: true,
         }
     }
 }
@@ -44,6 +47,12 @@ impl Machine {
     ///
     /// An answer without addresses drains nothing.
     pub fn resolved(&mut self, now: Moment, answer: &[IpAddr]) {
+        self.resolved_in_part(now, answer, |_| true);
+    }
+
+    /// A resolver's answer that says nothing of some addresses, because a family failed. None of those is missed: what stands there stays. But none is
+    /// dialled, for whoever still knew them has listed them.
+    pub fn resolved_in_part(&mut self, now: Moment, answer: &[IpAddr], concerns: impl Fn(IpAddr) -> bool) {
         let now = self.tick(now);
         if answer.is_empty() {
             return self.unresolved(now, Refusal::NoAddress);
@@ -64,6 +73,11 @@ impl Machine {
             if answer.contains(&address.ip) {
                 continue;
             }
+            if !concerns(address.ip) {
+                address.vouched = planted("what_no_answer_knows_is_dialled");
+                self.addresses.push(address);
+                continue;
+            }
             address.misses += 1;
             if address.misses < MISSES && !planted("one_miss_is_enough") {
                 self.addresses.push(address);
@@ -78,8 +92,9 @@ impl Machine {
     pub fn joined(&mut self, now: Moment, part: &[IpAddr]) {
         let now = self.tick(now);
         for &ip in part {
-            if !self.addresses.iter().any(|address| address.ip == ip) {
-                self.addresses.push(Address::new(ip));
+            match self.addresses.iter_mut().find(|address| address.ip == ip) {
+                Some(known) => known.vouched = true,
+                None => self.addresses.push(Address::new(ip)),
             }
         }
         self.settle(now);
@@ -133,11 +148,21 @@ impl Machine {
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let trusted = self.latest < self.trusted_until || planted("answers_are_trusted_for_ever");
         let known: &[Address] = if trusted { &self.addresses } else { &[] };
-        known.iter().map(|address| address.ip)
+        known
+            .iter()
+            .filter(|address| address.vouched)
+            .map(|address| address.ip)
     }
 
-    /// No dial goes to the addresses known now from then on: whoever needs one asks anew.
-    pub fn trust_addresses_until(&mut self, until: Moment) {
+    /// No dial goes to the addresses of the answer that follows from then on: whoever needs one asks anew. Those that are over already are not dialled
+    /// on its word.
+    pub fn trust_addresses_until(&mut self, now: Moment, until: Moment) {
+        let now = self.tick(now);
+        if now >= self.trusted_until && !planted("what_no_answer_knows_is_dialled") {
+            self.addresses
+                .iter_mut()
+                .for_each(|address| address.vouched = false);
+        }
         self.trusted_until = until;
     }
 
@@ -226,12 +251,12 @@ impl Machine {
         }
     }
 
-    /// A connection to `ip` came about.
-    pub(super) fn reached(&mut self, ip: IpAddr) {
-        self.penalties.absolve(ip);
+    /// A dial that was ordered then has brought a connection to `ip`. Answers whether we were told since to stay away from there.
+    pub(super) fn reached(&mut self, now: Moment, ip: IpAddr, ordered: Moment) -> bool {
         if let Some(address) = self.addresses.iter_mut().find(|address| address.ip == ip) {
             address.slow_until = Moment::ZERO;
         }
+        self.penalties.reached(now, ip, ordered)
     }
 
     /// Whether others come before `ip`.

@@ -35,7 +35,7 @@ impl Machine {
         let now = self.tick(now);
         let right = self.finish(dial.0)?;
         self.counts.dialled += 1;
-        self.reached(ip);
+        let unwelcome = self.reached(now, ip, right.ordered);
         let slot = self.birth(now, right.want.identity, ip, protocol);
         let conn = self.conns.id(slot);
         let vanished = right.want.pin.is_none() && !self.addresses.iter().any(|address| address.ip == ip);
@@ -45,6 +45,9 @@ impl Machine {
         }
         if vanished {
             self.retire(now, conn, CloseReason::AddressGone);
+        }
+        if unwelcome {
+            self.retire(now, conn, CloseReason::Blocked);
         }
         Some(conn)
     }
@@ -75,7 +78,7 @@ impl Machine {
         for &(ip, cause) in attempts {
             self.blame(now, ip, cause);
         }
-        self.fail(now, dial, false, Refusal::DialFailed(dial));
+        self.fail(now, dial, Refusal::DialFailed(dial));
     }
 
     /// The driver lost the dial together with whatever ran it. That is nobody's failure: it is ordered anew as far as it is still needed. Answers
@@ -87,16 +90,28 @@ impl Machine {
         Some(right.want)
     }
 
-    /// What the pool holds against the addresses of `dial` forbids it, until then.
+    /// What the pool holds against the addresses of `dial` forbids it, until then. Whoever has nothing else to hope for is told so.
     pub fn dial_blocked(&mut self, now: Moment, dial: DialId, until: Moment) {
         let now = self.tick(now);
-        self.fail(now, dial, true, Refusal::Blocked { until });
+        let Some(right) = self.finish(dial.0) else { return };
+        self.counts.dial_failures += 1;
+        // One that nobody in line ordered may have had one address of several in mind.
+        if !right.warm {
+            self.line.queues[right.queue as usize].barred_until = until;
+        }
+        if planted("a_pool_wide_block_takes_all_hope") {
+            self.refuse(
+                right.queue,
+                self.uncovered(right.queue),
+                Refusal::Blocked { until },
+            );
+        }
+        self.settle(now);
     }
 
-    /// Ends a dial and refuses those it leaves without hope: as many as it would have served; all of them if it spoke
-    /// for `all`, as a probe does.
-    fn fail(&mut self, now: Moment, dial: DialId, all: bool, why: Refusal) {
-        let all = all || self.probe == Some(dial.0);
+    /// Ends a dial and refuses those it leaves without hope: as many as it would have served; all of them if it was a probe.
+    fn fail(&mut self, now: Moment, dial: DialId, why: Refusal) {
+        let all = self.probe == Some(dial.0);
         let Some(right) = self.finish(dial.0) else { return };
         self.counts.dial_failures += 1;
         let served = if all {

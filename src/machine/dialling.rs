@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::id::{DialId, Key, Ticket};
 use super::limits::{AllBlocked, Growth};
+use super::line::Queue;
 use super::penalties::Screen;
 use super::words::{Acquire, Action, DialOrder, Refusal, Want};
 use super::{Machine, Phase};
@@ -22,6 +23,8 @@ pub(super) struct Dial {
     pub(super) queue: u32,
     /// The address it goes to first.
     pub(super) first: IpAddr,
+    /// When.
+    pub(super) ordered: Moment,
     /// Whether the driver said that it dials.
     pub(super) begun: bool,
     /// Whether it was asked for by itself, not for somebody in line.
@@ -93,6 +96,7 @@ impl Machine {
             return Acquire::Full;
         }
         let queue = self.line.queue(&want);
+        self.line.queues[queue as usize].barred_until = Moment::ZERO; // to be asked about again
         let ticket = self.line.join(queue);
         self.settle(now);
         Acquire::Wait(Ticket(ticket))
@@ -128,8 +132,14 @@ impl Machine {
 
     /// Authorises one more dial for `queue`. False if that is not possible now, or of no use.
     pub(super) fn authorise(&mut self, now: Moment, queue: u32) -> bool {
-        let want = self.line.queues[queue as usize].want;
+        let Queue {
+            want, barred_until, ..
+        } = self.line.queues[queue as usize];
         if !self.may_grow(&want) {
+            return false;
+        }
+        if now < barred_until {
+            self.stand_off(queue, &want, barred_until);
             return false;
         }
         let mut candidates = self.ordered(&want);
@@ -143,7 +153,12 @@ impl Machine {
                 .iter()
                 .all(|&ip| self.penalties.blocked(now, ip).is_some())
         {
-            // One probe at a time: whoever comes meanwhile waits for its end.
+            // One probe at a time: whoever comes meanwhile waits for its end, or for the first block's.
+            let ends = candidates
+                .iter()
+                .filter_map(|&ip| self.penalties.blocked(now, ip));
+            let until = ends.min().filter(|_| !planted("a_probe_is_waited_out"));
+            self.retry_at = until.map_or(self.retry_at, |until| self.retry_at.min(until));
             return false;
         }
         let probe = match self
@@ -167,6 +182,7 @@ impl Machine {
                 want,
                 queue,
                 first,
+                ordered: now,
                 begun: false,
                 warm: false,
                 kept: false,
@@ -198,6 +214,7 @@ impl Machine {
             require,
             candidates,
             probe,
+            pool_probe: false,
         }));
         key
     }
@@ -230,10 +247,14 @@ impl Machine {
     /// Dials without anybody in line: to warm up, to hold a minimum, to probe a blocked address. `want.pin` names the
     /// address, if one is meant. Its connection goes to whoever waits, or rests.
     ///
-    /// None if the host is full, paused or closed, or has no address yet. Takes no idle connection's place and heeds no block.
+    /// None if the host is full, paused or closed, or has no address yet. Takes no idle connection's place; a block is heeded as long as another
+    /// address stands.
     pub fn warm(&mut self, now: Moment, want: Want) -> Option<DialId> {
-        self.tick(now);
-        let candidates = self.ordered(&want);
+        let now = self.tick(now);
+        let mut candidates = self.ordered(&want);
+        if !planted("warming_heeds_no_block") {
+            _ = self.penalties.screen(now, AllBlocked::Fail, &mut candidates);
+        }
         let shut =
             self.phase == Phase::Closed || (self.phase == Phase::Paused && !planted("warms_while_paused"));
         if shut || self.live() >= self.limits.max_per_host {
@@ -266,6 +287,7 @@ impl Machine {
             want,
             queue,
             first,
+            ordered: self.latest,
             begun: false,
             warm: true,
             kept: true,

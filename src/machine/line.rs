@@ -6,6 +6,7 @@
 
 use super::id::{Key, Slots};
 use super::words::{Lease, Want};
+use crate::clock::Moment;
 use crate::fault::planted;
 
 /// No slot.
@@ -20,6 +21,8 @@ pub(super) struct Queue {
     pub(super) len: u32,
     /// Dials made for it.
     pub(super) dials: u32,
+    /// Until when the pool forbids it every address.
+    pub(super) barred_until: Moment,
 }
 
 #[derive(Debug)]
@@ -77,6 +80,7 @@ impl Line {
             tail: NONE,
             len: 0,
             dials: 0,
+            barred_until: Moment::ZERO,
         };
         match self.queues.get_mut(vacant) {
             Some(place) => *place = queue,

@@ -26,8 +26,8 @@ struct Penalty {
     strikes: u32,
     /// When it ends.
     until: Moment,
-    /// Whether the address itself told us to stay away: then it is no last resort either.
-    status: bool,
+    /// When the address itself told us to stay away, if it did: then it is no last resort either.
+    status: Option<Moment>,
     /// Whether the one probe of a pool whose addresses are all blocked is under way.
     probing: bool,
 }
@@ -110,7 +110,8 @@ impl Penalties {
             _ => now + self.span(strikes),
         };
         let until = old.map_or(until, |old| until.max(old.until));
-        let status = cause == Cause::Status || old.is_some_and(|old| old.status && now < old.until);
+        let told = old.filter(|old| now < old.until).and_then(|old| old.status);
+        let status = if cause == Cause::Status { Some(now) } else { told };
         self.make_room(now, ip);
         self.entries.insert(
             ip,
@@ -133,7 +134,7 @@ impl Penalties {
         let fresh = Penalty {
             strikes: 0,
             until,
-            status: false,
+            status: None,
             probing: false,
         };
         let penalty = self.entries.entry(ip).or_insert(fresh);
@@ -145,9 +146,23 @@ impl Penalties {
         self.entries.remove(&ip);
     }
 
+    /// A dial that was ordered at `ordered` has reached `ip`: whatever failed there is forgotten, and what it told us before. What it has told us since
+    /// stands: that the connection came about says nothing against it. Answers whether it does.
+    pub fn reached(&mut self, now: Moment, ip: IpAddr, ordered: Moment) -> bool {
+        let told = self.entries.get(&ip).filter(|penalty| now < penalty.until);
+        let stands = told
+            .and_then(|penalty| penalty.status)
+            .is_some_and(|told| ordered < told);
+        let stands = stands && !planted("whoever_connects_is_welcome");
+        if !stands {
+            self.absolve(ip);
+        }
+        stands
+    }
+
     /// Forgets whatever failed; who told us to stay away did not fail.
     pub fn forgive(&mut self) {
-        self.entries.retain(|_, penalty| penalty.status);
+        self.entries.retain(|_, penalty| penalty.status.is_some());
     }
 
     /// When the last block ends; [`Moment::ZERO`] if there is none.
@@ -184,7 +199,7 @@ impl Penalties {
             candidates.retain(|ip| {
                 self.entries
                     .get(ip)
-                    .is_none_or(|penalty| !penalty.status || penalty.until <= now)
+                    .is_none_or(|penalty| penalty.status.is_none() || penalty.until <= now)
             });
             return Screen::Go;
         };

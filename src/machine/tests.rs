@@ -476,37 +476,6 @@ fn hope_that_dies_is_told_to_who_waits() {
 }
 
 #[test]
-fn a_pool_wide_block_refuses_everybody_whom_the_dial_was_for() {
-    let mut world = World::single(limits(), &[1]);
-    // Known to speak HTTP/1.1: a dial that merely failed would answer one.
-    world.with(0, |machine, now| {
-        machine.set_limits(
-            now,
-            Limits {
-                max_per_host: 2,
-                ..limits()
-            },
-        )
-    });
-    let conn = world.open(0, want(0), Http1);
-    let getters = [(); 3].map(|()| world.queue(0, want(0)));
-    assert_eq!(world.dials.len(), 1);
-    let Dialling { order, .. } = world.dials.remove(0);
-    world.ledger.attempt_over(ip(1));
-    world.ledger.unconnected();
-    let now = world.now;
-    world.machine(0).shun(now, ip(1), at(7));
-    world.with(0, |machine, now| machine.dial_blocked(now, order.dial, at(7)));
-    for getter in getters {
-        assert_eq!(
-            world.outcome(getter),
-            Outcome::Refused(Refusal::Blocked { until: at(7) })
-        );
-    }
-    assert_eq!(world.reason(conn), None);
-}
-
-#[test]
 fn lifetimes_end_by_the_clock_whatever_a_connection_does() {
     let slow = Limits {
         idle_timeout: secs(1_000),

@@ -98,6 +98,8 @@ pub struct DialOrder {
     pub candidates: Vec<IpAddr>,
     /// Whether this is the one probe of an origin whose addresses are all blocked.
     pub probe: bool,
+    /// Whether it is the one probe of an address that the whole pool avoids.
+    pub pool_probe: bool,
 }
 
 /// Why a ticket will not be served.

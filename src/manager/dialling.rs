@@ -361,8 +361,15 @@ impl DialJob {
     }
 
     fn refuse(&mut self) {
-        let none = || dropped(&self.inner, self.progress.phase()).with_target(&self.target);
-        let error = self.error.take().unwrap_or_else(none);
+        // What ended by itself without an attempt had no time for one.
+        let none = match self.done && !planted("no_time_is_no_runtime") {
+            true => Error::new(ErrorKind::Timeout, self.progress.phase()),
+            false => dropped(&self.inner, self.progress.phase()),
+        };
+        let error = self
+            .error
+            .take()
+            .unwrap_or_else(|| none.with_target(&self.target));
         let watcher = self.inner.with_host(self.origin, |host, now| {
             // The error first: the refusals that follow from the failure carry it.
             if let Some(dial) = host.dials.get_mut(&self.order.dial) {

@@ -231,28 +231,25 @@ impl Host {
     pub(super) fn learn(&mut self, now: Moment, found: &Found) {
         self.fresh_until = found.fresh_until;
         self.unresolved = None;
-        self.machine.trust_addresses_until(found.usable_until);
+        self.machine.trust_addresses_until(now, found.usable_until);
         // IPv6 first (RFC 8305, section 4): where selection has no preference, this order stands.
-        let mut addresses = dial::plan::interleaved(&found.addresses, true);
-        if !found.whole {
-            // Of a family that no answer came for, and where none came at all, nothing is missed.
-            let answered = |ip: &IpAddr| {
-                !found.stale
-                    && !planted("a_part_of_an_answer_misses_nothing")
-                    && found
-                        .addresses
-                        .iter()
-                        .any(|other| other.is_ipv6() == ip.is_ipv6())
-            };
-            let known = self.machine.addresses();
-            addresses.extend(known.filter(|ip| !found.addresses.contains(ip) && !answered(ip)));
-        }
-        self.machine.resolved(now, &addresses);
+        let addresses = dial::plan::interleaved(&found.addresses, true);
+        // Of a family that no answer came for, and where none came at all, nothing is missed.
+        let answered = |ip: IpAddr| {
+            !found.stale
+                && !planted("a_part_of_an_answer_misses_nothing")
+                && found
+                    .addresses
+                    .iter()
+                    .any(|other| other.is_ipv6() == ip.is_ipv6())
+        };
+        self.machine
+            .resolved_in_part(now, &addresses, |ip| found.whole || answered(ip));
     }
 
     /// Takes in a part of the addresses that a resolution under way is finding.
     pub(super) fn learn_early(&mut self, now: Moment, found: &Found) {
-        self.machine.trust_addresses_until(found.usable_until);
+        self.machine.trust_addresses_until(now, found.usable_until);
         self.machine
             .joined(now, &dial::plan::interleaved(&found.addresses, true));
         self.announce();

@@ -71,7 +71,7 @@ impl Fresh {
         } = self;
         alarm.name(origin, conn);
         let rung = alarm.is_rung() || matches!(standing, Standing::Doomed(_));
-        let abort = Abort::default();
+        let abort = Abort::new();
         let lent = Lent {
             home: Arc::clone(home),
             origin,
@@ -276,9 +276,10 @@ impl Shared {
     }
 }
 
-/// Ends the use of a connection from outside: whoever reads or writes is told at once.
+/// Ends the use of a connection from outside: whoever reads or writes is told at once. The default never comes: what is said over HTTP/2 ends with the
+/// driver.
 #[derive(Clone, Default)]
-pub(super) struct Abort(Arc<Aborting>);
+pub(super) struct Abort(Option<Arc<Aborting>>);
 
 #[derive(Default)]
 struct Aborting {
@@ -295,9 +296,14 @@ pub(super) enum Way {
 }
 
 impl Abort {
+    fn new() -> Self {
+        Abort(Some(Arc::default()))
+    }
+
     pub(super) fn abort(&self) {
-        self.0.set.store(true, Ordering::Release);
-        let wakers = std::mem::take(&mut *self.0.wakers.lock());
+        let Some(aborting) = &self.0 else { return };
+        aborting.set.store(true, Ordering::Release);
+        let wakers = std::mem::take(&mut *aborting.wakers.lock());
         for waker in wakers.into_iter().flatten() {
             waker.wake();
         }
@@ -305,12 +311,17 @@ impl Abort {
 
     /// Lets go of whoever waited: nobody does any more.
     pub(super) fn forget(&self) {
-        let wakers = std::mem::take(&mut *self.0.wakers.lock());
+        let wakers = self
+            .0
+            .as_ref()
+            .map(|aborting| std::mem::take(&mut *aborting.wakers.lock()));
         drop(wakers);
     }
 
     pub(super) fn is_set(&self) -> bool {
-        self.0.set.load(Ordering::Acquire)
+        self.0
+            .as_ref()
+            .is_some_and(|aborting| aborting.set.load(Ordering::Acquire))
     }
 
     /// Polls what an abort interrupts.
@@ -325,8 +336,8 @@ impl Abort {
             return aborted();
         }
         let polled = poll(cx);
-        if polled.is_pending() {
-            let place = &mut self.0.wakers.lock()[way as usize];
+        if let (Some(aborting), true) = (&self.0, polled.is_pending()) {
+            let place = &mut aborting.wakers.lock()[way as usize];
             if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                 *place = Some(cx.waker().clone());
             }

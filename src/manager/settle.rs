@@ -178,7 +178,8 @@ impl Inner {
                 true => Screen::Go,
                 false => desk.penalties.screen(now, policy, &mut order.candidates),
             };
-            order.probe |= screen == Screen::Probe;
+            order.pool_probe = screen == Screen::Probe;
+            order.probe |= order.pool_probe;
             match screen {
                 Screen::Blocked { until } => blocked.push((order.dial, until)),
                 Screen::Go | Screen::Probe => {

@@ -15,7 +15,7 @@ use super::shape::{self, Rejected, Shaped};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
 use crate::fault::planted;
-use crate::fingerprint::{HelloPrints, kind};
+use crate::fingerprint::{HelloPrints, Outline, kind};
 use crate::identity::{Identity, IdentityId, Require};
 use crate::sync::Mutex;
 use crate::target::Target;
@@ -139,7 +139,7 @@ impl Connector {
 
     /// How to try once more, on another transport, after `error`; none if that is final.
     pub(crate) fn again(&self, identity: &Interned, dress: Dress, error: &Error) -> Option<Dress> {
-        let why = std::error::Error::source(error)?.downcast_ref::<Rejected>()?;
+        let why = error.cause()?.downcast_ref::<Rejected>()?;
         match (why, dress) {
             (Rejected::RecordLimit(limit), Dress::Profile) => Some(Dress::ShortRecords(*limit)),
             (_, Dress::Unshaped) => None,
@@ -228,7 +228,11 @@ fn info(session: &rustls::ClientConnection, seen: &shape::Seen) -> TlsInfo {
         group: seen.group.or(told),
         shaped: seen.shaped,
         application_settings: seen.answers.contains(&kind::APPLICATION_SETTINGS),
-        prints: seen.hellos.first().map(HelloPrints::of),
+        prints: seen
+            .hellos
+            .first()
+            .and_then(|hello| Outline::of(hello).ok())
+            .map(HelloPrints::of_outline),
         version: session
             .protocol_version()
             .and_then(|version| version.as_str())

@@ -358,18 +358,144 @@ fn the_stale_serves_while_name_servers_fail_and_only_so_long() {
 #[test]
 fn an_answer_that_is_too_old_is_not_dialled() {
     let mut world = World::single(limits(), &[1]);
-    world.with(0, |machine, _| machine.trust_addresses_until(at(60)));
+    world.with(0, |machine, now| machine.trust_addresses_until(now, at(60)));
     world.now = at(60);
     let getter = world.queue(0, want(0));
     assert_eq!(world.dials.len(), 0);
     assert!(world.resolving.remove(&0), "it is asked for anew");
-    world.with(0, |machine, _| machine.trust_addresses_until(at(120)));
+    world.with(0, |machine, now| machine.trust_addresses_until(now, at(120)));
     world.resolve(0, &[2]);
     assert_eq!(
         world.dials[0].order.candidates,
-        [ip(2), ip(1)],
-        "the old one has been missed once"
+        [ip(2)],
+        "the old one was not in the new answer, and the old answer is over"
     );
     world.dial_ok(0, Http1);
     world.take(getter);
+}
+
+/// What only an older answer knew is kept for what stands there, and not dialled any more once nobody speaks for it.
+#[test]
+fn an_answer_in_part_keeps_the_rest_and_dials_nothing_that_it_does_not_know() {
+    let mut world = World::single(limits(), &[1, 2]);
+    let [first, second] = [(); 2].map(|()| world.open(0, want(0), Http1));
+    world.put(0, second);
+    for _ in 0..3 {
+        world.with(0, |machine, now| {
+            machine.resolved_in_part(now, &[ip(3)], |other| other == ip(3));
+        });
+    }
+    assert_eq!(world.closed, []);
+    assert_eq!(world.hit(0, want(0)), second);
+    assert_eq!(world.put(0, first), Returned::Kept);
+    world.hit(0, want(0));
+    world.queue(0, want(0));
+    assert_eq!(world.dials[0].order.candidates, [ip(3)]);
+    world.dial_ok(0, Http1);
+    world.with(0, |machine, now| machine.joined(now, &[ip(1)]));
+    world.queue(0, want(1));
+    assert_eq!(world.dials[0].order.candidates, [ip(3), ip(1)], "known again");
+}
+
+/// A block that comes while a dial is under way is not lifted by its connection, which serves whoever waits and goes.
+#[test]
+fn a_block_is_not_lifted_by_what_was_dialled_before_it() {
+    let mut world = World::single(limits(), &[1]);
+    let blocked = world.open(0, want(0), Http1);
+    let getter = world.queue(0, want(0));
+    world.now = at(1);
+    world.with(0, |machine, now| machine.penalise(now, ip(1), Cause::Status));
+    assert_eq!(world.put(0, blocked), Returned::Closed(CloseReason::Blocked));
+    world.now = at(2);
+    let late = world.dial_ok(0, Http1);
+    assert_eq!(world.take(getter), late);
+    assert_eq!(world.put(0, late), Returned::Closed(CloseReason::Blocked));
+    assert!(matches!(world.get(0, want(0)), Acquire::Blocked { .. }));
+    // What is dialled after it, to see whether it still holds, lifts it.
+    world.with(0, |machine, now| machine.warm(now, want(0)));
+    let proven = world.dial_ok(0, Http1);
+    assert_eq!(world.hit(0, want(0)), proven);
+}
+
+/// Whoever waits while the only address is probed is dialled for as soon as a block ends, though the probe hangs.
+#[test]
+fn the_end_of_a_block_does_not_wait_for_a_probe() {
+    let mut world = World::single(
+        Limits {
+            all_blocked: AllBlocked::ProbeLeastBad,
+            ..limits()
+        },
+        &[1],
+    );
+    let conn = world.open(0, want(0), Http1); // it speaks HTTP/1.1: one dial for each who waits
+    let until = at(10);
+    world.with(0, |machine, now| machine.shun(now, ip(1), until));
+    world.queue(0, want(0));
+    world.queue(0, want(0));
+    assert_eq!(world.dials.len(), 1, "the probe");
+    world.advance(until.since(world.now));
+    assert_eq!(world.dials.len(), 2);
+    assert!(!world.dials[1].order.probe);
+    world.put(0, conn);
+}
+
+/// What warms goes where nothing is held against, as long as there is such an address.
+#[test]
+fn warming_heeds_a_block_where_another_address_stands() {
+    let mut world = World::single(limits(), &[1, 2, 3]);
+    world.with(0, |machine, now| {
+        machine.penalise(now, ip(1), Cause::Status);
+        machine.penalise(now, ip(2), Cause::Tls);
+        machine.warm(now, want(0));
+    });
+    assert_eq!(world.dials[0].order.candidates, [ip(3), ip(2)]);
+}
+
+/// As a block of the origin's own does, whichever table it stands in.
+#[test]
+fn a_pool_wide_block_refuses_everybody_who_has_nothing_else_to_hope_for() {
+    let two = Limits {
+        max_per_host: 2,
+        ..limits()
+    };
+    for hope in [true, false] {
+        let mut world = World::single(two.clone(), &[1]);
+        // Known to speak HTTP/1.1: a dial that merely failed would answer one.
+        let conn = world.open(0, want(0), Http1);
+        if !hope {
+            world.with(0, |machine, now| machine.died(now, conn, CloseReason::PeerClosed));
+        }
+        let getters = [(); 3].map(|()| world.queue(0, want(0)));
+        for dial in std::mem::take(&mut world.dials) {
+            world.ledger.attempt_over(ip(1));
+            world.ledger.unconnected();
+            world.with(0, |machine, now| {
+                machine.dial_blocked(now, dial.order.dial, at(7))
+            });
+        }
+        let refused = Outcome::Refused(Refusal::Blocked { until: at(7) });
+        if !hope {
+            assert_eq!(getters.map(|getter| world.outcome(getter)), [refused; 3]);
+            continue;
+        }
+        assert_eq!(world.dials.len(), 0, "nothing is dialled meanwhile");
+        assert_eq!(world.put(0, conn), Returned::Kept);
+        assert_eq!(world.take(getters[0]), conn, "that is what it hoped for");
+        // The end of the block is looked for.
+        world.advance(at(7).since(world.now));
+        assert_eq!(world.dials.len(), 1);
+        // Blocked again, and the hope goes, too.
+        let dial = world.dials.remove(0);
+        world.ledger.attempt_over(ip(1));
+        world.ledger.unconnected();
+        world.with(0, |machine, now| {
+            machine.dial_blocked(now, dial.order.dial, at(9))
+        });
+        world.with(0, |machine, now| machine.died(now, conn, CloseReason::PeerClosed));
+        let refused = Outcome::Refused(Refusal::Blocked { until: at(9) });
+        assert_eq!(
+            [getters[1], getters[2]].map(|getter| world.outcome(getter)),
+            [refused; 2]
+        );
+    }
 }

@@ -1,9 +1,10 @@
 //! Answers to offers that rustls did not make: what is taken out, what ends the handshake, and what is left for rustls to refuse.
 
-use hotpool::fingerprint::{hellos, kind};
+use hotpool::fingerprint::{HelloSpec, Slot, hellos, kind};
 use hotpool::shaped::Trial;
+use rustls::client::Resumption;
 
-use crate::world::Browser;
+use crate::world::{Browser, Client};
 
 const SERVER_HELLO: u8 = 2;
 const ENCRYPTED_EXTENSIONS: u8 = 8;
@@ -241,6 +242,54 @@ const TLS13: Extension<'static> = (kind::SUPPORTED_VERSIONS, &[3, 4]);
 
 fn share(group: u16) -> Vec<u8> {
     [&group.to_be_bytes()[..], &vec16(&[4; 65])].concat()
+}
+
+/// rustls takes any protocol that it was told to offer, and of those a profile sends what it has.
+#[test]
+fn a_protocol_that_was_not_offered_ends_the_handshake() {
+    let mut slots = Browser::Chromium.spec().slots().to_vec();
+    for slot in &mut slots {
+        if let Slot::Alpn(protocols) = slot {
+            *protocols = vec!["h2".to_owned()];
+        }
+    }
+    let spec = HelloSpec::new(Browser::Chromium.spec().cipher_suites().to_vec(), slots).unwrap();
+    let client = Client::new(&spec);
+    for version in ["1.2", "1.3"] {
+        let chosen = |protocol: Extension<'_>| {
+            let trial = client.shape.trial(&client.config, "peer.test").unwrap();
+            match version {
+                "1.2" => trial.reads(&[&record(&server_hello([9; 32], 0xc02b, &[protocol]))]),
+                _ => trial.decrypts(&[&encrypted_extensions(&[protocol])]),
+            }
+        };
+        assert!(chosen(H2).is_ok(), "{version}");
+        let refused = chosen(HTTP1).unwrap_err();
+        assert!(
+            refused.contains("a protocol that the profile does not offer"),
+            "{refused}"
+        );
+    }
+}
+
+/// A ticket of TLS 1.2 that rustls did not ask for is kept from it. A second, or the thousandth, is not kept at all.
+#[test]
+fn one_ticket_is_hidden_and_no_more() {
+    const NEW_SESSION_TICKET: u8 = 4;
+    let client = Browser::Chromium.client();
+    let client = client.configured(|config| config.resumption = Resumption::disabled());
+    let trial = client.shape.trial(&client.config, "peer.test").unwrap();
+    let hello = server_hello([9; 32], 0xc02b, &[(kind::SESSION_TICKET, b"")]);
+    let ticket = record(&message(NEW_SESSION_TICKET, &[7; 100]));
+    let read = trial
+        .reads(&[&record(&hello), &ticket, &ticket, &ticket])
+        .unwrap();
+    let shown = record(&server_hello([9; 32], 0xc02b, &[]));
+    assert!(
+        read.len() <= shown.len() + 2 * ticket.len(),
+        "the first is not hidden"
+    );
+    assert!(read.ends_with(&[ticket.clone(), ticket].concat()));
 }
 
 #[test]

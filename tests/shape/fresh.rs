@@ -32,7 +32,7 @@ async fn tls13() {
         let sent = connection.transport().hellos();
         assert_eq!(sent.len(), 1);
         assert_eq!(Ja4::of(&sent[0].hello).to_string(), browser.ja4(false));
-        assert_eq!(connection.hellos, [sent[0].hello.clone()]);
+        assert_eq!(connection.hellos(), [sent[0].hello.clone()]);
         assert_eq!((sent[0].records.len(), sent[0].records[0].version), (1, 0x0301));
     }
 }
@@ -166,6 +166,6 @@ async fn what_lies_below_is_left_alone() {
         };
         let below = Ja4::of(&below.get_ref().0.hellos()[0].hello).to_string();
         assert_ne!(below, browser.ja4(false));
-        assert_eq!(Ja4::of(&connection.hellos[0]).to_string(), browser.ja4(false));
+        assert_eq!(Ja4::of(&connection.hellos()[0]).to_string(), browser.ja4(false));
     }
 }

@@ -165,7 +165,7 @@ async fn run(maker: Maker, name: &str, row: &mut Option<Row>) {
             };
             check(&what, browser, expected, &connection, &said);
             for answer in case.answers {
-                let offered = connection.hellos[0].extension(*answer).is_some();
+                let offered = connection.hellos()[0].extension(*answer).is_some();
                 let answered = offered && !expected.resumed;
                 assert_eq!(connection.answers.contains(answer), answered, "{what}: {answer}");
             }

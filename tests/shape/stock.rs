@@ -251,6 +251,28 @@ async fn a_compressed_certificate_is_as_long_as_it_says() {
     }
 }
 
+/// A zstd frame of one run of zeros, whose window has this descriptor (RFC 8878 section 3.1.1).
+fn run_of_zeros(window: u8, count: u32) -> Vec<u8> {
+    const LAST_RUN: u32 = 0b011;
+    let header = (count << 3 | LAST_RUN).to_le_bytes();
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0, window][..], &header[..3], &[0]].concat()
+}
+
+/// All of a window is decoded before any of it is handed over: some bytes could ask for 128 MB.
+#[test]
+fn a_window_is_no_larger_than_it_must_be() {
+    let client = Browser::Firefox.client();
+    let mut all = client.config.cert_decompressors.iter();
+    let zstd = all.find(|one| one.algorithm() == Algorithm::Zstd).unwrap();
+    // 1 kB doubled as often as the five higher bits say: 8 MB, one eighth more, 64 MB.
+    for (window, taken) in [(13 << 3, true), (13 << 3 | 1, false), (16 << 3, false)] {
+        let mut room = [7; 4000];
+        let done = zstd.decompress(&run_of_zeros(window, 4000), &mut room);
+        assert_eq!(done.is_ok(), taken, "{window:#04x}");
+        assert!(!taken || room == [0; 4000]);
+    }
+}
+
 #[tokio::test]
 async fn rustls() {
     for (case, run_it) in matrix::column("rustls") {

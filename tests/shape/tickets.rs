@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use hotpool::fingerprint::kind;
 use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
-use rustls::{HandshakeKind, ServerConfig};
+use rustls::{CipherSuite, HandshakeKind, ServerConfig};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
+use crate::support::certs;
 use crate::world::{BROWSERS, Browser, Client, Wire, serve, serve_after, server};
 
 /// Servers that know each other's tickets, and give so many.
@@ -30,7 +32,7 @@ fn servers<const N: usize>(tickets: [usize; N]) -> [Arc<ServerConfig>; N] {
 async fn resumes(client: &Client, wire: Wire) -> bool {
     let connection = client.talk(wire).await.unwrap();
     let resumed = connection.session().handshake_kind() == Some(HandshakeKind::Resumed);
-    let offered = connection.hellos[0].extension(kind::PRE_SHARED_KEY).is_some();
+    let offered = connection.hellos()[0].extension(kind::PRE_SHARED_KEY).is_some();
     assert_eq!(resumed, offered);
     resumed
 }
@@ -49,6 +51,40 @@ async fn many_are_kept_and_each_is_offered_once() {
             !resumes(&client, serve(&mean)).await,
             "no more than {KEPT} are kept"
         );
+    }
+}
+
+/// A hello is hashed as far as its binders by the ticket's hash, and once more where the server chooses another.
+#[tokio::test]
+async fn a_ticket_of_another_hash_ends_in_a_full_handshake() {
+    let ticketer = Ticketer::new().unwrap();
+    let choosing = |suite: CipherSuite| {
+        let mut provider = CryptoProvider::clone(&certs::provider());
+        provider.cipher_suites.retain(|one| one.suite() == suite);
+        let leaf = certs::good();
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(leaf.chain.clone(), leaf.key())
+            .unwrap();
+        config.ticketer = Arc::clone(&ticketer);
+        Arc::new(config)
+    };
+    let sha256 = choosing(CipherSuite::TLS13_AES_128_GCM_SHA256);
+    let sha384 = choosing(CipherSuite::TLS13_AES_256_GCM_SHA384);
+    for browser in BROWSERS {
+        for (gives, takes, kind) in [
+            (&sha256, &sha384, HandshakeKind::Full),
+            (&sha384, &sha256, HandshakeKind::Full),
+            (&sha384, &sha384, HandshakeKind::Resumed),
+        ] {
+            let client = browser.client();
+            client.talk(serve(gives)).await.unwrap();
+            let connection = client.talk(serve(takes)).await.unwrap();
+            assert!(connection.hellos()[0].extension(kind::PRE_SHARED_KEY).is_some());
+            assert_eq!(connection.session().handshake_kind(), Some(kind));
+        }
     }
 }
 

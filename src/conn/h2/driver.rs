@@ -29,6 +29,7 @@ pub(crate) struct Driver {
     /// Some kilobytes. In a box, so that they are not copied into each layer of the task that runs it.
     connection: Pin<Box<Connection<Adapter<Tls>, Bytes>>>,
     shared: Arc<Shared>,
+    /// Taken when it is first needed: most never are asked.
     ping: Option<PingPong>,
     proof: Option<Proof>,
     /// When its time to say goodbye is over.
@@ -46,11 +47,11 @@ struct Proof {
 }
 
 impl Driver {
-    pub(super) fn new(mut connection: Connection<Adapter<Tls>, Bytes>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(connection: Connection<Adapter<Tls>, Bytes>, shared: Arc<Shared>) -> Self {
         Driver {
-            ping: connection.ping_pong(),
             connection: Box::pin(connection),
             shared,
+            ping: None,
             proof: None,
             goodbye: None,
             over: None,
@@ -118,6 +119,9 @@ impl Driver {
             frames,
             timer: clock.sleep_until(clock.now() + PING_TIMEOUT),
         });
+        if self.ping.is_none() {
+            self.ping = self.connection.ping_pong();
+        }
         if let Some(ping) = &mut self.ping {
             // The answer to the one before, which nobody waits for any more, makes room for the next. One that is still out will do.
             let _ = ping.poll_pong(cx);
@@ -139,8 +143,11 @@ impl Driver {
 fn close_reason(error: &::h2::Error) -> CloseReason {
     if error.is_go_away() && error.is_remote() {
         CloseReason::GoAway
-    } else if error.is_io() {
-        CloseReason::PeerClosed
+    } else if let Some(io) = error.get_io() {
+        match io.kind() {
+            std::io::ErrorKind::TimedOut => CloseReason::Unresponsive,
+            _ => CloseReason::PeerClosed,
+        }
     } else {
         CloseReason::Failed
     }

@@ -4,17 +4,19 @@ mod error;
 mod extension;
 pub mod kind;
 mod lists;
+mod outline;
 mod parts;
 mod reader;
 mod writer;
 
 pub use self::error::HelloError;
 pub use self::extension::Extension;
+pub(crate) use self::outline::{Outline, names};
 pub use self::parts::{
     Binders, EncryptedClientHello, KeyShare, PreSharedKey, PskIdentity, ServerName, StatusRequest,
 };
 use self::reader::Reader;
-use self::writer::Writer;
+pub(super) use self::writer::Writer;
 
 /// The longest handshake message that a ClientHello can be, in octets: every vector as long as its specification allows
 /// (RFC 8446 section 4.1.2; a session id has at most 32 bytes), and the header of four bytes.
@@ -23,11 +25,11 @@ pub const MAX_MESSAGE: usize = 4 + 2 + 32 + (1 + MAX_SESSION_ID) + (2 + 0xfffe) 
 /// The type and the length of a handshake message, in octets (RFC 8446 section 4).
 const HEADER: usize = 4;
 /// The type of its handshake message.
-pub(super) const CLIENT_HELLO: u8 = 1;
+pub(in crate::fingerprint) const CLIENT_HELLO: u8 = 1;
 const MAX_SESSION_ID: usize = 32;
 /// More than most hellos have: extensions, and octets.
 const MOST_EXTENSIONS: usize = 24;
-const MOST_OCTETS: usize = 2560;
+pub(super) const MOST_OCTETS: usize = 2560;
 
 /// A ClientHello, every field and list in the order of the wire.
 ///
@@ -77,19 +79,6 @@ impl ClientHello {
             return Err(HelloError::NotTruncated);
         }
         Self::read(Reader::new(body, at).with_cut(declared - body.len()))
-    }
-
-    /// The same with its binders, of which this is the list that was cut off.
-    ///
-    /// # Errors
-    /// It is no such list.
-    pub(crate) fn with_binders(mut self, list: &[u8]) -> Result<Self, HelloError> {
-        if let Some(Extension::PreSharedKey(keys)) = self.extensions.iter_mut().flatten().last() {
-            let mut reader = Reader::new(list, 0);
-            keys.binders = Binders::read(&mut reader)?;
-            reader.end("psk_binders")?;
-        }
-        Ok(self)
     }
 
     /// The handshake message, with its header. It is cut before the binders if they are [`Binders::Cut`].

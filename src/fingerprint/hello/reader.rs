@@ -41,6 +41,11 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Whether lengths around this stretch count bytes behind its end.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut > 0
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }

@@ -1,5 +1,6 @@
 //! What one connection draws, once, before its first hello.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use sha2::{Digest, Sha256};
@@ -36,8 +37,8 @@ pub(super) struct EchDraws {
     pub(super) len: u32,
     /// A public key of X25519, or what passes for one.
     pub(super) enc: [u8; 32],
-    /// What the payload grows from, as long as it is wanted.
-    seed: [u8; 32],
+    /// What the payload begins with, and what a longer one grows from.
+    payload: Vec<u8>,
 }
 
 impl HelloSpec {
@@ -53,6 +54,8 @@ impl HelloSpec {
         fill: impl FnMut(&mut [u8]) -> Result<(), E>,
     ) -> Result<Draws, E> {
         let mut fill = buffered(fill);
+        let mut payload = vec![0; self.ech_grease().map_or(0, EchGrease::likely)];
+        fill(&mut payload)?;
         let mut enc = [0; 32];
         match self.sends_public_key() {
             true => enc = key()?,
@@ -69,8 +72,6 @@ impl HelloSpec {
         }
         let mut id = [0; 1];
         fill(&mut id)?;
-        let mut seed = [0; 32];
-        fill(&mut seed)?;
         Ok(Draws {
             ciphers,
             groups,
@@ -83,7 +84,7 @@ impl HelloSpec {
                 aead: below(2, &mut fill)?,
                 len: below(4, &mut fill)?,
                 enc,
-                seed,
+                payload,
             },
             shares: Vec::new(),
         })
@@ -117,16 +118,21 @@ impl Draws {
 }
 
 impl EchDraws {
-    pub(super) fn payload(&self, len: usize) -> Vec<u8> {
-        const BLOCK: usize = 32;
-        let mut payload = Vec::with_capacity(len.next_multiple_of(BLOCK));
-        for block in 0..len.div_ceil(BLOCK) {
-            let block = u64::try_from(block).unwrap_or(u64::MAX);
-            let digest = Sha256::new_with_prefix(self.seed).chain_update(block.to_be_bytes());
+    /// A payload of this length: what was drawn, and where that is too short, what grows from it.
+    pub(super) fn payload(&self, len: usize) -> Cow<'_, [u8]> {
+        if let Some(payload) = self.payload.get(..len) {
+            return Cow::Borrowed(payload);
+        }
+        let mut payload = self.payload.clone();
+        for block in 0_u64.. {
+            if payload.len() >= len {
+                break;
+            }
+            let digest = Sha256::new_with_prefix(&self.payload).chain_update(block.to_be_bytes());
             payload.extend_from_slice(&digest.finalize());
         }
         payload.truncate(len);
-        payload
+        Cow::Owned(payload)
     }
 
     pub(super) fn aead(&self, ech: &EchGrease) -> u16 {
@@ -138,18 +144,22 @@ impl EchDraws {
     }
 }
 
-/// The same bytes, asked for many at once: some dozens of numbers are drawn, and each call to a secure source has its price.
+/// The same bytes, asked for all at once, as a rule: each call to a secure source has its price.
 fn buffered<E>(mut fill: impl FnMut(&mut [u8]) -> Result<(), E>) -> impl FnMut(&mut [u8]) -> Result<(), E> {
-    let mut stock = [0; 256];
-    let mut used = stock.len();
-    move |buffer| {
-        for byte in buffer {
-            if used == stock.len() {
+    const MOST: usize = 640;
+    let mut stock = [0; MOST];
+    let mut used = MOST;
+    move |mut buffer| {
+        while !buffer.is_empty() {
+            if used == MOST {
                 fill(&mut stock)?;
                 used = 0;
             }
-            *byte = stock[used];
-            used += 1;
+            let count = buffer.len().min(MOST - used);
+            let (now, later) = buffer.split_at_mut(count);
+            now.copy_from_slice(&stock[used..used + count]);
+            used += count;
+            buffer = later;
         }
         Ok(())
     }

@@ -73,6 +73,15 @@ impl Slot {
 }
 
 impl EchGrease {
+    /// As long as any payload but one beside a long ticket, in octets.
+    pub(super) fn likely(&self) -> usize {
+        const TICKET: usize = 320;
+        match self {
+            EchGrease::Firefox => firefox_payload(0, TICKET),
+            EchGrease::Chromium | EchGrease::Fixed { .. } => self.longest(),
+        }
+    }
+
     /// The longest payload on a connection that resumes nothing, in octets.
     fn longest(&self) -> usize {
         match self {

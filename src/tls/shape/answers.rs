@@ -24,6 +24,11 @@ pub(super) struct Answer {
     pub(super) taken: Vec<u16>,
 }
 
+/// Whether a message of the server's encrypted flight is one in which answers stand.
+pub(super) fn may_answer(whole: &[u8]) -> bool {
+    matches!(whole.first(), Some(&(ENCRYPTED_EXTENSIONS | CERTIFICATE)))
+}
+
 /// A message of the server's encrypted flight, with its header.
 pub(super) fn encrypted(whole: &[u8], offer: Offer<'_>) -> Result<Answer> {
     match whole.first() {
@@ -49,6 +54,7 @@ fn encrypted_extensions(whole: &[u8], offer: Offer<'_>) -> Result<Answer> {
         .iter()
         .find(|(kind, _)| *kind == kind::ALPN)
         .map(|(_, body)| *body);
+    check_protocol(&list, offer)?;
     let mut kept = Vec::new();
     for &(kind, body) in &list {
         match kind {
@@ -76,6 +82,18 @@ fn encrypted_extensions(whole: &[u8], offer: Offer<'_>) -> Result<Answer> {
     })
 }
 
+/// A protocol that was chosen must have been offered. rustls may have meant to offer more than the profile does.
+fn check_protocol(list: &[(u16, &[u8])], offer: Offer<'_>) -> Result<()> {
+    let mut chosen = list.iter().filter(|(kind, _)| *kind == kind::ALPN);
+    // What is malformed is for rustls to refuse.
+    let offered = chosen.all(|(_, body)| only_name(body).is_none_or(|name| offer.protocol(name)));
+    if offered || planted("unoffered_protocols_are_taken") {
+        Ok(())
+    } else {
+        Err(Rejected::Protocol)
+    }
+}
+
 /// A Certificate's body without the timestamps in its entries (RFC 6962 section 3.3, RFC 8446 section 4.4.2.1). None if it is as it was.
 pub(super) fn certificate(body: &[u8], offer: Offer<'_>) -> Result<Option<Vec<u8>>> {
     if !offer.has(kind::SIGNED_CERTIFICATE_TIMESTAMP) {
@@ -85,26 +103,28 @@ pub(super) fn certificate(body: &[u8], offer: Offer<'_>) -> Result<Option<Vec<u8
     let Some((context, list)) = parsed else {
         return Ok(None);
     };
-    let mut edited = false;
+    let is_stamps = |(kind, _): &(u16, &[u8])| *kind == kind::SIGNED_CERTIFICATE_TIMESTAMP;
+    if !list.iter().any(|(_, list)| list.iter().any(is_stamps)) {
+        return Ok(None);
+    }
     let mut out = Vec::with_capacity(body.len());
     out.push(context.len() as u8); // as it was read
     out.extend_from_slice(context);
     let start = out.len();
     out.extend_from_slice(&[0; 3]);
     for (certificate, list) in list {
-        let stamps = |(kind, _): &(u16, &[u8])| *kind == kind::SIGNED_CERTIFICATE_TIMESTAMP;
-        let (stamps, kept): (Vec<_>, Vec<_>) = list.iter().partition(|one| stamps(one));
+        let (stamps, kept): (Vec<_>, Vec<_>) = list.iter().partition(|one| is_stamps(one));
         for (kind, stamps) in &stamps {
             check(*kind, is_list_of_stamps(stamps))?;
         }
-        edited |= !taken(&list, &kept)?.is_empty();
+        taken(&list, &kept)?;
         out.extend_from_slice(&(certificate.len() as u32).to_be_bytes()[1..]);
         out.extend_from_slice(certificate);
         write_extensions(&kept, &mut out);
     }
     let len = out.len() - start - 3;
     out[start..start + 3].copy_from_slice(&(len as u32).to_be_bytes()[1..]);
-    Ok(edited.then_some(out))
+    Ok(Some(out))
 }
 
 type Entry<'a> = (&'a [u8], Vec<(u16, &'a [u8])>);
@@ -126,6 +146,7 @@ pub(super) fn server_hello_12<'a>(
     list: &[(u16, &'a [u8])],
     offer: Offer<'_>,
 ) -> Result<Vec<(u16, &'a [u8])>> {
+    check_protocol(list, offer)?;
     let mut kept = Vec::new();
     for &(kind, body) in list {
         match kind {

@@ -105,8 +105,17 @@ struct Zstd;
 impl CertDecompressor for Zstd {
     fn decompress(&self, mut input: &[u8], output: &mut [u8]) -> Result {
         use std::io::Read;
-        let mut decoder =
-            ruzstd::decoding::StreamingDecoder::new(&mut input).map_err(|_| DecompressionFailed)?;
+
+        use ruzstd::decoding::StreamingDecoder;
+        /// What any decoder should take (RFC 8878 section 3.1.1.1.2), in octets.
+        const LARGEST_WINDOW: u64 = 8 << 20;
+        // All of a window is decoded before any of it is handed over, however little is wanted.
+        let window = match planted("windows_have_any_size") {
+            true => u64::MAX,
+            false => LARGEST_WINDOW,
+        };
+        let mut decoder = StreamingDecoder::new_with_max_window_size(&mut input, window)
+            .map_err(|_| DecompressionFailed)?;
         decoder.read_exact(output).map_err(|_| DecompressionFailed)?;
         // Neither more text nor more input than this.
         let more = decoder.read(&mut [0; 1]).map_err(|_| DecompressionFailed)?;

@@ -20,6 +20,9 @@ pub(crate) enum Rejected {
     /// Settings for a protocol that was not chosen, or that has none.
     #[error("the server answers with application settings for a protocol that was not agreed on")]
     Settings,
+    /// TLS would take a protocol that the hello did not offer: the profile has it not.
+    #[error("the server chose a protocol that the profile does not offer")]
+    Protocol,
     /// The client's last flight leaves no room for what the offer of settings obliges to.
     #[error("the client's certificate leaves no room for application settings in its record")]
     NoRoom,

@@ -40,7 +40,9 @@ impl Hash for ShapedHash {
             None => inner,
             Some(shaping) => Box::new(Transcript {
                 inner,
+                algorithm: self.0.algorithm(),
                 shaping,
+                fed: false,
                 due: false,
                 secrets_read: AtomicBool::new(false),
             }),
@@ -70,7 +72,10 @@ impl Hash for ShapedHash {
 /// Finished, that of the application secrets, does not have them in. A message that was hidden stands where it came.
 struct Transcript {
     inner: Box<dyn Context>,
+    algorithm: HashAlgorithm,
     shaping: Arc<Shaping>,
+    /// Something is in it.
+    fed: bool,
     /// Settings are owed and not fed yet.
     due: bool,
     /// The application secrets were read.
@@ -78,6 +83,25 @@ struct Transcript {
 }
 
 impl Transcript {
+    /// What was on the wire where rustls has `data`. A hello that stands first and was hashed as far as its binders is not hashed again.
+    fn feed(&mut self, data: &[u8]) {
+        if planted("transcript_is_what_rustls_has") {
+            self.shaping.real(data, |_| {});
+            return self.inner.update(data);
+        }
+        // For binders rustls feeds what came before the hello first: nothing.
+        let first = !self.fed && !data.is_empty();
+        self.fed |= first;
+        if first && let Some(hashed) = self.shaping.take_hash(data, self.algorithm) {
+            self.inner = hashed;
+            return;
+        }
+        self.shaping.real(data, |real| self.inner.update(real));
+        if first {
+            self.shaping.keep_hash(data, self.algorithm, || self.inner.fork());
+        }
+    }
+
     /// Everything so far, and these messages behind it.
     fn read_with(&self, messages: &[u8]) -> Output {
         let mut fork = self.inner.fork();
@@ -100,7 +124,9 @@ impl Context for Transcript {
     fn fork(&self) -> Box<dyn Context> {
         Box::new(Transcript {
             inner: self.inner.fork(),
+            algorithm: self.algorithm,
             shaping: Arc::clone(&self.shaping),
+            fed: self.fed,
             due: self.due,
             secrets_read: AtomicBool::new(self.secrets_read.load(Ordering::Relaxed)),
         })
@@ -117,10 +143,7 @@ impl Context for Transcript {
         if let Some(hidden) = self.shaping.take_hidden() {
             self.inner.update(&hidden);
         }
-        match self.shaping.real(data) {
-            Some(real) if !planted("transcript_is_what_rustls_has") => self.inner.update(&real),
-            _ => self.inner.update(data),
-        }
+        self.feed(data);
         let servers = !self.secrets_read.load(Ordering::Relaxed);
         self.due = servers
             && data.first() == Some(&FINISHED)

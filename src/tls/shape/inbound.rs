@@ -1,11 +1,14 @@
 //! What the server sends, until it has chosen: its ServerHello may be edited, the rest passes.
 
+use std::borrow::Cow;
+
 use tokio::io::ReadBuf;
 
 use super::error::Rejected;
 use super::records::{CHANGE_CIPHER_SPEC, HANDSHAKE, joined, next_record};
 use super::state::Shaping;
 use super::wire::{NEW_SESSION_TICKET, SERVER_HELLO, message_len, split_message};
+use crate::fault::planted;
 use crate::fingerprint::write_records;
 
 /// The longest fragment of a record, in octets.
@@ -27,6 +30,8 @@ pub(super) struct Inbound {
     read: usize,
     /// A ticket of TLS 1.2 is taken out of what follows, up to the ChangeCipherSpec.
     hides_ticket: bool,
+    /// It was.
+    hid: bool,
     settled: bool,
     ended: bool,
 }
@@ -44,12 +49,12 @@ impl Inbound {
             };
             match record.kind {
                 HANDSHAKE if !record.fragment.is_empty() => {
-                    self.messages.extend_from_slice(record.fragment);
+                    let messages = joined(std::mem::take(&mut self.messages), record.fragment);
                     if self.hides_ticket {
-                        self.hide(record.version, shaping);
+                        self.hide(&messages, record.version, shaping);
                     } else {
                         self.held.extend_from_slice(record.whole);
-                        self.judge(record.version, shaping)?;
+                        self.judge(messages, record.version, shaping)?;
                     }
                 }
                 kind => {
@@ -71,20 +76,23 @@ impl Inbound {
     }
 
     /// Looks at the first message, if it is whole.
-    fn judge(&mut self, version: u16, shaping: &Shaping) -> Result<(), Rejected> {
-        if self.messages.first() != Some(&SERVER_HELLO) {
+    fn judge(&mut self, messages: Cow<'_, [u8]>, version: u16, shaping: &Shaping) -> Result<(), Rejected> {
+        if messages.first() != Some(&SERVER_HELLO) {
             self.release(true);
             return Ok(());
         }
-        let len = match message_len(&self.messages) {
+        let len = match message_len(&messages) {
             Some(len) if len > LONGEST => {
                 self.release(true);
                 return Ok(());
             }
-            Some(len) if len <= self.messages.len() => len,
-            _ => return Ok(()),
+            Some(len) if len <= messages.len() => len,
+            _ => {
+                self.messages = messages.into_owned();
+                return Ok(());
+            }
         };
-        let (message, after) = self.messages.split_at(len);
+        let (message, after) = messages.split_at(len);
         let Some(choice) = shaping.chosen(message)? else {
             self.release(true);
             return Ok(());
@@ -99,21 +107,23 @@ impl Inbound {
             self.held.clear();
             let shown = choice.edited.as_deref().unwrap_or(message);
             write_records(shown, version, MAX_FRAGMENT, &mut self.out);
-            self.messages.drain(..len);
-            self.hide(version, shaping);
+            self.hide(after, version, shaping);
         } else {
             self.release(!choice.retry);
         }
         Ok(())
     }
 
-    /// Passes whole messages on, in records of their own, but for a ticket.
-    fn hide(&mut self, version: u16, shaping: &Shaping) {
-        let messages = std::mem::take(&mut self.messages);
-        let mut rest = messages.as_slice();
+    /// Passes whole messages on, in records of their own, but for the ticket.
+    fn hide(&mut self, messages: &[u8], version: u16, shaping: &Shaping) {
+        let mut rest = messages;
         while let Some((message, after)) = split_message(rest) {
             match message[0] {
-                NEW_SESSION_TICKET => shaping.hide(message),
+                // There is one at most (RFC 5077 section 3.3): another is for rustls to refuse.
+                NEW_SESSION_TICKET if !self.hid || planted("tickets_are_hidden_without_end") => {
+                    self.hid = true;
+                    shaping.hide(message);
+                }
                 _ => write_records(message, version, MAX_FRAGMENT, &mut self.out),
             }
             rest = after;

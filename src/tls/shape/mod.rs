@@ -44,7 +44,6 @@ use self::state::Shaping;
 pub(crate) use self::stream::Shaped;
 #[cfg(feature = "__internals")]
 pub use self::trial::Trial;
-use crate::fingerprint::ClientHello;
 
 /// What becomes of a connection when its shape is the trouble: the server chose what the profile offers and rustls cannot serve, or answered
 /// what nobody can.
@@ -64,8 +63,8 @@ pub enum OnShapeRejected {
 pub(crate) struct Seen {
     /// Whether the hellos were shaped.
     pub(crate) shaped: bool,
-    /// The hellos: the first, and the one that answered a HelloRetryRequest.
-    pub(crate) hellos: Vec<ClientHello>,
+    /// The hellos' handshake messages: the first, and the one that answered a HelloRetryRequest.
+    pub(crate) hellos: Vec<Vec<u8>>,
     /// The group of the key exchange, where rustls was told another one.
     pub(crate) group: Option<u16>,
     /// The extensions with which the server answered offers that are the profile's alone.

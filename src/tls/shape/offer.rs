@@ -1,6 +1,6 @@
 //! What the server was offered, as far as its answers are judged by it.
 
-use crate::fingerprint::{ClientHello, Extension, kind};
+use crate::fingerprint::{Outline, kind};
 
 /// The longest content of a record, in octets, and the length of its header.
 const FULL: usize = 1 << 14;
@@ -9,7 +9,7 @@ const HEADER: usize = 5;
 /// What a shaped hello offers.
 #[derive(Clone, Copy)]
 pub(super) struct Offer<'a> {
-    hello: &'a ClientHello,
+    hello: Outline<'a>,
     /// A ticket of TLS 1.2 was asked for, and not by rustls: it would take one for an error.
     pub(super) hides_ticket: bool,
     /// The longest content of a record that rustls sends, in octets.
@@ -18,7 +18,7 @@ pub(super) struct Offer<'a> {
 
 impl<'a> Offer<'a> {
     /// What `hello` offers, where rustls asked for a ticket of TLS 1.2 or did not, and its records are at most this long, with their headers.
-    pub(super) fn of(hello: &'a ClientHello, asks_ticket: bool, record_size: Option<usize>) -> Self {
+    pub(super) fn of(hello: Outline<'a>, asks_ticket: bool, record_size: Option<usize>) -> Self {
         Offer {
             hello,
             hides_ticket: !asks_ticket && asks_ticket_of(hello),
@@ -32,34 +32,38 @@ impl<'a> Offer<'a> {
     }
 
     pub(super) fn suite(self, code: u16) -> bool {
-        self.hello.cipher_suites.contains(&code)
+        self.hello.cipher_suites().any(|one| one == code)
     }
 
     pub(super) fn version(self, code: u16) -> bool {
         self.hello
-            .supported_versions()
-            .is_some_and(|versions| versions.contains(&code))
+            .versions()
+            .is_some_and(|mut versions| versions.any(|one| one == code))
     }
 
     pub(super) fn group(self, code: u16) -> bool {
-        self.hello.supported_groups().contains(&code)
+        self.hello.codes16(kind::SUPPORTED_GROUPS).any(|one| one == code)
     }
 
     /// Whether a share of this group went out.
     pub(super) fn share(self, group: u16) -> bool {
-        self.hello.key_shares().iter().any(|share| share.group == group)
+        self.hello.key_shares().any(|(one, _)| one == group)
+    }
+
+    /// Whether this protocol was offered.
+    pub(super) fn protocol(self, protocol: &[u8]) -> bool {
+        self.hello.protocols(kind::ALPN).any(|one| one == protocol)
     }
 
     /// Whether settings are exchanged for this protocol.
     pub(super) fn settings(self, protocol: &[u8]) -> bool {
-        match self.hello.extension(kind::APPLICATION_SETTINGS) {
-            Some(Extension::ApplicationSettings(protocols)) => protocols.iter().any(|one| one == protocol),
-            _ => false,
-        }
+        self.hello
+            .protocols(kind::APPLICATION_SETTINGS)
+            .any(|one| one == protocol)
     }
 }
 
 /// Whether a hello asks for a ticket of TLS 1.2.
-pub(super) fn asks_ticket_of(hello: &ClientHello) -> bool {
+pub(super) fn asks_ticket_of(hello: Outline<'_>) -> bool {
     hello.extension(kind::SESSION_TICKET).is_some()
 }

@@ -56,8 +56,12 @@ impl Signer for ShapedSigner {
     /// What TLS 1.3 signs begins with spaces and holds a hash that is the wire's already.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let shaping = scope::current().filter(|_| message.first() == Some(&CLIENT_HELLO));
-        match shaping.and_then(|shaping| shaping.real(message)) {
-            Some(real) if !planted("signs_what_rustls_has") => self.0.sign(&real),
+        match shaping {
+            Some(shaping) if !planted("signs_what_rustls_has") => {
+                let mut real = Vec::new();
+                shaping.real(message, |piece| real.extend_from_slice(piece));
+                self.0.sign(&real)
+            }
             _ => self.0.sign(message),
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustls::crypto::ActiveKeyExchange;
+use rustls::crypto::hash::{Context, HashAlgorithm};
 
 use super::Seen;
 use super::answers;
@@ -12,7 +13,8 @@ use super::hello::{self, Choice};
 use super::offer::{Offer, asks_ticket_of};
 use super::shaper::Shaper;
 use super::wire::{CLIENT_HELLO, split_message};
-use crate::fingerprint::{ClientHello, Draws, KeyShare, kind};
+use crate::fault::planted;
+use crate::fingerprint::{Draws, KeyShare, Outline, kind};
 use crate::sync::Mutex;
 
 type Result<T> = std::result::Result<T, Rejected>;
@@ -26,16 +28,18 @@ pub(super) struct Shaping {
 struct Inner {
     draws: Draws,
     /// The hellos that went out.
-    sent: Vec<ClientHello>,
+    sent: Vec<Swap>,
     /// The server asked for another.
     retried: bool,
     /// The last of them asks for a ticket of TLS 1.2 because rustls does.
     asks_ticket: bool,
     /// The hello to come, as far as its binders.
     cut: Option<Cut>,
+    /// The hash of the first hello as far as its binders, and how many octets that are.
+    hashed: Option<(HashAlgorithm, Box<dyn Context>, usize)>,
     /// How long the records are at most that rustls was told to send, with their headers, in octets.
     record_size: Option<usize>,
-    /// Messages as rustls has them, and as they were on the wire.
+    /// Messages of the server's as rustls has them, and as they were on the wire.
     swaps: Vec<Swap>,
     /// Private keys of the shares that rustls does not know of.
     keys: Vec<Box<dyn ActiveKeyExchange>>,
@@ -54,10 +58,12 @@ struct Inner {
 struct Cut {
     seen: Vec<u8>,
     real: Vec<u8>,
-    hello: ClientHello,
     asks_ticket: bool,
+    /// The hash of `real`.
+    hashed: Option<(HashAlgorithm, Box<dyn Context>)>,
 }
 
+/// A message as rustls has it, and as it was on the wire.
 struct Swap {
     seen: Vec<u8>,
     real: Vec<u8>,
@@ -73,6 +79,7 @@ impl Shaping {
                 retried: false,
                 asks_ticket: false,
                 cut: None,
+                hashed: None,
                 record_size,
                 swaps: Vec::new(),
                 keys: Vec::new(),
@@ -141,55 +148,51 @@ impl Shaping {
         let mut inner = self.inner.lock();
         let cut = inner.cut.take();
         let begun = cut.and_then(|cut| Some((native.strip_prefix(cut.seen.as_slice())?, cut)));
-        let (hello, real) = match begun {
+        let real = match begun {
             Some((binders, cut)) => {
                 inner.asks_ticket = cut.asks_ticket;
                 let mut real = cut.real;
+                inner.hashed = cut
+                    .hashed
+                    .map(|(algorithm, context)| (algorithm, context, real.len()));
                 real.extend_from_slice(binders);
-                (cut.hello.with_binders(binders)?, real)
+                real
             }
             None => {
-                let native = ClientHello::from_message(&native)?;
-                inner.asks_ticket = asks_ticket_of(&native);
-                let hello = self.shape(&inner, &native)?;
-                let real = hello.to_message()?;
-                (hello, real)
+                let native = Outline::of(&native)?;
+                inner.asks_ticket = asks_ticket_of(native);
+                self.shape(&inner, native)?
             }
         };
         write(&real);
-        inner.swaps.push(Swap { seen: native, real });
-        inner.sent.push(hello);
+        inner.sent.push(Swap { seen: native, real });
         Ok(())
     }
 
-    fn shape(&self, inner: &Inner, native: &ClientHello) -> Result<ClientHello> {
-        let spec = self.shaper.spec();
-        Ok(match inner.sent.first() {
-            None => spec.shape(native, &inner.draws)?,
-            Some(first) => spec.shape_again(native, &inner.draws, first)?,
-        })
+    fn shape(&self, inner: &Inner, native: Outline<'_>) -> Result<Vec<u8>> {
+        let first = inner.sent.first();
+        let first = first.map(|first| Outline::of(&first.real)).transpose()?;
+        Ok(self.shaper.spec().shape_message(native, &inner.draws, first)?)
     }
 
-    /// What was on the wire where rustls hashes or signs `data`: whole messages, or at last a hello cut before its binders. None if it is the same.
-    pub(super) fn real(&self, data: &[u8]) -> Option<Vec<u8>> {
-        self.try_real(data).unwrap_or_else(|why| {
+    /// Gives `feed` what was on the wire where rustls hashes or signs `data`: whole messages, or at last a hello cut before its binders.
+    pub(super) fn real(&self, data: &[u8], feed: impl FnMut(&[u8])) {
+        // Something is missing then: no hash of it fits what the server has.
+        if let Err(why) = self.try_real(data, feed) {
             self.reject(why);
-            // Nothing at all: no hash of it fits what the server has.
-            Some(Vec::new())
-        })
+        }
     }
 
-    fn try_real(&self, data: &[u8]) -> Result<Option<Vec<u8>>> {
+    fn try_real(&self, data: &[u8], mut feed: impl FnMut(&[u8])) -> Result<()> {
         let mut inner = self.inner.lock();
-        let mut real = Vec::new();
         let mut rest = data;
-        // What was copied to `real`: up to the last message that differs.
-        let mut copied = data;
+        // What was not fed yet: up to the last message that differs it was.
+        let mut alike = data;
         while let Some((message, after)) = split_message(rest) {
-            if let Some(swap) = inner.swaps.iter().find(|swap| swap.seen == message) {
-                real.extend_from_slice(&copied[..copied.len() - rest.len()]);
-                real.extend_from_slice(&swap.real);
-                copied = after;
+            if let Some(swap) = inner.swapped(message) {
+                feed(&alike[..alike.len() - rest.len()]);
+                feed(&swap.real);
+                alike = after;
             } else if message[0] == CLIENT_HELLO {
                 return Err(Rejected::Unsent);
             }
@@ -197,27 +200,53 @@ impl Shaping {
         }
         if rest.first() == Some(&CLIENT_HELLO) {
             let cut = self.cut(&inner, rest)?;
-            real.extend_from_slice(&copied[..copied.len() - rest.len()]);
-            real.extend_from_slice(&cut.real);
+            feed(&alike[..alike.len() - rest.len()]);
+            feed(&cut.real);
             inner.cut = Some(cut);
-            return Ok(Some(real));
+        } else {
+            feed(alike);
         }
-        if copied.len() == data.len() {
-            return Ok(None);
+        Ok(())
+    }
+
+    /// Keeps the hash of a hello that is cut before its binders, where `data` was that and nothing else: the transcript begins with it as well.
+    pub(super) fn keep_hash(
+        &self,
+        data: &[u8],
+        algorithm: HashAlgorithm,
+        context: impl FnOnce() -> Box<dyn Context>,
+    ) {
+        let mut inner = self.inner.lock();
+        if let Some(cut) = &mut inner.cut
+            && cut.seen == data
+        {
+            cut.hashed = Some((algorithm, context()));
         }
-        real.extend_from_slice(copied);
-        Ok(Some(real))
+    }
+
+    /// The hash of `data`, if that is the first hello and it was hashed as far as its binders.
+    pub(super) fn take_hash(&self, data: &[u8], algorithm: HashAlgorithm) -> Option<Box<dyn Context>> {
+        let mut inner = self.inner.lock();
+        let (of, mut context, hashed) = inner.hashed.take()?;
+        let [first] = inner.sent.as_slice() else {
+            return None;
+        };
+        let other = of != algorithm && !planted("a_tickets_hash_serves_any_suite");
+        if other || first.seen != data {
+            return None;
+        }
+        context.update(first.real.get(hashed..)?);
+        Some(context)
     }
 
     /// The hello that will go out in place of one of rustls's that has no binders yet.
     fn cut(&self, inner: &Inner, seen: &[u8]) -> Result<Cut> {
-        let native = ClientHello::from_truncated_message(seen)?;
-        let hello = self.shape(inner, &native)?;
+        let native = Outline::of(seen)?;
         Ok(Cut {
             seen: seen.to_vec(),
-            real: hello.to_message()?,
-            hello,
-            asks_ticket: asks_ticket_of(&native),
+            real: self.shape(inner, native)?,
+            asks_ticket: asks_ticket_of(native),
+            hashed: None,
         })
     }
 
@@ -262,6 +291,9 @@ impl Shaping {
 
     /// A message of the server's encrypted flight.
     pub(super) fn answer(&self, message: &[u8]) -> Result<Option<Vec<u8>>> {
+        if !answers::may_answer(message) {
+            return Ok(None);
+        }
         let mut inner = self.inner.lock();
         let Some(offer) = inner.offer() else {
             return Ok(None);
@@ -314,7 +346,7 @@ impl Shaping {
         let mut inner = self.inner.lock();
         Seen {
             shaped: true,
-            hellos: std::mem::take(&mut inner.sent),
+            hellos: inner.sent.drain(..).map(|swap| swap.real).collect(),
             group: inner.taken,
             answers: std::mem::take(&mut inner.answers),
         }
@@ -324,8 +356,13 @@ impl Shaping {
 impl Inner {
     /// What the server was offered. None before it was.
     fn offer(&self) -> Option<Offer<'_>> {
-        let hello = self.sent.last()?;
+        let hello = Outline::of(&self.sent.last()?.real).ok()?;
         Some(Offer::of(hello, self.asks_ticket, self.record_size))
+    }
+
+    fn swapped(&self, message: &[u8]) -> Option<&Swap> {
+        let mut all = self.sent.iter().chain(&self.swaps);
+        all.find(|swap| swap.seen == message)
     }
 
     fn swap(&mut self, seen: Option<&[u8]>, real: &[u8]) {

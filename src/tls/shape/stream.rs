@@ -1,6 +1,7 @@
 //! The stream under rustls: another hello goes out than it wrote, and it is shown of the server's first message what it can take.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,7 +12,7 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::scope::masked;
 use super::state::Shaping;
-use crate::fingerprint::{ClientHello, MAX_MESSAGE, hellos};
+use crate::fingerprint::{MAX_MESSAGE, hellos};
 
 /// A transport whose first flight is shaped; once both directions have settled it passes through.
 pub(crate) struct Shaped<IO> {
@@ -54,11 +55,11 @@ impl<IO> Shaped<IO> {
     }
 
     /// What was noted.
-    pub(super) fn take_watched(&mut self) -> Vec<ClientHello> {
+    pub(super) fn take_watched(&mut self) -> Vec<Vec<u8>> {
         let noted = self.watched.take().unwrap_or_default();
         hellos(&noted)
             .map_while(Result::ok)
-            .map(|found| found.hello)
+            .map(|found| found.message)
             .take(1)
             .collect()
     }
@@ -164,7 +165,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Shaped<IO> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.flight.is_none() && self.watched.is_none() {
-            return Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+            return masked(|| Pin::new(&mut self.io).poll_write_vectored(cx, bufs));
         }
         ready!(self.poll_drain(cx))?;
         if self.shapes_outbound() {
@@ -201,8 +202,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Shaped<IO> {
             return masked(|| Pin::new(&mut this.io).poll_read(cx, buf));
         };
         while flight.inbound.is_dry() {
-            let mut space = [0; 4096];
-            let mut chunk = ReadBuf::new(&mut space);
+            let mut space = [const { MaybeUninit::uninit() }; 4096];
+            let mut chunk = ReadBuf::uninit(&mut space);
             ready!(masked(|| Pin::new(&mut this.io).poll_read(cx, &mut chunk)))?;
             if chunk.filled().is_empty() {
                 flight.inbound.end();

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hotpool::clock::{Clock, ManualClock};
+use hotpool::clock::{Clock, ManualClock, SystemClock};
 use hotpool::scripted::{Act, Stage};
 use hotpool::{AllBlocked, Error, ErrorKind, GetOptions, HotConn, HotConnPool, Phase, PoolConfig, Warm};
 
-use super::lease;
+use super::{as_soon_as, lease};
 use crate::common::{at_rest, config, let_run, poll_times, spawn, within};
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -301,6 +301,42 @@ async fn what_the_whole_pool_blames_is_probed_too() {
         assert_eq!(got.is_ok(), fate == Act::Ok, "{got:?}");
     }
     world.rest().await;
+}
+
+/// The end of what an origin probes for itself is not the end of what the pool probes at the same address.
+#[tokio::test]
+async fn a_probe_ends_no_other() {
+    let world = World::new(&[A], |config| config.all_blocked = AllBlocked::ProbeLeastBad);
+    world.stage.next_at(ip(A), Phase::Connect, Act::Unreachable);
+    within("the error", world.pool.get("a.test")).await.unwrap_err();
+    world
+        .stage
+        .next_at(ip(A), Phase::Connect, Act::After(500 * MILLI));
+    let pool = world.pool.clone();
+    let probe = spawn(async move { pool.get("b.test").await });
+    as_soon_as(&world.pool, "the pool's probe", |_| world.stage.dials() == 2).await;
+    // This origin was there when it failed: it probes by what it knows itself.
+    world.stage.next_at(ip(A), Phase::Connect, Act::Short);
+    let error = within("the error", world.pool.get("a.test")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LocalResource);
+    let error = within("the error", world.pool.get("c.test")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Blocked, "one probe at a time");
+    world.pass(500).await;
+    drop(within("the probe's end", probe).await.unwrap().unwrap());
+    drop(lease(&world.pool, "c.test").await);
+    world.rest().await;
+}
+
+/// A dial that had no time to try anything has run out of time: nothing else is wrong.
+#[tokio::test]
+async fn a_dial_without_time_has_timed_out() {
+    let stage = Stage::at([ip(A)]);
+    let no_time = config(|config| config.connect_timeout = Duration::from_nanos(1));
+    let pool = stage.pool(no_time, SystemClock::new()).unwrap();
+    let error = within("the error", pool.get(A)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+    assert_eq!(stage.steps().len(), 0);
+    within("close", pool.close()).await;
 }
 
 /// Warming rests while this machine is out of descriptors or ports, longer each time, and goes on when it has some again.

@@ -57,6 +57,8 @@ pub(super) enum End {
 
 /// Lives one connection. Orders reach it at any point; when it returns or is dropped, its socket is closed.
 pub(super) async fn live(shop: Shop, ip: IpAddr, from: SocketAddr, tcp: TcpStream) {
+    // Before anybody hears of it: whoever then gives an order at once must not leave the act of this one to the next.
+    let act = shop.script.take_act(ip);
     let (conn, mut orders) = shop.board.accepted(ip, from);
     let conn = Arc::new(conn);
     let tcp = Arc::new(tcp);
@@ -64,7 +66,7 @@ pub(super) async fn live(shop: Shop, ip: IpAddr, from: SocketAddr, tcp: TcpStrea
     // Orders that only a connection whose TLS stands can obey: a client may have its side of a handshake, and give them, before that.
     let early = Mutex::new(Vec::new());
     let mut hung = false;
-    let mut served = pin!(serve(&shop, &conn, &tcp, &tap));
+    let mut served = pin!(serve(&shop, &conn, &tcp, (act, &tap)));
     loop {
         // Orders first: an order given before a byte arrived is obeyed before that byte is read. Extras last: what
         // the protocol was in the middle of writing goes first.
@@ -115,8 +117,7 @@ async fn send_extras(tap: &OnceLock<Tap>, early: &Mutex<Vec<Order>>) {
     .await
 }
 
-async fn serve(shop: &Shop, conn: &Arc<Conn>, tcp: &Arc<TcpStream>, tap: &OnceLock<Tap>) {
-    let act = shop.script.take_act(conn.ip);
+async fn serve(shop: &Shop, conn: &Arc<Conn>, tcp: &Arc<TcpStream>, (act, tap): (Act, &OnceLock<Tap>)) {
     match act {
         Act::ResetOnAccept => return wire::reset_when_dropped(tcp),
         Act::StallOnAccept => return wire::closed(tcp, conn).await,
