@@ -5,7 +5,7 @@ use std::time::Duration;
 use hotpool::{CloseReason, GetOptions, Protocol, Returned};
 
 use super::ear::Ear;
-use super::{lease, poll_once};
+use super::{alone_with_its_log, lease, poll_once};
 use crate::common::{
     at_rest, config, finish, http1_peer, let_run, manual_pool, name, pool, round, until, within,
 };
@@ -28,40 +28,45 @@ async fn reaper_runs_without_any_setup() {
     finish(pool, peer).await;
 }
 
-#[tokio::test]
-async fn leaked_connection_is_reported_once_with_its_call_site() {
-    let ear = Ear::of_warnings();
-    let _listening = tracing::subscriber::set_default(ear.clone());
-    let peer = http1_peer();
-    let (pool, clock) = manual_pool(&peer, |config| config.leak_timeout = 20 * SECOND);
-    let name = name(&peer);
-    let site = format!("{}:{}", file!(), line!() + 1);
-    let leaked = pool.get(&name).await.unwrap();
-    clock.advance(20 * SECOND - NANO);
-    let_run().await;
-    assert_eq!(
-        (ear.heard().len(), pool.stats().counters.leaked),
-        (0, 0),
-        "just before"
+#[test]
+fn leaked_connection_is_reported_once_with_its_call_site() {
+    alone_with_its_log(
+        "live::age::leaked_connection_is_reported_once_with_its_call_site",
+        async {
+            let ear = Ear::of_warnings();
+            let _listening = tracing::subscriber::set_default(ear.clone());
+            let peer = http1_peer();
+            let (pool, clock) = manual_pool(&peer, |config| config.leak_timeout = 20 * SECOND);
+            let name = name(&peer);
+            let site = format!("{}:{}", file!(), line!() + 1);
+            let leaked = pool.get(&name).await.unwrap();
+            clock.advance(20 * SECOND - NANO);
+            let_run().await;
+            assert_eq!(
+                (ear.heard().len(), pool.stats().counters.leaked),
+                (0, 0),
+                "just before"
+            );
+            clock.advance(NANO);
+            // The wheel turns in seconds.
+            clock.advance(SECOND);
+            let_run().await;
+            for _ in 0..5 {
+                clock.advance(20 * SECOND);
+                let_run().await;
+            }
+            let heard = ear.heard();
+            assert_eq!((heard.len(), pool.stats().counters.leaked), (1, 1), "{heard:?}");
+            let tells = [site.as_str(), name.as_str(), "age=21s"];
+            assert!(
+                tells.iter().all(|part| heard[0].contains(part)),
+                "{tells:?} in {heard:?}"
+            );
+            assert_eq!(pool.put(leaked), Returned::Kept);
+            assert_eq!(pool.stats().counters.recovered, 1);
+            finish(pool, peer).await;
+        },
     );
-    clock.advance(NANO);
-    // The wheel turns in seconds.
-    clock.advance(SECOND);
-    let_run().await;
-    for _ in 0..5 {
-        clock.advance(20 * SECOND);
-        let_run().await;
-    }
-    let heard = ear.heard();
-    assert_eq!((heard.len(), pool.stats().counters.leaked), (1, 1), "{heard:?}");
-    let tells = [site.as_str(), name.as_str(), "age=21s"];
-    assert!(
-        tells.iter().all(|part| heard[0].contains(part)),
-        "{tells:?} in {heard:?}"
-    );
-    assert_eq!(pool.put(leaked), Returned::Kept);
-    assert_eq!(pool.stats().counters.recovered, 1);
-    finish(pool, peer).await;
 }
 
 /// A look has just been: the next one is when this lease is overdue, and not a whole round later.
@@ -114,67 +119,74 @@ async fn long_leases_that_were_announced_are_not_reported() {
 }
 
 /// Its connection is over; that nobody gives it back is told all the same.
-#[tokio::test]
-async fn a_lease_outlives_its_connection_and_is_reported() {
-    let ear = Ear::of_warnings();
-    let _listening = tracing::subscriber::set_default(ear.clone());
-    let peer = Peer::start();
-    let (pool, clock) = manual_pool(&peer, |_| {});
-    let name = name(&peer);
-    let site = format!("{}:{}", file!(), line!() + 1);
-    let leaked = pool.get(&name).await.unwrap();
-    let [in_time, long] = [lease(&pool, &name).await, lease(&pool, &name).await];
-    assert_eq!(leaked.protocol(), Protocol::Http2);
-    peer.order(To::All, Order::Reset);
-    until(&pool, "it is over", |stats| stats.total == 0).await;
-    assert_eq!(pool.stats().leases, 3);
-    long.expect_long();
-    drop(in_time);
-    for _ in 0..3 {
-        clock.advance(61 * SECOND);
-        let_run().await;
-    }
-    let heard = ear.heard();
-    assert_eq!((heard.len(), pool.stats().counters.leaked), (1, 1), "{heard:?}");
-    assert!(heard[0].contains(&site), "{site} in {heard:?}");
-    drop((leaked, long));
-    assert_eq!(pool.stats().counters.recovered, 1);
-    finish(pool, peer).await;
+#[test]
+fn a_lease_outlives_its_connection_and_is_reported() {
+    alone_with_its_log(
+        "live::age::a_lease_outlives_its_connection_and_is_reported",
+        async {
+            let ear = Ear::of_warnings();
+            let _listening = tracing::subscriber::set_default(ear.clone());
+            let peer = Peer::start();
+            let (pool, clock) = manual_pool(&peer, |_| {});
+            let name = name(&peer);
+            let site = format!("{}:{}", file!(), line!() + 1);
+            let leaked = pool.get(&name).await.unwrap();
+            let [in_time, long] = [lease(&pool, &name).await, lease(&pool, &name).await];
+            assert_eq!(leaked.protocol(), Protocol::Http2);
+            peer.order(To::All, Order::Reset);
+            until(&pool, "it is over", |stats| stats.total == 0).await;
+            assert_eq!(pool.stats().leases, 3);
+            long.expect_long();
+            drop(in_time);
+            for _ in 0..3 {
+                clock.advance(61 * SECOND);
+                let_run().await;
+            }
+            let heard = ear.heard();
+            assert_eq!((heard.len(), pool.stats().counters.leaked), (1, 1), "{heard:?}");
+            assert!(heard[0].contains(&site), "{site} in {heard:?}");
+            drop((leaked, long));
+            assert_eq!(pool.stats().counters.recovered, 1);
+            finish(pool, peer).await;
+        },
+    );
 }
 
 /// A place in line is granted, and nobody looks at it any more: what was granted is out, and nobody else can have it.
-#[tokio::test]
-async fn a_grant_that_nobody_takes_is_reported() {
-    let ear = Ear::of_warnings();
-    let _listening = tracing::subscriber::set_default(ear.clone());
-    let peer = http1_peer();
-    let (pool, clock) = manual_pool(&peer, |config| config.max_per_host = 1);
-    let name = name(&peer);
-    let options = || GetOptions::new().timeout(3600 * SECOND);
-    for (reported, taken) in [(1, true), (2, false)] {
-        let held = lease(&pool, &name).await;
-        let site = format!("{}:{}", file!(), line!() + 1);
-        let mut forgotten = Box::pin(pool.get_with(&name, options()));
-        assert!(poll_once(forgotten.as_mut()).await.is_none());
-        drop(held);
-        assert_eq!((pool.stats().waiting, pool.stats().leases), (0, 1));
-        for _ in 0..3 {
-            clock.advance(61 * SECOND);
-            let_run().await;
+#[test]
+fn a_grant_that_nobody_takes_is_reported() {
+    alone_with_its_log("live::age::a_grant_that_nobody_takes_is_reported", async {
+        let ear = Ear::of_warnings();
+        let _listening = tracing::subscriber::set_default(ear.clone());
+        let peer = http1_peer();
+        let (pool, clock) = manual_pool(&peer, |config| config.max_per_host = 1);
+        let name = name(&peer);
+        let options = || GetOptions::new().timeout(3600 * SECOND);
+        for (reported, taken) in [(1, true), (2, false)] {
+            let held = lease(&pool, &name).await;
+            let site = format!("{}:{}", file!(), line!() + 1);
+            let mut forgotten = Box::pin(pool.get_with(&name, options()));
+            assert!(poll_once(forgotten.as_mut()).await.is_none());
+            drop(held);
+            assert_eq!((pool.stats().waiting, pool.stats().leases), (0, 1));
+            for _ in 0..3 {
+                clock.advance(61 * SECOND);
+                let_run().await;
+            }
+            let heard = ear.heard();
+            assert_eq!(
+                (heard.len() as u64, pool.stats().counters.leaked),
+                (reported, reported)
+            );
+            assert!(heard.last().unwrap().contains(&site), "{site} in {heard:?}");
+            match taken {
+                true => drop(within("it", forgotten).await.unwrap()),
+                false => drop(forgotten),
+            }
+            assert_eq!(pool.stats().counters.recovered, reported);
         }
-        let heard = ear.heard();
-        assert_eq!(
-            (heard.len() as u64, pool.stats().counters.leaked),
-            (reported, reported)
-        );
-        assert!(heard.last().unwrap().contains(&site), "{site} in {heard:?}");
-        match taken {
-            true => drop(within("it", forgotten).await.unwrap()),
-            false => drop(forgotten),
-        }
-        assert_eq!(pool.stats().counters.recovered, reported);
-    }
-    finish(pool, peer).await;
+        finish(pool, peer).await;
+    });
 }
 
 /// A lease that is out already is measured by the settings in force.

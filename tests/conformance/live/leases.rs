@@ -247,3 +247,17 @@ async fn warming_an_address_counts_what_is_there() {
     assert_eq!((seen.at(elsewhere).accepts, seen.at(there).accepts), (2, 3));
     finish(pool, peer).await;
 }
+
+/// So many as there are addresses: one on each.
+#[tokio::test]
+async fn warming_spreads_over_the_addresses() {
+    let peer = Peer::builder().ips(4).alpn(Alpn::Http1).start();
+    let pool = pool(&peer, |_| {});
+    let warm = pool.warm(name(&peer), Warm::Count(4), GetOptions::new());
+    let report = within("warm", warm).await.unwrap();
+    let mut ips = report.ips.clone();
+    ips.sort_unstable();
+    let each: Vec<_> = peer.ips().iter().map(|&ip| (ip, 1)).collect();
+    assert_eq!((ips, report.opened), (each, 4), "{report:?}");
+    finish(pool, peer).await;
+}

@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
-use super::lease;
+use super::{alone_with_its_log, lease};
 use crate::common::{builder, failure, finish, host, let_run, name, pool, round, within};
 use crate::support::certs;
 use crate::support::frames::{self, FramePeer};
@@ -196,40 +196,42 @@ fn in_the_source(folder: &Path, found: &mut BTreeSet<Entry>) {
 }
 
 /// The list in the documentation, what the source says, and what is heard when everything happens: all the same.
-#[tokio::test]
-async fn the_log_is_what_the_documentation_says() {
-    let documented = documented();
-    let mut written = BTreeSet::new();
-    in_the_source(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut written);
-    assert_eq!(written, documented);
+#[test]
+fn the_log_is_what_the_documentation_says() {
+    alone_with_its_log("live::log::the_log_is_what_the_documentation_says", async {
+        let documented = documented();
+        let mut written = BTreeSet::new();
+        in_the_source(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut written);
+        assert_eq!(written, documented);
 
-    let scribe = Scribe::default();
-    let _writing = tracing::subscriber::set_default(scribe.clone());
-    let clock = hotpool::clock::ManualClock::new();
-    let policy = |_: Resting<'_>| -> bool { panic!("the policy's own trouble") };
-    let peer = Peer::builder().alpn(Alpn::Http2).start();
-    let pool = builder(&peer, |config| {
-        (config.cleanup_interval, config.leak_timeout) = (10 * SECOND, 20 * SECOND);
-    });
-    let pool = pool.clock(clock.clone()).cleanup_policy(policy).build().unwrap();
-    let held = lease(&pool, &name(&peer)).await;
-    round(&pool, &host(&peer, "a.peer.test")).await;
-    peer.next(To::All, 1, Act::ResetAfterHello);
-    _ = failure(&pool, &host(&peer, "b.peer.test")).await;
-    for _ in 0..30 {
-        clock.advance(SECOND);
+        let scribe = Scribe::default();
+        let _writing = tracing::subscriber::set_default(scribe.clone());
+        let clock = hotpool::clock::ManualClock::new();
+        let policy = |_: Resting<'_>| -> bool { panic!("the policy's own trouble") };
+        let peer = Peer::builder().alpn(Alpn::Http2).start();
+        let pool = builder(&peer, |config| {
+            (config.cleanup_interval, config.leak_timeout) = (10 * SECOND, 20 * SECOND);
+        });
+        let pool = pool.clock(clock.clone()).cleanup_policy(policy).build().unwrap();
+        let held = lease(&pool, &name(&peer)).await;
+        round(&pool, &host(&peer, "a.peer.test")).await;
+        peer.next(To::All, 1, Act::ResetAfterHello);
+        _ = failure(&pool, &host(&peer, "b.peer.test")).await;
+        for _ in 0..30 {
+            clock.advance(SECOND);
+            let_run().await;
+        }
+        drop(pool);
+        drop(held);
         let_run().await;
-    }
-    drop(pool);
-    drop(held);
-    let_run().await;
-    let heard: BTreeSet<Entry> = scribe.ours().iter().map(Note::entry).collect();
-    // Descriptors get short in a process of their own: `life::descriptors_that_get_short_are_told`.
-    let expected = documented
-        .into_iter()
-        .filter(|(name, ..)| !name.starts_with("descriptors"));
-    assert_eq!(heard, expected.collect());
-    peer.shutdown().await;
+        let heard: BTreeSet<Entry> = scribe.ours().iter().map(Note::entry).collect();
+        // Descriptors get short in a process of their own: `life::descriptors_that_get_short_are_told`.
+        let expected = documented
+            .into_iter()
+            .filter(|(name, ..)| !name.starts_with("descriptors"));
+        assert_eq!(heard, expected.collect());
+        peer.shutdown().await;
+    });
 }
 
 /// Bytes in the ways in which they might come to stand in a text.
@@ -288,62 +290,64 @@ async fn with_secrets(conn: &mut HotConn, secret: &str) {
 
 /// Keys, certificates, tickets, what is asked for and with which credentials: it passes through the pool, over both protocols, resumed and not, and
 /// none of it stands in a log of any level, nor in what shows itself for one.
-#[tokio::test]
-async fn no_secret_is_logged() {
-    const SECRET: &str = "5f1e8a-hush-hush-0c77";
-    let scribe = Scribe::default();
-    let _writing = tracing::subscriber::set_default(scribe.clone());
-    let client = certs::authority().client("a client");
-    let leaf = certs::good();
-    let (mut shown, mut names) = (Vec::new(), Vec::new());
-    for alpn in [Alpn::Http1, Alpn::Http2] {
-        let peer = Peer::builder().alpn(alpn).tickets(2);
-        let peer = peer
-            .client_auth(certs::authority().roots())
-            .certificate(certs::good())
-            .start();
-        peer.switch_certificate(To::All, &leaf);
-        let building = builder(&peer, |_| {}).client_identity(client.chain.clone(), client.key());
-        shown.push(format!("{building:?}"));
-        let pool = building.build().unwrap();
-        let name = name(&peer);
-        names.push(name.clone());
-        for _ in 0..3 {
-            let options = GetOptions::new().partition(format!("account {SECRET}"));
-            shown.push(format!("{options:?}").replace("account ", "")); // whose beginning is shown
-            let mut conn = within("a connection", pool.get_with(&name, options))
-                .await
-                .unwrap();
-            with_secrets(&mut conn, SECRET).await;
-            shown.push(format!("{conn:?} {:?}", conn.info()));
-            conn.discard();
+#[test]
+fn no_secret_is_logged() {
+    alone_with_its_log("live::log::no_secret_is_logged", async {
+        const SECRET: &str = "5f1e8a-hush-hush-0c77";
+        let scribe = Scribe::default();
+        let _writing = tracing::subscriber::set_default(scribe.clone());
+        let client = certs::authority().client("a client");
+        let leaf = certs::good();
+        let (mut shown, mut names) = (Vec::new(), Vec::new());
+        for alpn in [Alpn::Http1, Alpn::Http2] {
+            let peer = Peer::builder().alpn(alpn).tickets(2);
+            let peer = peer
+                .client_auth(certs::authority().roots())
+                .certificate(certs::good())
+                .start();
+            peer.switch_certificate(To::All, &leaf);
+            let building = builder(&peer, |_| {}).client_identity(client.chain.clone(), client.key());
+            shown.push(format!("{building:?}"));
+            let pool = building.build().unwrap();
+            let name = name(&peer);
+            names.push(name.clone());
+            for _ in 0..3 {
+                let options = GetOptions::new().partition(format!("account {SECRET}"));
+                shown.push(format!("{options:?}").replace("account ", "")); // whose beginning is shown
+                let mut conn = within("a connection", pool.get_with(&name, options))
+                    .await
+                    .unwrap();
+                with_secrets(&mut conn, SECRET).await;
+                shown.push(format!("{conn:?} {:?}", conn.info()));
+                conn.discard();
+            }
+            peer.next(To::All, 1, Act::ResetAfterHello);
+            let error = failure(&pool, &name).await;
+            shown.push(format!("{error} {error:?}"));
+            shown.push(format!("{pool:?} {:?} {:?}", pool.stats(), pool.manager()));
+            finish(pool, peer).await;
         }
-        peer.next(To::All, 1, Act::ResetAfterHello);
-        let error = failure(&pool, &name).await;
-        shown.push(format!("{error} {error:?}"));
-        shown.push(format!("{pool:?} {:?} {:?}", pool.stats(), pool.manager()));
-        finish(pool, peer).await;
-    }
-    let ours = scribe.ours();
-    assert!(ours.len() > 20, "{ours:?}");
-    for note in &ours {
-        for (field, text) in &note.fields {
-            assert!(is_of_its_kind(field, text, &names), "{note:?}");
+        let ours = scribe.ours();
+        assert!(ours.len() > 20, "{ours:?}");
+        for note in &ours {
+            for (field, text) in &note.fields {
+                assert!(is_of_its_kind(field, text, &names), "{note:?}");
+            }
         }
-    }
-    // The others' log, too: h2's, say.
-    shown.extend(scribe.0.lock().iter().map(|note| format!("{note:?}")));
-    let key = client.key();
-    let bytes: [&[u8]; 3] = [key.secret_der(), &client.chain[0], &leaf.chain[0]];
-    // Some bytes from within: the first ones say only of what kind it is.
-    let mut secrets: Vec<String> = bytes.iter().flat_map(|bytes| spellings(&bytes[60..68])).collect();
-    secrets.push(SECRET.to_owned());
-    for (text, secret) in shown
-        .iter()
-        .flat_map(|text| secrets.iter().map(move |secret| (text, secret)))
-    {
-        assert!(!text.contains(secret.as_str()), "{secret} in {text}");
-    }
+        // The others' log, too: h2's, say.
+        shown.extend(scribe.0.lock().iter().map(|note| format!("{note:?}")));
+        let key = client.key();
+        let bytes: [&[u8]; 3] = [key.secret_der(), &client.chain[0], &leaf.chain[0]];
+        // Some bytes from within: the first ones say only of what kind it is.
+        let mut secrets: Vec<String> = bytes.iter().flat_map(|bytes| spellings(&bytes[60..68])).collect();
+        secrets.push(SECRET.to_owned());
+        for (text, secret) in shown
+            .iter()
+            .flat_map(|text| secrets.iter().map(move |secret| (text, secret)))
+        {
+            assert!(!text.contains(secret.as_str()), "{secret} in {text}");
+        }
+    });
 }
 
 /// An error as it is logged: its own line, with its sources, and for those who look closely.
@@ -365,65 +369,67 @@ fn is_harmless(text: &str) {
 }
 
 /// Names in a certificate and the words of a GOAWAY, of any length and with anything in them.
-#[tokio::test]
-async fn what_a_peer_says_is_escaped_and_cut() {
-    let scribe = Scribe::default();
-    let _writing = tracing::subscriber::set_default(scribe.clone());
-    let mut ugly = vec!["ugly\u{1b}[2J\r\nERROR all is lost.test".to_owned()];
-    ugly.extend((0..100).map(|nth| format!("a-long-name-number-{nth}.peer.test.example")));
-    let ugly: Vec<&str> = ugly.iter().map(String::as_str).collect();
-    let peer = Peer::builder()
-        .certificate(certs::authority().server(&ugly))
-        .start();
-    let pool = pool(&peer, |_| {});
-    let error = failure(&pool, &name(&peer)).await;
-    let cause = error.cause().unwrap().to_string();
-    assert!(
-        cause.contains('\u{1b}') && cause.len() > 2000,
-        "it does say it: {cause:?}"
-    );
-    let text = in_full(&error);
-    assert!(text.contains("\\u{1b}[2J\\r\\nERROR"), "{text}");
-    is_harmless(&text);
-    finish(pool, peer).await;
+#[test]
+fn what_a_peer_says_is_escaped_and_cut() {
+    alone_with_its_log("live::log::what_a_peer_says_is_escaped_and_cut", async {
+        let scribe = Scribe::default();
+        let _writing = tracing::subscriber::set_default(scribe.clone());
+        let mut ugly = vec!["ugly\u{1b}[2J\r\nERROR all is lost.test".to_owned()];
+        ugly.extend((0..100).map(|nth| format!("a-long-name-number-{nth}.peer.test.example")));
+        let ugly: Vec<&str> = ugly.iter().map(String::as_str).collect();
+        let peer = Peer::builder()
+            .certificate(certs::authority().server(&ugly))
+            .start();
+        let pool = pool(&peer, |_| {});
+        let error = failure(&pool, &name(&peer)).await;
+        let cause = error.cause().unwrap().to_string();
+        assert!(
+            cause.contains('\u{1b}') && cause.len() > 2000,
+            "it does say it: {cause:?}"
+        );
+        let text = in_full(&error);
+        assert!(text.contains("\\u{1b}[2J\\r\\nERROR"), "{text}");
+        is_harmless(&text);
+        finish(pool, peer).await;
 
-    let peer = FramePeer::start(|mut wire| {
-        Box::pin(async move {
-            wire.settings(&[]).await;
-            if wire.request().await.is_some() {
-                let mut payload = vec![0, 0, 0, 0, 0, 0, 0, 11];
-                payload.extend(b"\x1b[2J\r\n".repeat(500));
-                _ = wire.write(frames::GOAWAY, 0, 0, &payload).await;
-            }
-            wire.serve().await;
-        })
+        let peer = FramePeer::start(|mut wire| {
+            Box::pin(async move {
+                wire.settings(&[]).await;
+                if wire.request().await.is_some() {
+                    let mut payload = vec![0, 0, 0, 0, 0, 0, 0, 11];
+                    payload.extend(b"\x1b[2J\r\n".repeat(500));
+                    _ = wire.write(frames::GOAWAY, 0, 0, &payload).await;
+                }
+                wire.serve().await;
+            })
+        });
+        let target = format!("peer.test:{}", peer.port());
+        let pool = HotConnPool::builder()
+            .roots(certs::authority().roots())
+            .resolver(StaticResolver::new().with(&*target, [peer.ip()]).unwrap())
+            .build()
+            .unwrap();
+        let mut conn = lease(&pool, &target).await;
+        let request = || http::Request::get("https://peer.test/").body(()).unwrap();
+        let (response, _) = conn.h2().unwrap().send_request(request(), true).await.unwrap();
+        let theirs = within("an answer", response).await.unwrap_err();
+        assert!(theirs.to_string().len() > 2000, "it does say it: {theirs}");
+        let ours = conn
+            .h2()
+            .unwrap()
+            .send_request(request(), true)
+            .await
+            .map(drop)
+            .unwrap_err();
+        assert!(
+            in_full(&ours).contains("ENHANCE_YOUR_CALM") || ours.kind() == ErrorKind::Http2,
+            "{ours:?}"
+        );
+        is_harmless(&in_full(&ours));
+        drop(conn);
+        within("close", pool.close()).await;
+        for note in scribe.ours() {
+            is_harmless(&format!("{note:?}"));
+        }
     });
-    let target = format!("peer.test:{}", peer.port());
-    let pool = HotConnPool::builder()
-        .roots(certs::authority().roots())
-        .resolver(StaticResolver::new().with(&*target, [peer.ip()]).unwrap())
-        .build()
-        .unwrap();
-    let mut conn = lease(&pool, &target).await;
-    let request = || http::Request::get("https://peer.test/").body(()).unwrap();
-    let (response, _) = conn.h2().unwrap().send_request(request(), true).await.unwrap();
-    let theirs = within("an answer", response).await.unwrap_err();
-    assert!(theirs.to_string().len() > 2000, "it does say it: {theirs}");
-    let ours = conn
-        .h2()
-        .unwrap()
-        .send_request(request(), true)
-        .await
-        .map(drop)
-        .unwrap_err();
-    assert!(
-        in_full(&ours).contains("ENHANCE_YOUR_CALM") || ours.kind() == ErrorKind::Http2,
-        "{ours:?}"
-    );
-    is_harmless(&in_full(&ours));
-    drop(conn);
-    within("close", pool.close()).await;
-    for note in scribe.ours() {
-        is_harmless(&format!("{note:?}"));
-    }
 }

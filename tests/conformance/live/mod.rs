@@ -69,3 +69,9 @@ fn one_thread() -> tokio::runtime::Runtime {
         .build()
         .unwrap()
 }
+
+/// Runs the test of this name in a process of its own: whether anybody listens is remembered for a whole process, and what other tests log first at
+/// the very moment at which one begins to listen is never heard there.
+fn alone_with_its_log(test: &str, body: impl Future<Output = ()>) {
+    alone(test, || one_thread().block_on(body));
+}

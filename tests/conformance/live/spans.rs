@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tracing::{Event, Metadata, Subscriber, debug_span, span};
 use tracing_core::span::Current;
 
-use super::lease;
+use super::{alone_with_its_log, lease};
 use crate::common::{finish, name, pool, spawn, until, within};
 use crate::support::peer::{Alpn, Peer};
 
@@ -112,50 +112,54 @@ impl Subscriber for Tree {
 }
 
 /// A get that waits, and what was begun for it; nothing around one that is served at once.
-#[tokio::test]
-async fn a_wait_stands_around_its_dial() {
-    for (alpn, h2) in [(Alpn::Http1, false), (Alpn::Http2, true)] {
-        let tree = Tree::default();
-        let _growing = tracing::subscriber::set_default(tree.clone());
-        let peer = Peer::builder().alpn(alpn).start();
-        let pool = pool(&peer, |_| {});
-        let name = name(&peer);
-        drop(lease(&pool, &name).await);
-        let mut told = vec![
-            "pool.get",
-            "dns < pool.get",
-            "dial < pool.get",
-            "connect < dial",
-            "tls < dial",
-        ];
-        told.extend(h2.then_some("h2 < dial"));
-        assert_eq!(tree.told(), told);
-        drop(lease(&pool, &name).await);
-        assert_eq!(tree.told(), told, "served at once");
-        finish(pool, peer).await;
-        for name in ["pool.get", "dns", "dial", "connect", "tls", "h2"] {
-            assert_eq!(tree.held(name), 0, "{name}");
+#[test]
+fn a_wait_stands_around_its_dial() {
+    alone_with_its_log("live::spans::a_wait_stands_around_its_dial", async {
+        for (alpn, h2) in [(Alpn::Http1, false), (Alpn::Http2, true)] {
+            let tree = Tree::default();
+            let _growing = tracing::subscriber::set_default(tree.clone());
+            let peer = Peer::builder().alpn(alpn).start();
+            let pool = pool(&peer, |_| {});
+            let name = name(&peer);
+            drop(lease(&pool, &name).await);
+            let mut told = vec![
+                "pool.get",
+                "dns < pool.get",
+                "dial < pool.get",
+                "connect < dial",
+                "tls < dial",
+            ];
+            told.extend(h2.then_some("h2 < dial"));
+            assert_eq!(tree.told(), told);
+            drop(lease(&pool, &name).await);
+            assert_eq!(tree.told(), told, "served at once");
+            finish(pool, peer).await;
+            for name in ["pool.get", "dns", "dial", "connect", "tls", "h2"] {
+                assert_eq!(tree.held(name), 0, "{name}");
+            }
         }
-    }
+    });
 }
 
 /// What one caller sets free, a dial for another begins with: it does not stand in a span of theirs.
-#[tokio::test]
-async fn a_dial_stands_in_no_span_of_a_stranger() {
-    let tree = Tree::default();
-    let _growing = tracing::subscriber::set_default(tree.clone());
-    let peer = Peer::builder().alpn(Alpn::Http1).start();
-    let pool = pool(&peer, |config| config.max_per_host = 1);
-    let name = name(&peer);
-    let conn = lease(&pool, &name).await;
-    let waits = {
-        let (pool, name) = (pool.clone(), name.clone());
-        spawn(async move { drop(lease(&pool, &name).await) })
-    };
-    until(&pool, "somebody waits", |stats| stats.waiting == 1).await;
-    debug_span!(target: "caller", "request").in_scope(|| conn.discard());
-    within("the other", waits).await.unwrap();
-    assert_eq!(tree.named("dial"), ["dial < pool.get", "dial"]);
-    assert_eq!(tree.held("request"), 0);
-    finish(pool, peer).await;
+#[test]
+fn a_dial_stands_in_no_span_of_a_stranger() {
+    alone_with_its_log("live::spans::a_dial_stands_in_no_span_of_a_stranger", async {
+        let tree = Tree::default();
+        let _growing = tracing::subscriber::set_default(tree.clone());
+        let peer = Peer::builder().alpn(Alpn::Http1).start();
+        let pool = pool(&peer, |config| config.max_per_host = 1);
+        let name = name(&peer);
+        let conn = lease(&pool, &name).await;
+        let waits = {
+            let (pool, name) = (pool.clone(), name.clone());
+            spawn(async move { drop(lease(&pool, &name).await) })
+        };
+        until(&pool, "somebody waits", |stats| stats.waiting == 1).await;
+        debug_span!(target: "caller", "request").in_scope(|| conn.discard());
+        within("the other", waits).await.unwrap();
+        assert_eq!(tree.named("dial"), ["dial < pool.get", "dial"]);
+        assert_eq!(tree.held("request"), 0);
+        finish(pool, peer).await;
+    });
 }
