@@ -4,10 +4,12 @@
 //! | line | what is measured |
 //! |---|---|
 //! | `a request` | the CPU time of the client's thread for `get`, a GET with its answer read to the end, `put`; by turns with the others in one run |
+//! | `in a shape` | the same for a pool whose profile shapes HTTP/2, as each browser does, and nothing else; by turns with the pool that does not |
 //! | `idle` | the resident memory of a process with so many idle connections that have served one request each, less that of the same process without |
 //!
-//! It exits with an error if a request costs more than 1.15 times the bare one, or an idle connection more than 1.10 times the bare one's memory or 0.9
-//! times that of hyper-util. `cargo bench --bench h2`; `-- --test` runs each once and judges nothing.
+//! It exits with an error if a request costs more than 1.15 times the bare one, if a shape adds more than 8 % of that, or an idle connection more than 1.10 times the bare one's memory or 0.9
+//! times that of hyper-util. `cargo bench --bench h2`; `-- --test` runs each once and judges nothing; `-- --instructions` has
+//! valgrind count those of a request, in a process that has the client alone.
 #![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock and spawns")]
 #![expect(
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hotpool::fingerprint::Profile;
 use hotpool::rustls::pki_types::pem::PemObject;
 use hotpool::rustls::pki_types::{CertificateDer, ServerName};
 use hotpool::rustls::{ClientConfig, RootCertStore};
@@ -44,6 +47,8 @@ const STREAMS: usize = 64;
 const IDLE: usize = 1_000;
 /// The most that a request over the pool may cost, in bare requests.
 const MOST_CPU: f64 = 1.15;
+/// The most that a shape may add to that, in bare requests.
+const MOST_SHAPE: f64 = 0.08;
 /// The most memory of an idle connection, in that of a bare one and that of hyper-util.
 const MOST_IDLE: (f64, f64) = (1.10, 0.90);
 
@@ -118,6 +123,16 @@ impl Server {
     }
 
     fn pool(&self, change: impl FnOnce(&mut PoolConfig)) -> (HotConnPool, String) {
+        self.pool_of(Profile::rustls(), change)
+    }
+
+    /// A pool whose HTTP/2 is this browser's, and whose TLS is not.
+    fn shaped(&self, browser: Profile) -> (HotConnPool, String) {
+        let h2 = browser.h2().unwrap().clone();
+        self.pool_of(Profile::rustls().with_h2(h2), |_| {})
+    }
+
+    fn pool_of(&self, profile: Profile, change: impl FnOnce(&mut PoolConfig)) -> (HotConnPool, String) {
         let target = format!("peer.test:{}", self.addr.port());
         let mut config = PoolConfig::default();
         (config.idle_timeout, config.max_lifetime) = (Duration::from_secs(3600), Duration::from_secs(36_000));
@@ -126,6 +141,7 @@ impl Server {
         let pool = HotConnPool::builder()
             .config(config)
             .roots(self.roots.clone())
+            .profile(profile)
             .resolver(resolver.unwrap());
         (pool.build().unwrap(), target)
     }
@@ -187,19 +203,26 @@ fn spent<F: Future<Output = ()> + Send + 'static>(
     })
 }
 
-/// Nanoseconds of a request: over the pool, bare, and over hyper-util.
-fn requests(server: &Server, rounds: usize, each: usize) -> [f64; 3] {
+/// Nanoseconds of a request: over the pool, bare, over hyper-util, and over the pool in Chromium's and in Firefox's shape.
+fn requests(server: &Server, rounds: usize, each: usize) -> [f64; 5] {
     let runtime = runtime();
     let pooled = server.pool(|_| {});
+    let shaped = [Profile::chromium(), Profile::firefox()].map(|browser| server.shaped(browser));
     let bare = runtime.block_on(server.bare());
     let client = legacy::Client::new(server);
-    let mut times = [const { Vec::new() }; 3];
+    let mut times = [const { Vec::new() }; 5];
     for round in 0..rounds + 1 {
         let figures = [
             spent(&runtime, each, || over_pool(pooled.clone(), server.clone(), each)),
             spent(&runtime, each, || over_bare(bare.clone(), server.clone(), each)),
             spent(&runtime, each, || {
                 over_legacy(client.clone(), server.clone(), each)
+            }),
+            spent(&runtime, each, || {
+                over_pool(shaped[0].clone(), server.clone(), each)
+            }),
+            spent(&runtime, each, || {
+                over_pool(shaped[1].clone(), server.clone(), each)
             }),
         ];
         // The first one only warms.
@@ -286,31 +309,90 @@ fn measure_idle(kind: &str, addr: SocketAddr, count: usize) -> f64 {
     bytes / count as f64
 }
 
+/// In a process of its own: so many requests by each of the tasks.
+fn ask(kind: &str, server: &Server, each: usize) {
+    let runtime = runtime();
+    let pooled = match kind {
+        "chromium" => server.shaped(Profile::chromium()),
+        "firefox" => server.shaped(Profile::firefox()),
+        _ => server.pool(|_| {}),
+    };
+    match kind {
+        "bare" => {
+            let bare = runtime.block_on(server.bare());
+            spent(&runtime, each, || over_bare(bare.clone(), server.clone(), each));
+        }
+        _ => {
+            spent(&runtime, each, || over_pool(pooled.clone(), server.clone(), each));
+        }
+    }
+}
+
+/// The instructions of a request, of each kind: those of a process that has many, less those of one that has few.
+fn instructions(addr: SocketAddr) {
+    let counted = |kind: &str, each: usize| -> f64 {
+        let run = Command::new("valgrind")
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--ask", kind, &addr.to_string(), &each.to_string()])
+            .env("HOTPOOL_BENCH_ROOT", certs::authority().pem())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr);
+        let count = said.lines().find_map(|line| line.split_once("Collected : "));
+        count
+            .unwrap_or_else(|| panic!("{said}"))
+            .1
+            .trim()
+            .parse()
+            .unwrap()
+    };
+    let [bare, pool, chromium, firefox] = ["bare", "pool", "chromium", "firefox"].map(|kind| {
+        let (few, many) = (2, 12);
+        (counted(kind, many) - counted(kind, few)) / ((many - few) * STREAMS) as f64
+    });
+    println!("instructions of a request: {bare:.0} bare, {pool:.0} over the pool");
+    for (shape, count) in [("Chromium's", chromium), ("Firefox's", firefox)] {
+        let share = (count - pool) / bare * 100.0;
+        println!("in {shape} shape: {count:.0}, {share:+.1} % of a bare request");
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    if let Some(at) = arguments.iter().position(|argument| argument == "--idle") {
+    let own = |argument: &String| argument == "--idle" || argument == "--ask";
+    if let Some(at) = arguments.iter().position(own) {
         let pem = std::env::var("HOTPOOL_BENCH_ROOT").unwrap();
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
             .unwrap();
         let addr = arguments[at + 2].parse().unwrap();
-        let server = Server::new(addr, roots);
-        println!(
-            "{}",
-            idle(&arguments[at + 1], &server, arguments[at + 3].parse().unwrap())
-        );
+        let (server, count) = (Server::new(addr, roots), arguments[at + 3].parse().unwrap());
+        match &*arguments[at] {
+            "--ask" => ask(&arguments[at + 1], &server, count),
+            _ => println!("{}", idle(&arguments[at + 1], &server, count)),
+        }
         return;
     }
     let test = arguments.iter().any(|argument| argument == "--test");
     let (rounds, each, count) = if test { (1, 1, 3) } else { (21, 100, IDLE) };
     let peer = Peer::builder().alpn(Alpn::Http2).start();
     let server = Server::new(peer.addr(0), certs::authority().roots());
-    let [pool, bare, hyper] = requests(&server, rounds, each);
+    if arguments.iter().any(|argument| argument == "--instructions") {
+        return instructions(peer.addr(0));
+    }
+    let [pool, bare, hyper, chromium, firefox] = requests(&server, rounds, each);
     println!(
         "a request at {STREAMS} streams: {pool:.0} ns over the pool, {bare:.0} bare, {hyper:.0} over hyper-util; ratios {:.3} and {:.3}",
         pool / bare,
         pool / hyper
+    );
+    let added = [chromium, firefox].map(|shaped| (shaped - pool) / bare);
+    println!(
+        "in a shape: {chromium:.0} ns in Chromium's, {firefox:.0} in Firefox's; {:+.1} and {:+.1} % of a bare request",
+        added[0] * 100.0,
+        added[1] * 100.0
     );
     let [idle_pool, idle_bare, idle_hyper] =
         ["pool", "bare", "hyper"].map(|kind| measure_idle(kind, peer.addr(0), count));
@@ -320,10 +402,14 @@ fn main() {
         idle_pool / idle_hyper
     );
     let (most_bare, most_hyper) = MOST_IDLE;
-    let within =
-        pool / bare <= MOST_CPU && idle_pool / idle_bare <= most_bare && idle_pool / idle_hyper < most_hyper;
+    let within = added.iter().all(|added| *added <= MOST_SHAPE)
+        && pool / bare <= MOST_CPU
+        && idle_pool / idle_bare <= most_bare
+        && idle_pool / idle_hyper < most_hyper;
     if !test && !within {
-        println!("FAILED: at most {MOST_CPU} of the CPU time, {most_bare} and {most_hyper} of the memory");
+        println!(
+            "FAILED: at most {MOST_CPU} of the CPU time, {MOST_SHAPE} more in a shape, {most_bare} and {most_hyper} of the memory"
+        );
         std::process::exit(1);
     }
 }

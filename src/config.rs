@@ -87,7 +87,7 @@ pub struct PoolConfig {
     pub all_blocked: AllBlocked,
     /// How hard an HTTP/1.1 connection is looked at before it is used again. Default [`ReuseCheck::Readiness`].
     pub reuse_check: ReuseCheck,
-    /// How often idle connections are looked at, those of HTTP/2 by a PING: one that stays without an answer for five seconds is closed, and takes no
+    /// How often idle connections are looked at (at least 10 ms apart), those of HTTP/2 by a PING: one that stays without an answer for five seconds is closed, and takes no
     /// new streams until then. Default 30 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub health_interval: Duration,
@@ -227,8 +227,8 @@ impl Default for PoolConfig {
 /// The longest duration a setting may have: what a 64-bit count of nanoseconds holds, halved for sums.
 const LONGEST: Duration = Duration::from_nanos(u64::MAX / 2);
 
-/// What RFC 8305, section 5, allows.
-const SHORTEST_RACE: Duration = Duration::from_millis(10);
+/// What RFC 8305, section 5, allows between two connects; and jobs that rested for less would do nothing else.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 impl PoolConfig {
     /// Checks every field.
@@ -271,8 +271,15 @@ impl PoolConfig {
                 return Err(ConfigError::new(field, "must be at most 292 years"));
             }
         }
-        if self.race_delay < SHORTEST_RACE {
-            return Err(ConfigError::new("race_delay", "must be at least 10 ms"));
+        for (field, span) in [
+            ("race_delay", self.race_delay),
+            ("health_interval", self.health_interval),
+            ("cleanup_interval", self.cleanup_interval),
+            ("blacklist_interval", self.blacklist_interval),
+        ] {
+            if span < SHORTEST {
+                return Err(ConfigError::new(field, "must be at least 10 ms"));
+            }
         }
         if self.dns_stale > LONGEST {
             return Err(ConfigError::new("dns_stale", "must be at most 292 years"));
@@ -344,10 +351,16 @@ mod tests {
         }
         assert_eq!(fault(|c| c.rotation_share = 0), "rotation_share");
         assert_eq!(fault(|c| c.rotation_share = 101), "rotation_share");
-        assert_eq!(fault(|c| c.health_interval = Duration::ZERO), "health_interval");
-        assert_eq!(fault(|c| c.cleanup_interval = Duration::ZERO), "cleanup_interval");
         assert_eq!(
-            fault(|c| c.blacklist_interval = Duration::ZERO),
+            fault(|c| c.health_interval = Duration::from_millis(9)),
+            "health_interval"
+        );
+        assert_eq!(
+            fault(|c| c.cleanup_interval = Duration::from_millis(9)),
+            "cleanup_interval"
+        );
+        assert_eq!(
+            fault(|c| c.blacklist_interval = Duration::from_millis(9)),
             "blacklist_interval"
         );
     }

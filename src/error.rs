@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::target::{Target, TargetError};
+use crate::told::Told;
 
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -199,7 +200,7 @@ struct Repr {
     target: Option<Box<str>>,
     ip: Option<IpAddr>,
     retry_after: Option<Duration>,
-    source: Option<Arc<dyn StdError + Send + Sync>>,
+    source: Option<Told>,
 }
 
 impl Error {
@@ -235,7 +236,14 @@ impl Error {
 
     /// Why the text names no target, if that is the trouble.
     pub fn target_error(&self) -> Option<&TargetError> {
-        self.0.source.as_deref().and_then(|source| source.downcast_ref())
+        self.cause()?.downcast_ref()
+    }
+
+    /// What is behind it, as it came: [`rustls::Error`], [`h2::Error`], [`ResolveError`](crate::ResolveError), [`std::io::Error`] and others. For whoever
+    /// asks it something. Its text may be its peer's, in part or whole, of any length and with any characters: what [`source`](StdError::source) shows is
+    /// safe to print and to log.
+    pub fn cause(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.0.source.as_ref().map(Told::cause)
     }
 
     pub(crate) fn new(kind: ErrorKind, phase: Phase) -> Self {
@@ -250,7 +258,7 @@ impl Error {
     }
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.with(|repr| repr.source = Some(Arc::new(source)))
+        self.with(|repr| repr.source = Some(Told::new(source)))
     }
 
     pub(crate) fn with_target(self, target: &Target<'_>) -> Self {
@@ -334,17 +342,14 @@ impl fmt::Debug for Error {
             .field("target", &self.0.target);
         out.field("ip", &self.0.ip)
             .field("retry_after", &self.0.retry_after);
-        out.field("source", &self.0.source.as_ref().map(|source| source.to_string()))
-            .finish()
+        out.field("source", &self.0.source).finish()
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0
-            .source
-            .as_deref()
-            .map(|source| source as &(dyn StdError + 'static))
+        let source = self.0.source.as_ref();
+        source.map(|source| source as &(dyn StdError + 'static))
     }
 }
 

@@ -9,8 +9,8 @@
 //!
 //! # Log
 //!
-//! Events of [`tracing`](https://docs.rs/tracing) with the target `hotpool`. Names and fields are kept; no secret is in any, at no level, and of a peer's
-//! own text nothing but what an error shows.
+//! Events of [`tracing`](https://docs.rs/tracing) with the target `hotpool`. Names and fields are kept; no secret is in any, at no level, and nothing that a
+//! peer said in its own words.
 //!
 //! | event | level | fields |
 //! |---|---|---|
@@ -22,8 +22,17 @@
 //! | `descriptors get short`, `descriptors are no longer short` | warn, info | `open`, `limit` |
 //! | `the last handle was dropped without close` | warn | `connections` |
 //!
-//! And spans, at debug: `pool.get` (`host`) around a get that waits, and within it `dns` (`host`) and `dial` (`host`), which has `connect` (`ip`), `tls`
-//! and `h2`. A get that is served at once has none. A question or a dial that no get has begun stands alone.
+//! | span | level | fields | stands in |
+//! |---|---|---|---|
+//! | `pool.get` | debug | `host` | nothing: it is around a get that waits; one that is served at once has none |
+//! | `dns` | debug | `host` | the get that asked first, or nothing |
+//! | `dial` | debug | `host` | the get that it was begun for, or nothing |
+//! | `connect` | debug | `ip` | the dial: one for each address that is tried |
+//! | `tls` | debug | none | the dial |
+//! | `h2` | debug | none | the dial |
+//!
+//! An [`Error`] that is logged with its sources, as most who log one do, shows no secret either: what a peer said is cut there, and everything but
+//! printable characters is escaped. The events of [`h2`] are its own, with targets of its own.
 //!
 //! [`h2`], [`http`] and [`rustls`] are re-exported because their types stand in this API.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -69,13 +78,14 @@ mod sync;
 mod target;
 mod tasks;
 mod tls;
+mod told;
 
 pub use crate::access::AddressPolicy;
 pub use crate::config::{AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection};
-pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender};
+pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender, H2Sent};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
-pub use crate::conn::{Framing, Passed, Passing};
+pub use crate::conn::{Framing, Passed, Passing, Reshaping};
 pub use crate::dns::{
     Answer, DnsName, DnsSnapshot, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver,
 };

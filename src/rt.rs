@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 #[cfg(not(feature = "__shuttle"))]
 use tokio::runtime::Handle;
+#[cfg(not(feature = "__shuttle"))]
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 #[cfg(feature = "__shuttle")]
-use self::checked::Handle;
+use self::checked::{Handle, JoinSet};
+use crate::fault::planted;
 use crate::sync::Mutex;
 
 /// The tasks of one pool. Dropping it ends them.
@@ -92,6 +95,36 @@ impl Rt {
         self.spawn(&self.jobs, home, job)
     }
 
+    /// Starts jobs that belong together, each in a task of its own, where the caller runs. When they are cancelled, or one of them is over, the others are
+    /// ended, too, and all are joined; then `over` is dropped. [`idle`](Self::idle) waits for that.
+    pub(crate) fn crew<J>(&self, jobs: Vec<J>, over: impl Send + 'static) -> Result<(), NotSpawned>
+    where
+        J: Future<Output = ()> + Send + 'static,
+    {
+        if self.jobs.is_cancelled() {
+            return Err(NotSpawned::Closed);
+        }
+        let cancelled = self.jobs.clone();
+        let crew = async move {
+            // In a task of its own and under no lock: a runtime that is ending drops a task where it is spawned.
+            let mut set = JoinSet::new();
+            for job in jobs {
+                #[cfg_attr(
+                    not(feature = "__shuttle"),
+                    expect(clippy::disallowed_methods, reason = "this is the room that spawns")
+                )]
+                set.spawn(job);
+            }
+            cancelled.run_until_cancelled(set.join_next()).await;
+            if !planted("the_crew_is_not_joined") {
+                set.shutdown().await;
+            }
+            drop(over);
+        };
+        // It hears of the cancellation itself.
+        self.spawn(&CancellationToken::new(), None, crew)
+    }
+
     /// Starts the driver of a connection, where the caller runs.
     pub(crate) fn driver(&self, driver: impl Future<Output = ()> + Send + 'static) -> Result<(), NotSpawned> {
         self.spawn(&self.drivers, None, driver)
@@ -144,6 +177,11 @@ impl Rt {
         }
     }
 
+    /// Whether there is a runtime, with its timers, here or elsewhere.
+    pub(crate) fn is_somewhere(&self) -> bool {
+        self.runtime().is_ok()
+    }
+
     fn runtime(&self) -> Result<Handle, NotSpawned> {
         if let Ok(here) = Handle::try_current() {
             *self.home.lock() = Some(here.clone());
@@ -192,9 +230,41 @@ impl Drop for Rt {
 /// Under the model checker, which is the runtime of everything: its tasks go on where its schedule says.
 #[cfg(feature = "__shuttle")]
 mod checked {
-    use std::future::Future;
+    use std::future::{Future, poll_fn};
+    use std::pin::Pin;
+    use std::task::Poll;
 
     use shuttle::future::{JoinHandle, spawn};
+
+    /// The part of tokio's set of tasks that is used here. They run in the task that has it: fewer tasks, and the checker sees more of each order.
+    pub(super) struct JoinSet(Vec<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+    impl JoinSet {
+        pub(super) fn new() -> Self {
+            JoinSet(Vec::new())
+        }
+
+        pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+            self.0.push(Box::pin(task));
+        }
+
+        /// Waits until one of them is over.
+        pub(super) async fn join_next(&mut self) {
+            poll_fn(|cx| {
+                let over =
+                    |task: &mut Pin<Box<dyn Future<Output = ()> + Send>>| task.as_mut().poll(cx).is_ready();
+                match self.0.iter_mut().any(over) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            })
+            .await;
+        }
+
+        pub(super) async fn shutdown(&mut self) {
+            self.0.clear();
+        }
+    }
 
     /// The part of tokio's handle that is used here. There is one wherever anybody asks.
     #[derive(Clone)]

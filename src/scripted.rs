@@ -253,6 +253,7 @@ impl Stage {
                 application_settings: false,
                 prints: None,
             },
+            h2: None,
             connect_time: Duration::ZERO,
             tls_time: Duration::ZERO,
         };

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 struct Room(&'static str, &'static [&'static str], &'static [&'static str]);
 
 const GROUND: &[&str] = &[
-    "access", "clock", "config", "error", "event", "identity", "os", "rt", "sync", "target", "fault",
+    "access", "clock", "config", "error", "event", "identity", "os", "rt", "sync", "target", "told", "fault",
 ];
 
 /// Libraries that some room must not name. Any other (`bytes`, `http`, `thiserror` …) is free to all.
@@ -39,12 +39,13 @@ const ROOMS: &[Room] = &[
     Room("access", &["error", "fault"], &[]),
     Room("clock", &["sync"], &["tokio", "rustix"]),
     Room("config", &["error"], &[]),
-    Room("error", &["target"], &["rustix"]),
+    Room("error", &["target", "told"], &["rustix"]),
     Room("event", &[], &[]),
     Room("identity", &["event", "fault", "sync"], &[]),
     Room("fault", &[], &[]),
+    Room("told", &["fault"], &[]),
     Room("os", &[], &["rustix"]),
-    Room("rt", &["sync"], &["tokio", "tokio_util", "shuttle"]),
+    Room("rt", &["fault", "sync"], &["tokio", "tokio_util", "shuttle"]),
     Room("sync", &[], &["parking_lot", "shuttle", "spin"]),
     Room("target", &["fault"], &["idna", "rustix"]),
     Room("machine", GROUND, &[]),
@@ -70,7 +71,17 @@ const ROOMS: &[Room] = &[
     Room(
         "conn",
         &[
-            "clock", "config", "error", "event", "fault", "identity", "rt", "sync", "target", "tls",
+            "clock",
+            "config",
+            "error",
+            "event",
+            "fault",
+            "fingerprint",
+            "identity",
+            "rt",
+            "sync",
+            "target",
+            "tls",
         ],
         // socket2, to look at a socket past the reactor.
         &["tokio", "tokio_rustls", "h2", "socket2"],

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::H2Sent;
 use crate::event::Protocol;
 use crate::tls::TlsInfo;
 
-/// What is known of a connection since its birth. None of it changes.
+/// What is known of a connection since its birth. None of it changes, but what [`h2`](Self::h2) tells once a request is out.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConnInfo {
@@ -23,6 +24,8 @@ pub struct ConnInfo {
     pub protocol: Protocol,
     /// What TLS agreed on.
     pub tls: TlsInfo,
+    /// How it opened HTTP/2, where its profile has a spec of that.
+    pub h2: Option<H2Sent>,
     /// How long TCP took to connect.
     pub connect_time: Duration,
     /// How long the TLS handshake took.

@@ -13,9 +13,9 @@ pub(crate) use self::exchange::{Ask, exchange};
 pub use self::h1::Framing;
 pub(crate) use self::h1::H1;
 pub(crate) use self::h2::{Driver, H2Handle, Leave, News, handshake};
-pub use self::h2::{H2, H2Response, H2Sender};
+pub use self::h2::{H2, H2Response, H2Sender, H2Sent};
 #[cfg(feature = "__internals")]
-pub use self::h2::{Passed, Passing};
+pub use self::h2::{Passed, Passing, Reshaping};
 pub use self::info::ConnInfo;
 pub(crate) use self::records::Records;
 use crate::event::CloseReason;

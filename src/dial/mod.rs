@@ -203,12 +203,14 @@ impl Dialler {
         let secured = self.clock.now();
 
         progress.reach(Phase::Http2);
-        let (wire, driver) = match protocol {
-            Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream, check))), None),
+        let (wire, driver, h2) = match protocol {
+            Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream, check))), None, None),
             Protocol::Http2 => {
-                let shaken = handshake(stream, &self.clock).instrument(debug_span!(target: "hotpool", "h2"));
-                let (handle, driver) = Box::pin(shaken).await?;
-                (Wire::H2(handle), Some(driver))
+                let spec = identity.identity.tls.h2(dress);
+                let shaken =
+                    handshake(stream, &self.clock, spec).instrument(debug_span!(target: "hotpool", "h2"));
+                let (handle, driver, sent) = Box::pin(shaken).await?;
+                (Wire::H2(handle), Some(driver), sent)
             }
         };
         let info = ConnInfo {
@@ -218,6 +220,7 @@ impl Dialler {
             local,
             protocol,
             tls,
+            h2,
             connect_time: connected.since(began),
             tls_time: secured.since(connected),
         };

@@ -1,6 +1,6 @@
-//! The browsers' hellos, as captured: which lists, in which order. The tests compare them with the captures.
+//! The browsers' hellos and how they open HTTP/2, as captured: which lists, in which order. The tests compare them with the captures.
 
-use super::{Code, EchGrease, HelloSpec, Slot, kind};
+use super::{Code, EchGrease, H2Spec, HelloSpec, Priority, Pseudo, Slot, kind};
 
 const GREASE: Code = Code::Grease;
 
@@ -101,6 +101,38 @@ pub(super) fn firefox() -> HelloSpec {
         Slot::EchGrease(EchGrease::Firefox),
     ];
     HelloSpec::observed(plain(&suites), slots, 0..0, true)
+}
+
+/// Chromium 156 on HTTP/2.
+pub(super) fn chromium_h2() -> H2Spec {
+    H2Spec::observed(
+        &[(1, 65_536), (2, 0), (4, 6_291_456), (6, 262_144)],
+        15_663_105,
+        [Pseudo::Method, Pseudo::Authority, Pseudo::Scheme, Pseudo::Path],
+        Priority {
+            exclusive: true,
+            depends_on: 0,
+            weight: 256,
+        },
+        1,
+        0,
+    )
+}
+
+/// Firefox 153 ESR on HTTP/2.
+pub(super) fn firefox_h2() -> H2Spec {
+    H2Spec::observed(
+        &[(1, 65_536), (2, 0), (4, 131_072), (5, 16_384)],
+        12_517_377,
+        [Pseudo::Method, Pseudo::Path, Pseudo::Authority, Pseudo::Scheme],
+        Priority {
+            exclusive: false,
+            depends_on: 0,
+            weight: 42,
+        },
+        3,
+        12_451_840,
+    )
 }
 
 fn plain(codes: &[u16]) -> Vec<Code> {

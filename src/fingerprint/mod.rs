@@ -1,9 +1,10 @@
-//! A TLS client's first message as data: every field, its fingerprints, and the recipe to make more of the same.
+//! A client's first messages as data: the hello of TLS, the first flight of HTTP/2, their fingerprints, and the recipes to make more of the same.
 //!
 //! - [`ClientHello`] reads a hello and writes it again, byte for byte; [`hellos`] finds the hellos in what a client sent.
 //! - [`Ja3`] and [`Ja4`] are the fingerprints that others will compute of it, [`HelloPrints`] all of them, as long as nobody asks.
 //! - [`HelloSpec`] is the recipe of a hello, by hand or learned from captures; with the [`Draws`] of a connection it [shapes](HelloSpec::shape)
 //!   the hello that TLS itself would send.
+//! - [`H2Spec`] is the recipe of how HTTP/2 is opened, and [`Akamai`] the text that others make of that.
 //! - A [`Profile`] is whom a pool's connections look like: a browser, or a recipe of one's own.
 //! - GREASE values (RFC 8701), which a client draws at random to keep servers tolerant, are told apart by [`is_grease`].
 //!
@@ -33,6 +34,7 @@
 mod browsers;
 mod grease;
 mod hello;
+mod http2;
 mod ja3;
 mod ja4;
 mod prints;
@@ -46,6 +48,8 @@ pub use self::hello::{
     Binders, ClientHello, EncryptedClientHello, Extension, HelloError, KeyShare, MAX_MESSAGE, PreSharedKey,
     PskIdentity, ServerName, StatusRequest, kind,
 };
+pub use self::http2::{Akamai, H2Spec, H2SpecError, Priority, PriorityFrame, Pseudo};
+pub(crate) use self::http2::{Field, Form, frame_header, pseudo_order, window_update};
 pub use self::ja3::Ja3;
 pub use self::ja4::Ja4;
 pub use self::prints::HelloPrints;

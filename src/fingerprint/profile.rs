@@ -4,9 +4,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::{HelloSpec, browsers};
+use super::{H2Spec, HelloSpec, browsers};
+use crate::fault::planted;
 
-/// Whom connections look like, from the first byte on: a name, and the recipe of the hello.
+/// Whom connections look like, from the first byte on: a name, the recipe of the hello, and that of HTTP/2.
 ///
 /// Only the first flight is shaped: not TCP, not the timing, not how a connection ends. A clone costs one reference count.
 ///
@@ -25,6 +26,7 @@ pub struct Profile(Arc<Inner>);
 struct Inner {
     name: String,
     hello: Option<HelloSpec>,
+    h2: Option<H2Spec>,
 }
 
 impl Profile {
@@ -33,24 +35,36 @@ impl Profile {
         Profile(Arc::new(Inner {
             name: "rustls".to_owned(),
             hello: None,
+            h2: None,
         }))
     }
 
     /// Chromium 156, as captured from Debian's 156.0.8078.79 on 2026-11-21.
     pub fn chromium() -> Self {
-        Profile::new("chromium", browsers::chromium())
+        Profile::new("chromium", browsers::chromium()).with_h2(browsers::chromium_h2())
     }
 
     /// Firefox 153 ESR, as captured from Debian's 153.7.0 on 2026-11-21.
     pub fn firefox() -> Self {
-        Profile::new("firefox", browsers::firefox())
+        Profile::new("firefox", browsers::firefox()).with_h2(browsers::firefox_h2())
     }
 
-    /// A profile of the caller's own. The name is for people and logs.
+    /// A profile of the caller's own, with HTTP/2 as it is. The name is for people and logs.
     pub fn new(name: impl Into<String>, hello: HelloSpec) -> Self {
         Profile(Arc::new(Inner {
             name: name.into(),
             hello: Some(hello),
+            h2: None,
+        }))
+    }
+
+    /// The same profile, with HTTP/2 of this spec.
+    #[must_use]
+    pub fn with_h2(self, h2: H2Spec) -> Self {
+        Profile(Arc::new(Inner {
+            name: self.0.name.clone(),
+            hello: self.0.hello.clone(),
+            h2: Some(h2),
         }))
     }
 
@@ -73,6 +87,11 @@ impl Profile {
     pub fn hello(&self) -> Option<&HelloSpec> {
         self.0.hello.as_ref()
     }
+
+    /// The recipe of its HTTP/2. None if h2 opens connections its own way.
+    pub fn h2(&self) -> Option<&H2Spec> {
+        self.0.h2.as_ref()
+    }
 }
 
 impl Default for Profile {
@@ -84,8 +103,8 @@ impl Default for Profile {
 /// Taken apart without `..`: what is added does not compile until it is compared, too.
 impl PartialEq for Profile {
     fn eq(&self, other: &Self) -> bool {
-        let Inner { name: _, hello } = &*self.0;
-        *hello == other.0.hello
+        let Inner { name: _, hello, h2 } = &*self.0;
+        *hello == other.0.hello && (*h2 == other.0.h2 || planted("h2_spec_is_not_compared"))
     }
 }
 
@@ -94,6 +113,7 @@ impl Eq for Profile {}
 impl Hash for Profile {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.hello.hash(state);
+        self.0.h2.hash(state);
     }
 }
 

@@ -4,10 +4,10 @@
 //! |---|---|
 //! | host, port | the origin ([`Target`](crate::Target)), which has connections of its own |
 //! | ALPN | [`Identity::require`] |
-//! | roots, extra verifier, client certificate (chain and key), revocation policy, provider, resumption, or a whole configuration | [`Identity::tls`] |
+//! | roots, extra verifier, client certificate (chain and key), revocation policy, provider, resumption, profile (the hello and HTTP/2), or a whole configuration | [`Identity::tls`] |
 //! | epoch of the pool's own TLS setup | [`Identity::epoch`] |
 //! | the caller's partition | [`Identity::partition`] |
-//! | profile, proxy with its credentials, source policy | nowhere yet: nobody can ask for one |
+//! | proxy with its credentials, source policy | nowhere yet: nobody can ask for one |
 //!
 //! Keys are compared whole. An [`IdentityId`] stands for one of them only because [`Identities`] compared them whole before it
 //! gave the number.

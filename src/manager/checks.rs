@@ -42,6 +42,8 @@ pub(super) struct Watch {
     asleep: AtomicBool,
     /// When names are next looked after, in nanoseconds.
     names: AtomicU64,
+    /// Whether the clocks are compared now and then.
+    pub(super) clocks: AtomicBool,
 }
 
 impl Default for Watch {
@@ -49,6 +51,7 @@ impl Default for Watch {
         Watch {
             asleep: AtomicBool::new(true),
             names: AtomicU64::new(u64::MAX),
+            clocks: AtomicBool::new(false),
         }
     }
 }
@@ -241,6 +244,9 @@ impl Inner {
     pub(super) fn call_for_a_birth(&self, fresh_until: Moment) {
         if self.watch.asleep.load(Ordering::Acquire) {
             self.call(Job::Health);
+        }
+        if !self.watch.clocks.load(Ordering::Acquire) {
+            self.call(Job::Cleanup);
         }
         if fresh_until.as_nanos() < self.watch.names.load(Ordering::Acquire) {
             self.call(Job::Dns);

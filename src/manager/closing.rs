@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 use super::ConnectionManager;
 use super::inner::Inner;
-use crate::clock::{Moment, before};
+use super::live::Ender;
+use crate::clock::Moment;
 use crate::dial::Boxed;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
@@ -164,7 +166,7 @@ impl ConnectionManager {
         // Tasks that were cancelled end when their runtime next polls them: one that nobody drives is not waited for.
         let last_call = (began + tenth * 10).max(inner.clock().now() + LAST_CALL);
         inner.until(last_call, pin!(inner.rt.idle())).await;
-        inner.rt.inside(pin!(self.run_steps(began + limit))).await;
+        self.run_steps(began + limit).await;
         self.report(began, cut)
     }
 
@@ -185,6 +187,9 @@ impl ConnectionManager {
     /// Has `step` run when the pool closes, after its last connection has gone, in the order in which steps were registered. It may take `limit`, and
     /// what is left of the closer's time; it is told in the report, however it ends, and the next one goes on.
     ///
+    /// A pool that is dropped without [`close`](Self::close) runs no step; one whose step holds a handle of the pool is not dropped before it is closed. A
+    /// step that closes the pool waits for the very close that it is a step of, until its own time is over.
+    ///
     /// # Errors
     /// The pool is closed, or closing.
     pub fn on_close<E: fmt::Display>(
@@ -193,25 +198,32 @@ impl ConnectionManager {
         limit: Duration,
         step: impl Future<Output = Result<(), E>> + Send + 'static,
     ) -> Result<(), Error> {
-        if self.inner().is_closed() {
-            return Err(Error::new(ErrorKind::Closed, Phase::Acquire));
-        }
         let run = async move { step.await.map_err(|error| error.to_string().into()) };
-        self.closing().steps.lock().push_back(Step {
+        let step = Step {
             name: name.into(),
             limit,
             run: Some(Box::pin(run)),
             began: None,
-        });
+        };
+        let early = planted("closed_is_read_before_the_steps") && !self.inner().is_closed();
+        let mut steps = self.closing().steps.lock();
+        // Read under the lock that a closer takes after it has set the flag: it finds this step, or this finds the flag.
+        if self.inner().is_closed() && !early {
+            drop(steps);
+            drop(step);
+            return Err(Error::new(ErrorKind::Closed, Phase::Acquire));
+        }
+        steps.push_back(step);
         Ok(())
     }
 
     /// Goes through the steps. Whoever goes on where another went away goes on with the step that one was at.
     async fn run_steps(&self, deadline: Moment) {
-        let (clock, closing) = (self.inner().clock(), self.closing());
+        let (inner, closing) = (self.inner(), self.closing());
+        let clock = inner.clock();
         while let Some((name, began, limit)) = closing.begin(clock.now()) {
             let until = (began + limit).min(deadline);
-            let polled = before(clock, until, poll_fn(|cx| closing.poll_step(cx))).await;
+            let polled = inner.until(until, poll_fn(|cx| closing.poll_step(cx))).await;
             let outcome = polled.unwrap_or(StepOutcome::TimedOut);
             if outcome == StepOutcome::TimedOut && planted("a_hung_step_is_the_last") {
                 return;
@@ -219,7 +231,7 @@ impl ConnectionManager {
             let took = clock.now().since(began);
             closing.over.lock().push(StepReport { name, outcome, took });
             let step = closing.steps.lock().pop_front();
-            drop(step);
+            discard(step);
         }
     }
 
@@ -230,16 +242,19 @@ impl ConnectionManager {
     /// The pool stays usable, unless it is closed. What was detached is its holder's: it goes on, and counts no more.
     pub fn force_cleanup(&self) -> usize {
         let inner = self.inner();
-        inner.abort_all();
         let ended = inner.each_host(|host, now| {
             let spares = |leases: u32| leases > 0 && planted("force_spares_the_leased");
             let live = host.machine.connections().filter(|conn| !spares(conn.leases));
             let live: Vec<_> = live.map(|conn| conn.conn).collect();
+            // Under the same lock: one that is counted is ended, wherever it is.
+            let enders = host.enders();
             for &conn in &live {
                 host.machine.died(now, conn, CloseReason::Aborted);
             }
-            live.len()
+            (enders, live.len())
         });
+        let (enders, ended): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
+        enders.into_iter().flatten().for_each(Ender::end);
         let dials = std::mem::take(&mut *inner.dials.lock());
         if !planted("force_spares_the_dials") {
             dials.cancel();
@@ -288,16 +303,39 @@ impl Closing {
             return Poll::Ready(StepOutcome::Panicked); // in a closer that went on its way by that
         };
         // It is dropped after a panic, and nobody sees what it left.
-        match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(cx))) {
-            Err(_) => Poll::Ready(StepOutcome::Panicked),
-            Ok(Poll::Ready(Ok(()))) => Poll::Ready(StepOutcome::Done),
-            Ok(Poll::Ready(Err(error))) => Poll::Ready(StepOutcome::Failed(error)),
+        let outcome = match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(cx))) {
+            Err(panic) => {
+                discard(panic);
+                StepOutcome::Panicked
+            }
+            Ok(Poll::Ready(Ok(()))) => StepOutcome::Done,
+            Ok(Poll::Ready(Err(error))) => StepOutcome::Failed(error),
             Ok(Poll::Pending) => {
                 if let Some(step) = self.steps.lock().front_mut() {
                     step.run = Some(run);
                 }
-                Poll::Pending
+                return Poll::Pending;
             }
+        };
+        match discard(run) {
+            true => Poll::Ready(outcome),
+            false => Poll::Ready(StepOutcome::Panicked),
+        }
+    }
+}
+
+/// Drops what is the owner's. False if that panicked: no reason for the next step to be left out.
+fn discard<T>(owners: T) -> bool {
+    if planted("a_step_s_last_words_are_the_end") {
+        drop(owners);
+        return true;
+    }
+    match catch_unwind(AssertUnwindSafe(|| drop(owners))) {
+        Ok(()) => true,
+        // What a panic in a drop throws may panic when it is dropped: enough of that.
+        Err(panic) => {
+            _ = ManuallyDrop::new(panic);
+            false
         }
     }
 }

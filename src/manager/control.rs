@@ -155,6 +155,11 @@ impl ConnectionManager {
 }
 
 impl Host {
+    /// What ends each of the live connections. Not to be used under the lock: it may wake somebody.
+    pub(super) fn enders(&mut self) -> Vec<Ender> {
+        self.lives_mut().map(|live| live.rest.ender()).collect()
+    }
+
     /// Every live connection, with what is known of it.
     fn known(&self) -> Vec<(ConnId, Arc<ConnInfo>)> {
         self.machine
@@ -206,8 +211,7 @@ impl Inner {
 
     /// Ends every use of what is lent, and every HTTP/2 connection.
     pub(super) fn abort_all(self: &Arc<Self>) {
-        let ends =
-            self.each_host(|host, _| host.lives_mut().map(|live| live.rest.ender()).collect::<Vec<_>>());
+        let ends = self.each_host(|host, _| host.enders());
         // Not under the lock: each may wake somebody.
         ends.into_iter().flatten().for_each(Ender::end);
     }

@@ -331,6 +331,9 @@ impl AsyncRead for HotConn {
 
 impl AsyncWrite for HotConn {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if planted("what_is_written_is_logged") {
+            tracing::trace!(target: "hotpool", text = ?String::from_utf8_lossy(buf), "written");
+        }
         poll_h1!(self, Way::Out, cx, |h1, cx| Pin::new(h1).poll_write(cx, buf))
     }
 

@@ -59,7 +59,7 @@ pub struct TaskStats {
     pub panics: u64,
 }
 
-/// Starts every job; the last of them drops what it was given. Whoever makes pools says how.
+/// Starts every job; what it was given is dropped when they are over. Whoever makes pools says how.
 pub(crate) type Start = fn(&Arc<Inner>, Running);
 
 /// Starts the jobs, once for each pool, at its first host: from then on there may be something to do.
@@ -79,7 +79,11 @@ pub(crate) struct Running(Weak<Inner>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(inner) = self.0.upgrade() {
+        if let Some(inner) = self
+            .0
+            .upgrade()
+            .filter(|_| !planted("jobs_end_with_their_runtime"))
+        {
             inner.upkeep.store(false, Ordering::Release);
         }
     }

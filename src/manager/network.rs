@@ -12,17 +12,20 @@ use crate::clock::Moment;
 use crate::conn::H2Handle;
 use crate::event::{CloseReason, Protocol};
 use crate::fault::planted;
+use crate::sync::Ordering;
 
 /// By how much the boot clock must run ahead of the pool's own for the machine to have been suspended meanwhile: more than both are ever apart by
 /// being read one after the other.
 const SUSPENDED: Duration = Duration::from_secs(5);
+/// How often that is looked at while anything is alive. The clock that timers and hand-outs go by stands still meanwhile, and tells nothing of it.
+const LOOK: Duration = Duration::from_secs(2);
 
 impl ConnectionManager {
     /// Says that the machine has another network than before. Idle connections of HTTP/1.1 close, for nobody can tell whether they still lead
     /// anywhere, and leased ones when they come home; those of HTTP/2 are asked for a sign of life and take no new streams until it comes, and close
     /// without it. What failed is forgotten, but for addresses that said themselves that we are blocked, and names are asked for again.
     ///
-    /// A pool that finds that the machine was suspended does this by itself, when its clean-up next has a turn.
+    /// A pool whose machine was suspended for longer than five seconds does this by itself, within two seconds of its waking up.
     pub fn network_changed(&self) {
         self.inner().network_changed();
     }
@@ -40,8 +43,20 @@ impl Inner {
         self.call(Job::Dns);
     }
 
+    /// When the two clocks are to be compared again: as long as nothing is alive, after the next birth.
+    pub(super) fn compare_again(&self) -> Moment {
+        let alive = self.desk.lock().ledger.counts().total > 0 && !planted("suspends_are_noticed_in_rounds");
+        self.watch.clocks.store(alive, Ordering::Release);
+        match alive {
+            true => self.clock().now_coarse() + LOOK,
+            false => Moment::FAR,
+        }
+    }
+
     /// Whether the machine was suspended since this was last asked.
     pub(super) fn was_suspended(&self) -> bool {
+        // Whatever is born during this turn calls for another.
+        self.watch.clocks.store(false, Ordering::Release);
         let clock = self.clock();
         let gap = clock.boot().since(clock.now());
         let mut rounds = self.rounds.lock();

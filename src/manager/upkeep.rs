@@ -29,7 +29,7 @@ impl Inner {
         }
         self.inspect_rung();
         self.sweep();
-        let round = self.round();
+        let round = self.round().min(self.compare_again());
         // Every host is on the wheel: without one there is nothing to go round.
         let next = self.wheel.lock().next()?;
         Some(next.min(round))

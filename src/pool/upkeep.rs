@@ -7,21 +7,18 @@ use crate::tasks::{Next, Post, supervise};
 
 /// Starts all of them where the caller runs. They hold the pool while they work and not in between.
 pub(super) fn start(inner: &Arc<Inner>, running: Running) {
-    let running = Arc::new(running);
-    for job in Job::ALL {
+    let supervised = |job: Job| {
         let (call, counts) = inner.post(job);
         let post = Post {
             name: job.name(),
             call,
             counts,
         };
-        let (pool, running) = (Arc::downgrade(inner), Arc::clone(&running));
-        let task = supervise(inner.time(), post, move || turn(job, Weak::clone(&pool)));
-        let _ = inner.rt.job(None, async move {
-            task.await;
-            drop(running);
-        }); // one that did not start has been dropped
-    }
+        let pool = Arc::downgrade(inner);
+        supervise(inner.time(), post, move || turn(job, Weak::clone(&pool)))
+    };
+    let jobs = Job::ALL.map(supervised);
+    let _ = inner.rt.crew(jobs.into(), running); // what did not start has been dropped, `running` too
 }
 
 /// One turn. None once the pool has gone.

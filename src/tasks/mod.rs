@@ -1,7 +1,7 @@
 //! Named jobs that run again and again. Knows nothing of pools.
 //!
 //! A job runs once and says when it wants to run again; until then it can be called. One that panics is counted, named in the log and started
-//! anew after a while, longer each time. The task that runs it is the caller's to start, through [`rt`](crate::rt), which ends it.
+//! anew after a while, longer each time. The task that runs it is the caller's to start, through [`rt`](crate::rt), which ends and joins it.
 //!
 //! ```text
 //!          said when, or called

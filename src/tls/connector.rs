@@ -139,7 +139,7 @@ impl Connector {
 
     /// How to try once more, on another transport, after `error`; none if that is final.
     pub(crate) fn again(&self, identity: &Interned, dress: Dress, error: &Error) -> Option<Dress> {
-        let why = std::error::Error::source(error)?.downcast_ref::<Rejected>()?;
+        let why = error.cause()?.downcast_ref::<Rejected>()?;
         match (why, dress) {
             (Rejected::RecordLimit(limit), Dress::Profile) => Some(Dress::ShortRecords(*limit)),
             (_, Dress::Unshaped) => None,

@@ -11,13 +11,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 
-use super::Revocation;
 use super::parts::{ClientIdentity, Parts};
 use super::shape::{OnShapeRejected, Shaper};
 use super::tickets::Tickets;
 use super::trust::Trust;
+use super::{Dress, Revocation};
 use crate::error::ConfigError;
-use crate::fingerprint::Profile;
+use crate::fingerprint::{H2Spec, Profile};
 
 /// Whom to trust and whom to be: everything about TLS that decides whether two callers may share a connection.
 ///
@@ -57,6 +57,12 @@ impl Tls {
     /// What shapes its connections.
     pub(super) fn shaper(&self) -> Option<&Arc<Shaper>> {
         self.0.shaper.as_ref()
+    }
+
+    /// How its connections open HTTP/2, if not h2's own way.
+    pub(crate) fn h2(&self, dress: Dress) -> Option<&H2Spec> {
+        let profile = self.0.parts.profile.as_ref();
+        profile.and_then(Profile::h2).filter(|_| dress != Dress::Unshaped)
     }
 
     /// Whether connections whose shape is the trouble may go without.
@@ -141,7 +147,8 @@ impl TlsBuilder {
     /// Whom connections look like. Default: [`Profile::rustls`], nobody else.
     ///
     /// A profile's hello is sent under rustls, which serves of it what it can: a server that chooses something else ends in an
-    /// error of kind [`Shape`](crate::ErrorKind::Shape) that names the choice, or in what [`on_shape_rejected`](Self::on_shape_rejected) says.
+    /// error of kind [`Shape`](crate::ErrorKind::Shape) that names the choice, or in what [`on_shape_rejected`](Self::on_shape_rejected) says. Its
+    /// HTTP/2 is stock h2's, with the profile's frames below; a connection that falls back from its hello has none of that either.
     pub fn profile(mut self, profile: Profile) -> Self {
         self.0.profile = Some(profile);
         self

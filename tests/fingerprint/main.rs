@@ -11,6 +11,7 @@ mod support;
 
 mod captures;
 mod grammar;
+mod h2;
 mod ja;
 mod profiles;
 mod random;

@@ -95,8 +95,10 @@ fn each_passes_the_checks_that_any_spec_must() {
 
 #[test]
 fn what_goes_over_the_wire_makes_a_profile_and_not_its_name() {
-    let spec = Profile::firefox().hello().unwrap().clone();
-    assert_eq!(Profile::new("mine", spec), Profile::firefox());
+    let firefox = Profile::firefox();
+    let mine = Profile::new("mine", firefox.hello().unwrap().clone());
+    assert_ne!(mine, firefox);
+    assert_eq!(mine.with_h2(firefox.h2().unwrap().clone()), firefox);
     assert_ne!(Profile::firefox(), Profile::chromium());
     assert_ne!(Profile::firefox(), Profile::rustls());
 }

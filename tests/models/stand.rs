@@ -18,7 +18,7 @@ pub(crate) use shuttle::thread::yield_now;
 const PATIENCE: usize = 200;
 
 /// Longer than any model lets pass.
-const LONG: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const LONG: Duration = Duration::from_secs(24 * 3600);
 
 /// A time that stands: no deadline ever comes, so that whoever waits waits for somebody.
 pub(crate) struct Still;

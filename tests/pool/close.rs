@@ -289,3 +289,32 @@ async fn dropping_the_last_handle_ends_everything() {
         peer.shutdown().await;
     }
 }
+
+/// The longest intervals that are taken: nothing overflows, the pool serves, and closes at once.
+#[tokio::test]
+async fn intervals_may_be_as_long_as_they_like() {
+    let peer = http1_peer();
+    let longest = Duration::from_nanos(u64::MAX / 2);
+    let (pool, clock) = manual_pool(&peer, |config| {
+        (
+            config.health_interval,
+            config.cleanup_interval,
+            config.blacklist_interval,
+        ) = (longest, longest, longest);
+        (config.leak_timeout, config.idle_timeout, config.max_lifetime) = (longest, longest, longest);
+        (config.close_timeout, config.dns_refresh) = (longest, longest);
+    });
+    round(&pool, &name(&peer)).await;
+    for span in [SECOND, 3600 * SECOND, 30 * 24 * 3600 * SECOND] {
+        clock.advance(span);
+        let_run().await;
+        until(&pool, "no job has panicked", |stats| {
+            stats.tasks.iter().all(|task| task.panics == 0)
+        })
+        .await;
+    }
+    let report = within("close", pool.close_within(Duration::MAX)).await;
+    assert!(report.is_clean(), "{report:?}");
+    at_rest(&pool).await;
+    finish(pool, peer).await;
+}

@@ -1,14 +1,23 @@
 //! Long lives in little time: a day of a clock that is moved, thousands of connections that come and go, a network that swallows everything.
 #![expect(clippy::print_stdout, reason = "a test says what it measured")]
 
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use hotpool::{CloseReason, HotConnPool};
+use hotpool::{CloseReason, Health, HotConnPool, Trouble};
+use rustix::process::{
+    PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, getpid, getrlimit, pidfd_getfd, pidfd_open, setrlimit,
+};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use crate::common::{at_rest, finish, host, name, pool, round, until, use_up, within};
 use crate::support::measure::{self, Descriptors};
 use crate::support::network;
 use crate::support::peer::{Alpn, Peer};
+use crate::support::peers_table;
 use crate::support::process::alone;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -105,7 +114,10 @@ async fn a_day_leaves_nothing() {
         (0, 0, 0),
         "{entries} entries"
     );
-    assert!(measure::alive_tasks() <= tasks + 4, "but the jobs");
+    assert!(
+        measure::alive_tasks() <= tasks + 5,
+        "but the jobs, and who joins them"
+    );
     assert!(
         stats.tasks.iter().all(|task| task.runs > 0 && task.panics == 0),
         "{:?}",
@@ -147,11 +159,22 @@ async fn churn(pool: &HotConnPool, names: &[String], (all, at_once): (usize, usi
     }
 }
 
+/// As many descriptors as may be had.
+fn widen_limit() {
+    let limits = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limits.maximum,
+        maximum: limits.maximum,
+    };
+    setrlimit(Resource::Nofile, most).unwrap();
+}
+
 #[test]
 fn churned_connections_leave_no_descriptor_and_no_memory() {
     alone(
         "life::churned_connections_leave_no_descriptor_and_no_memory",
         || {
+            widen_limit();
             let runtime = one_thread();
             runtime.block_on(async {
                 let (all, at_once) = (number("HOTPOOL_CHURN", 500), number("HOTPOOL_AT_ONCE", 100));
@@ -181,6 +204,95 @@ fn churned_connections_leave_no_descriptor_and_no_memory() {
             });
         },
     );
+}
+
+/// Writes down what is said of descriptors.
+#[derive(Clone, Default)]
+struct Ear(Arc<Mutex<Vec<&'static str>>>);
+
+impl Subscriber for Ear {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // The two events that have these fields.
+        metadata.target() == "hotpool" && metadata.fields().field("limit").is_some()
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let level = *event.metadata().level();
+        let said = if level == Level::WARN {
+            "short"
+        } else {
+            "no longer"
+        };
+        self.0.lock().unwrap().push(said);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// A process that may have few descriptors, of which a pool takes more than four fifths: it says so, goes on, and says when that is over.
+#[test]
+fn descriptors_that_get_short_are_told() {
+    alone("life::descriptors_that_get_short_are_told", || {
+        one_thread().block_on(async {
+            let ear = Ear::default();
+            let _listening = tracing::subscriber::set_default(ear.clone());
+            let peer = Peer::builder().ips(4).alpn(Alpn::Http1).start();
+            let pool = pool(&peer, |config| {
+                (config.max_connections, config.max_per_host, config.max_per_ip) = (1000, 1000, 1000);
+                config.cleanup_interval = Duration::from_millis(20);
+            });
+            let name = name(&peer);
+            round(&pool, &name).await;
+            let limits = getrlimit(Resource::Nofile);
+            let few = u64::try_from(Descriptors::now().count()).unwrap() + 100;
+            let fewer = Rlimit {
+                current: Some(few),
+                maximum: limits.maximum,
+            };
+            setrlimit(Resource::Nofile, fewer).unwrap();
+            assert_eq!(pool.health(), Health::Healthy);
+            // Each takes two: its peer's end is in this process, too.
+            let mut held = Vec::new();
+            let trouble = loop {
+                held.push(within("a connection", pool.get(&name)).await.unwrap());
+                match pool.health() {
+                    Health::Healthy => {}
+                    Health::Degraded(trouble) => break trouble,
+                    other => panic!("{other:?}"),
+                }
+                // It would fail at the limit.
+                assert!(held.len() < 50, "nobody noticed");
+            };
+            let [Trouble::Descriptors { open, limit }] = trouble[..] else {
+                panic!("{trouble:?}");
+            };
+            assert!(
+                limit == few && open * 5 > limit * 4 && open < limit,
+                "{open} of {limit}"
+            );
+            println!("measured: degraded at {open} of {limit}");
+            measure::eventually(5 * SECOND, "it is told", || *ear.0.lock().unwrap() == ["short"]).await;
+            assert_eq!(round(&pool, &name).await.status, 200, "it works");
+            held.into_iter().for_each(hotpool::HotConn::discard);
+            measure::settles(5 * SECOND, "it recovers", Health::Healthy, || pool.health()).await;
+            measure::eventually(5 * SECOND, "that, too", || {
+                *ear.0.lock().unwrap() == ["short", "no longer"]
+            })
+            .await;
+            setrlimit(Resource::Nofile, limits).unwrap();
+            finish(pool, peer).await;
+        });
+    });
 }
 
 /// In a network of its own, of which nothing arrives any more at a word.
@@ -237,4 +349,127 @@ fn half_open_connections_are_found_in_time() {
             }
         });
     });
+}
+
+/// The socket of a connection of this very process, by a descriptor of its own. None where the system does not let one look.
+fn socket_of(conn: &hotpool::ConnInfo) -> Option<OwnedFd> {
+    let own = pidfd_open(getpid(), PidfdFlags::empty()).ok()?;
+    let numbers = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let mut copies = numbers.filter_map(|number| pidfd_getfd(&own, number, PidfdGetfdFlags::empty()).ok());
+    copies.find(|copy| {
+        let address =
+            |address: std::io::Result<socket2::SockAddr>| address.ok().and_then(|it| it.as_socket());
+        let socket = SockRef::from(copy);
+        address(socket.local_addr()) == Some(conn.local) && address(socket.peer_addr()) == Some(conn.remote)
+    })
+}
+
+/// A fresh pool with an idle connection whose peer has gone without a word, after `change` was made to its socket. Nothing but TCP looks at it.
+async fn half_open(change: impl FnOnce(&SockRef<'_>)) -> Option<(Peer, HotConnPool, Hole)> {
+    let peer = Peer::builder().alpn(Alpn::Http1).start();
+    let pool = pool(&peer, |config| {
+        (config.idle_timeout, config.max_lifetime) = (3600 * SECOND, 3600 * SECOND);
+        config.health_interval = 3600 * SECOND;
+    });
+    let mut conn = within("a connection", pool.get(name(&peer))).await.unwrap();
+    use_up(&mut conn, "/").await;
+    let Some(socket) = socket_of(conn.info()) else {
+        peers_table::skip("descriptors", "of this process may not be copied");
+        return None;
+    };
+    change(&SockRef::from(&socket));
+    drop(conn);
+    until(&pool, "it rests", |stats| stats.idle == 1).await;
+    let hole = Hole::open(&peer);
+    Some((peer, pool, hole))
+}
+
+async fn is_served_anew(peer: &Peer, pool: &HotConnPool) {
+    let answer = round(pool, &name(peer)).await;
+    assert_eq!((answer.status, answer.nth), (200, 1), "on another connection");
+    at_rest(pool).await;
+    within("close", pool.close()).await;
+}
+
+/// By keepalive alone. The pool's own values (a minute, then four times 15 seconds) are read back, and made short for the test, but for
+/// `HOTPOOL_KEEPALIVE`, which waits two minutes.
+#[test]
+fn a_half_open_connection_is_found_by_keepalive_alone() {
+    network::alone("life::a_half_open_connection_is_found_by_keepalive_alone", || {
+        one_thread().block_on(async {
+            let patient = number("HOTPOOL_KEEPALIVE", 0) > 0;
+            let change = |socket: &SockRef<'_>| {
+                let seconds = |time: std::io::Result<Duration>| time.unwrap().as_secs();
+                assert!(socket.keepalive().unwrap());
+                assert_eq!(seconds(socket.tcp_keepalive_time()), 60);
+                assert_eq!(seconds(socket.tcp_keepalive_interval()), 15);
+                assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+                assert_eq!(
+                    socket.tcp_user_timeout().unwrap(),
+                    None,
+                    "there is no setting for it"
+                );
+                let short = TcpKeepalive::new()
+                    .with_time(SECOND)
+                    .with_interval(SECOND)
+                    .with_retries(2);
+                if !patient {
+                    socket.set_tcp_keepalive(&short).unwrap();
+                }
+            };
+            let limit = if patient { 125 * SECOND } else { 8 * SECOND };
+            let Some((peer, pool, hole)) = half_open(change).await else {
+                return;
+            };
+            let began = Instant::now();
+            measure::eventually(limit, "it is found", || pool.size() == 0).await;
+            let closes: Vec<_> = pool
+                .stats()
+                .counters
+                .closes_by_reason()
+                .filter(|(_, count)| *count > 0)
+                .collect();
+            assert_eq!(closes, [(CloseReason::Unresponsive, 1)]);
+            println!("measured: found by keepalive after {:?}", began.elapsed());
+            assert!(pool.try_get(name(&peer)).unwrap().is_none());
+            drop(hole);
+            is_served_anew(&peer, &pool).await;
+        });
+    });
+}
+
+/// By TCP's user timeout alone, which begins to count when something was sent: whoever asks over it is told in time, and nobody after that.
+#[test]
+fn a_half_open_connection_is_found_by_user_timeout_alone() {
+    network::alone(
+        "life::a_half_open_connection_is_found_by_user_timeout_alone",
+        || {
+            one_thread().block_on(async {
+                let change = |socket: &SockRef<'_>| {
+                    socket.set_keepalive(false).unwrap();
+                    socket.set_tcp_user_timeout(Some(2 * SECOND)).unwrap();
+                };
+                let Some((peer, pool, hole)) = half_open(change).await else {
+                    return;
+                };
+                let mut conn = within("the old one", pool.get(name(&peer))).await.unwrap();
+                let began = Instant::now();
+                conn.write_all(b"GET / HTTP/1.1\r\nhost: peer.test\r\n\r\n")
+                    .await
+                    .unwrap();
+                conn.flush().await.unwrap();
+                let error = within("an end", conn.read_u8()).await.unwrap_err();
+                let took = began.elapsed();
+                println!("measured: found by user timeout after {took:?}");
+                assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error:?}");
+                assert!(took < 8 * SECOND, "{took:?}");
+                drop(conn);
+                assert!(pool.try_get(name(&peer)).unwrap().is_none());
+                assert_eq!(pool.size(), 0);
+                drop(hole);
+                is_served_anew(&peer, &pool).await;
+            });
+        },
+    );
 }

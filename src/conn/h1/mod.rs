@@ -132,6 +132,8 @@ fn reason(error: &io::Error) -> CloseReason {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
             CloseReason::PeerClosed
         }
+        // By TCP's keepalive, or its user timeout.
+        io::ErrorKind::TimedOut => CloseReason::Unresponsive,
         _ => CloseReason::Failed,
     }
 }

@@ -1,17 +1,19 @@
-//! What runs between h2 and TLS: both directions pass as they are and are read as they pass.
+//! What runs between h2 and TLS: both directions are read as they pass, and what h2 writes leaves in the shape of a spec if there is one.
 //!
-//! The one place below h2 that sees frames, and so the one that may change them: whatever is to leave in another form is held and rewritten in
-//! `poll_write`, whatever is to reach h2 in another form in `poll_read`. The book is kept by what is on the wire.
+//! The one place below h2 that sees frames, and so the one that may change them. The book is kept by what is on the wire.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Shared;
 use super::frames::Frames;
+use super::sent::H2Sent;
+use super::shape::{self, Shape};
+use crate::fingerprint::H2Spec;
 
 pub(crate) struct Adapter<IO> {
     io: IO,
@@ -20,20 +22,28 @@ pub(crate) struct Adapter<IO> {
     /// Frames that came in this turn of the driver.
     turn: u32,
     shared: Arc<Shared>,
+    /// What changes what h2 writes. In a box: most connections have none.
+    shape: Option<Box<Shape>>,
 }
 
 /// So many frames, and it is the turn of other connections of the same thread: a flood of small frames is otherwise read for as long as it comes.
 const FRAMES_A_TURN: u32 = 1_000;
 
 impl<IO> Adapter<IO> {
-    pub(super) fn new(io: IO, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(io: IO, shared: Arc<Shared>, spec: Option<&H2Spec>) -> Self {
         Adapter {
             io,
             sent: Frames::outbound(),
             received: Frames::inbound(),
             turn: 0,
             shared,
+            shape: spec.map(|spec| Box::new(Shape::new(spec))),
         }
+    }
+
+    /// What has been sent in the shape of a spec.
+    pub(super) fn sent(&self) -> Option<&H2Sent> {
+        self.shape.as_ref().map(|shape| shape.sent())
     }
 
     /// So much of `bufs` is on its way.
@@ -45,6 +55,80 @@ impl<IO> Adapter<IO> {
             self.sent.follow(&buf[..taken], |found| book.outbound(now, found));
             count -= taken;
         }
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Adapter<IO> {
+    /// Writes what stands in the shape's buffer.
+    fn drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(shape) = &mut self.shape else {
+            return Poll::Ready(Ok(()));
+        };
+        if shape.out().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut out = std::mem::take(shape.out());
+        let mut written = 0;
+        let result = loop {
+            if written == out.len() {
+                break Poll::Ready(Ok(()));
+            }
+            match Pin::new(&mut self.io).poll_write(cx, &out[written..]) {
+                Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => written += count,
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        self.follow(&[IoSlice::new(&out)], written);
+        if written == out.len() {
+            shape::clear(&mut out);
+        } else {
+            out.drain(..written);
+        }
+        if let Some(shape) = &mut self.shape {
+            *shape.out() = out;
+        }
+        result
+    }
+
+    /// Writes `bufs` in the shape of the spec, or as they are if there is none.
+    ///
+    /// What changes is taken at once and leaves now, with the next write, or with the flush. What passes is written from where it stands.
+    fn write(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        ready!(self.drain(cx))?;
+        let mut most = usize::MAX;
+        if let Some(shape) = &mut self.shape {
+            let Some(passable) = shape.passable(bufs) else {
+                let taken = shape.take(bufs);
+                // Whatever there is no room for now is woken for when it is flushed.
+                return match self.drain(cx) {
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    _ => Poll::Ready(Ok(taken)),
+                };
+            };
+            let whole: usize = bufs.iter().map(|buf| buf.len()).sum();
+            if passable < whole {
+                most = passable;
+            }
+        }
+        let io = Pin::new(&mut self.io);
+        let count = match (most, bufs) {
+            (usize::MAX, [buf]) => ready!(io.poll_write(cx, buf))?,
+            (usize::MAX, _) => ready!(io.poll_write_vectored(cx, bufs))?,
+            _ => {
+                let first = bufs
+                    .iter()
+                    .find(|buf| !buf.is_empty())
+                    .map_or(&[][..], |buf| &**buf);
+                ready!(io.poll_write(cx, &first[..first.len().min(most)]))?
+            }
+        };
+        if let Some(shape) = &mut self.shape {
+            shape.pass(bufs, count);
+        }
+        self.follow(bufs, count);
+        Poll::Ready(Ok(count))
     }
 }
 
@@ -80,11 +164,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Adapter<IO> {
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Adapter<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.io).poll_write(cx, buf);
-        if let Poll::Ready(Ok(count)) = result {
-            self.follow(&[IoSlice::new(buf)], count);
-        }
-        result
+        self.write(cx, &[IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
@@ -92,11 +172,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Adapter<IO> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        if let Poll::Ready(Ok(count)) = result {
-            self.follow(bufs, count);
-        }
-        result
+        self.write(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -104,10 +180,12 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Adapter<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.drain(cx))?;
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.drain(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
@@ -117,6 +195,8 @@ mod tests {
     use std::task::{Wake, Waker};
 
     use super::super::book::Book;
+    use super::super::frames::kind;
+    use super::super::frames::tests::frame;
     use super::*;
     use crate::clock::ManualClock;
     use crate::sync::{AtomicBool, Mutex, Ordering};
@@ -130,14 +210,106 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_flood_is_read_in_turns() {
-        let shared = Arc::new(Shared {
+    fn shared() -> Arc<Shared> {
+        Arc::new(Shared {
             book: Mutex::new(Book::new()),
             clock: Arc::new(ManualClock::new()),
-        });
+        })
+    }
+
+    /// A transport that takes so much in one write, and nothing in every other call.
+    struct Narrow {
+        most: usize,
+        takes: bool,
+        written: Vec<Vec<u8>>,
+    }
+
+    impl AsyncWrite for Narrow {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            self.takes = !self.takes;
+            if !self.takes && self.most < usize::MAX {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let taken = buf.len().min(self.most);
+            self.written.push(buf[..taken].to_vec());
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+    /// What h2 writes for a connection of Firefox's, one flush each: the preface, its settings and its window, a request with a body.
+    fn written(most: usize) -> Vec<Vec<u8>> {
+        let settings = frame(kind::SETTINGS, 0, 0, &[0, 2, 0, 0, 0, 0]);
+        let window = frame(kind::WINDOW_UPDATE, 0, 0, &12_517_377_u32.to_be_bytes());
+        let headers = frame(kind::HEADERS, 4, 3, b"\x83\x87\x41\x01a\x84");
+        let data = frame(kind::DATA, 1, 3, &[7; 3_000]);
+        let (head, body) = data.split_at(9);
+        let flushes = [
+            vec![PREFACE.to_vec()],
+            vec![[settings, window].concat()],
+            vec![[headers, head.to_vec()].concat(), body.to_vec()],
+        ];
+        let firefox = crate::fingerprint::Profile::firefox();
+        let narrow = Narrow {
+            most,
+            takes: false,
+            written: Vec::new(),
+        };
+        let mut adapter = Adapter::new(narrow, shared(), firefox.h2());
+        let mut cx = Context::from_waker(Waker::noop());
+        for pieces in flushes {
+            let mut bufs: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+            let mut left = &mut bufs[..];
+            while !left.is_empty() {
+                if let Poll::Ready(count) = Pin::new(&mut adapter).poll_write_vectored(&mut cx, left) {
+                    IoSlice::advance_slices(&mut left, count.expect("a transport that does not fail"));
+                }
+            }
+            while Pin::new(&mut adapter).poll_flush(&mut cx).is_pending() {}
+        }
+        adapter.io.written
+    }
+
+    #[test]
+    fn the_first_flight_is_one_write_and_a_long_body_is_not_copied() {
+        let spec = crate::fingerprint::Profile::firefox()
+            .h2()
+            .cloned()
+            .expect("a spec");
+        let wide = written(usize::MAX);
+        let [flight, request, body] = &wide[..] else {
+            panic!("{} writes", wide.len());
+        };
+        assert_eq!(flight, &spec.first_flight());
+        let priority = [0, 0, 0, 0, 41];
+        let headers = [&priority[..], b"\x83\x84\x41\x01a\x87"].concat();
+        let window = frame(kind::WINDOW_UPDATE, 0, 3, &12_451_840_u32.to_be_bytes());
+        let data = &frame(kind::DATA, 1, 3, &[7; 3_000])[..9];
+        assert_eq!(
+            *request,
+            [&frame(kind::HEADERS, 0x24, 3, &headers)[..], &window, data].concat()
+        );
+        assert_eq!(*body, [7; 3_000]);
+        for most in [1, 2, 7, 100, 1_000] {
+            assert!(written(most).concat() == wide.concat(), "in writes of {most}");
+        }
+    }
+
+    #[test]
+    fn a_flood_is_read_in_turns() {
+        let shared = shared();
         // Empty DATA without end.
-        let mut adapter = Adapter::new(tokio::io::repeat(0), shared);
+        let mut adapter = Adapter::new(tokio::io::repeat(0), shared, None);
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
         let mut cx = Context::from_waker(&waker);

@@ -143,8 +143,11 @@ impl Driver {
 fn close_reason(error: &::h2::Error) -> CloseReason {
     if error.is_go_away() && error.is_remote() {
         CloseReason::GoAway
-    } else if error.is_io() {
-        CloseReason::PeerClosed
+    } else if let Some(io) = error.get_io() {
+        match io.kind() {
+            std::io::ErrorKind::TimedOut => CloseReason::Unresponsive,
+            _ => CloseReason::PeerClosed,
+        }
     } else {
         CloseReason::Failed
     }

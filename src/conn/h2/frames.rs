@@ -15,6 +15,8 @@ pub(super) mod kind {
     pub(crate) const RST_STREAM: u8 = 3;
     pub(crate) const SETTINGS: u8 = 4;
     pub(crate) const GOAWAY: u8 = 7;
+    pub(crate) const WINDOW_UPDATE: u8 = 8;
+    pub(crate) const CONTINUATION: u8 = 9;
 }
 
 /// On SETTINGS: it only acknowledges. On HEADERS and DATA: the sender has no more to say on this stream.

@@ -6,6 +6,8 @@
 //! | [`handle`] | what the pool and its leases have of it |
 //! | [`driver`] | what moves it, and tells what happened |
 //! | [`adapter`] | what runs between h2 and TLS |
+//! | [`shape`] | what h2 writes, in the shape of a spec; pure |
+//! | [`permute`] | a request's pseudo-headers in another order; pure |
 //! | [`frames`] | where a frame ends; pure |
 //! | [`book`] | streams, limits, GOAWAY, signs of life; pure |
 //! | [`budget`] | how many resets are too many; pure |
@@ -18,6 +20,9 @@ mod frames;
 mod handle;
 #[cfg(feature = "__internals")]
 mod passing;
+mod permute;
+mod sent;
+mod shape;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,10 +34,13 @@ pub(crate) use self::driver::Driver;
 pub(crate) use self::handle::H2Handle;
 pub use self::handle::{H2, H2Response, H2Sender};
 #[cfg(feature = "__internals")]
-pub use self::passing::{Passed, Passing};
+pub use self::passing::{Passed, Passing, Reshaping};
+pub use self::sent::H2Sent;
 use super::Tls;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Phase};
+use crate::fault::planted;
+use crate::fingerprint::H2Spec;
 use crate::sync::Mutex;
 
 /// What h2 takes to be allowed until the peer's SETTINGS arrive; its own default is "any number". The pool leases no more either.
@@ -41,8 +49,9 @@ const UNTIL_SETTINGS: usize = 100;
 const STREAM_WINDOW: u32 = 1 << 20;
 /// Flow-control window of the whole connection: one unread body cannot starve the others.
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// The largest header list taken from a peer.
+/// The largest header list taken from a peer; where a spec advertises none, more.
 const HEADER_LIST: u32 = 64 << 10;
+const SPEC_HEADER_LIST: u32 = 256 << 10;
 /// How long a stream that was reset here is remembered, so that its late frames are no error.
 const RESET_MEMORY: Duration = Duration::from_secs(10);
 /// How many of them: as many as the budget of resets and the streams that are left then.
@@ -54,25 +63,66 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
 }
 
-/// Speaks HTTP/2 over `stream`. The connection moves only while the driver is polled.
-pub(crate) async fn handshake(stream: Tls, clock: &Arc<dyn Clock>) -> Result<(H2Handle, Driver), Error> {
+/// Speaks HTTP/2 over `stream`, as `spec` has it if there is one. The connection moves only while the driver is polled.
+pub(crate) async fn handshake(
+    stream: Tls,
+    clock: &Arc<dyn Clock>,
+    spec: Option<&H2Spec>,
+) -> Result<(H2Handle, Driver, Option<H2Sent>), Error> {
     let shared = Arc::new(Shared {
         book: Mutex::new(book::Book::new()),
         clock: Arc::clone(clock),
     });
-    let (send, connection) = Builder::new()
-        .enable_push(false)
+    let adapter = adapter::Adapter::new(stream, Arc::clone(&shared), spec);
+    let sent = adapter.sent().cloned();
+    let (send, connection) = builder(spec)
         .initial_max_send_streams(UNTIL_SETTINGS)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(HEADER_LIST)
         .max_concurrent_reset_streams(RESETS_REMEMBERED)
         .reset_stream_duration(RESET_MEMORY)
-        .handshake(adapter::Adapter::new(stream, Arc::clone(&shared)))
+        .handshake(adapter)
         .await
         .map_err(|error| http2_error(Phase::Http2, error))?;
     let handle = H2Handle::new(send, Arc::clone(&shared));
-    Ok((handle, Driver::new(connection, shared)))
+    Ok((handle, Driver::new(connection, shared), sent))
+}
+
+/// What h2 is to keep: what the spec promises, or the pool's own.
+fn builder(spec: Option<&H2Spec>) -> Builder {
+    let mut builder = Builder::new();
+    let Some(spec) = spec else {
+        builder
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEADER_LIST);
+        return builder;
+    };
+    let terms = spec.terms();
+    let stream_window = match planted("stream_windows_are_sent_alone") {
+        true => terms.stream_window - spec.stream_window_update(),
+        false => terms.stream_window,
+    };
+    let list = terms.max_header_list_size.unwrap_or(SPEC_HEADER_LIST);
+    builder
+        .enable_push(terms.push)
+        .initial_window_size(stream_window)
+        .initial_connection_window_size(terms.connection_window)
+        .max_header_list_size(if planted("advertised_lists_are_not_taken") {
+            HEADER_LIST
+        } else {
+            list
+        })
+        .initial_stream_id(spec.first_stream());
+    if let Some(size) = terms.header_table_size {
+        builder.header_table_size(size);
+    }
+    if let Some(most) = terms.max_concurrent_streams {
+        builder.max_concurrent_streams(most);
+    }
+    if let Some(size) = terms.max_frame_size {
+        builder.max_frame_size(size);
+    }
+    builder
 }
 
 fn http2_error(phase: Phase, error: ::h2::Error) -> Error {

@@ -1,11 +1,14 @@
-//! The reader of frames and the book that is kept by it, without a connection: for fuzz targets.
+//! The reader of frames, the book that is kept by it, and the shape of what is written, without a connection: for fuzz targets.
 
+use std::io::IoSlice;
 use std::time::Duration;
 
 use super::book::{Book, News};
 use super::frames::{Found, Frames};
+use super::shape::Shape;
 use crate::clock::Moment;
 use crate::event::{CloseReason, RetrySafety};
+use crate::fingerprint::H2Spec;
 
 /// What the reader found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +99,45 @@ impl Passing {
     /// How many streams it remembers: what grows.
     pub fn remembered(&self) -> usize {
         self.book.remembered()
+    }
+}
+
+/// What h2 writes, in the shape of a spec.
+#[derive(Debug)]
+pub struct Reshaping(Shape);
+
+impl Reshaping {
+    /// Of a new connection.
+    pub fn new(spec: &H2Spec) -> Self {
+        Reshaping(Shape::new(spec))
+    }
+
+    /// h2 writes these pieces in one call, and the rest of them until all is taken. `out` has what goes out, and what passes uncopied.
+    pub fn write(&mut self, pieces: &[&[u8]], out: &mut Vec<u8>) {
+        let mut all: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut left = &mut all[..];
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            let count = match self.0.passable(left) {
+                Some(count) => {
+                    // As a transport that has little room.
+                    let count = count.min(1 + count / 2);
+                    let passed = left.iter().flat_map(|piece| piece.iter());
+                    out.extend(passed.take(count));
+                    self.0.pass(left, count);
+                    count
+                }
+                None => self.0.take(left),
+            };
+            assert!(count > 0, "no progress");
+            out.append(self.0.out());
+            IoSlice::advance_slices(&mut left, count);
+        }
+    }
+
+    /// How many requests were not of the form that can be moved.
+    pub fn unshaped(&self) -> u64 {
+        self.0.sent().unshaped_requests()
     }
 }
 

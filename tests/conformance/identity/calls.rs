@@ -80,6 +80,12 @@ impl Makings {
         let brought = || GetOptions::new().tls(self.setup());
         let shaped =
             |act| GetOptions::new().tls(made(self.parts().profile(small_profile()).on_shape_rejected(act)));
+        let opened = |profile| GetOptions::new().tls(made(self.parts().profile(profile)));
+        let firefox = Profile::firefox().h2().expect("a spec").clone();
+        let wider = firefox
+            .clone()
+            .with_window_update(firefox.window_update() + 1)
+            .expect("a spec");
         let of = |part, one, other| Pair {
             part,
             calls: [one, other],
@@ -97,6 +103,21 @@ impl Makings {
                 GetOptions::new().tls(other),
             ),
             of("profile", brought(), shaped(OnShapeRejected::Fail)),
+            of(
+                "how HTTP/2 is opened",
+                shaped(OnShapeRejected::Fail),
+                opened(small_profile().with_h2(firefox.clone())),
+            ),
+            of(
+                "one setting of HTTP/2",
+                opened(small_profile().with_h2(firefox.clone())),
+                opened(small_profile().with_h2(wider)),
+            ),
+            of(
+                "how HTTP/2 is opened, and nothing else of a profile",
+                brought(),
+                opened(Profile::rustls().with_h2(firefox)),
+            ),
             of(
                 "what becomes of a rejected shape",
                 shaped(OnShapeRejected::Fail),

@@ -407,6 +407,45 @@ async fn after_a_suspend_nothing_is_trusted() {
     }
 }
 
+/// While anything is alive both clocks are compared every two seconds, whatever else is to be done; in a pool in which nothing is, nobody looks.
+#[tokio::test]
+async fn a_suspend_is_noticed_within_two_seconds() {
+    let peer = http1_peer();
+    let clock = Laptop::default();
+    let pool = builder(&peer, |config| {
+        (config.idle_timeout, config.leak_timeout) = (3600 * SECOND, 3600 * SECOND);
+        config.cleanup_interval = 3600 * SECOND;
+    });
+    let pool = pool.clock(clock.clone()).build().unwrap();
+    let name = name(&peer);
+    for nth in 1..=3 {
+        round(&pool, &name).await;
+        let_run().await;
+        pass(&clock.0, 7).await;
+        assert_eq!(pool.size(), 1);
+        clock.1.fetch_add(6, Ordering::Relaxed);
+        pass(&clock.0, 2).await;
+        let closes = pool.stats().counters.closes(CloseReason::NetworkChanged);
+        assert_eq!((closes, pool.size()), (nth, 0), "an old connection is handed out");
+        let runs = || pool.stats().tasks[1].runs;
+        let_run().await;
+        let before = runs();
+        pass(&clock.0, 100).await;
+        assert!(
+            runs() - before < 5,
+            "woken for nothing: {} times",
+            runs() - before
+        );
+    }
+    // Less than that is no suspend: the clocks are read one after the other.
+    round(&pool, &name).await;
+    pass(&clock.0, 3).await;
+    clock.1.fetch_add(4, Ordering::Relaxed);
+    pass(&clock.0, 3).await;
+    assert_eq!(pool.size(), 1);
+    finish(pool, peer).await;
+}
+
 /// Another interval holds at once, whatever a job sleeps for.
 #[tokio::test]
 async fn a_shorter_interval_holds_at_once() {

@@ -119,7 +119,7 @@ fn a_thousand_cycles_leave_no_descriptor_and_no_task() {
                     assert!(pool.size() <= 10, "{:?}", pool.stats());
                     pool.manager().retain(|_| false);
                 }
-                measure::no_descriptor_beyond(Duration::from_secs(3), &descriptors).await;
+                measure::no_descriptor_beyond(DEADLINE, &descriptors).await;
                 measure::settles(DEADLINE, "tasks", tasks, measure::alive_tasks).await;
                 for (pool, peer) in pools.into_iter().zip(peers) {
                     finish(pool, peer).await;

@@ -3,6 +3,7 @@
 
 mod age;
 mod cancel;
+mod closing;
 mod control;
 mod ear;
 mod end;
@@ -14,6 +15,7 @@ mod jobs;
 mod leases;
 mod life;
 mod limits;
+mod log;
 mod names;
 mod pause;
 mod policy;

@@ -88,13 +88,13 @@ fn quiet(stats: &Stats) -> bool {
     (stats.waiting, stats.dialling, stats.leases) == (0, 0, 0)
 }
 
-/// Lets time pass until every dial and every question has had its own, and no task is left but the four of the pool itself. Answers whether that came.
+/// Lets time pass until every dial and every question has had its own, and no task is left but the five of the pool itself. Answers whether that came.
 async fn settle(pool: &HotConnPool, clock: &ManualClock, before: usize) -> bool {
     for _ in 0..8 {
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
-        if quiet(&pool.stats()) && alive_tasks() <= before + 4 {
+        if quiet(&pool.stats()) && alive_tasks() <= before + 5 {
             return true;
         }
         clock.advance(Duration::from_secs(10));

@@ -1,4 +1,5 @@
-//! Servers of HTTP/2 beside nginx: nghttpd, h2o and HAProxy. Each answers `/` with `hello` and logs every request.
+//! Servers of HTTP/2 beside nginx: nghttpd, h2o and HAProxy. Each answers `/` with `hello` and logs every request: nghttpd with all its fields, h2o
+//! with its method, authority, path and the header `x-nth`.
 
 use std::io;
 use std::time::Duration;
@@ -91,7 +92,9 @@ fn h2o(place: &Place) -> io::Result<String> {
     key-file: {key}
     certificate-file: {chain}
 user: root
-access-log: {dir}/access.log
+access-log:
+  path: {dir}/access.log
+  format: \"%m %V %U%q %{{x-nth}}i\"
 http2-max-concurrent-requests-per-connection: {STREAMS}
 hosts:
   default:

@@ -1,0 +1,166 @@
+//! The pseudo-headers of a request in another order than h2's, without the table that both ends keep.
+//!
+//! h2 writes `:method`, `:scheme`, `:authority`, `:path`. It takes `:scheme` (http and https) and `:path` to no table, so they may move past anything. The other two it
+//! may remember, each behind what was remembered before it: their order must stay, and a spec that would change it is refused when it is made.
+
+use crate::fault::planted;
+use crate::fingerprint::{Field, Form, Pseudo};
+
+/// What brings a request's block of headers (RFC 7541) into another form.
+pub(super) trait Reblock {
+    /// Appends `block` to `out` in its other form; as it is, and answers false, if it is none that it knows.
+    fn reblock(&mut self, block: &[u8], out: &mut Vec<u8>) -> bool;
+}
+
+/// Moves whole fields, and changes none.
+#[derive(Debug)]
+pub(super) struct Permuter(pub(super) [Pseudo; 4]);
+
+impl Reblock for Permuter {
+    fn reblock(&mut self, block: &[u8], out: &mut Vec<u8>) -> bool {
+        let Some(parts) = Parts::of(block) else {
+            out.extend_from_slice(block);
+            return false;
+        };
+        out.extend_from_slice(parts.resizes);
+        for pseudo in self.0 {
+            out.extend_from_slice(match pseudo {
+                Pseudo::Method => parts.method,
+                Pseudo::Scheme => parts.scheme,
+                Pseudo::Authority => parts.authority,
+                Pseudo::Path => parts.path,
+            });
+        }
+        out.extend_from_slice(parts.rest);
+        true
+    }
+}
+
+/// A request as h2 writes it.
+#[derive(Default)]
+struct Parts<'a> {
+    resizes: &'a [u8],
+    method: &'a [u8],
+    scheme: &'a [u8],
+    authority: &'a [u8],
+    path: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(block: &'a [u8]) -> Option<Self> {
+        let mut rest = Fields(block);
+        while matches!(rest.peek()?.form, Form::Resize) {
+            rest.next()?;
+        }
+        let resizes = &block[..block.len() - rest.0.len()];
+        let mut parts = Parts {
+            resizes,
+            method: rest.named(Pseudo::Method)?,
+            ..Parts::default()
+        };
+        let is_scheme = |field: Field| field.pseudo() == Some(Pseudo::Scheme);
+        if !rest.peek().is_some_and(is_scheme) {
+            // CONNECT has no more than an authority; with any other scheme there is a path.
+            parts.authority = rest.named(Pseudo::Authority)?;
+            parts.rest = rest.0;
+            while let Some(field) = rest.peek() {
+                if field.pseudo().is_some() {
+                    return None;
+                }
+                rest.next()?;
+            }
+            return Some(parts);
+        }
+        parts.scheme = rest.forgotten()?;
+        let is_path = |field: Field| field.pseudo() == Some(Pseudo::Path);
+        if !rest.peek().is_some_and(is_path) {
+            parts.authority = rest.named(Pseudo::Authority)?;
+        }
+        if !rest.peek().is_some_and(is_path) {
+            return None;
+        }
+        parts.path = rest.forgotten()?;
+        parts.rest = rest.0;
+        Some(parts)
+    }
+}
+
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn peek(&self) -> Option<Field> {
+        Field::first(self.0)
+    }
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (field, rest) = self.0.split_at(self.peek()?.len);
+        self.0 = rest;
+        Some(field)
+    }
+
+    /// The next one, which is `pseudo`, or stands where it must and is known to the tables alone.
+    fn named(&mut self, pseudo: Pseudo) -> Option<&'a [u8]> {
+        let field = self.peek()?;
+        let fits = field.pseudo() == Some(pseudo) || field.is_remembered();
+        fits.then(|| self.next()).flatten()
+    }
+
+    /// The next one, unless the peer is to remember it.
+    fn forgotten(&mut self) -> Option<&'a [u8]> {
+        let kept = matches!(self.peek()?.form, Form::Literal { kept: true, .. });
+        let takes = !kept || planted("anything_is_moved");
+        takes.then(|| self.next()).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIREFOX: [Pseudo; 4] = [Pseudo::Method, Pseudo::Path, Pseudo::Authority, Pseudo::Scheme];
+
+    fn permuted(block: &[u8]) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let known = Permuter(FIREFOX).reblock(block, &mut out);
+        if !known {
+            assert_eq!(out, block, "what is not known stays as it is");
+        }
+        known.then_some(out)
+    }
+
+    #[test]
+    fn whole_fields_move_behind_the_sizes_of_the_table() {
+        let block = b"\x20\x3f\xe1\x1f\x82\x87\x41\x01a\x04\x02/x\x40\x01k\x01v";
+        let moved = b"\x20\x3f\xe1\x1f\x82\x04\x02/x\x41\x01a\x87\x40\x01k\x01v";
+        assert_eq!(permuted(block).as_deref(), Some(&moved[..]));
+    }
+
+    #[test]
+    fn what_is_remembered_keeps_its_place() {
+        // :method and :authority as the table has them; a request without an authority, as old as HTTP/1.
+        let moved = permuted(b"\xbf\x87\xbe\x84\xbd");
+        assert_eq!(moved.as_deref(), Some(&b"\xbf\x84\xbe\x87\xbd"[..]));
+        assert_eq!(permuted(b"\x82\x87\x84").as_deref(), Some(&b"\x82\x84\x87"[..]));
+        // CONNECT.
+        let connect = b"\x42\x07CONNECT\x41\x01a\xbe";
+        assert_eq!(permuted(connect).as_deref(), Some(&connect[..]));
+    }
+
+    #[test]
+    fn what_is_of_another_form_stays() {
+        for block in [
+            &b""[..],
+            b"\x20",
+            b"\x88",                         // an answer
+            b"\x82\x46\x03wss\x41\x01a\x84", // a scheme that is remembered
+            b"\x82\x87\x41\x01a\x44\x02/x",  // a path that is
+            b"\x82\xbd\xbe\x84",             // a scheme and an authority that are remembered
+            b"\x82\x87\xbe\xbf\x84",         // one field too many
+            b"\x82\x87\x41\x05a",            // cut short
+            b"\x87\x82\x41\x01a\x84",        // another order
+        ] {
+            assert_eq!(permuted(block), None, "{block:?}");
+        }
+    }
+}

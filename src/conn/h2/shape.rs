@@ -1,0 +1,390 @@
+//! What h2 writes, frame by frame, in the shape of a spec; pure.
+//!
+//! | h2 writes | what goes out |
+//! |---|---|
+//! | its preface | the spec's whole first flight |
+//! | its first SETTINGS, and the WINDOW_UPDATE that raises its window to the spec's | nothing: both are in the first flight |
+//! | the HEADERS of a request, and their CONTINUATION | HEADERS with the spec's priority and order, cut anew; the stream's WINDOW_UPDATE |
+//! | everything else, trailers among it | as it is |
+//!
+//! Frames that change are held until they are whole. What passes is not copied where it is long.
+
+use std::io::IoSlice;
+
+use super::frames::kind;
+use super::permute::{Permuter, Reblock};
+use super::sent::H2Sent;
+use crate::fault::planted;
+use crate::fingerprint::{H2Spec, frame_header, pseudo_order, window_update};
+
+const HEADER: usize = 9;
+/// The preface that h2 writes, in octets.
+const PREFACE: usize = 24;
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+const HAS_PRIORITY: u8 = 0x20;
+
+/// What any peer takes in one frame (RFC 9113 section 4.2). Browsers send no longer HEADERS, whatever a peer takes.
+const FRAME: usize = 16_384;
+/// What passes and is no longer than this may be copied, to go out together with what stands around it.
+const COPY: usize = 1_024;
+/// A buffer that grew for a long block is let go of.
+const KEEP: usize = 4_096;
+
+/// The writing side of one connection. See the module.
+#[derive(Debug)]
+pub(super) struct Shape<B = Permuter> {
+    /// How much of h2's preface has come.
+    preface: usize,
+    /// The flight that takes its place, until then.
+    flight: Vec<u8>,
+    /// Whether h2's first SETTINGS are still to come.
+    settings: bool,
+    /// The increment of h2's WINDOW_UPDATE that is still to come; 0 if none is.
+    window: u32,
+    priority: Option<[u8; 5]>,
+    stream_window: u32,
+    blocks: B,
+    sent: H2Sent,
+    /// The highest stream that was opened.
+    latest: u32,
+    /// Whether none was.
+    first: bool,
+
+    /// How much of the current frame is still to pass as it is.
+    passing: u32,
+    /// The header of the current frame, and how much of it has come.
+    header: [u8; HEADER],
+    got: usize,
+    /// The payload of what is held, and how much of the current frame's is still to come.
+    held: Vec<u8>,
+    wanted: usize,
+    /// The request whose block is held: its stream, and whether nothing follows it.
+    request: Option<(u32, bool)>,
+    /// What is to go out.
+    out: Vec<u8>,
+    /// Where a block is put in its other form.
+    block: Vec<u8>,
+}
+
+impl Shape {
+    pub(super) fn new(spec: &H2Spec) -> Self {
+        let flight = spec.first_flight();
+        Shape {
+            preface: 0,
+            settings: true,
+            window: spec.window_update(),
+            priority: spec.headers_priority().map(|priority| priority.to_bytes()),
+            stream_window: spec.stream_window_update(),
+            blocks: Permuter(spec.pseudo_order()),
+            sent: H2Sent::new(&flight),
+            flight,
+            latest: 0,
+            first: true,
+            passing: 0,
+            header: [0; HEADER],
+            got: 0,
+            held: Vec::new(),
+            wanted: 0,
+            request: None,
+            out: Vec::new(),
+            block: Vec::new(),
+        }
+    }
+}
+
+impl<B: Reblock> Shape<B> {
+    /// What it has sent so far.
+    pub(super) fn sent(&self) -> &H2Sent {
+        &self.sent
+    }
+
+    /// How much of `bufs`, from the first octet on, may be written as it is; none if that is not all of it, and too little to be worth a write of its
+    /// own. [`pass`](Self::pass) is told how much was.
+    pub(super) fn passable(&self, bufs: &[IoSlice<'_>]) -> Option<usize> {
+        let whole: usize = bufs.iter().map(|buf| buf.len()).sum();
+        let mut passing = self.passing;
+        let count = self.walk(&mut passing, bufs, whole);
+        (count == whole || count > COPY).then_some(count)
+    }
+
+    /// So much of `bufs` has been written as it is.
+    pub(super) fn pass(&mut self, bufs: &[IoSlice<'_>], count: usize) {
+        let mut passing = self.passing;
+        self.walk(&mut passing, bufs, count);
+        self.passing = passing;
+    }
+
+    /// Goes over what passes of `bufs`, up to `most` octets. Answers how many they are.
+    fn walk(&self, passing: &mut u32, bufs: &[IoSlice<'_>], most: usize) -> usize {
+        let mut count = 0;
+        if self.preface < PREFACE || self.got > 0 {
+            return 0;
+        }
+        for buf in bufs {
+            let mut rest = &buf[..buf.len().min(most - count)];
+            // A frame's header may be there, though not all of it counts.
+            let mut seen: &[u8] = buf;
+            while !rest.is_empty() {
+                if *passing == 0 {
+                    let Some(header) = seen.first_chunk().filter(|header| !self.changes(header)) else {
+                        return count;
+                    };
+                    *passing = length(header) + HEADER as u32;
+                }
+                let step = rest.len().min(*passing as usize);
+                (rest, seen) = (&rest[step..], &seen[step..]);
+                *passing -= step as u32; // no more than it was
+                count += step;
+            }
+        }
+        count
+    }
+
+    /// Whether this frame goes out in another form, or not at all.
+    fn changes(&self, header: &[u8; HEADER]) -> bool {
+        let [_, _, _, kind, flags, ..] = *header;
+        let stream = stream(header);
+        match kind {
+            kind::HEADERS => stream > self.latest && flags & !(END_STREAM | END_HEADERS) == 0,
+            kind::CONTINUATION => self.request.is_some(),
+            kind::SETTINGS => self.settings,
+            kind::WINDOW_UPDATE => self.window > 0 && stream == 0,
+            _ => false,
+        }
+    }
+
+    /// Takes from `bufs` what [`out`](Self::out) then has in another form, or holds it until it is whole. Answers how much that is.
+    pub(super) fn take(&mut self, bufs: &[IoSlice<'_>]) -> usize {
+        let mut count = 0;
+        for buf in bufs {
+            let taken = self.take_from(buf);
+            count += taken;
+            if taken < buf.len() {
+                break;
+            }
+        }
+        count
+    }
+
+    fn take_from(&mut self, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if self.preface < PREFACE {
+                let step = rest.len().min(PREFACE - self.preface);
+                self.preface += step;
+                rest = &rest[step..];
+                if self.preface == PREFACE {
+                    self.out.append(&mut std::mem::take(&mut self.flight));
+                }
+                continue;
+            }
+            if self.passing > 0 {
+                if self.passing as usize > COPY {
+                    break; // in a write of its own
+                }
+                let step = rest.len().min(self.passing as usize);
+                self.out.extend_from_slice(&rest[..step]);
+                self.passing -= step as u32; // no more than it was
+                rest = &rest[step..];
+                continue;
+            }
+            if self.got < HEADER {
+                let step = rest.len().min(HEADER - self.got);
+                self.header[self.got..self.got + step].copy_from_slice(&rest[..step]);
+                self.got += step;
+                rest = &rest[step..];
+                if self.got < HEADER {
+                    break;
+                }
+                if !self.changes(&self.header) {
+                    self.out.extend_from_slice(&self.header);
+                    (self.passing, self.got) = (length(&self.header), 0);
+                    continue;
+                }
+                self.wanted = length(&self.header) as usize;
+            }
+            let step = rest.len().min(self.wanted);
+            self.held.extend_from_slice(&rest[..step]);
+            self.wanted -= step;
+            rest = &rest[step..];
+            if self.wanted == 0 {
+                self.got = 0;
+                self.change();
+            }
+        }
+        bytes.len() - rest.len()
+    }
+
+    /// A frame that changes is there.
+    fn change(&mut self) {
+        let [_, _, _, kind, flags, ..] = self.header;
+        match kind {
+            kind::SETTINGS => self.settings = false,
+            kind::WINDOW_UPDATE => {
+                let asked = self.held.first_chunk().map(|word| u32::from_be_bytes(*word));
+                if asked != Some(self.window) || planted("h2_raises_its_window_again") {
+                    self.out.extend_from_slice(&self.header);
+                    self.out.extend_from_slice(&self.held);
+                }
+                self.window = 0;
+            }
+            _ => {
+                if kind == kind::HEADERS {
+                    self.latest = stream(&self.header);
+                    self.request = Some((self.latest, flags & END_STREAM != 0));
+                }
+                if flags & END_HEADERS != 0
+                    && let Some((stream, ends)) = self.request.take()
+                {
+                    self.send_request(stream, ends);
+                } else {
+                    return; // the block goes on
+                }
+            }
+        }
+        clear(&mut self.held);
+    }
+
+    /// The whole block of a request is there.
+    fn send_request(&mut self, stream: u32, ends: bool) {
+        if !self.blocks.reblock(&self.held, &mut self.block) && !planted("odd_blocks_are_not_counted") {
+            self.sent.unknown();
+        }
+        if std::mem::take(&mut self.first) {
+            self.sent.request(pseudo_order(&self.block));
+        }
+        let ends = if ends { END_STREAM } else { 0 };
+        let (first, mark) = match self.priority {
+            Some(_) => (FRAME - 5, HAS_PRIORITY),
+            None => (FRAME, 0),
+        };
+        let most = if planted("blocks_outgrow_their_frame") {
+            usize::MAX
+        } else {
+            first
+        };
+        let (head, mut rest) = self.block.split_at(self.block.len().min(most));
+        let end = |rest: &[u8]| if rest.is_empty() { END_HEADERS } else { 0 };
+        let priority = self.priority.as_ref().map_or(&[][..], |priority| &priority[..]);
+        let flags = ends | mark | end(rest);
+        let length = priority.len() + head.len();
+        self.out
+            .extend(frame_header(length, kind::HEADERS, flags, stream));
+        self.out.extend_from_slice(priority);
+        self.out.extend_from_slice(head);
+        while !rest.is_empty() {
+            let piece;
+            (piece, rest) = rest.split_at(rest.len().min(FRAME));
+            self.out
+                .extend(frame_header(piece.len(), kind::CONTINUATION, end(rest), stream));
+            self.out.extend_from_slice(piece);
+        }
+        if self.stream_window > 0 {
+            self.out.extend(window_update(stream, self.stream_window));
+        }
+        clear(&mut self.block);
+    }
+
+    /// What is to go out ahead of anything else. Whoever writes some of it removes that.
+    pub(super) fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+}
+
+/// Empties it, and keeps no more room than most need.
+pub(super) fn clear(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.shrink_to(KEEP);
+}
+
+fn length(header: &[u8; HEADER]) -> u32 {
+    let [a, b, c, ..] = *header;
+    u32::from_be_bytes([0, a, b, c])
+}
+
+fn stream(header: &[u8; HEADER]) -> u32 {
+    let [.., a, b, c, d] = *header;
+    u32::from_be_bytes([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::super::frames::tests::frame;
+    use super::*;
+    use crate::fingerprint::Profile;
+
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+    /// What becomes of h2's output that is written in these pieces.
+    fn shaped(pieces: &[&[u8]]) -> (Vec<u8>, u64) {
+        let mut shape = Profile::firefox().h2().map(Shape::new).expect("a spec");
+        let mut out = Vec::new();
+        for piece in pieces {
+            let mut left = &piece[..];
+            while !left.is_empty() {
+                let bufs = [IoSlice::new(left)];
+                let count = match shape.passable(&bufs) {
+                    Some(count) => {
+                        // As a transport that has little room.
+                        let count = count.min(1 + count / 2);
+                        out.extend_from_slice(&left[..count]);
+                        shape.pass(&bufs, count);
+                        count
+                    }
+                    None => shape.take(&bufs),
+                };
+                assert!(count > 0, "no progress");
+                out.append(shape.out());
+                left = &left[count..];
+            }
+        }
+        (out, shape.sent().unshaped_requests())
+    }
+
+    /// A frame as h2 writes them, of any length.
+    fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+        let block = prop_oneof![
+            Just(b"\x82\x87\x41\x01a\x84".to_vec()),
+            Just(b"\x20\xbf\x87\xbe\x04\x01/\x40\x01x\x01y".to_vec()),
+            vec(any::<u8>(), 0..40),
+            vec(any::<u8>(), 16_380..16_384),
+        ];
+        (0..8_u8, 0..6_u32, any::<bool>(), block).prop_map(|(which, stream, ends, block)| {
+            let (stream, ends) = (2 * stream + 1, u8::from(ends));
+            match which {
+                0 | 1 => frame(kind::HEADERS, END_HEADERS | ends, stream, &block),
+                2 => {
+                    let more = frame(kind::CONTINUATION, END_HEADERS, stream, &block);
+                    [frame(kind::HEADERS, ends, stream, &block), more].concat()
+                }
+                3 => frame(kind::SETTINGS, 1, 0, &[]),
+                4 => frame(kind::WINDOW_UPDATE, 0, 0, &12_517_377_u32.to_be_bytes()),
+                5 => frame(kind::RST_STREAM, 0, stream, &[0, 0, 0, 8]),
+                _ => frame(kind::DATA, ends, stream, &block),
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn however_h2s_output_is_cut_the_same_goes_out(
+            frames in vec(any_frame(), 0..12),
+            mut cuts in vec(0..60_000_usize, 0..12),
+        ) {
+            let bytes = [PREFACE.to_vec(), frame(kind::SETTINGS, 0, 0, &[0, 2, 0, 0, 0, 0]), frames.concat()].concat();
+            let whole = shaped(&[&bytes]);
+            cuts.iter_mut().for_each(|cut| *cut = (*cut).min(bytes.len()));
+            cuts.sort_unstable();
+            let ends = cuts.iter().copied().chain([bytes.len()]);
+            let begins = [0].into_iter().chain(cuts.iter().copied());
+            let pieces: Vec<&[u8]> = begins.zip(ends).map(|(begin, end)| &bytes[begin..end]).collect();
+            prop_assert_eq!(shaped(&pieces), whole.clone());
+            let small: Vec<&[u8]> = bytes.chunks(1).collect();
+            prop_assert_eq!(shaped(&small), whole);
+        }
+    }
+}

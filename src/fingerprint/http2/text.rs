@@ -1,0 +1,66 @@
+//! The form of a spec in a file.
+
+use serde::{Deserialize, Serialize};
+
+use super::{H2Spec, H2SpecError, Priority, PriorityFrame, Pseudo};
+
+/// What a file holds. It becomes a spec only through the checks.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Parts {
+    settings: Vec<(u16, u32)>,
+    #[serde(default)]
+    window_update: u32,
+    pseudo_order: String,
+    #[serde(default = "one")]
+    first_stream: u32,
+    #[serde(default)]
+    stream_window_update: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    headers_priority: Option<Priority>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    priority_frames: Vec<PriorityFrame>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl TryFrom<Parts> for H2Spec {
+    type Error = H2SpecError;
+
+    fn try_from(parts: Parts) -> Result<Self, H2SpecError> {
+        H2Spec::new(parts.settings, order(&parts.pseudo_order)?)?
+            .with_window_update(parts.window_update)?
+            .with_priority_frames(parts.priority_frames)?
+            .with_first_stream(parts.first_stream)?
+            .with_headers_priority(parts.headers_priority)?
+            .with_stream_window_update(parts.stream_window_update)
+    }
+}
+
+impl From<H2Spec> for Parts {
+    fn from(spec: H2Spec) -> Self {
+        let letters = spec.pseudo_order.map(|pseudo| pseudo.letter().to_string());
+        Parts {
+            settings: spec.settings,
+            window_update: spec.window_update,
+            pseudo_order: letters.join(","),
+            first_stream: spec.first_stream,
+            stream_window_update: spec.stream_window_update,
+            headers_priority: spec.headers_priority,
+            priority_frames: spec.priority_frames,
+        }
+    }
+}
+
+fn order(text: &str) -> Result<[Pseudo; 4], H2SpecError> {
+    let named = |letter: &str| {
+        let mut all = Pseudo::ALL.into_iter();
+        all.find(|pseudo| letter.chars().eq([pseudo.letter()]))
+    };
+    let order: Option<Vec<Pseudo>> = text.split(',').map(named).collect();
+    order
+        .and_then(|order| order.try_into().ok())
+        .ok_or_else(|| H2SpecError::new("pseudo_order", "of the form m,a,s,p"))
+}

@@ -1,0 +1,269 @@
+//! How HTTP/2 is opened, as data: what is refused, what others make of it, and its form in a file.
+
+use hotpool::fingerprint::{Akamai, H2Spec, H2SpecError, Priority, PriorityFrame, Profile, Pseudo};
+
+const ORDER: [Pseudo; 4] = [Pseudo::Method, Pseudo::Authority, Pseudo::Scheme, Pseudo::Path];
+
+type Made = Result<H2Spec, H2SpecError>;
+
+fn with(settings: &[(u16, u32)]) -> Made {
+    H2Spec::new(settings, ORDER)
+}
+
+fn plain() -> H2Spec {
+    with(&[(4, 65_536)]).unwrap()
+}
+
+fn priority(depends_on: u32, weight: u16) -> Priority {
+    Priority {
+        exclusive: false,
+        depends_on,
+        weight,
+    }
+}
+
+fn frames(frames: &[(u32, u32, u16)]) -> Made {
+    let frames = frames.iter().map(|&(stream, depends_on, weight)| PriorityFrame {
+        stream,
+        priority: priority(depends_on, weight),
+    });
+    plain().with_priority_frames(frames.collect::<Vec<_>>())
+}
+
+#[test]
+fn what_cannot_be_kept_is_refused_by_its_field() {
+    use Pseudo::{Authority, Method, Path, Scheme};
+    let entries: Vec<(u16, u32)> = (100..165).map(|id| (id, 0)).collect();
+    let order = |order| H2Spec::new([], order);
+    let cases: Vec<(&str, &str, Made)> = vec![
+        ("settings", "more than 64", with(&entries)),
+        ("settings", "twice", with(&[(1, 0), (2, 0), (1, 0)])),
+        ("settings", "twice", with(&[(0x0a0a, 0), (0x0a0a, 1)])),
+        ("settings", "no setting", with(&[(0, 0)])),
+        (
+            "settings",
+            "1 is 0 to 1048576, not 1048577",
+            with(&[(1, (1 << 20) + 1)]),
+        ),
+        ("settings", "2 is 0 to 1, not 2", with(&[(2, 2)])),
+        ("settings", "4 is 0 to 2147483647", with(&[(4, 1 << 31)])),
+        ("settings", "5 is 16384 to 16777215", with(&[(5, 16_383)])),
+        ("settings", "5 is 16384 to 16777215", with(&[(5, 1 << 24)])),
+        ("settings", "6 is 1 to 16777216, not 0", with(&[(6, 0)])),
+        ("settings", "6 is 1 to 16777216", with(&[(6, (16 << 20) + 1)])),
+        ("settings", "8 is 0 to 1", with(&[(8, 2)])),
+        ("settings", "9 is 0 to 1", with(&[(9, 2)])),
+        ("window_update", "not 1", plain().with_window_update(1)),
+        ("window_update", "not 32766", plain().with_window_update(32_766)),
+        (
+            "window_update",
+            "2147418112",
+            plain().with_window_update(2_147_418_113),
+        ),
+        ("stream_window_update", "no body", with(&[(4, 0)])),
+        (
+            "stream_window_update",
+            "more than 2147483647",
+            plain().with_stream_window_update((1 << 31) - 65_536),
+        ),
+        (
+            "pseudo_order",
+            "before :method",
+            order([Authority, Method, Scheme, Path]),
+        ),
+        (
+            "pseudo_order",
+            "before :method",
+            order([Scheme, Authority, Path, Method]),
+        ),
+        ("pseudo_order", "once", order([Method, Method, Scheme, Path])),
+        ("first_stream", "0 is no odd", plain().with_first_stream(0)),
+        ("first_stream", "2 is no odd", plain().with_first_stream(2)),
+        (
+            "first_stream",
+            "no odd number up to",
+            plain().with_first_stream((1 << 31) - 1),
+        ),
+        ("priority_frames", "0 is no odd", frames(&[(0, 0, 1)])),
+        ("priority_frames", "4 is no odd", frames(&[(4, 0, 1)])),
+        (
+            "priority_frames",
+            "depends on itself",
+            frames(&[(3, 0, 1), (5, 5, 1)]),
+        ),
+        ("priority_frames", "depends on 2", frames(&[(3, 2, 1)])),
+        ("priority_frames", "not 0", frames(&[(3, 0, 0)])),
+        ("priority_frames", "not 257", frames(&[(3, 0, 257)])),
+        ("priority_frames", "more than 64", frames(&[(3, 0, 1); 65])),
+        (
+            "headers_priority",
+            "not 257",
+            plain().with_headers_priority(Some(priority(0, 257))),
+        ),
+        (
+            "headers_priority",
+            "1 would depend on itself",
+            plain().with_headers_priority(Some(priority(1, 1))),
+        ),
+    ];
+    for (field, why, made) in cases {
+        let error = made.map(|spec| panic!("{field}, {why}: {spec:?}")).unwrap_err();
+        assert_eq!(error.field(), field, "{error}");
+        let text = error.to_string();
+        assert!(text.starts_with(field) && text.contains(why), "{why}: {text}");
+    }
+}
+
+#[test]
+fn what_can_be_kept_is_taken_up_to_its_limits() {
+    use Pseudo::{Authority, Method, Path, Scheme};
+    let orders = [
+        [Method, Authority, Scheme, Path],
+        [Method, Path, Authority, Scheme],
+        [Method, Scheme, Path, Authority],
+        [Method, Scheme, Authority, Path],
+        [Scheme, Path, Method, Authority],
+    ];
+    for order in orders {
+        assert_eq!(H2Spec::new([], order).unwrap().pseudo_order(), order);
+    }
+    let settings = [
+        (0x0a0a, u32::MAX),
+        (6, 16 << 20),
+        (5, (1 << 24) - 1),
+        (4, 65_536),
+        (3, 0),
+        (2, 1),
+        (1, 1 << 20),
+        (9, 1),
+    ];
+    with(&settings).unwrap();
+    for increment in [0, 32_767, 2_147_418_112] {
+        plain().with_window_update(increment).unwrap();
+    }
+    plain().with_stream_window_update((1 << 31) - 65_537).unwrap();
+    let late = plain().with_first_stream((1 << 30) - 1).unwrap();
+    late.with_headers_priority(Some(priority(13, 256))).unwrap();
+}
+
+#[test]
+fn the_text_is_as_akamai_has_it() {
+    assert_eq!(plain().akamai().to_string(), "4:65536|00|0|m,a,s,p");
+    let spec = frames(&[(3, 0, 201), (9, 7, 1)]).unwrap();
+    let mut listed = spec.priority_frames().to_vec();
+    listed[1].priority.exclusive = true;
+    let spec = spec.with_priority_frames(listed).unwrap();
+    let spec = spec.with_window_update(12_517_377).unwrap();
+    assert_eq!(
+        spec.akamai().to_string(),
+        "4:65536|12517377|3:0:0:201,9:1:7:1|m,a,s,p"
+    );
+    for (profile, text) in [
+        (
+            Profile::chromium(),
+            include_str!("../fixtures/h2/chromium-156-00.h2.txt"),
+        ),
+        (
+            Profile::firefox(),
+            include_str!("../fixtures/h2/firefox-153esr-00.h2.txt"),
+        ),
+    ] {
+        let akamai = profile.h2().unwrap().akamai().to_string();
+        assert_eq!(text.lines().last(), Some(&*format!("AKAMAI {akamai}")));
+    }
+}
+
+/// The profiles' specs pass the checks that any must.
+#[test]
+fn the_browsers_specs_can_be_kept() {
+    for profile in [Profile::chromium(), Profile::firefox()] {
+        let spec = profile.h2().unwrap();
+        let made = H2Spec::new(spec.settings(), spec.pseudo_order())
+            .and_then(|made| made.with_window_update(spec.window_update()))
+            .and_then(|made| made.with_first_stream(spec.first_stream()))
+            .and_then(|made| made.with_headers_priority(spec.headers_priority()))
+            .and_then(|made| made.with_stream_window_update(spec.stream_window_update()));
+        assert_eq!(made.as_ref(), Ok(spec));
+    }
+    assert_eq!(Profile::rustls().h2(), None);
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+#[test]
+fn bytes_that_are_no_first_flight_are_refused() {
+    let after = |bytes: &[u8]| [PREFACE, bytes].concat();
+    let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\x01\0\0";
+    // GET, https, /, and an authority.
+    let headers = b"\0\0\x06\x01\x05\0\0\0\x01\x82\x87\x41\x01a\x84";
+    for (bytes, field) in [
+        (b"GET / HTTP/1.1\r\n".to_vec(), "first_flight"),
+        (PREFACE.to_vec(), "first_flight"),
+        (after(b"\0\0\x05\x04\0\0\0\0\0\0\x04\0\x01\0"), "first_flight"),
+        (after(headers), "first_flight"),
+        (after(settings), "first_flight"),
+        (
+            after(&[&settings[..], b"\0\0\x04\x02\0\0\0\0\x03\0\0\0\0"].concat()),
+            "first_flight",
+        ),
+        (
+            after(&[&settings[..], b"\0\0\x02\x01\x25\0\0\0\x01\0\0"].concat()),
+            "first_flight",
+        ),
+        (
+            after(&[&settings[..], b"\0\0\x01\x01\x05\0\0\0\x01\x82"].concat()),
+            "pseudo_order",
+        ),
+    ] {
+        assert_eq!(
+            H2Spec::from_first_flight(&bytes).unwrap_err().field(),
+            field,
+            "{bytes:?}"
+        );
+    }
+    let whole = after(&[&settings[..], headers].concat());
+    let learned = H2Spec::from_first_flight(&whole).unwrap();
+    assert_eq!(learned.akamai().to_string(), "4:65536|00|0|m,s,a,p");
+    // However much of it has come, nothing panics.
+    for cut in 0..whole.len() {
+        let _ = Akamai::of_bytes(&whole[..cut]);
+    }
+    // What could not be kept has a text all the same: a window that is raised by 1.
+    let small = after(&[&settings[..], b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01", headers].concat());
+    assert_eq!(
+        Akamai::of_bytes(&small).unwrap().to_string(),
+        "4:65536|01|0|m,s,a,p"
+    );
+    assert_eq!(
+        H2Spec::from_first_flight(&small).unwrap_err().field(),
+        "window_update"
+    );
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn a_file_says_the_same() {
+    for profile in [Profile::chromium(), Profile::firefox()] {
+        let spec = profile.h2().unwrap();
+        let text = toml::to_string(spec).unwrap();
+        assert_eq!(&toml::from_str::<H2Spec>(&text).unwrap(), spec, "{text}");
+    }
+    let spec: H2Spec = toml::from_str("settings = [[2, 0]]\npseudo_order = \"m,s,p,a\"").unwrap();
+    assert_eq!(
+        (spec.first_stream(), spec.akamai().to_string()),
+        (1, "2:0|00|0|m,s,p,a".to_owned())
+    );
+    for (text, why) in [
+        ("settings = []", "pseudo_order"),
+        ("settings = []\npseudo_order = \"m,s,p\"", "pseudo_order"),
+        ("settings = []\npseudo_order = \"a,m,s,p\"", "before :method"),
+        (
+            "settings = [[2, 3]]\npseudo_order = \"m,a,s,p\"",
+            "settings: 2 is 0 to 1",
+        ),
+        ("settings = []\npseudo_order = \"m,a,s,p\"\nwindow = 1", "window"),
+    ] {
+        let error = toml::from_str::<H2Spec>(text).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}
