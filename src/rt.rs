@@ -201,6 +201,11 @@ impl Rt {
         .await
     }
 
+    /// Awaits `future` as long as jobs run; none if they are cancelled before. As cancel safe as `future`.
+    pub(crate) async fn while_open<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.jobs.run_until_cancelled(future).await
+    }
+
     /// Cancels the jobs and refuses new ones. Does not wait.
     pub(crate) fn cancel_jobs(&self) {
         self.jobs.cancel();

@@ -104,10 +104,15 @@ impl ConnectionManager {
         order: Order,
         warm: Warm,
     ) -> Result<WarmReport, Error> {
-        self.inner
-            .rt
-            .inside(pin!(self.inner.warm(target, order, warm)))
+        let rt = &self.inner.rt;
+        let closed = || Err(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(target));
+        let warming = self.inner.warm(target, order, warm);
+        if planted("closing_spares_who_warms") {
+            return rt.inside(pin!(warming)).await;
+        }
+        rt.inside(pin!(rt.while_open(warming)))
             .await
+            .unwrap_or_else(closed)
     }
 
     pub(crate) fn dns_snapshot(&self) -> DnsSnapshot {

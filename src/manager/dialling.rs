@@ -28,6 +28,7 @@ pub(super) fn resolve(inner: &Arc<Inner>, origin: OriginId) {
         inner: Arc::clone(inner),
         origin,
         target,
+        network: inner.network(),
         answered: false,
     };
     if let Err(problem) = inner.rt.check(home.as_ref()) {
@@ -73,6 +74,8 @@ struct Question {
     inner: Arc<Inner>,
     origin: OriginId,
     target: Target<'static>,
+    /// The network in which it was asked.
+    network: u64,
     answered: bool,
 }
 
@@ -82,7 +85,12 @@ impl Question {
         self.inner.with_host(self.origin, |host, now| {
             host.resolving = false;
             match answer {
-                Ok(answer) => host.learn(now, &answer),
+                Ok(mut answer) => {
+                    if self.inner.network() != self.network {
+                        answer.fresh_until = answer.fresh_until.min(now);
+                    }
+                    host.learn(now, &answer);
+                }
                 Err(error) => {
                     host.counters.count_failure(Phase::Resolve);
                     host.unresolved = Some(error);
@@ -180,6 +188,8 @@ pub(super) struct DialJob {
     /// The addresses whose permits it holds.
     pub(super) holds: Vec<IpAddr>,
     pub(super) error: Option<Error>,
+    /// The network in which it began.
+    network: u64,
     /// Whether it has tried what there was to try.
     done: bool,
     over: bool,
@@ -230,6 +240,7 @@ impl DialJob {
             progress,
             holds: ip.into_iter().collect(),
             error,
+            network: inner.network(),
             done: false,
             over: false,
         };
@@ -285,7 +296,13 @@ impl DialJob {
             if retired && !planted("late_birth_is_kept") {
                 host.machine.retire(now, conn, CloseReason::IdentityRetired);
             }
-            Some((conn, watcher, rung))
+            // The same of a new network.
+            let elsewhere = self.inner.network() != self.network && !planted("births_escape_a_new_network");
+            let doubtful = match elsewhere {
+                true => host.doubt_birth(now, conn),
+                false => None,
+            };
+            Some((conn, watcher, rung, doubtful))
         });
         match conn.flatten() {
             None => {
@@ -300,7 +317,10 @@ impl DialJob {
                 self.inner.pump();
                 drop(born);
             }
-            Some((conn, watcher, rung)) => {
+            Some((conn, watcher, rung, doubtful)) => {
+                if let Some(handle) = doubtful {
+                    handle.doubt();
+                }
                 if rung {
                     self.inner.bell.ring((self.origin, conn));
                 }

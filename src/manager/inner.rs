@@ -70,6 +70,8 @@ pub(crate) struct Inner {
     serial: AtomicU64,
     /// Permits of connections that closed and of connections that were dialled, as long as only one of host and desk knows.
     pub(super) in_transit: AtomicU64,
+    /// Which network the machine has: what begins in one and ends in the next is not trusted.
+    pub(super) network: AtomicU64,
     pub(super) identities: Identities,
     pub(crate) rt: Rt,
     pub(super) clock: Arc<dyn Clock>,
@@ -152,6 +154,7 @@ impl Inner {
             work: Mutex::default(),
             serial: AtomicU64::new(0),
             in_transit: AtomicU64::new(0),
+            network: AtomicU64::new(0),
             identities: Identities::new(tls),
             rt: Rt::new(),
             clock,

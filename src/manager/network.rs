@@ -12,6 +12,7 @@ use crate::clock::Moment;
 use crate::conn::H2Handle;
 use crate::event::{CloseReason, Protocol};
 use crate::fault::planted;
+use crate::machine::ConnId;
 use crate::sync::Ordering;
 
 /// By how much the boot clock must run ahead of the pool's own for the machine to have been suspended meanwhile: more than both are ever apart by
@@ -33,7 +34,8 @@ impl ConnectionManager {
 
 impl Inner {
     pub(super) fn network_changed(self: &Arc<Self>) {
-        // First: what a host learns after its visit is of this network.
+        // First: what ends after the visit to its host sees that it began before.
+        self.network.fetch_add(1, Ordering::AcqRel);
         self.dialler.doubt_names();
         let doubtful = self.each_host(Host::network_changed);
         // Not under the lock: it wakes the drivers.
@@ -41,6 +43,11 @@ impl Inner {
         self.desk.lock().penalties.forgive();
         self.pump();
         self.call(Job::Dns);
+    }
+
+    /// The network that the machine has now, by number.
+    pub(super) fn network(&self) -> u64 {
+        self.network.load(Ordering::Acquire)
     }
 
     /// When the two clocks are to be compared again: as long as nothing is alive, after the next birth.
@@ -66,6 +73,17 @@ impl Inner {
 }
 
 impl Host {
+    /// A connection that was begun in another network. Answers the one that is to show life.
+    pub(super) fn doubt_birth(&mut self, now: Moment, conn: ConnId) -> Option<H2Handle> {
+        match self.shared_mut(conn) {
+            Some(shared) => Some(shared.handle.another()),
+            None => {
+                self.machine.retire(now, conn, CloseReason::NetworkChanged);
+                None
+            }
+        }
+    }
+
     /// Answers the connections that are to show life.
     fn network_changed(&mut self, now: Moment) -> Vec<H2Handle> {
         self.machine.forgive(now);

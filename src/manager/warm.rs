@@ -68,10 +68,16 @@ impl Inner {
             .with_host(origin, |host, _| host.machine.addresses().next().is_some())
             .unwrap_or(false);
         if !known && order.pin.is_none() {
-            let answer = self.find(target, deadline, &mut |_| {}).await?;
+            let network = self.network();
+            let mut answer = self.find(target, deadline, &mut |_| {}).await?;
             // The host may have been forgotten meanwhile, or the pool closed.
             let origin = self.origin(target)?;
-            self.with_host(origin, |host, now| host.learn(now, &answer));
+            self.with_host(origin, |host, now| {
+                if self.network() != network {
+                    answer.fresh_until = answer.fresh_until.min(now);
+                }
+                host.learn(now, &answer);
+            });
         }
         let claim = order.claim(&self.identities);
         let mut report = WarmReport::default();

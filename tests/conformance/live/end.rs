@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hotpool::{
     Answer, CloseReason, ErrorKind, GetOptions, HotConn, HotConnPool, PoolConfig, Protocol, Resolve,
-    Resolving, Resting, StepOutcome,
+    Resolving, Resting, StepOutcome, Warm,
 };
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinHandle;
@@ -134,6 +134,12 @@ async fn total_close_time_is_bounded() {
     peer.wait_for("20 handshakes hang", |seen| seen.hellos == 41)
         .await;
     until(&pool, "all stand in line", |stats| stats.waiting == 71).await;
+    let (warms, stuck) = (pool.clone(), host(&peer, "stuck.test"));
+    callers.push(spawn(async move {
+        let warmed = warms.warm(&stuck, Warm::Count(1), GetOptions::new()).await;
+        warmed.unwrap_err().kind()
+    }));
+    let_run().await;
     let began = tokio::time::Instant::now();
     let mut first = Box::pin(pool.close_within(LIMIT));
     assert!(poll_once(first.as_mut()).await.is_none());

@@ -1,17 +1,19 @@
 //! What the pool does by itself.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hotpool::clock::{Clock, ManualClock, Moment, Sleep};
+use hotpool::scripted::{Act, Stage};
 use hotpool::{
-    Answer, CloseReason, Health, HotConnPool, Outcome, PoolConfig, Resolve, Resolving, Resting, Returned,
-    Trouble, Warm,
+    Answer, CloseReason, Health, HotConnPool, Outcome, Phase, PoolConfig, Resolve, Resolving, Resting,
+    Returned, Trouble, Warm,
 };
 use parking_lot::Mutex;
 
-use super::lease;
+use super::{lease, poll_once};
 use crate::common::{
     at_rest, builder, config, finish, host, http1_peer, let_run, manual_pool, name, round, until, within,
 };
@@ -352,6 +354,23 @@ async fn another_network_has_names_of_its_own() {
     round(&pool, &name).await;
     assert_eq!(names.1.load(Ordering::Relaxed), 2);
     finish(pool, peer).await;
+}
+
+/// A dial that began in the network before brings nothing to keep: whoever waited for it has it, and nobody else.
+#[tokio::test]
+async fn what_began_in_the_network_before_is_not_kept() {
+    let (stage, clock) = (Stage::new(1), ManualClock::new());
+    stage.next(Phase::Tls, Act::After(SECOND));
+    let pool = stage.pool(config(|_| {}), clock.clone()).unwrap();
+    let mut get = pin!(pool.get("a.test"));
+    assert!(poll_once(get.as_mut()).await.is_none());
+    until(&pool, "it is dialled", |stats| stats.dialling == 1).await;
+    let_run().await;
+    pool.network_changed();
+    clock.advance(SECOND);
+    let conn = within("a connection", get).await.unwrap();
+    assert_eq!(pool.put(conn), Returned::Closed(CloseReason::NetworkChanged));
+    pool.manager().assert_invariants();
 }
 
 /// A manual clock whose machine can be suspended.
