@@ -144,10 +144,13 @@ impl<B: Reblock> Shape<B> {
     /// Whether this frame goes out in another form, or not at all.
     fn changes(&self, header: &[u8; HEADER]) -> bool {
         let [_, _, _, kind, flags, ..] = *header;
+        // While a block is open nothing else may come (RFC 9113 section 4.3), and what does all the same must not end up in it.
+        if self.request.is_some() {
+            return kind == kind::CONTINUATION;
+        }
         let stream = stream(header);
         match kind {
             kind::HEADERS => stream > self.latest && flags & !(END_STREAM | END_HEADERS) == 0,
-            kind::CONTINUATION => self.request.is_some(),
             kind::SETTINGS => self.settings,
             kind::WINDOW_UPDATE => self.window > 0 && stream == 0,
             _ => false,
@@ -367,6 +370,22 @@ mod tests {
                 _ => frame(kind::DATA, ends, stream, &block),
             }
         })
+    }
+
+    #[test]
+    fn what_comes_within_a_block_is_no_part_of_it() {
+        let opened = [PREFACE, &frame(4, 0, 0, b"")].concat();
+        let update = frame(8, 0, 0, &[0, 0, 0, 1]);
+        let (block, rest) = (frame(1, 0, 1, b"\x82"), frame(9, END_HEADERS, 1, b"\x87"));
+        let flight = shaped(&[&opened]).0;
+        let (all, _) = shaped(&[&opened, &block, &update, &rest]);
+        let after = all
+            .strip_prefix(&flight[..])
+            .and_then(|all| all.strip_prefix(&update[..]));
+        let header = after
+            .and_then(|after| after.first_chunk())
+            .expect("a frame after it");
+        assert_eq!((header[3], stream(header)), (kind::HEADERS, 1));
     }
 
     proptest! {
