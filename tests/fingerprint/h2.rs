@@ -63,6 +63,11 @@ fn what_cannot_be_kept_is_refused_by_its_field() {
         ("stream_window_update", "no body", with(&[(4, 0)])),
         (
             "stream_window_update",
+            "push",
+            plain().with_stream_window_update(1),
+        ),
+        (
+            "stream_window_update",
             "more than 2147483647",
             plain().with_stream_window_update((1 << 31) - 65_536),
         ),
@@ -141,7 +146,8 @@ fn what_can_be_kept_is_taken_up_to_its_limits() {
     for increment in [0, 32_767, 2_147_418_112] {
         plain().with_window_update(increment).unwrap();
     }
-    plain().with_stream_window_update((1 << 31) - 65_537).unwrap();
+    let unpushed = with(&[(2, 0), (4, 65_536)]).unwrap();
+    unpushed.with_stream_window_update((1 << 31) - 65_537).unwrap();
     let late = plain().with_first_stream((1 << 30) - 1).unwrap();
     late.with_headers_priority(Some(priority(13, 256))).unwrap();
 }

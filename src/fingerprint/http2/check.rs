@@ -73,6 +73,15 @@ impl H2Spec {
                 field,
                 "a stream's window is 0: no body could come",
             )),
+            // h2 knows of one window for all streams, and only those that are opened here are followed by an update.
+            Some(1..=MOST)
+                if self.stream_window_update > 0 && self.setting(setting::ENABLE_PUSH) != Some(0) =>
+            {
+                Err(H2SpecError::new(
+                    field,
+                    "with push allowed: a pushed stream would have none",
+                ))
+            }
             Some(1..=MOST) => Ok(()),
             _ => Err(H2SpecError::new(
                 field,

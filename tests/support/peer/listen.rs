@@ -134,7 +134,7 @@ impl Door {
         } else if !open && let Some(listener) = self.listener.take() {
             let address = listener.local_addr().expect("a listener's address");
             drop(listener);
-            self.idle = Some(sockets::bind(address.ip(), address.port()).expect("the peer's own port"));
+            self.idle = Some(sockets::bind_again(address.ip(), address.port()).expect("the peer's own port"));
         }
     }
 }

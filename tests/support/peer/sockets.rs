@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
@@ -35,6 +36,19 @@ pub fn bind(ip: IpAddr, port: u16) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.bind(&SocketAddr::new(ip, port).into())?;
     Ok(socket)
+}
+
+/// A socket bound where another was until now. Whoever connected from there in between, by chance, has it for a while.
+pub fn bind_again(ip: IpAddr, port: u16) -> io::Result<Socket> {
+    for _ in 0..ATTEMPTS {
+        match bind(ip, port) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            done => return done,
+        }
+    }
+    bind(ip, port)
 }
 
 /// The address that a socket is bound to.
