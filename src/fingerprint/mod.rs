@@ -49,7 +49,7 @@ pub use self::hello::{
     PskIdentity, ServerName, StatusRequest, kind,
 };
 pub use self::http2::{Akamai, H2Spec, H2SpecError, Priority, PriorityFrame, Pseudo};
-pub(crate) use self::http2::{Field, Form, frame_header, pseudo_order, window_update};
+pub(crate) use self::http2::{Field, Form, frame, pseudo_order};
 pub use self::ja3::Ja3;
 pub use self::ja4::Ja4;
 pub use self::prints::HelloPrints;

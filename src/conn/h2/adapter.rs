@@ -195,10 +195,10 @@ mod tests {
     use std::task::{Wake, Waker};
 
     use super::super::book::Book;
-    use super::super::frames::kind;
     use super::super::frames::tests::frame;
     use super::*;
     use crate::clock::ManualClock;
+    use crate::fingerprint::frame::kind;
     use crate::sync::{AtomicBool, Mutex, Ordering};
 
     #[derive(Default)]

@@ -10,10 +10,11 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use super::budget::Budget;
-use super::frames::{Found, Frame, kind};
+use super::frames::{Found, Frame};
 use crate::clock::Moment;
 use crate::event::{CloseReason, RetrySafety};
 use crate::fault::planted;
+use crate::fingerprint::frame::kind;
 
 /// SETTINGS_MAX_CONCURRENT_STREAMS (RFC 9113 section 6.5.2).
 const MAX_CONCURRENT_STREAMS: u16 = 3;

@@ -3,24 +3,10 @@
 //! Follows frame headers (RFC 9113 section 4.1) as the bytes pass, however they are cut, and copies no payload: of a frame it keeps its header
 //! and the first eight octets behind it, of SETTINGS one entry at a time. So it is as small after four million frames as before the first.
 
+use crate::fingerprint::frame::{ENTRY, HEADER, flag, kind, length};
+
 /// What opens every connection, ahead of the first frame (RFC 9113 section 3.4).
 const PREFACE: u32 = 24;
-const HEADER: usize = 9;
-/// The length of a SETTINGS entry.
-const ENTRY: usize = 6;
-
-pub(super) mod kind {
-    pub(crate) const DATA: u8 = 0;
-    pub(crate) const HEADERS: u8 = 1;
-    pub(crate) const RST_STREAM: u8 = 3;
-    pub(crate) const SETTINGS: u8 = 4;
-    pub(crate) const GOAWAY: u8 = 7;
-    pub(crate) const WINDOW_UPDATE: u8 = 8;
-    pub(crate) const CONTINUATION: u8 = 9;
-}
-
-/// On SETTINGS: it only acknowledges. On HEADERS and DATA: the sender has no more to say on this stream.
-const FLAG_1: u8 = 1;
 
 /// A frame of which everything has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +21,12 @@ pub(super) struct Frame {
 impl Frame {
     /// Whether it ends its stream in its direction.
     pub(super) fn ends_stream(&self) -> bool {
-        matches!(self.kind, kind::DATA | kind::HEADERS) && self.flags & FLAG_1 != 0
+        matches!(self.kind, kind::DATA | kind::HEADERS) && self.flags & flag::END_STREAM != 0
     }
 
     /// Whether it is SETTINGS that say something.
     pub(super) fn sets(&self) -> bool {
-        self.kind == kind::SETTINGS && self.flags & FLAG_1 == 0
+        self.kind == kind::SETTINGS && self.flags & flag::ACK == 0
     }
 
     fn word(&self, at: usize) -> u32 {
@@ -122,8 +108,7 @@ impl Frames {
                 if self.got < HEADER {
                     return;
                 }
-                let [a, b, c, ..] = self.header;
-                (self.length, self.passed) = (u32::from_be_bytes([0, a, b, c]), 0);
+                (self.length, self.passed) = (length(&self.header), 0);
                 self.start = [0; 8];
             }
             let taken = bytes.len().min((self.length - self.passed) as usize);

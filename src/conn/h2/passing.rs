@@ -9,6 +9,7 @@ use super::shape::Shape;
 use crate::clock::Moment;
 use crate::event::{CloseReason, RetrySafety};
 use crate::fingerprint::H2Spec;
+use crate::fingerprint::frame::kind;
 
 /// What the reader found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,8 +149,8 @@ fn told(found: Found) -> Passed {
             kind: frame.kind,
             flags: frame.flags,
             stream: frame.stream,
-            goaway: (frame.kind == super::frames::kind::GOAWAY).then(|| frame.goaway()),
-            reset: (frame.kind == super::frames::kind::RST_STREAM).then(|| frame.reset()),
+            goaway: (frame.kind == kind::GOAWAY).then(|| frame.goaway()),
+            reset: (frame.kind == kind::RST_STREAM).then(|| frame.reset()),
             ends: frame.ends_stream(),
         },
     }

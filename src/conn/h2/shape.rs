@@ -11,18 +11,14 @@
 
 use std::io::IoSlice;
 
-use super::frames::kind;
 use super::permute::{Permuter, Reblock};
 use super::sent::H2Sent;
 use crate::fault::planted;
-use crate::fingerprint::{H2Spec, frame_header, pseudo_order, window_update};
+use crate::fingerprint::frame::{self, HEADER, flag, kind, length};
+use crate::fingerprint::{H2Spec, pseudo_order};
 
-const HEADER: usize = 9;
 /// The preface that h2 writes, in octets.
 const PREFACE: usize = 24;
-const END_STREAM: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
-const HAS_PRIORITY: u8 = 0x20;
 
 /// What any peer takes in one frame (RFC 9113 section 4.2). Browsers send no longer HEADERS, whatever a peer takes.
 const FRAME: usize = 16_384;
@@ -150,7 +146,7 @@ impl<B: Reblock> Shape<B> {
         }
         let stream = stream(header);
         match kind {
-            kind::HEADERS => stream > self.latest && flags & !(END_STREAM | END_HEADERS) == 0,
+            kind::HEADERS => stream > self.latest && flags & !(flag::END_STREAM | flag::END_HEADERS) == 0,
             kind::SETTINGS => self.settings,
             kind::WINDOW_UPDATE => self.window > 0 && stream == 0,
             _ => false,
@@ -235,9 +231,9 @@ impl<B: Reblock> Shape<B> {
             _ => {
                 if kind == kind::HEADERS {
                     self.latest = stream(&self.header);
-                    self.request = Some((self.latest, flags & END_STREAM != 0));
+                    self.request = Some((self.latest, flags & flag::END_STREAM != 0));
                 }
-                if flags & END_HEADERS != 0
+                if flags & flag::END_HEADERS != 0
                     && let Some((stream, ends)) = self.request.take()
                 {
                     self.send_request(stream, ends);
@@ -257,9 +253,9 @@ impl<B: Reblock> Shape<B> {
         if std::mem::take(&mut self.first) {
             self.sent.request(pseudo_order(&self.block));
         }
-        let ends = if ends { END_STREAM } else { 0 };
+        let ends = if ends { flag::END_STREAM } else { 0 };
         let (first, mark) = match self.priority {
-            Some(_) => (FRAME - 5, HAS_PRIORITY),
+            Some(_) => (FRAME - 5, flag::PRIORITY),
             None => (FRAME, 0),
         };
         let most = if planted("blocks_outgrow_their_frame") {
@@ -268,23 +264,23 @@ impl<B: Reblock> Shape<B> {
             first
         };
         let (head, mut rest) = self.block.split_at(self.block.len().min(most));
-        let end = |rest: &[u8]| if rest.is_empty() { END_HEADERS } else { 0 };
+        let end = |rest: &[u8]| if rest.is_empty() { flag::END_HEADERS } else { 0 };
         let priority = self.priority.as_ref().map_or(&[][..], |priority| &priority[..]);
         let flags = ends | mark | end(rest);
         let length = priority.len() + head.len();
         self.out
-            .extend(frame_header(length, kind::HEADERS, flags, stream));
+            .extend(frame::header(length, kind::HEADERS, flags, stream));
         self.out.extend_from_slice(priority);
         self.out.extend_from_slice(head);
         while !rest.is_empty() {
             let piece;
             (piece, rest) = rest.split_at(rest.len().min(FRAME));
             self.out
-                .extend(frame_header(piece.len(), kind::CONTINUATION, end(rest), stream));
+                .extend(frame::header(piece.len(), kind::CONTINUATION, end(rest), stream));
             self.out.extend_from_slice(piece);
         }
         if self.stream_window > 0 {
-            self.out.extend(window_update(stream, self.stream_window));
+            self.out.extend(frame::window_update(stream, self.stream_window));
         }
         clear(&mut self.block);
     }
@@ -299,11 +295,6 @@ impl<B: Reblock> Shape<B> {
 pub(super) fn clear(buffer: &mut Vec<u8>) {
     buffer.clear();
     buffer.shrink_to(KEEP);
-}
-
-fn length(header: &[u8; HEADER]) -> u32 {
-    let [a, b, c, ..] = *header;
-    u32::from_be_bytes([0, a, b, c])
 }
 
 fn stream(header: &[u8; HEADER]) -> u32 {
@@ -359,9 +350,9 @@ mod tests {
         (0..8_u8, 0..6_u32, any::<bool>(), block).prop_map(|(which, stream, ends, block)| {
             let (stream, ends) = (2 * stream + 1, u8::from(ends));
             match which {
-                0 | 1 => frame(kind::HEADERS, END_HEADERS | ends, stream, &block),
+                0 | 1 => frame(kind::HEADERS, flag::END_HEADERS | ends, stream, &block),
                 2 => {
-                    let more = frame(kind::CONTINUATION, END_HEADERS, stream, &block);
+                    let more = frame(kind::CONTINUATION, flag::END_HEADERS, stream, &block);
                     [frame(kind::HEADERS, ends, stream, &block), more].concat()
                 }
                 3 => frame(kind::SETTINGS, 1, 0, &[]),
@@ -376,7 +367,7 @@ mod tests {
     fn what_comes_within_a_block_is_no_part_of_it() {
         let opened = [PREFACE, &frame(4, 0, 0, b"")].concat();
         let update = frame(8, 0, 0, &[0, 0, 0, 1]);
-        let (block, rest) = (frame(1, 0, 1, b"\x82"), frame(9, END_HEADERS, 1, b"\x87"));
+        let (block, rest) = (frame(1, 0, 1, b"\x82"), frame(9, flag::END_HEADERS, 1, b"\x87"));
         let flight = shaped(&[&opened]).0;
         let (all, _) = shaped(&[&opened, &block, &update, &rest]);
         let after = all

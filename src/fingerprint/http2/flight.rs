@@ -1,38 +1,26 @@
 //! The bytes of a first flight, written and read.
 
 use super::block::pseudo_order;
+use super::frame::{self, ENTRY, HEADER, flag, kind};
 use super::{H2Spec, H2SpecError, PREFACE, Priority, PriorityFrame, Pseudo};
 
-const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-const SETTINGS: u8 = 4;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-
-const ACK: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
-const PADDED: u8 = 0x8;
-const HAS_PRIORITY: u8 = 0x20;
-
-const HEADER: usize = 9;
-const ENTRY: usize = 6;
 const LOW_31: u32 = (1 << 31) - 1;
 
 impl H2Spec {
-    /// What goes out before the first request: preface, SETTINGS, WINDOW_UPDATE, PRIORITY.
+    /// What goes out before the first request: preface, kind::SETTINGS, kind::WINDOW_UPDATE, PRIORITY.
     pub(crate) fn first_flight(&self) -> Vec<u8> {
         let mut bytes = PREFACE.to_vec();
         let length = self.settings.len() * ENTRY;
-        bytes.extend(frame_header(length, SETTINGS, 0, 0));
+        bytes.extend(frame::header(length, kind::SETTINGS, 0, 0));
         for (id, value) in &self.settings {
             bytes.extend(id.to_be_bytes());
             bytes.extend(value.to_be_bytes());
         }
         if self.window_update > 0 {
-            bytes.extend(window_update(0, self.window_update));
+            bytes.extend(frame::window_update(0, self.window_update));
         }
         for PriorityFrame { stream, priority } in &self.priority_frames {
-            bytes.extend(frame_header(5, PRIORITY, 0, *stream));
+            bytes.extend(frame::header(5, kind::PRIORITY, 0, *stream));
             bytes.extend(priority.to_bytes());
         }
         bytes
@@ -56,20 +44,6 @@ impl H2Spec {
             .with_headers_priority(request.priority)?
             .with_stream_window_update(request.window_update)
     }
-}
-
-/// A frame's header. Lengths here are far below 2^24.
-pub(crate) fn frame_header(length: usize, kind: u8, flags: u8, stream: u32) -> [u8; HEADER] {
-    let [_, a, b, c] = (length as u32).to_be_bytes();
-    let [d, e, f, g] = stream.to_be_bytes();
-    [a, b, c, kind, flags, d, e, f, g]
-}
-
-pub(crate) fn window_update(stream: u32, increment: u32) -> [u8; HEADER + 4] {
-    let mut frame = [0; HEADER + 4];
-    frame[..HEADER].copy_from_slice(&frame_header(4, WINDOW_UPDATE, 0, stream));
-    frame[HEADER..].copy_from_slice(&increment.to_be_bytes());
-    frame
 }
 
 impl Priority {
@@ -123,7 +97,7 @@ impl Flight {
             .strip_prefix(PREFACE)
             .ok_or_else(|| wrong("does not begin with the preface"))?;
         let first = next(&mut rest)
-            .filter(|frame| frame.kind == SETTINGS && frame.flags & ACK == 0)
+            .filter(|frame| frame.kind == kind::SETTINGS && frame.flags & flag::ACK == 0)
             .ok_or_else(|| wrong("the first frame is no SETTINGS"))?;
         let entries = first.payload.chunks(ENTRY).map(|entry| match *entry {
             [i, d, a, b, c, e] => Some((u16::from_be_bytes([i, d]), u32::from_be_bytes([a, b, c, e]))),
@@ -140,15 +114,15 @@ impl Flight {
         };
         while let Some(frame) = next(&mut rest) {
             match (frame.kind, frame.stream) {
-                (WINDOW_UPDATE, 0) if flight.window_update == 0 => {
+                (kind::WINDOW_UPDATE, 0) if flight.window_update == 0 => {
                     flight.window_update = increment(&frame);
                 }
-                (PRIORITY, stream) => {
+                (kind::PRIORITY, stream) => {
                     let priority = Priority::from_bytes(frame.payload)
                         .ok_or_else(|| wrong("a PRIORITY frame is malformed"))?;
                     flight.priority_frames.push(PriorityFrame { stream, priority });
                 }
-                (HEADERS, _) => {
+                (kind::HEADERS, _) => {
                     let request =
                         Request::read(&frame, rest).ok_or_else(|| wrong("the HEADERS are malformed"))?;
                     flight.request = Some(request);
@@ -165,24 +139,24 @@ impl Request {
     /// `rest` is what follows its HEADERS.
     fn read(headers: &Frame<'_>, mut rest: &[u8]) -> Option<Self> {
         let mut payload = headers.payload;
-        if headers.flags & PADDED != 0 {
+        if headers.flags & flag::PADDED != 0 {
             let (padding, padded) = payload.split_first()?;
             payload = padded.get(..padded.len().checked_sub(usize::from(*padding))?)?;
         }
         let mut priority = None;
-        if headers.flags & HAS_PRIORITY != 0 {
+        if headers.flags & flag::PRIORITY != 0 {
             priority = Some(Priority::from_bytes(payload)?);
             payload = payload.get(5..)?;
         }
         let mut block = payload.to_vec();
         let mut flags = headers.flags;
-        while flags & END_HEADERS == 0 {
-            let more = next(&mut rest).filter(|frame| frame.kind == CONTINUATION)?;
+        while flags & flag::END_HEADERS == 0 {
+            let more = next(&mut rest).filter(|frame| frame.kind == kind::CONTINUATION)?;
             block.extend(more.payload);
             flags = more.flags;
         }
         let behind = next(&mut rest);
-        let own = |frame: &Frame<'_>| frame.kind == WINDOW_UPDATE && frame.stream == headers.stream;
+        let own = |frame: &Frame<'_>| frame.kind == kind::WINDOW_UPDATE && frame.stream == headers.stream;
         Some(Request {
             stream: headers.stream,
             priority,

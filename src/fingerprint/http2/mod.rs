@@ -5,13 +5,13 @@ mod block;
 mod check;
 mod error;
 mod flight;
+pub(crate) mod frame;
 #[cfg(feature = "serde")]
 mod text;
 
 pub use self::akamai::Akamai;
 pub(crate) use self::block::{Field, Form, pseudo_order};
 pub use self::error::H2SpecError;
-pub(crate) use self::flight::{frame_header, window_update};
 
 /// What opens every connection (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
