@@ -85,12 +85,7 @@ impl Question {
         self.inner.with_host(self.origin, |host, now| {
             host.resolving = false;
             match answer {
-                Ok(mut answer) => {
-                    if self.inner.network() != self.network {
-                        answer.fresh_until = answer.fresh_until.min(now);
-                    }
-                    host.learn(now, &answer);
-                }
+                Ok(answer) => host.learn(now, &self.inner.found_in(self.network, now, answer)),
                 Err(error) => {
                     host.counters.count_failure(Phase::Resolve);
                     host.unresolved = Some(error);

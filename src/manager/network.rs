@@ -10,6 +10,7 @@ use super::jobs::Job;
 use super::live::Rest;
 use crate::clock::Moment;
 use crate::conn::H2Handle;
+use crate::dial::Found;
 use crate::event::{CloseReason, Protocol};
 use crate::fault::planted;
 use crate::machine::ConnId;
@@ -48,6 +49,17 @@ impl Inner {
     /// The network that the machine has now, by number.
     pub(super) fn network(&self) -> u64 {
         self.network.load(Ordering::Acquire)
+    }
+
+    /// What was found by a question that was asked in `network`. In another one it serves until the question has been asked again, which is due at once.
+    pub(super) fn found_in(&self, network: u64, now: Moment, found: Found) -> Found {
+        match self.network() == network {
+            true => found,
+            false => Found {
+                fresh_until: found.fresh_until.min(now),
+                ..found
+            },
+        }
     }
 
     /// When the two clocks are to be compared again: as long as nothing is alive, after the next birth.

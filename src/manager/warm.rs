@@ -69,14 +69,11 @@ impl Inner {
             .unwrap_or(false);
         if !known && order.pin.is_none() {
             let network = self.network();
-            let mut answer = self.find(target, deadline, &mut |_| {}).await?;
+            let answer = self.find(target, deadline, &mut |_| {}).await?;
             // The host may have been forgotten meanwhile, or the pool closed.
             let origin = self.origin(target)?;
             self.with_host(origin, |host, now| {
-                if self.network() != network {
-                    answer.fresh_until = answer.fresh_until.min(now);
-                }
-                host.learn(now, &answer);
+                host.learn(now, &self.found_in(network, now, answer));
             });
         }
         let claim = order.claim(&self.identities);

@@ -6,6 +6,15 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::dns::Resolving;
 
+fn ask<'a>(target: &'a Target<'a>, deadline: Moment) -> Ask<'a> {
+    Ask {
+        target,
+        deadline,
+        refresh: Duration::from_secs(1800),
+        stale: Duration::from_secs(3600),
+    }
+}
+
 type Say = Option<(u64, Result<Answer, ResolveError>)>;
 
 /// Answers for IPv6 and for IPv4 after so many milliseconds each; nothing: never.
@@ -71,12 +80,7 @@ fn names(v6: Say, v4: Say) -> (Arc<Names>, Arc<Staged>, ManualClock) {
 async fn told(names: &Names, clock: &ManualClock) -> Vec<(u128, Result<Vec<String>, ResolveError>)> {
     let target = Target::try_from("a.test").expect("a target");
     let began = clock.now();
-    let ask = Ask {
-        target: &target,
-        deadline: began + Duration::from_secs(5),
-        refresh: Duration::from_secs(1800),
-        stale: Duration::from_secs(3600),
-    };
+    let ask = ask(&target, began + Duration::from_secs(5));
     let list = |found: &Found| found.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>();
     let told = Mutex::new(Vec::new());
     let mut early = |found: &Found| {
@@ -158,12 +162,7 @@ async fn what_was_known_before_serves_where_name_servers_take_their_time() {
 async fn many_who_ask_at_once_ask_one_question() {
     let (names, staged, clock) = names(Some((10, some(SIX))), Some((20, some(FOUR))));
     let target = Target::try_from("a.test").expect("a target");
-    let ask = Ask {
-        target: &target,
-        deadline: Moment::FAR,
-        refresh: Duration::from_secs(1800),
-        stale: Duration::from_secs(3600),
-    };
+    let ask = ask(&target, Moment::FAR);
     let mut finds: Vec<_> = (0..10)
         .map(|_| {
             let names = Arc::clone(&names);
@@ -202,12 +201,7 @@ async fn a_question_that_nobody_waits_for_is_given_up() {
     let resolver = Held(Arc::clone(&held), clock.clone());
     let names = Names::new(Arc::new(resolver), Arc::new(clock.clone()));
     let target = Target::try_from("a.test").expect("a target");
-    let ask = Ask {
-        target: &target,
-        deadline: Moment::FAR,
-        refresh: Duration::from_secs(1800),
-        stale: Duration::from_secs(3600),
-    };
+    let ask = ask(&target, Moment::FAR);
     let mut early = |_: &Found| {};
     {
         let mut find = std::pin::pin!(names.find(ask, &mut early));
@@ -262,13 +256,8 @@ fn later() -> (
 }
 
 async fn find(names: &Names, deadline: Moment) -> Outcome {
-    let ask = Ask {
-        target: &Target::try_from(TARGET).expect("a target"),
-        deadline,
-        refresh: Duration::from_secs(1800),
-        stale: Duration::from_secs(3600),
-    };
-    names.find(ask, &mut |_| {}).await
+    let target = Target::try_from(TARGET).expect("a target");
+    names.find(ask(&target, deadline), &mut |_| {}).await
 }
 
 fn list(outcome: Outcome) -> Result<Vec<String>, ResolveError> {
