@@ -58,7 +58,7 @@ pub enum ErrorKind {
     TooManyWaiters,
     /// As many hosts are in use already as may be known (`max_hosts`).
     TooManyHosts,
-    /// Every address is blocked for now; [`Error::retry_after`] says for how long.
+    /// Every address is blocked for now; [`Error::retry_after`] says for how long, if it is known.
     Blocked,
     /// The pool is closed.
     Closed,

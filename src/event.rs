@@ -67,7 +67,7 @@ close_reasons! {
     Detached => "detached",
     /// Its address is no longer among those that the host resolves to.
     AddressGone => "address_gone",
-    /// Its address answered that we are blocked there.
+    /// Its address answered that we are blocked there, or the pool's owner blocked it.
     Blocked => "blocked",
     /// The peer closed it.
     PeerClosed => "peer_closed",

@@ -80,7 +80,7 @@ mod tasks;
 mod tls;
 mod told;
 
-pub use crate::access::AddressPolicy;
+pub use crate::access::{AccessPolicy, AddressPolicy, Scope};
 pub use crate::config::{AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection};
 pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender, H2Sent};
 #[cfg(feature = "__internals")]
@@ -93,9 +93,9 @@ pub use crate::error::{ConfigError, Error, ErrorKind, Phase};
 pub use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 pub use crate::identity::Require;
 pub use crate::manager::{
-    Attached, CleanupPolicy, CloseReport, ConnectionManager, Counters, Detached, Endpoint, Get, Health,
-    HostStats, HotConn, IntoTarget, IpStats, RawH2, Resting, Stats, StepOutcome, StepReport, TaskStats,
-    Trouble, Warm, WarmReport,
+    Attached, Block, BlockCause, CleanupPolicy, CloseReport, ConnectionManager, Counters, Detached, Endpoint,
+    Get, Health, HostStats, HotConn, IntoTarget, IpStats, RawH2, Resting, Stats, StepOutcome, StepReport,
+    TaskStats, Trouble, Warm, WarmReport,
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::target::{Target, TargetError};

@@ -36,6 +36,8 @@ pub enum Act {
     Short,
     /// It succeeds after so long, by the pool's clock.
     After(Duration),
+    /// It fails after so long: there is no way to this address.
+    Lost(Duration),
     /// It succeeds after having been polled this often.
     Slow(u32),
     /// It ends with the time it has.
@@ -299,6 +301,10 @@ impl Player {
             Act::After(span) => {
                 self.clock.sleep_until(self.clock.now() + span).await;
                 Ok(())
+            }
+            Act::Lost(span) => {
+                self.clock.sleep_until(self.clock.now() + span).await;
+                Err(Error::new(ErrorKind::Unreachable, phase))
             }
             Act::Slow(polls) => {
                 let mut left = polls;

@@ -36,7 +36,7 @@ const GUARDED: &[&str] = &[
 ];
 
 const ROOMS: &[Room] = &[
-    Room("access", &["error", "fault"], &[]),
+    Room("access", &["clock", "error", "fault", "target"], &[]),
     Room("clock", &["sync"], &["tokio", "rustix"]),
     Room("config", &["error"], &[]),
     Room("error", &["target", "told"], &["rustix"]),
@@ -98,7 +98,7 @@ const ROOMS: &[Room] = &[
     Room(
         "manager",
         &[
-            "clock", "config", "error", "event", "fault", "identity", "os", "rt", "sync", "target",
+            "access", "clock", "config", "error", "event", "fault", "identity", "os", "rt", "sync", "target",
             "machine", "conn", "dial",
         ],
         &["tokio", "tokio_util", "tracing"],

@@ -112,7 +112,7 @@ impl Machine {
             return Vec::new();
         }
         let new = self.addresses().filter(|ip| !known.contains(ip));
-        new.filter(|&ip| self.penalties.blocked(now, ip).is_none())
+        new.filter(|&ip| self.penalties.blocked(now, ip).is_none() && self.bars(now, ip).is_none())
             .collect()
     }
 
@@ -166,11 +166,12 @@ impl Machine {
         self.trusted_until = until;
     }
 
-    /// Where a connection for `want` may go.
+    /// Where a connection for `want` may go, as far as the owner lets it.
     pub(super) fn candidates(&self, want: &Want) -> Vec<IpAddr> {
+        let free = |ip: &IpAddr| self.gate.is_open() || self.bars(self.latest, *ip).is_none();
         match want.pin {
-            Some(pin) => vec![pin],
-            None => self.addresses().collect(),
+            Some(pin) => [pin].into_iter().filter(free).collect(),
+            None => self.addresses().filter(free).collect(),
         }
     }
 

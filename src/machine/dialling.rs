@@ -89,7 +89,7 @@ impl Machine {
         if self.phase == Phase::Closed {
             return Acquire::Closed;
         }
-        if let Some(until) = self.blocked(now, &want) {
+        if let Some(until) = self.shut_out(now, &want).or(self.blocked(now, &want)) {
             return Acquire::Blocked { until };
         }
         if self.line.len >= self.limits.max_waiters {
@@ -144,7 +144,10 @@ impl Machine {
         }
         let mut candidates = self.ordered(&want);
         if candidates.is_empty() {
-            self.ask_resolver(&want);
+            match self.barred(now, &want) {
+                Some(until) => self.stand_off(queue, &want, until),
+                None => self.ask_resolver(&want),
+            }
             return false;
         }
         let probing = self.probe.is_some();
@@ -328,9 +331,8 @@ impl Machine {
         }
         let bare = |machine: &Machine| {
             let now = machine.latest;
-            let mut free = machine
-                .addresses()
-                .filter(|&ip| machine.penalties.blocked(now, ip).is_none());
+            let held = |ip| machine.penalties.blocked(now, ip).or(machine.bars(now, ip));
+            let mut free = machine.addresses().filter(|&ip| held(ip).is_none());
             free.find(|&ip| !machine.is_covered(want, ip))
         };
         while self.live() < self.limits.max_per_host

@@ -142,8 +142,16 @@ impl DialJob {
         self.order.candidates.extend(new);
     }
 
-    /// Takes the permit of `ip`, unless this dial holds it already or the address is full.
+    /// Takes the permit of `ip`, unless this dial holds it already. False if the address is full, or the owner bars it.
     fn reserve(&mut self, ip: IpAddr) -> bool {
+        // It may have been blocked since the dial was ordered.
+        let barred = self.inner.with_host(self.origin, |host, now| {
+            host.machine.bars(now, ip).map(|until| host.blocked(now, until))
+        });
+        if let Some(error) = barred.flatten().filter(|_| !planted("late_blocks_are_dialled")) {
+            self.error = Some(error.with_ip(ip));
+            return false;
+        }
         let room = self.holds.contains(&ip)
             || self.inner.desk.lock().ledger.attempt(ip)
             || planted("full_addresses_are_dialled");
@@ -192,9 +200,15 @@ impl DialJob {
             }
         }
         match cause {
-            Some(cause @ Cause::Tcp) => desk.penalties.strike(now, ip, cause),
+            Some(cause @ Cause::Tcp) if !self.is_elsewhere() => desk.penalties.strike(now, ip, cause),
             _ => None,
         }
+    }
+
+    /// Whether it began in another network than the machine has now: its failure says nothing of an address here. To be asked under the lock of
+    /// whatever is to hold it: a new network that comes later forgives what it finds there.
+    fn is_elsewhere(&self) -> bool {
+        self.inner.network() != self.network && !planted("failures_are_taken_along")
     }
 
     /// An attempt failed. `late`: this machine was too busy to tell whether the address was.
@@ -207,6 +221,7 @@ impl DialJob {
             host.counters.count_failure(error.phase());
             // At once, not when the dial fails: it may yet win at another address, and the next one must not begin here.
             match until {
+                _ if self.is_elsewhere() => {}
                 Some(until) => host.machine.shun(now, ip, until),
                 None => _ = host.machine.penalise(now, ip, cause),
             }

@@ -22,6 +22,7 @@ use super::place::Place;
 use super::roll::{KeptPlace, Roll};
 use super::settle::Work;
 use super::upkeep::Rounds;
+use crate::access::Rules;
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
 use crate::dial::{Connect, Identities, Tls};
@@ -43,6 +44,8 @@ pub(crate) struct Inner {
     pub(super) wheel: Mutex<Wheel<OriginId>>,
     pub(super) roll: Mutex<Roll>,
     settings: Mutex<Arc<PoolConfig>>,
+    /// What the owner blocks and allows.
+    pub(super) rules: Mutex<Arc<Rules>>,
     /// Whether anybody waits for a permit at the desk: then an idle connection is worth a word to it.
     pub(super) contended: AtomicBool,
     closed: AtomicBool,
@@ -135,6 +138,7 @@ impl Inner {
             wheel: Mutex::new(Wheel::new()),
             roll: Mutex::default(),
             settings: Mutex::new(Arc::new(config)),
+            rules: Mutex::default(),
             contended: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             paused: AtomicBool::new(false),
@@ -328,6 +332,9 @@ impl Inner {
         // Whoever pauses or resumes sets the flag and then visits every shard.
         let paused = self.paused.load(Ordering::Acquire) && !planted("new_hosts_know_no_pause");
         host.machine.set_paused(now, paused);
+        if !planted("new_hosts_know_no_block") {
+            self.bar(&mut host, now);
+        }
         let look = host.arm_at(now + config.idle_timeout);
         (host, look)
     }

@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::HotConnPool;
-use crate::access::AddressPolicy;
+use crate::access::{AccessPolicy, AddressPolicy};
 use crate::clock::{Clock, SystemClock};
 use crate::config::PoolConfig;
 use crate::dial::Dialler;
@@ -28,6 +28,7 @@ pub struct Builder {
     setup: Option<Tls>,
     resolver: Option<Arc<dyn Resolve>>,
     policy: AddressPolicy,
+    access: AccessPolicy,
     names: DnsSnapshot,
     clock: Option<Arc<dyn Clock>>,
     cleanup: Option<Box<dyn CleanupPolicy>>,
@@ -90,6 +91,15 @@ impl Builder {
         self
     }
 
+    /// What may be connected to that no block and no allowance names: see [`ConnectionManager::block`](crate::ConnectionManager::block). Default:
+    /// [`AccessPolicy::OpenUnlessBlocked`], everything.
+    ///
+    /// [`address_policy`](Builder::address_policy) is the other gate, and stands whatever this one allows: it is for good, and for addresses alone.
+    pub fn access(mut self, access: AccessPolicy) -> Self {
+        self.access = access;
+        self
+    }
+
     /// Names that are known from before, as far as they still hold: see [`HotConnPool::dns_snapshot`]. Default: none.
     pub fn dns_snapshot(mut self, snapshot: DnsSnapshot) -> Self {
         self.names = snapshot;
@@ -133,13 +143,9 @@ impl Builder {
             policy: self.policy,
             clock: Arc::clone(&clock),
         };
-        Ok(HotConnPool::new(
-            self.config,
-            tls,
-            clock,
-            Box::new(dialler),
-            self.cleanup,
-        ))
+        let pool = HotConnPool::new(self.config, tls, clock, Box::new(dialler), self.cleanup);
+        pool.manager().set_access(self.access);
+        Ok(pool)
     }
 }
 

@@ -128,7 +128,7 @@ impl HotConnPool {
     /// Cancel safe: dials under way go on.
     ///
     /// # Errors
-    /// The target is malformed, its name has no address, or the pool is closed. Dials that failed are in the report.
+    /// The target is malformed, its name has no address, the owner blocks it, or the pool is closed. Dials that failed are in the report.
     pub async fn warm<'a>(
         &self,
         target: impl IntoTarget<'a>,

@@ -53,11 +53,13 @@ const OWN: &[&str] = &[
     "a_pool_wide_block_refuses_everybody_who_has_nothing_else_to_hope_for",
     "a_probe_ends_no_other",
     "a_dial_without_time_has_timed_out",
+    "what_fails_late_in_the_network_before_blames_nobody",
     "what_is_kept_of_a_family_misses_nobody",
 ];
 
 /// Modules of which no test is named by such a list.
 const OWN_MODULES: &[&str] = &[
+    "live::access",
     "live::cancel",
     "live::closing",
     "live::control",
@@ -85,6 +87,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("addresses", include_str!("addresses.rs")),
     ("identity", include_str!("identity.rs")),
     ("clean", include_str!("clean.rs")),
+    ("live::access", include_str!("live/access.rs")),
     ("live::age", include_str!("live/age.rs")),
     ("live::cancel", include_str!("live/cancel.rs")),
     ("live::closing", include_str!("live/closing.rs")),
