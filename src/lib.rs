@@ -82,7 +82,7 @@ mod told;
 
 pub use crate::access::{AccessPolicy, AddressPolicy, Scope};
 pub use crate::config::{AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection};
-pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender, H2Sent};
+pub use crate::conn::{Candidate, ConnInfo, H2, H2Response, H2Sender, H2Sent};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub use crate::conn::{Framing, Passed, Passing, Reshaping};
@@ -94,8 +94,8 @@ pub use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 pub use crate::identity::Require;
 pub use crate::manager::{
     Attached, Block, BlockCause, CleanupPolicy, CloseReport, ConnectionManager, Counters, Detached, Endpoint,
-    Get, Health, HostStats, HotConn, IntoTarget, IpStats, RawH2, Resting, Stats, StepOutcome, StepReport,
-    TaskStats, Trouble, Warm, WarmReport,
+    Get, Health, HostStats, HotConn, IntoTarget, IpStats, RawH2, Resting, Stats, StatusValidator,
+    StepOutcome, StepReport, TaskStats, Trouble, Validating, Validator, Verdict, Warm, WarmReport,
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::target::{Target, TargetError};

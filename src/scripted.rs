@@ -18,6 +18,7 @@ use crate::dial::{Ask, Attempt, Boxed, Connect, Dialled, DnsSnapshot, Early, Fou
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol};
 use crate::identity::IdentityId;
+use crate::manager::Owners;
 use crate::pool::HotConnPool;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::target::Target;
@@ -126,7 +127,13 @@ impl Stage {
             stage: self.clone(),
             clock: Arc::clone(&clock),
         };
-        Ok(HotConnPool::new(config, tls, clock, Box::new(player), None))
+        Ok(HotConnPool::new(
+            config,
+            tls,
+            clock,
+            Box::new(player),
+            Owners::default(),
+        ))
     }
 
     /// Says what happens when a dial next comes to `phase`, after what was said before: [`Act::Ok`] where nothing was. [`Phase::Resolve`],

@@ -204,6 +204,14 @@ fn length_of(scope: &Scope) -> Option<(bool, u8)> {
 }
 
 impl Rules {
+    /// Nothing is said yet but this.
+    pub(crate) fn of(policy: AccessPolicy) -> Self {
+        Rules {
+            policy,
+            ..Rules::default()
+        }
+    }
+
     /// Blocks until then.
     ///
     /// # Errors

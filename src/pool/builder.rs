@@ -14,7 +14,7 @@ use crate::dial::Dialler;
 use crate::dns::{DnsSnapshot, HickoryResolver, Names, Resolve};
 use crate::error::ConfigError;
 use crate::fingerprint::Profile;
-use crate::manager::CleanupPolicy;
+use crate::manager::{CleanupPolicy, Owners, Validator};
 use crate::tls::{Connector, Tls, TlsBuilder};
 
 /// What a pool is made of. Everything has a default.
@@ -32,6 +32,7 @@ pub struct Builder {
     names: DnsSnapshot,
     clock: Option<Arc<dyn Clock>>,
     cleanup: Option<Box<dyn CleanupPolicy>>,
+    validator: Option<Box<dyn Validator>>,
 }
 
 impl Builder {
@@ -112,6 +113,12 @@ impl Builder {
         self
     }
 
+    /// Who judges each connection that is dialled, over the connection itself, before anybody gets it. Default: nobody.
+    pub fn validator(mut self, validator: impl Validator) -> Self {
+        self.validator = Some(Box::new(validator));
+        self
+    }
+
     /// What time it is. Default: [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
@@ -143,9 +150,18 @@ impl Builder {
             policy: self.policy,
             clock: Arc::clone(&clock),
         };
-        let pool = HotConnPool::new(self.config, tls, clock, Box::new(dialler), self.cleanup);
-        pool.manager().set_access(self.access);
-        Ok(pool)
+        let owners = Owners {
+            access: self.access,
+            cleanup: self.cleanup,
+            validator: self.validator,
+        };
+        Ok(HotConnPool::new(
+            self.config,
+            tls,
+            clock,
+            Box::new(dialler),
+            owners,
+        ))
     }
 }
 

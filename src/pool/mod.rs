@@ -19,8 +19,8 @@ use crate::dns::DnsSnapshot;
 use crate::error::Error;
 use crate::event::Returned;
 use crate::manager::{
-    CleanupPolicy, CloseReport, ConnectionManager, Endpoint, Get, Health, HotConn, Inner, IntoTarget, Stats,
-    Warm, WarmReport,
+    CloseReport, ConnectionManager, Endpoint, Get, Health, HotConn, Inner, IntoTarget, Owners, Stats, Warm,
+    WarmReport,
 };
 use crate::target::TargetError;
 use crate::tls::Tls;
@@ -53,9 +53,9 @@ impl HotConnPool {
         tls: Tls,
         clock: Arc<dyn Clock>,
         dialler: Box<dyn Connect>,
-        policy: Option<Box<dyn CleanupPolicy>>,
+        owners: Owners,
     ) -> Self {
-        let inner = Inner::new(config, tls, clock, dialler, (policy, upkeep::start));
+        let inner = Inner::new(config, tls, clock, dialler, (owners, upkeep::start));
         HotConnPool(Arc::new(Handle(ConnectionManager::new(inner))))
     }
 

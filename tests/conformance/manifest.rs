@@ -76,6 +76,7 @@ const OWN_MODULES: &[&str] = &[
     "live::streams",
     "live::spans",
     "live::told",
+    "live::validate",
     "live::waits",
 ];
 
@@ -112,6 +113,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::streams", include_str!("live/streams.rs")),
     ("live::spans", include_str!("live/spans.rs")),
     ("live::told", include_str!("live/told.rs")),
+    ("live::validate", include_str!("live/validate.rs")),
     ("live::waits", include_str!("live/waits.rs")),
 ];
 

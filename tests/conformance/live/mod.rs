@@ -27,6 +27,7 @@ mod spans;
 mod steps;
 mod streams;
 mod told;
+mod validate;
 mod waits;
 
 use std::future::{Future, poll_fn};
