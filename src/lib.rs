@@ -4,7 +4,7 @@
 //!
 //! Start at [`HotConnPool::builder`]. A [`Target`] says where to, [`GetOptions`] how; a [`HotConn`] is what you get, [`Returned`] what
 //! became of it; [`Error`] names the phase and the trouble. [`PoolConfig`] has every limit, [`Stats`] every count, and
-//! [`ConnectionManager`] the view inside. [`Tls`] says whom to trust and whom to be. [`Resolve`] and [`clock::Clock`] are the seams. [`fingerprint`] reads TLS
+//! [`ConnectionManager`] the view inside. A [`Validator`] judges what is dialled, and a [`Scope`] says what is blocked or allowed. [`Tls`] says whom to trust and whom to be. [`Resolve`] and [`clock::Clock`] are the seams. [`fingerprint`] reads TLS
 //! hellos and what they tell of their client.
 //!
 //! # Log

@@ -252,7 +252,7 @@ impl DialJob {
 }
 
 /// Whom an error blames.
-fn blame(error: &Error) -> Cause {
+pub(super) fn blame(error: &Error) -> Cause {
     match (error.kind(), error.phase()) {
         (ErrorKind::LocalResource | ErrorKind::AddressDenied, _) if !planted("shortages_blame_the_peer") => {
             Cause::Local

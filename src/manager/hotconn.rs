@@ -62,7 +62,7 @@ impl HotConn {
         clippy::expect_used,
         reason = "empty only once it is given back, which consumes it"
     )]
-    fn lent_mut(&mut self) -> &mut Lent {
+    pub(super) fn lent_mut(&mut self) -> &mut Lent {
         self.0.as_deref_mut().expect("a lease that was given back")
     }
 

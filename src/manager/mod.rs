@@ -46,6 +46,7 @@ mod host;
 mod hotconn;
 mod inner;
 mod jobs;
+mod judging;
 mod leaks;
 mod lent;
 mod live;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use http::uri::{InvalidUri, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 
-use crate::clock::{Clock, before};
+use crate::clock::{Clock, Moment, before};
 use crate::config::health_path;
-use crate::conn::{Candidate, carried};
+use crate::conn::{Candidate, ConnInfo, Wire, carried};
 use crate::dial::{Attempt, Boxed, Dialled};
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::CloseReason;
@@ -227,7 +227,9 @@ impl<'a> Judge<'a> {
         Box::pin(async move {
             let mut dialled = dialling.await?;
             attempt.progress.reach(Phase::Validate);
-            match judge(&mut dialled, validator, self.clock, attempt).await {
+            let Dialled { wire, driver, info } = &mut dialled;
+            let judging = judge((wire, info), validator, self.clock, attempt.deadline);
+            match carried(driver.as_mut(), judging).await {
                 Ok(()) => Ok(dialled),
                 Err(error) => Err(error.with_target(attempt.target).with_ip(attempt.ip)),
             }
@@ -235,26 +237,32 @@ impl<'a> Judge<'a> {
     }
 }
 
-async fn judge(
-    dialled: &mut Dialled,
+/// Has a connection judged, by `deadline`. Somebody must move one of HTTP/2 meanwhile.
+///
+/// # Errors
+/// In [`Phase::Validate`]: it is not to be had, or did not say.
+pub(super) async fn judge(
+    (wire, info): (&mut Wire, &ConnInfo),
     validator: &dyn Validator,
     clock: &dyn Clock,
-    attempt: Attempt<'_>,
+    deadline: Moment,
 ) -> Result<(), Error> {
-    let deadline = attempt.deadline;
     let error = |kind| Error::new(kind, Phase::Validate);
-    let authority = attempt.target.as_str().parse();
+    let authority = info.target.parse();
     let authority =
         authority.map_err(|problem: InvalidUri| error(ErrorKind::Unsupported).with_source(problem))?;
-    let Dialled { wire, driver, info } = dialled;
     let mut candidate = Candidate::new(wire, info, &authority, clock, deadline);
-    let judging = async {
-        let judging = validator.validate(&mut candidate);
-        let verdict = before(clock, deadline, pin!(judging)).await;
-        let verdict = verdict.unwrap_or_else(|| Err(error(ErrorKind::Timeout)))?;
-        Ok((verdict, candidate.answered(), candidate.verdict()))
+    let verdict = before(clock, deadline, pin!(validator.validate(&mut candidate))).await;
+    let verdict = match verdict {
+        Some(Ok(verdict)) => verdict,
+        // What another pool said, say, is no word of this address.
+        Some(Err(problem)) if problem.phase() != Phase::Validate => {
+            return Err(error(ErrorKind::Rejected).with_source(problem));
+        }
+        Some(Err(problem)) => return Err(problem),
+        None => return Err(error(ErrorKind::Timeout)),
     };
-    let (verdict, answered, standing) = carried(driver.as_mut(), judging).await?;
+    let (answered, standing) = (candidate.answered(), candidate.verdict());
     let refusal = |kind| match answered {
         Some(status) => error(kind).with_source(Answered(status)),
         None => error(kind),

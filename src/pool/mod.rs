@@ -12,6 +12,7 @@ use std::time::Duration;
 
 pub use self::builder::Builder;
 pub use self::options::GetOptions;
+use self::options::Judges;
 use crate::clock::Clock;
 use crate::config::PoolConfig;
 use crate::dial::Connect;
@@ -79,9 +80,11 @@ impl HotConnPool {
     #[track_caller]
     #[inline]
     pub fn get_with<'a>(&'a self, target: impl IntoTarget<'a>, options: GetOptions) -> Get<'a> {
-        self.0
-            .0
-            .get_ordered(target.name(), options.order, Location::caller())
+        let (name, order, site) = (target.name(), options.order, Location::caller());
+        match options.validator {
+            None => self.0.0.get_ordered(name, order, site),
+            Some(Judges(validator)) => self.0.0.get_judged((name, order), validator, site),
+        }
     }
 
     /// A connection to `target` that is idle now, if there is one. Never waits and never dials.

@@ -487,3 +487,56 @@ async fn a_get_that_is_given_up_while_its_connection_is_validated_loses_nothing(
         finish(pool, peer).await;
     }
 }
+
+/// By the validator of one call, whether it is new or had rested: what passes is lent, what is blocked gives way to another address, and what backs off
+/// stays for those who do not mind.
+#[tokio::test]
+async fn a_call_may_have_its_connection_judged() {
+    for alpn in BOTH {
+        let peer = Peer::builder().ips(2).alpn(alpn).start();
+        let (pool, _clock) = manual_pool(&peer, |_| {});
+        let name = name(&peer);
+        let [first, last]: [IpAddr; 2] = peer.ips().try_into().unwrap();
+        let by = |validator: Arc<dyn Validator>| GetOptions::new().validate(validator);
+        let path = |path: &str| -> Arc<dyn Validator> { Arc::new(StatusValidator::new(path).unwrap()) };
+        let judged = async |validator| within("an answer", pool.get_with(&name, by(validator))).await;
+        for nth in [2, 4] {
+            let mut conn = judged(path("/")).await.unwrap();
+            assert_eq!(
+                (use_up(&mut conn, "/").await.nth, conn.info().remote.ip()),
+                (nth, first),
+                "{alpn:?}"
+            );
+            assert_eq!(pool.put(conn), Returned::Kept);
+        }
+        let error = judged(path("/later/7")).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (ErrorKind::Rejected, Phase::Validate)
+        );
+        assert_eq!(
+            (error.retry_after(), error.target()),
+            (Some(7 * SECOND), Some(name.as_str()))
+        );
+        assert_eq!(held(&pool), Some((BlockCause::Protocol, Some(7 * SECOND))));
+        assert_eq!((peer.seen().accepts, pool.stats().idle), (1, 1), "it stays");
+        let conn = judged(Arc::new(Last(last))).await.unwrap();
+        assert_eq!(conn.info().remote.ip(), last, "{alpn:?}");
+        assert_eq!(
+            (
+                peer.seen().accepts,
+                pool.stats().counters.closes(CloseReason::Blocked)
+            ),
+            (2, 1)
+        );
+        assert_eq!(held(&pool), Some((BlockCause::Status, Some(QUARTER))));
+        drop(conn);
+        let error = judged(path("/status/403")).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (ErrorKind::Blocked, Phase::Validate)
+        );
+        assert_eq!((pool.size(), peer.seen().accepts), (0, 2), "{alpn:?}");
+        finish(pool, peer).await;
+    }
+}
