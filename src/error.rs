@@ -32,6 +32,8 @@ pub enum ErrorKind {
     Timeout,
     /// This machine ran out of something: descriptors, ports, memory.
     LocalResource,
+    /// This machine refused an option of the socket; the [`cause`](Error::cause) is a [`SocketOptionError`](crate::SocketOptionError), which names it.
+    SocketOption,
     /// The certificate's time is over.
     CertificateExpired,
     /// The certificate's time has not come.
@@ -83,6 +85,7 @@ impl ErrorKind {
             ErrorKind::Unreachable => "unreachable",
             ErrorKind::Timeout => "timeout",
             ErrorKind::LocalResource => "local_resource",
+            ErrorKind::SocketOption => "socket_option",
             ErrorKind::CertificateExpired => "certificate_expired",
             ErrorKind::CertificateNotYetValid => "certificate_not_yet_valid",
             ErrorKind::CertificateName => "certificate_name",
@@ -115,6 +118,7 @@ impl ErrorKind {
             ErrorKind::Unreachable => "no route to the peer",
             ErrorKind::Timeout => "timed out",
             ErrorKind::LocalResource => "this machine is out of a resource",
+            ErrorKind::SocketOption => "this machine refused an option of the socket",
             ErrorKind::CertificateExpired => "the certificate has expired",
             ErrorKind::CertificateNotYetValid => "the certificate is not valid yet",
             ErrorKind::CertificateName => "the certificate is for another name",

@@ -81,7 +81,9 @@ mod tls;
 mod told;
 
 pub use crate::access::AddressPolicy;
-pub use crate::config::{AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection};
+pub use crate::config::{
+    AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection, SocketOptionError, TcpProfile,
+};
 pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender, H2Sent};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]

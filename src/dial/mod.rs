@@ -19,7 +19,7 @@ pub(crate) use self::baton::{Baton, Turn};
 pub(crate) use self::progress::Progress;
 use crate::access::AddressPolicy;
 use crate::clock::{Clock, Moment, before};
-use crate::config::ReuseCheck;
+use crate::config::{ReuseCheck, TcpProfile};
 use crate::conn::{ConnInfo, Driver, H1, Records, Wire, handshake};
 pub(crate) use crate::dns::{Ask, DnsSnapshot, Found};
 use crate::dns::{Names, ResolveError};
@@ -57,6 +57,7 @@ pub(crate) struct Attempt<'a> {
     pub(crate) ip: IpAddr,
     pub(crate) identity: &'a Arc<Interned>,
     pub(crate) check: ReuseCheck,
+    pub(crate) tcp: &'a TcpProfile,
     pub(crate) deadline: Moment,
     pub(crate) progress: &'a Progress,
     /// Its share in the race to shake hands.
@@ -172,6 +173,7 @@ impl Dialler {
             ip,
             identity,
             check,
+            tcp,
             progress,
             turn,
             ..
@@ -186,10 +188,9 @@ impl Dialler {
         // A zone without an interface is this machine's affair.
         let no_zone = |error| Error::new(ErrorKind::LocalResource, Phase::Connect).with_source(error);
         let remote = target.socket_addr(ip).map_err(no_zone)?;
-        let stream = tcp::connect(remote)
+        let stream = tcp::connect(remote, tcp)
             .instrument(debug_span!(target: "hotpool", "connect", %ip))
-            .await
-            .map_err(io_error)?;
+            .await?;
         let local = stream.local_addr().map_err(io_error)?;
         let connected = self.clock.now();
 

@@ -47,6 +47,7 @@ impl DialJob {
                         ip,
                         identity: &identity,
                         check: config.reuse_check,
+                        tcp: &config.tcp,
                         deadline: now + time,
                         progress: &progress,
                         turn: baton.turn(number),
@@ -220,7 +221,9 @@ impl DialJob {
 /// Whom an error blames.
 fn blame(error: &Error) -> Cause {
     match (error.kind(), error.phase()) {
-        (ErrorKind::LocalResource | ErrorKind::AddressDenied, _) if !planted("shortages_blame_the_peer") => {
+        (ErrorKind::LocalResource | ErrorKind::SocketOption | ErrorKind::AddressDenied, _)
+            if !planted("shortages_blame_the_peer") =>
+        {
             Cause::Local
         }
         // A port that refuses or stays silent says nothing of the other ports of its address: that is the origin's trouble.

@@ -22,6 +22,7 @@ mod policy;
 mod races;
 mod resize;
 mod slow;
+mod sockets;
 mod spans;
 mod steps;
 mod streams;
