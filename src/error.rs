@@ -34,6 +34,8 @@ pub enum ErrorKind {
     LocalResource,
     /// This machine refused an option of the socket; the [`cause`](Error::cause) is a [`SocketOptionError`](crate::SocketOptionError), which names it.
     SocketOption,
+    /// No address to connect from could be used, and one is required; the [`cause`](Error::cause) is a [`SourceError`](crate::SourceError).
+    Source,
     /// The certificate's time is over.
     CertificateExpired,
     /// The certificate's time has not come.
@@ -86,6 +88,7 @@ impl ErrorKind {
             ErrorKind::Timeout => "timeout",
             ErrorKind::LocalResource => "local_resource",
             ErrorKind::SocketOption => "socket_option",
+            ErrorKind::Source => "source",
             ErrorKind::CertificateExpired => "certificate_expired",
             ErrorKind::CertificateNotYetValid => "certificate_not_yet_valid",
             ErrorKind::CertificateName => "certificate_name",
@@ -119,6 +122,7 @@ impl ErrorKind {
             ErrorKind::Timeout => "timed out",
             ErrorKind::LocalResource => "this machine is out of a resource",
             ErrorKind::SocketOption => "this machine refused an option of the socket",
+            ErrorKind::Source => "the address to connect from could not be used",
             ErrorKind::CertificateExpired => "the certificate has expired",
             ErrorKind::CertificateNotYetValid => "the certificate is not valid yet",
             ErrorKind::CertificateName => "the certificate is for another name",

@@ -74,6 +74,7 @@ pub mod scripted;
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub mod shaped;
+mod source;
 mod sync;
 mod target;
 mod tasks;
@@ -100,6 +101,9 @@ pub use crate::manager::{
     Trouble, Warm, WarmReport,
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
+pub use crate::source::{
+    Rotation, SourceAddrs, SourceError, SourcePolicy, SourceStats, StaticSources, SubnetSources,
+};
 pub use crate::target::{Target, TargetError};
 pub use crate::tls::{OnShapeRejected, Revocation, Tls, TlsBuilder, TlsInfo};
 pub use {h2, http, rustls};

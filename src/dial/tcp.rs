@@ -9,20 +9,52 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::config::{SocketOptionError, TcpProfile};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
+use crate::source::{SourceError, SourceLease};
 
-/// Connects to `remote`, by a socket as `profile` says. Cancel safe: dropping it closes the socket.
+/// Connects to `remote`, by a socket as `profile` says, from `source` if one is given. Cancel safe: dropping it closes the socket.
 ///
 /// # Errors
-/// An option that is refused is named.
-pub(super) async fn connect(remote: SocketAddr, profile: &TcpProfile) -> Result<TcpStream, Error> {
+/// An option that is refused is named, and a source that cannot be used.
+pub(super) async fn connect(
+    remote: SocketAddr,
+    profile: &TcpProfile,
+    source: Option<&SourceLease>,
+) -> Result<TcpStream, Error> {
     let failed = |error| Error::from_io(Phase::Connect, error);
     let socket = Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP));
     let socket = socket.map_err(failed)?;
     socket.set_nonblocking(true).map_err(failed)?;
     dress(&socket, remote, profile)
         .map_err(|refused| Error::new(ErrorKind::SocketOption, Phase::Connect).with_source(refused))?;
+    let unusable = |lease: &SourceLease, problem| {
+        let error = SourceError::refused(lease.ip(), problem);
+        Error::new(ErrorKind::Source, Phase::Connect).with_source(error)
+    };
+    if let Some(lease) = source {
+        bind(&socket, lease).map_err(|problem| unusable(lease, problem))?;
+    }
     let connecting = TcpSocket::from_std_stream(socket.into()).connect(remote);
-    connecting.await.map_err(failed)
+    connecting.await.map_err(|error| match source {
+        Some(lease) if is_of_source(&error) => unusable(lease, error),
+        _ => failed(error),
+    })
+}
+
+/// Binds to a source, at a port that is chosen when it connects.
+fn bind(socket: &Socket, lease: &SourceLease) -> io::Result<()> {
+    let local = SocketAddr::new(lease.ip(), 0);
+    if lease.freebind() {
+        linux::set_freebind(socket, local)?;
+    }
+    linux::leave_port_open(socket)?;
+    socket.bind(&local.into())
+}
+
+/// Whether a connect failed because nothing can go there from where it is bound: from the loopback to another machine, say.
+fn is_of_source(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let code = error.raw_os_error();
+    code == Some(Errno::INVAL.raw_os_error())
 }
 
 /// Sets every option, or says which one could not be set.
@@ -109,9 +141,22 @@ fn holds(asked: u32, given: usize) -> io::Result<()> {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io;
+    use std::net::SocketAddr;
     use std::time::Duration;
 
+    use nix::sys::socket::{setsockopt, sockopt};
     use socket2::Socket;
+
+    pub(super) fn set_freebind(socket: &Socket, local: SocketAddr) -> io::Result<()> {
+        match local {
+            SocketAddr::V4(_) => socket.set_freebind_v4(true),
+            SocketAddr::V6(_) => socket.set_freebind_v6(true),
+        }
+    }
+
+    pub(super) fn leave_port_open(socket: &Socket) -> io::Result<()> {
+        setsockopt(socket, sockopt::IpBindAddressNoPort, &true).map_err(io::Error::from)
+    }
 
     pub(super) fn set_user_timeout(socket: &Socket, timeout: Duration) -> io::Result<()> {
         socket.set_tcp_user_timeout(Some(timeout))
@@ -130,9 +175,19 @@ mod linux {
 #[cfg(not(target_os = "linux"))]
 mod linux {
     use std::io;
+    use std::net::SocketAddr;
     use std::time::Duration;
 
     use socket2::Socket;
+
+    pub(super) fn set_freebind(_: &Socket, _: SocketAddr) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// A port is chosen at once: as many connections as there are ports may come from one address.
+    pub(super) fn leave_port_open(_: &Socket) -> io::Result<()> {
+        Ok(())
+    }
 
     pub(super) fn set_user_timeout(_: &Socket, _: Duration) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
@@ -160,7 +215,7 @@ mod tests {
 
     async fn connected(ip: std::net::IpAddr, profile: &TcpProfile) -> Result<TcpStream, Error> {
         let listener = tokio::net::TcpListener::bind((ip, 0)).await.expect("a listener");
-        connect(listener.local_addr().expect("its address"), profile).await
+        connect(listener.local_addr().expect("its address"), profile, None).await
     }
 
     fn refused(error: &Error) -> &'static str {

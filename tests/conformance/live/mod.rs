@@ -23,6 +23,7 @@ mod races;
 mod resize;
 mod slow;
 mod sockets;
+mod sources;
 mod spans;
 mod steps;
 mod streams;
