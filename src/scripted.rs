@@ -20,9 +20,10 @@ use crate::event::{CloseReason, Protocol};
 use crate::identity::IdentityId;
 use crate::manager::Owners;
 use crate::pool::HotConnPool;
+use crate::source::SourceStats;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::target::Target;
-use crate::tls::{Tls, TlsInfo};
+use crate::tls::{Identities, Tls, TlsInfo};
 
 /// What happens at one step of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +130,7 @@ impl Stage {
         };
         Ok(HotConnPool::new(
             config,
-            tls,
+            Identities::new(tls, None),
             clock,
             Box::new(player),
             Owners::default(),
@@ -374,6 +375,10 @@ impl Connect for Player {
     }
 
     fn doubt_names(&self) {}
+
+    fn sources(&self) -> SourceStats {
+        SourceStats::default()
+    }
 }
 
 /// The pool's end of one connection.

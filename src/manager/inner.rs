@@ -26,7 +26,7 @@ use super::validator::Validator;
 use crate::access::{AccessPolicy, Rules};
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
-use crate::dial::{Connect, Identities, Tls};
+use crate::dial::{Connect, Identities};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Returned};
 use crate::fault::planted;
@@ -132,7 +132,7 @@ enum Dismissed {
 impl Inner {
     pub(crate) fn new(
         config: PoolConfig,
-        tls: Tls,
+        identities: Identities,
         clock: Arc<dyn Clock>,
         dialler: Box<dyn Connect>,
         (owners, start): (Owners, Start),
@@ -170,7 +170,7 @@ impl Inner {
             serial: AtomicU64::new(0),
             in_transit: AtomicU64::new(0),
             network: AtomicU64::new(0),
-            identities: Identities::new(tls),
+            identities,
             rt: Rt::new(),
             clock,
             dialler,

@@ -24,7 +24,7 @@ use crate::manager::{
     WarmReport,
 };
 use crate::target::TargetError;
-use crate::tls::Tls;
+use crate::tls::{Identities, Tls};
 
 /// A pool of hot TLS connections.
 ///
@@ -51,12 +51,12 @@ impl HotConnPool {
 
     pub(crate) fn new(
         config: PoolConfig,
-        tls: Tls,
+        identities: Identities,
         clock: Arc<dyn Clock>,
         dialler: Box<dyn Connect>,
         owners: Owners,
     ) -> Self {
-        let inner = Inner::new(config, tls, clock, dialler, (owners, upkeep::start));
+        let inner = Inner::new(config, identities, clock, dialler, (owners, upkeep::start));
         HotConnPool(Arc::new(Handle(ConnectionManager::new(inner))))
     }
 
