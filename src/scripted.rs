@@ -127,7 +127,7 @@ impl Stage {
         };
         Ok(HotConnPool::new(
             config,
-            Identities::new(tls, None),
+            Identities::new(tls, None, None),
             clock,
             Box::new(player),
             None,
@@ -262,6 +262,7 @@ impl Stage {
             },
             h2: None,
             connect_time: Duration::ZERO,
+            tunnel_time: None,
             tls_time: Duration::ZERO,
         };
         Dialled {
@@ -368,6 +369,10 @@ impl Connect for Player {
     }
 
     fn doubt_names(&self) {}
+
+    fn goes_by_proxy(&self) -> bool {
+        false
+    }
 
     fn sources(&self) -> SourceStats {
         SourceStats::default()
