@@ -8,7 +8,7 @@ use crate::clock::Moment;
 use crate::conn::Socket;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
-use crate::proxy::{Proxy, ProxyError, ProxyNames, ProxyProblem};
+use crate::proxy::{Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem};
 use crate::sync::Mutex;
 
 /// The proxy of a pool.
@@ -113,6 +113,9 @@ impl Dialler {
     ) -> Result<(), Error> {
         attempt.progress.reach(Phase::Proxy);
         let login = attempt.identity.identity.login.as_ref();
+        if planted("logins_are_logged") {
+            tracing::trace!(target: "hotpool", login = login.map(ProxyLogin::password), "a login");
+        }
         tunnel::open(socket, &by.proxy, login, end).await
     }
 }
