@@ -39,6 +39,12 @@ impl<IO> Records<IO> {
     }
 
     fn follow(&mut self, mut bytes: &[u8]) {
+        // Most often a record comes whole.
+        while let (0, [_, _, _, high, low, rest @ ..]) = (self.header, bytes)
+            && let Some(after) = rest.get(usize::from(u16::from_be_bytes([*high, *low]))..)
+        {
+            bytes = after;
+        }
         while let Some((&first, rest)) = bytes.split_first() {
             if self.header == HEADER {
                 let taken = bytes.len().min(self.left.into());
