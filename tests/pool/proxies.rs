@@ -1,18 +1,20 @@
 //! Through proxies of other makers, with the right login and with others.
 
 use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use hotpool::{
     ErrorKind, GetOptions, HotConnPool, Phase, Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem,
     ProxyProtocol,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::common::{at_rest, builder, failure, name, use_up, within};
+use crate::common::{at_rest, builder, failure, http1_peer, name, use_up, within};
 use crate::support::outside::proxies::{PASSWORD, ProxyServer, USER};
 use crate::support::outside::{self, Outside};
 use crate::support::peer::{Alpn, Peer};
-use crate::support::{measure, peers_table};
+use crate::support::peers_table;
+use crate::support::proxy::{Manner, Proxy as Fake};
 
 fn pool(peer: &Peer, proxy: Proxy) -> HotConnPool {
     builder(peer, |_| {}).proxy(proxy).build().unwrap()
@@ -79,7 +81,9 @@ async fn through(recipe: ProxyServer, protocol: ProxyProtocol) {
     drop(again);
 
     // A target that is not there is the proxy's to say.
-    let nowhere = format!("127.0.0.1:{}", free_port());
+    let deaf = TcpSocket::new_v4().unwrap(); // holds a port, and does not listen
+    deaf.bind(SocketAddr::new(peer.ips()[0], 0)).unwrap();
+    let nowhere = deaf.local_addr().unwrap().to_string();
     let error = failure(&pool, &nowhere).await;
     assert_eq!(
         (error.kind(), error.phase()),
@@ -114,15 +118,6 @@ async fn led(alpn: Alpn, proxy: &Proxy, server: &Outside) {
     peer.shutdown().await;
 }
 
-/// A port that nobody listens at.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    drop(listener);
-    assert!(!measure::is_listening(addr));
-    addr.port()
-}
-
 #[tokio::test]
 async fn tinyproxy_by_connect() {
     through(ProxyServer::TinyProxy, ProxyProtocol::Http).await;
@@ -131,4 +126,22 @@ async fn tinyproxy_by_connect() {
 #[tokio::test]
 async fn microsocks_by_socks5() {
     through(ProxyServer::MicroSocks, ProxyProtocol::Socks5).await;
+}
+
+/// However a dial through a proxy ends, it leaves nothing.
+#[tokio::test]
+async fn a_silent_proxy_holds_nobody_who_closes() {
+    let peer = http1_peer();
+    let fake = Fake::start(peer.ips()[0], Manner::Says(b""), peer.addr(0)).await;
+    let proxy = Proxy::new(ProxyProtocol::Http, &fake.addr().to_string()).unwrap();
+    let pool = pool(&peer, proxy);
+    let soon = GetOptions::new().timeout(Duration::from_millis(50));
+    let error = within("a timeout", pool.get_with(name(&peer), soon))
+        .await
+        .unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    let report = within("close", pool.close()).await;
+    assert_eq!((report.leases_left, report.tasks_left), (0, 0));
+    pool.manager().assert_invariants();
+    peer.shutdown().await;
 }

@@ -45,6 +45,8 @@ pub struct Proxy {
 #[derive(Default)]
 struct Seen {
     accepts: Mutex<usize>,
+    /// Whether somebody has said something to one that answers by rote.
+    spoken_to: Mutex<bool>,
     asked: Mutex<Vec<Asked>>,
     /// The one login that it takes; none: it takes all.
     takes: Mutex<Option<String>>,
@@ -85,6 +87,11 @@ impl Proxy {
         self.seen.asked.lock().clone()
     }
 
+    /// Whether somebody has said something to one that says the same to all.
+    pub fn was_spoken_to(&self) -> bool {
+        *self.seen.spoken_to.lock()
+    }
+
     /// How many connections it has accepted.
     pub fn accepts(&self) -> usize {
         *self.seen.accepts.lock()
@@ -114,6 +121,8 @@ async fn serve(mut guest: TcpStream, manner: Manner, peer: SocketAddr, seen: &Se
         Manner::Says(text) | Manner::SaysAndCloses(text) => {
             guest.write_all(text).await?;
             if manner == Manner::Says(text) {
+                guest.read_u8().await?;
+                *seen.spoken_to.lock() = true;
                 let mut rest = Vec::new();
                 guest.read_to_end(&mut rest).await?;
             }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use hotpool::clock::ManualClock;
 use hotpool::{
     AddressPolicy, Builder, Error, ErrorKind, GetOptions, HotConnPool, Phase, PoolConfig, Proxy, ProxyError,
     ProxyLogin, ProxyNames, ProxyProblem, ProxyProtocol, Returned, StaticResolver,
@@ -10,7 +11,8 @@ use hotpool::{
 use tokio::net::TcpListener;
 
 use crate::common::{at_rest, builder, failure, finish, host, http1_peer, name, use_up, within};
-use crate::support::peer::{Alpn, Peer};
+use crate::support::measure;
+use crate::support::peer::{Alpn, DEADLINE, Peer};
 use crate::support::proxy::{Asked, Manner, Proxy as Fake};
 
 /// None of the peer's own.
@@ -117,7 +119,6 @@ async fn the_addresses_of_such_a_pool_are_the_proxy_s() {
 
 #[tokio::test]
 async fn a_hostile_proxy_is_told_in_time_and_blames_no_address_of_the_target_s() {
-    const ENOUGH: Duration = Duration::from_millis(500);
     let malformed = (ErrorKind::Proxy, Phase::Proxy, ProxyProblem::Malformed);
     let closed = (ErrorKind::Proxy, Phase::Proxy, ProxyProblem::Closed);
     let long = (ErrorKind::Proxy, Phase::Proxy, ProxyProblem::TooLong);
@@ -161,11 +162,17 @@ async fn a_hostile_proxy_is_told_in_time_and_blames_no_address_of_the_target_s()
     let peer = http1_peer();
     for (protocol, manner, expected) in cases {
         let fake = Fake::start(HERE, manner, peer.addr(0)).await;
-        let pool = by(&peer, proxy(protocol, &fake), |config| {
-            config.attempt_timeout = ENOUGH
-        });
+        let clock = ManualClock::new();
+        let pool = by(&peer, proxy(protocol, &fake), |_| {}).clock(clock.clone());
         let pool = pool.build().unwrap();
-        let error = failure(&pool, &name(&peer)).await;
+        let silence = async {
+            if expected.is_none() {
+                measure::eventually(DEADLINE, "it is spoken to", || fake.was_spoken_to()).await;
+                clock.advance(PoolConfig::default().attempt_timeout);
+            }
+        };
+        let target = name(&peer);
+        let (error, ()) = tokio::join!(failure(&pool, &target), silence);
         match expected {
             Some(expected) => assert_eq!(problem(&error), expected, "{manner:?}"),
             None => assert_eq!(
@@ -280,23 +287,4 @@ async fn a_login_is_shown_to_no_stranger() {
     assert_eq!(direct.stats().counters.opened, 0);
     within("close", direct.close()).await;
     finish(pool, peer).await;
-}
-
-/// However a dial through a proxy ends, it leaves nothing.
-#[tokio::test]
-async fn a_silent_proxy_holds_nobody_who_closes() {
-    let peer = http1_peer();
-    let fake = Fake::start(HERE, Manner::Says(b""), peer.addr(0)).await;
-    let pool = by(&peer, proxy(ProxyProtocol::Http, &fake), |_| {})
-        .build()
-        .unwrap();
-    let soon = GetOptions::new().timeout(Duration::from_millis(50));
-    let error = within("a timeout", pool.get_with(name(&peer), soon))
-        .await
-        .unwrap_err();
-    assert!(error.is_timeout(), "{error:?}");
-    let report = within("close", pool.close()).await;
-    assert_eq!((report.leases_left, report.tasks_left), (0, 0));
-    pool.manager().assert_invariants();
-    peer.shutdown().await;
 }
