@@ -36,6 +36,12 @@ pub enum ErrorKind {
     SocketOption,
     /// No address to connect from could be used, and one is required; the [`cause`](Error::cause) is a [`SourceError`](crate::SourceError).
     Source,
+    /// The proxy takes no such login, or wants one; the [`cause`](Error::cause) is a [`ProxyError`](crate::ProxyError), as of the next two.
+    ProxyLogin,
+    /// The proxy refused to connect to the target, or could not.
+    ProxyRefused,
+    /// The proxy answered nothing of its protocol, or not all of it.
+    Proxy,
     /// The certificate's time is over.
     CertificateExpired,
     /// The certificate's time has not come.
@@ -91,6 +97,9 @@ impl ErrorKind {
             ErrorKind::LocalResource => "local_resource",
             ErrorKind::SocketOption => "socket_option",
             ErrorKind::Source => "source",
+            ErrorKind::ProxyLogin => "proxy_login",
+            ErrorKind::ProxyRefused => "proxy_refused",
+            ErrorKind::Proxy => "proxy",
             ErrorKind::CertificateExpired => "certificate_expired",
             ErrorKind::CertificateNotYetValid => "certificate_not_yet_valid",
             ErrorKind::CertificateName => "certificate_name",
@@ -126,6 +135,9 @@ impl ErrorKind {
             ErrorKind::LocalResource => "this machine is out of a resource",
             ErrorKind::SocketOption => "this machine refused an option of the socket",
             ErrorKind::Source => "the address to connect from could not be used",
+            ErrorKind::ProxyLogin => "the proxy takes no such login",
+            ErrorKind::ProxyRefused => "the proxy did not connect",
+            ErrorKind::Proxy => "the proxy is not understood",
             ErrorKind::CertificateExpired => "the certificate has expired",
             ErrorKind::CertificateNotYetValid => "the certificate is not valid yet",
             ErrorKind::CertificateName => "the certificate is for another name",
@@ -161,6 +173,8 @@ pub enum Phase {
     Resolve,
     /// Connecting TCP.
     Connect,
+    /// Having the proxy connect.
+    Proxy,
     /// The TLS handshake, certificates and ALPN included.
     Tls,
     /// Setting up HTTP/2.
@@ -178,6 +192,7 @@ impl Phase {
         Phase::Acquire,
         Phase::Resolve,
         Phase::Connect,
+        Phase::Proxy,
         Phase::Tls,
         Phase::Http2,
         Phase::Validate,
@@ -191,6 +206,7 @@ impl Phase {
             Phase::Acquire => "acquire",
             Phase::Resolve => "resolve",
             Phase::Connect => "connect",
+            Phase::Proxy => "proxy",
             Phase::Tls => "tls",
             Phase::Http2 => "http2",
             Phase::Validate => "validate",
@@ -235,7 +251,7 @@ impl Error {
         self.0.target.as_deref()
     }
 
-    /// The address it went wrong with, if it was one address's fault.
+    /// The address it went wrong with, if it was one address's fault: the proxy's, where the pool has one.
     pub fn ip(&self) -> Option<IpAddr> {
         self.0.ip
     }

@@ -4,7 +4,9 @@
 //!
 //! Start at [`HotConnPool::builder`]. A [`Target`] says where to, [`GetOptions`] how; a [`HotConn`] is what you get, [`Returned`] what
 //! became of it; [`Error`] names the phase and the trouble. [`PoolConfig`] has every limit, [`Stats`] every count, and
-//! [`ConnectionManager`] the view inside. A [`Validator`] judges what is dialled, and a [`Scope`] says what is blocked or allowed. [`Tls`] says whom to trust and whom to be. [`Resolve`] and [`clock::Clock`] are the seams. [`fingerprint`] reads TLS
+//! [`ConnectionManager`] the view inside. A [`Validator`] judges what is dialled, and a [`Scope`] says what is blocked or allowed. [`Tls`] says
+//! whom to trust and whom to be. [`Resolve`], [`SourceAddrs`] and [`clock::Clock`] are the seams. [`source`] says where
+//! connections come from, [`proxy`] through whom they go, [`TcpProfile`] what their sockets are like. [`fingerprint`] reads TLS
 //! hellos and what they tell of their client.
 //!
 //! # Log
@@ -28,6 +30,7 @@
 //! | `dns` | debug | `host` | the get that asked first, or nothing |
 //! | `dial` | debug | `host` | the get that it was begun for, or nothing |
 //! | `connect` | debug | `ip` | the dial: one for each address that is tried |
+//! | `proxy` | debug | none | the dial, where a tunnel is opened |
 //! | `tls` | debug | none | the dial |
 //! | `h2` | debug | none | the dial |
 //!
@@ -67,6 +70,7 @@ pub mod machine;
 mod manager;
 mod os;
 mod pool;
+pub mod proxy;
 mod rt;
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
@@ -74,7 +78,7 @@ pub mod scripted;
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub mod shaped;
-mod source;
+pub mod source;
 mod sync;
 mod target;
 mod tasks;
@@ -101,6 +105,7 @@ pub use crate::manager::{
     StepOutcome, StepReport, TaskStats, Trouble, Validating, Validator, Verdict, Warm, WarmReport,
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
+pub use crate::proxy::{Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem, ProxyProtocol};
 pub use crate::source::{
     Rotation, SourceAddrs, SourceError, SourcePolicy, SourceStats, StaticSources, SubnetSources,
 };

@@ -130,7 +130,7 @@ impl Stage {
         };
         Ok(HotConnPool::new(
             config,
-            Identities::new(tls, None),
+            Identities::new(tls, None, None),
             clock,
             Box::new(player),
             Owners::default(),
@@ -265,6 +265,7 @@ impl Stage {
             },
             h2: None,
             connect_time: Duration::ZERO,
+            tunnel_time: None,
             tls_time: Duration::ZERO,
         };
         Dialled {
@@ -375,6 +376,10 @@ impl Connect for Player {
     }
 
     fn doubt_names(&self) {}
+
+    fn goes_by_proxy(&self) -> bool {
+        false
+    }
 
     fn sources(&self) -> SourceStats {
         SourceStats::default()

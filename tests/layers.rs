@@ -43,7 +43,8 @@ const ROOMS: &[Room] = &[
     Room("config", &["error"], &[]),
     Room("error", &["target", "told"], &["rustix"]),
     Room("event", &[], &[]),
-    Room("identity", &["event", "fault", "source", "sync"], &[]),
+    Room("identity", &["event", "fault", "proxy", "source", "sync"], &[]),
+    Room("proxy", &["error", "target"], &[]),
     Room("fault", &[], &[]),
     Room("told", &["fault"], &[]),
     Room("os", &[], &["rustix"]),
@@ -103,7 +104,7 @@ const ROOMS: &[Room] = &[
     Room(
         "manager",
         &[
-            "access", "clock", "config", "error", "event", "fault", "identity", "os", "rt", "source", "sync",
+            "access", "clock", "config", "error", "event", "fault", "identity", "os", "proxy", "rt", "source", "sync",
             "target", "machine", "conn", "dial",
         ],
         &["tokio", "tokio_util", "tracing"],
@@ -131,7 +132,9 @@ const ROOMS: &[Room] = &[
             "config",
             "error",
             "event",
+            "fault",
             "identity",
+            "proxy",
             "source",
             "target",
             "manager",

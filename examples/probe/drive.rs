@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use hotpool::fingerprint::Profile;
 use hotpool::{
-    AddressPolicy, ConfigError, GetOptions, HotConn, HotConnPool, PoolConfig, Protocol, Require, Selection,
-    StaticResolver, Target, Warm,
+    ConfigError, GetOptions, HotConn, HotConnPool, PoolConfig, Protocol, Require, Selection, StaticResolver,
+    Target, Warm,
 };
 use parking_lot::Mutex;
 use rustls::RootCertStore;
@@ -107,18 +106,23 @@ impl Drive {
     /// The pool cannot be built. What goes wrong later is in the tally.
     pub(crate) async fn run(
         plan: Plan,
-        profile: &Profile,
+        options: &Options,
         resolver: &StaticResolver,
         roots: Option<&RootCertStore>,
-        policy: &AddressPolicy,
     ) -> Result<Tally, ConfigError> {
         let mut builder = HotConnPool::builder()
             .config(plan.config())
-            .address_policy(policy.clone())
-            .profile(profile.clone())
+            .address_policy(options.policy.clone())
+            .profile(options.profile.clone())
             .resolver(resolver.clone());
         if let Some(roots) = roots {
             builder = builder.roots(roots.clone());
+        }
+        if let Some(sources) = &options.sources {
+            builder = builder.sources(sources.clone());
+        }
+        if let Some(proxy) = &options.proxy {
+            builder = builder.proxy(proxy.clone());
         }
         let drive = Arc::new(Drive {
             pool: builder.build()?,
@@ -255,7 +259,10 @@ impl Drive {
         };
         let took = began.elapsed();
         let before = match first {
-            true => conn.info().connect_time + conn.info().tls_time,
+            true => {
+                let info = conn.info();
+                info.connect_time + info.tunnel_time.unwrap_or_default() + info.tls_time
+            }
             false => waited,
         };
         self.pool.put(conn);

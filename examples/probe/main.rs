@@ -85,7 +85,7 @@ async fn probe(options: Options) -> Result<bool, Box<dyn Error>> {
         for &require in options.protocols() {
             let plan = Plan::new(site, require, &options, world.connections)?;
             let (resolver, roots) = (&world.resolver, world.roots.as_ref());
-            let tally = Drive::run(plan, &options.profile, resolver, roots, &options.policy).await?;
+            let tally = Drive::run(plan, &options, resolver, roots).await?;
             for (what, trouble) in &tally.troubles {
                 eprintln!("probe: {what}: {trouble}");
             }

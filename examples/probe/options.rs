@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hotpool::fingerprint::Profile;
-use hotpool::{AddressPolicy, Require, StaticResolver, Target};
+use hotpool::{AddressPolicy, Proxy, Require, SourcePolicy, StaticResolver, SubnetSources, Target};
 use lexopt::prelude::{Long, Short, Value};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -33,6 +33,10 @@ Options:
                          connect to these addresses for this host and port; may be repeated
       --deny-private     connect to addresses of the public Internet only
       --ip ADDR          connect to this address and no other
+      --source ADDR|CIDR connect from this address, or from any of this network, and from nowhere else; those of a
+                         network need not be an interface's, but must be routed here
+      --proxy URL        go through this proxy: http://[USER:PASSWORD@]HOST:PORT (CONNECT), socks5://... (names are
+                         resolved here) or socks5h://... (by the proxy); addresses in the report are the proxy's
       --cacert FILE      trust the authorities in this PEM file [Mozilla's]
       --profile NAME     look like this: rustls (nobody else), chromium, firefox [rustls]
       --dump-hello FILE  write the first bytes that a connection of the profile sends, as they went over the
@@ -75,6 +79,8 @@ pub(crate) struct Options {
     pub(crate) json: bool,
     pub(crate) policy: AddressPolicy,
     pub(crate) ip: Option<IpAddr>,
+    pub(crate) sources: Option<SourcePolicy>,
+    pub(crate) proxy: Option<Proxy>,
     pub(crate) profile: Profile,
     dump_hello: Option<PathBuf>,
 }
@@ -129,6 +135,8 @@ impl Options {
             json: false,
             policy: AddressPolicy::allow_all(),
             ip: None,
+            sources: None,
+            proxy: None,
             profile: Profile::default(),
             dump_hello: None,
         };
@@ -159,6 +167,8 @@ impl Options {
         match name {
             "--json" => self.json = true,
             "--ip" => self.ip = Some(address(name, &value(name, parser)?)?),
+            "--source" => self.sources = Some(sources(name, &value(name, parser)?)?),
+            "--proxy" => self.proxy = Some(proxy(name, &value(name, parser)?)?),
             "--deny-private" => self.policy = AddressPolicy::deny_private(),
             "--http1" | "--http2" => self.set_protocol(name)?,
             "--requests" => self.requests = number(name, parser)?,
@@ -253,6 +263,18 @@ fn seconds(name: &str, text: &str) -> Result<Duration, Misuse> {
 
 fn address(name: &str, text: &str) -> Result<IpAddr, Misuse> {
     IpAddr::from_str(text).map_err(|_| Misuse::new(name, format!("{text:?} is no IP address")))
+}
+
+fn sources(name: &str, text: &str) -> Result<SourcePolicy, Misuse> {
+    let sources = SubnetSources::new(text);
+    let sources = sources.map_err(|_| Misuse::new(name, format!("{text:?} is no address and no network")))?;
+    // Whoever names a network has it routed here.
+    Ok(SourcePolicy::require(sources.freebind(text.contains('/'))))
+}
+
+/// What is wrong is said without the URL: it may hold a password.
+fn proxy(name: &str, url: &str) -> Result<Proxy, Misuse> {
+    url.parse().map_err(|error| Misuse::new(name, error))
 }
 
 fn roots(name: &str, file: &str) -> Result<RootCertStore, Misuse> {

@@ -16,7 +16,7 @@ pub struct ConnInfo {
     pub serial: u64,
     /// The target it was made for: `host` or `host:port`.
     pub target: Arc<str>,
-    /// The peer's address.
+    /// The peer's address; the proxy's, where the pool has one.
     pub remote: SocketAddr,
     /// Its own address.
     pub local: SocketAddr,
@@ -28,6 +28,8 @@ pub struct ConnInfo {
     pub h2: Option<H2Sent>,
     /// How long TCP took to connect.
     pub connect_time: Duration,
+    /// How long the proxy took to open the tunnel, where the pool has one.
+    pub tunnel_time: Option<Duration>,
     /// How long the TLS handshake took.
     pub tls_time: Duration,
 }

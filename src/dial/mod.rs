@@ -2,9 +2,11 @@
 //! agreed.
 
 mod baton;
+mod by_proxy;
 pub(crate) mod plan;
 mod progress;
 mod tcp;
+mod tunnel;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -16,10 +18,11 @@ use std::time::Duration;
 use tracing::{Instrument, debug_span};
 
 pub(crate) use self::baton::{Baton, Turn};
+pub(crate) use self::by_proxy::ByProxy;
 pub(crate) use self::progress::Progress;
 use crate::access::AddressPolicy;
 use crate::clock::{Clock, Moment, before};
-use crate::config::{ReuseCheck, TcpProfile};
+use crate::config::PoolConfig;
 use crate::conn::{ConnInfo, Driver, H1, Records, Socket, Wire, handshake};
 pub(crate) use crate::dns::{Ask, DnsSnapshot, Found};
 use crate::dns::{Names, ResolveError};
@@ -27,6 +30,7 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
 use crate::fault::planted;
 use crate::identity::IdentityId;
+use crate::proxy::ProxyProblem;
 use crate::source::{SourceBooks, SourceError, SourceStats};
 use crate::target::Target;
 use crate::tls::{Connector, Dress};
@@ -38,6 +42,7 @@ pub(crate) struct Dialler {
     pub(crate) names: Names,
     pub(crate) policy: AddressPolicy,
     pub(crate) sources: Arc<SourceBooks>,
+    pub(crate) proxy: Option<ByProxy>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -58,8 +63,7 @@ pub(crate) struct Attempt<'a> {
     pub(crate) target: &'a Target<'a>,
     pub(crate) ip: IpAddr,
     pub(crate) identity: &'a Arc<Interned>,
-    pub(crate) check: ReuseCheck,
-    pub(crate) tcp: &'a TcpProfile,
+    pub(crate) config: &'a PoolConfig,
     pub(crate) deadline: Moment,
     pub(crate) progress: &'a Progress,
     /// Its share in the race to shake hands.
@@ -88,6 +92,9 @@ pub(crate) trait Connect: Send + Sync + 'static {
 
     /// The network is another one: what is known of names may be wrong.
     fn doubt_names(&self);
+
+    /// Whether all addresses are a proxy's, and those that targets name are not dialled.
+    fn goes_by_proxy(&self) -> bool;
 
     /// What is counted of the addresses that connections come from.
     fn sources(&self) -> SourceStats;
@@ -129,6 +136,10 @@ impl Connect for Dialler {
         self.names.doubt();
     }
 
+    fn goes_by_proxy(&self) -> bool {
+        self.proxy.is_some()
+    }
+
     fn sources(&self) -> SourceStats {
         self.sources.stats()
     }
@@ -137,22 +148,32 @@ impl Connect for Dialler {
 impl Dialler {
     /// The addresses of a name, as far as the policy allows them.
     async fn addresses(&self, ask: Ask<'_>, early: Early<'_>) -> Result<Found, Error> {
-        let error = |kind| Error::new(kind, Phase::Resolve).with_target(ask.target);
+        let by_proxy = self.proxy.as_ref();
+        if let Some(by) = by_proxy.filter(|_| !planted("proxies_have_no_addresses")) {
+            return self.proxy_addresses(by, ask, early).await;
+        }
         let mut tell = |found: &Found| {
             if let Some(found) = self.allowed(found.clone()) {
                 early(&found);
             }
         };
-        let found = self.names.find(ask, &mut tell).await.map_err(|problem| {
+        let found = self.find(ask, &mut tell).await?;
+        let denied = || Error::new(ErrorKind::AddressDenied, Phase::Resolve).with_target(ask.target);
+        self.allowed(found).ok_or_else(denied)
+    }
+
+    /// The addresses of a name, whatever they are.
+    async fn find(&self, ask: Ask<'_>, early: Early<'_>) -> Result<Found, Error> {
+        self.names.find(ask, early).await.map_err(|problem| {
             let kind = match problem {
                 ResolveError::NotFound { .. } => ErrorKind::NameNotFound,
                 ResolveError::Timeout => ErrorKind::Timeout,
                 ResolveError::Local(_) => ErrorKind::LocalResource,
                 ResolveError::Failed(_) => ErrorKind::Resolve,
             };
-            error(kind).with_source(problem)
-        })?;
-        self.allowed(found).ok_or_else(|| error(ErrorKind::AddressDenied))
+            let error = Error::new(kind, Phase::Resolve).with_target(ask.target);
+            error.with_source(problem)
+        })
     }
 
     fn allowed(&self, mut found: Found) -> Option<Found> {
@@ -181,9 +202,10 @@ impl Dialler {
         let Attempt {
             target,
             identity,
-            tcp,
+            config,
             ..
         } = attempt;
+        let tcp = &config.tcp;
         let Some(policy) = &identity.identity.sources else {
             return Ok(Socket::new(tcp::connect(remote, tcp, None).await?, None));
         };
@@ -202,27 +224,45 @@ impl Dialler {
         Ok(Socket::new(tcp::connect(remote, tcp, None).await?, None))
     }
 
+    /// Where an attempt goes, if it may.
+    fn place(&self, attempt: Attempt<'_>) -> Result<SocketAddr, Error> {
+        let Attempt {
+            target, ip, identity, ..
+        } = attempt;
+        if let Some(by) = &self.proxy {
+            return by.at(ip);
+        }
+        if identity.identity.login.is_some() {
+            return Err(tunnel::failed(None, ProxyProblem::NoProxy, Phase::Connect));
+        }
+        // Again, and of addresses that never were an answer: those that a target or a call names.
+        if !self.policy.allows(ip) && !planted("named_addresses_are_not_judged") {
+            return Err(Error::new(ErrorKind::AddressDenied, Phase::Connect));
+        }
+        // A zone without an interface is this machine's affair.
+        let no_zone = |error| Error::new(ErrorKind::LocalResource, Phase::Connect).with_source(error);
+        target.socket_addr(ip).map_err(no_zone)
+    }
+
     async fn establish_in(&self, attempt: Attempt<'_>, dress: Dress) -> Result<Dialled, Error> {
         let Attempt {
             target,
             ip,
             identity,
-            check,
+            config,
             progress,
             turn,
             ..
         } = attempt;
         let io_error = |error| Error::from_io(Phase::Connect, error);
+        let tunnel = match &self.proxy {
+            Some(by) => Some((by, self.end(by, attempt).await?)),
+            None => None,
+        };
         progress.reach(Phase::Connect);
-        // Again, and of addresses that never were an answer: those that a target or a call names.
-        if !self.policy.allows(ip) && !planted("named_addresses_are_not_judged") {
-            return Err(Error::new(ErrorKind::AddressDenied, Phase::Connect));
-        }
+        let remote = self.place(attempt)?;
         let began = self.clock.now();
-        // A zone without an interface is this machine's affair.
-        let no_zone = |error| Error::new(ErrorKind::LocalResource, Phase::Connect).with_source(error);
-        let remote = target.socket_addr(ip).map_err(no_zone)?;
-        let socket = self
+        let mut socket = self
             .reach(remote, attempt)
             .instrument(debug_span!(target: "hotpool", "connect", %ip))
             .await?;
@@ -230,6 +270,13 @@ impl Dialler {
         let connected = self.clock.now();
 
         turn.pass().await;
+        if let Some((by, end)) = tunnel {
+            let opening = self.open_tunnel(by, &mut socket, attempt, end);
+            opening
+                .instrument(debug_span!(target: "hotpool", "proxy"))
+                .await?;
+        }
+        let reached = self.clock.now();
         progress.reach(Phase::Tls);
         // What takes kilobytes has a box of its own: one after the other in the same place, which is where the connection is kept then.
         let records = Records::new(socket);
@@ -240,7 +287,11 @@ impl Dialler {
 
         progress.reach(Phase::Http2);
         let (wire, driver, h2) = match protocol {
-            Protocol::Http1 => (Wire::H1(Box::new(H1::new(stream, check))), None, None),
+            Protocol::Http1 => (
+                Wire::H1(Box::new(H1::new(stream, config.reuse_check))),
+                None,
+                None,
+            ),
             Protocol::Http2 => {
                 let spec = identity.identity.tls.h2(dress);
                 let shaken =
@@ -258,7 +309,8 @@ impl Dialler {
             tls,
             h2,
             connect_time: connected.since(began),
-            tls_time: secured.since(connected),
+            tunnel_time: tunnel.map(|_| reached.since(connected)),
+            tls_time: secured.since(reached),
         };
         Ok(Dialled { wire, driver, info })
     }

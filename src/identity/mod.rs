@@ -8,7 +8,8 @@
 //! | epoch of the pool's own TLS setup | [`Identity::epoch`] |
 //! | the caller's partition | [`Identity::partition`] |
 //! | source policy: whose addresses, and whether they are required | [`Identity::sources`] |
-//! | proxy with its credentials | nowhere yet: nobody can ask for one |
+//! | login at the proxy | [`Identity::login`] |
+//! | proxy | a pool has one at the most, for its whole life |
 //!
 //! Keys are compared whole. An [`IdentityId`] stands for one of them only because [`Identities`] compared them whole before it
 //! gave the number.
@@ -22,6 +23,7 @@ use std::sync::Arc;
 pub(crate) use self::registry::{Identities, Interned};
 use crate::event::Protocol;
 use crate::fault::planted;
+use crate::proxy::ProxyLogin;
 use crate::source::SourcePolicy;
 
 /// Which protocols a connection offers by ALPN.
@@ -89,6 +91,8 @@ pub(crate) struct Brought<T> {
     pub(crate) tls: Option<T>,
     /// Some without any: what the system chooses.
     pub(crate) sources: Option<Option<SourcePolicy>>,
+    /// Some without any: nobody in particular.
+    pub(crate) login: Option<Option<ProxyLogin>>,
 }
 
 impl<T> Default for Brought<T> {
@@ -97,6 +101,7 @@ impl<T> Default for Brought<T> {
             partition: None,
             tls: None,
             sources: None,
+            login: None,
         }
     }
 }
@@ -112,6 +117,8 @@ pub(crate) struct Identity<T> {
     pub(crate) epoch: Option<u64>,
     /// None: the system chooses where a connection comes from.
     pub(crate) sources: Option<SourcePolicy>,
+    /// Who it is at the proxy.
+    pub(crate) login: Option<ProxyLogin>,
 }
 
 /// Taken apart without `..`: a part that is added does not compile until it is compared, too.
@@ -123,11 +130,13 @@ impl<T: PartialEq> PartialEq for Identity<T> {
             tls,
             epoch,
             sources,
+            login,
         } = self;
         (*require == other.require || planted("alpn_is_not_compared"))
             && (*partition == other.partition || planted("partition_is_not_compared"))
             && (*epoch == other.epoch || planted("epoch_is_not_compared"))
             && (*sources == other.sources || planted("sources_are_not_compared"))
+            && (*login == other.login || planted("logins_are_not_compared"))
             && *tls == other.tls
     }
 }
@@ -139,6 +148,9 @@ impl<T: Hash> Hash for Identity<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         if !planted("partition_is_not_compared") {
             self.partition.hash(state);
+        }
+        if !planted("logins_are_not_compared") {
+            self.login.hash(state);
         }
         self.tls.hash(state);
     }

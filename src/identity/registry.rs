@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 
 use super::{Brought, Identity, IdentityId, Require};
 use crate::fault::planted;
+use crate::proxy::ProxyLogin;
 use crate::source::SourcePolicy;
 use crate::sync::Mutex;
 
@@ -41,6 +42,8 @@ struct Shelf<T> {
     tls: T,
     /// The pool's own sources.
     sources: Option<SourcePolicy>,
+    /// The pool's own login at its proxy.
+    login: Option<ProxyLogin>,
     /// The pool's own identities; they are held here until they are replaced.
     own: Vec<Arc<Interned<T>>>,
     by_id: HashMap<IdentityId, Weak<Interned<T>>>,
@@ -49,14 +52,15 @@ struct Shelf<T> {
 }
 
 impl<T: Clone + Eq + Hash> Identities<T> {
-    /// Those of a pool whose own TLS setup is `tls`, and whose connections come from `sources`.
-    pub(crate) fn new(tls: T, sources: Option<SourcePolicy>) -> Self {
+    /// Those of a pool whose own TLS setup is `tls`, and whose connections come from `sources` and go by `login` at its proxy.
+    pub(crate) fn new(tls: T, sources: Option<SourcePolicy>, login: Option<ProxyLogin>) -> Self {
         let identities = Identities {
             epoch: AtomicU64::new(0),
             shelf: Mutex::new(Shelf {
                 next: 0,
                 tls: tls.clone(),
                 sources,
+                login,
                 own: Vec::new(),
                 by_id: HashMap::new(),
                 by_hash: HashMap::new(),
@@ -80,6 +84,7 @@ impl<T: Clone + Eq + Hash> Identities<T> {
             partition,
             tls,
             sources,
+            login,
         } = brought;
         // Dropped after the lock: what is compared may be let go by its last other holder meanwhile.
         let mut compared = Vec::new();
@@ -91,6 +96,7 @@ impl<T: Clone + Eq + Hash> Identities<T> {
             tls: tls.unwrap_or_else(|| shelf.tls.clone()),
             epoch,
             sources: sources.unwrap_or_else(|| shelf.sources.clone()),
+            login: login.unwrap_or_else(|| shelf.login.clone()),
         };
         let hash = self.hasher.hash_one(&identity);
         for id in shelf.by_hash.get(&hash).into_iter().flatten() {
@@ -124,6 +130,7 @@ impl<T: Clone + Eq + Hash> Identities<T> {
                 tls: tls.clone(),
                 epoch: Some(epoch),
                 sources: shelf.sources.clone(),
+                login: shelf.login.clone(),
             });
             let own = own.map(|identity| shelf.add(self.hasher.hash_one(&identity), identity));
             replaced = (

@@ -9,14 +9,14 @@ use crate::source::SubnetSources;
 type Tls = u8;
 
 fn identities() -> Identities<Tls> {
-    Identities::new(0, None)
+    Identities::new(0, None, None)
 }
 
 fn brought(partition: Option<Partition>, tls: Option<Tls>) -> Brought<Tls> {
     Brought {
         partition,
         tls,
-        sources: None,
+        ..Brought::default()
     }
 }
 
@@ -34,17 +34,30 @@ fn sources() -> Vec<SourcePolicy> {
     KNOWN.get_or_init(|| vec![make(), make()]).clone()
 }
 
+fn login(user: &str) -> ProxyLogin {
+    ProxyLogin::new(user, "secret").expect("a login")
+}
+
 fn identity() -> impl Strategy<Value = Identity<Tls>> {
     let require = prop::sample::select(Require::ALL.to_vec());
     let epoch = prop::option::of(0..3_u64);
     let sources = prop::option::of(prop::sample::select(sources()));
-    let parts = (require, prop::option::of("[ab]{0,2}"), 0..3_u8, epoch, sources);
-    parts.prop_map(|(require, text, tls, epoch, sources)| Identity {
+    let login = prop::option::of("[ab]").prop_map(|user| user.map(|user| login(&user)));
+    let parts = (
+        require,
+        prop::option::of("[ab]{0,2}"),
+        0..3_u8,
+        epoch,
+        sources,
+        login,
+    );
+    parts.prop_map(|(require, text, tls, epoch, sources, login)| Identity {
         require,
         partition: text.as_deref().and_then(partition),
         tls,
         epoch,
         sources,
+        login,
     })
 }
 
@@ -55,6 +68,7 @@ fn copy(identity: &Identity<Tls>) -> Identity<Tls> {
         tls,
         epoch,
         sources,
+        login,
     } = identity;
     Identity {
         require: *require,
@@ -62,6 +76,7 @@ fn copy(identity: &Identity<Tls>) -> Identity<Tls> {
         tls: *tls,
         epoch: *epoch,
         sources: sources.clone(),
+        login: login.clone(),
     }
 }
 
@@ -73,7 +88,7 @@ fn hash(identity: &Identity<Tls>) -> u64 {
 proptest! {
     /// A copy is equal and hashes alike; a copy with one part of another is equal only if that part was.
     #[test]
-    fn one_part_that_differs_is_another_identity(one in identity(), other in identity(), part in 0..5_usize) {
+    fn one_part_that_differs_is_another_identity(one in identity(), other in identity(), part in 0..6_usize) {
         let mut changed = copy(&one);
         prop_assert!(changed == one && hash(&changed) == hash(&one));
         let same = match part {
@@ -81,7 +96,8 @@ proptest! {
             1 => { changed.partition = other.partition.clone(); one.partition == other.partition }
             2 => { changed.tls = other.tls; one.tls == other.tls }
             3 => { changed.epoch = other.epoch; one.epoch == other.epoch }
-            _ => { changed.sources = other.sources.clone(); one.sources == other.sources }
+            4 => { changed.sources = other.sources.clone(); one.sources == other.sources }
+            _ => { changed.login = other.login.clone(); one.login == other.login }
         };
         prop_assert_eq!(changed == one, same);
         prop_assert_eq!(one == changed, same);

@@ -15,6 +15,7 @@ use crate::dial::{Attempt, Baton, Dialled, attempt_time};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
 use crate::machine::Cause;
+use crate::proxy::{ProxyError, ProxyProblem};
 use crate::source::SourceError;
 
 /// A timer that fires later than this tells of this machine, not of the peer.
@@ -53,8 +54,7 @@ impl DialJob {
                         target: &target,
                         ip,
                         identity: &identity,
-                        check: config.reuse_check,
-                        tcp: &config.tcp,
+                        config: &config,
                         deadline: now + time,
                         progress: &progress,
                         turn: baton.turn(number),
@@ -257,8 +257,24 @@ impl DialJob {
     }
 }
 
-/// Whether no other address is to be tried: the source that was required cannot be used.
+/// Whether a proxy has something against whoever asks: another may be served.
+fn is_about_who_asks(error: &Error) -> bool {
+    /// "Connection not allowed by ruleset" (RFC 1928, section 6).
+    const NOT_ALLOWED: u8 = 2;
+    let cause = error.cause().and_then(|cause| cause.downcast_ref::<ProxyError>());
+    let problem = cause.map(ProxyError::problem);
+    let refused = matches!(
+        problem,
+        Some(ProxyProblem::Login | ProxyProblem::Status(403) | ProxyProblem::Reply(NOT_ALLOWED))
+    );
+    refused && !planted("bad_logins_blame_the_proxy")
+}
+
+/// Whether no other address is to be tried: the source that was required cannot be used, or the login was refused.
 fn is_the_end(error: &Error) -> bool {
+    if error.kind() == ErrorKind::ProxyLogin {
+        return true;
+    }
     let cause = error
         .cause()
         .and_then(|cause| cause.downcast_ref::<SourceError>());
@@ -272,6 +288,10 @@ pub(super) fn blame(error: &Error) -> Cause {
             ErrorKind::LocalResource | ErrorKind::SocketOption | ErrorKind::Source | ErrorKind::AddressDenied,
             _,
         ) if !planted("shortages_blame_the_peer") => Cause::Local,
+        // Of the target's name, by a pool whose addresses are its proxy's.
+        (_, Phase::Resolve) => Cause::Local,
+        (_, Phase::Proxy) if is_about_who_asks(error) => Cause::Local,
+        (_, Phase::Proxy) => Cause::Protocol,
         // A port that refuses or stays silent says nothing of the other ports of its address: that is the origin's trouble.
         (ErrorKind::ConnectionRefused | ErrorKind::Timeout, Phase::Connect) => Cause::Protocol,
         (_, Phase::Connect) => Cause::Tcp,

@@ -336,7 +336,7 @@ impl Inner {
         );
         let machine = Machine::new(limits(&config), self.directory.seed(id));
         let mut host = Box::new(Host::new(id, target.clone().into_owned(), machine, now));
-        if let Some(ip) = target.ip() {
+        if let Some(ip) = target.ip().filter(|_| !self.dialler.goes_by_proxy()) {
             host.machine.resolved(now, &[ip]);
             host.fresh_until = Moment::FAR;
         }

@@ -10,11 +10,13 @@ use super::HotConnPool;
 use crate::access::{AccessPolicy, AddressPolicy};
 use crate::clock::{Clock, SystemClock};
 use crate::config::PoolConfig;
-use crate::dial::Dialler;
+use crate::dial::{ByProxy, Dialler};
 use crate::dns::{DnsSnapshot, HickoryResolver, Names, Resolve};
 use crate::error::ConfigError;
+use crate::fault::planted;
 use crate::fingerprint::Profile;
 use crate::manager::{CleanupPolicy, Owners, Validator};
+use crate::proxy::{Proxy, ProxyNames};
 use crate::source::SourcePolicy;
 use crate::tls::{Connector, Identities, Tls, TlsBuilder};
 
@@ -31,6 +33,7 @@ pub struct Builder {
     policy: AddressPolicy,
     access: AccessPolicy,
     sources: Option<SourcePolicy>,
+    proxy: Option<Proxy>,
     names: DnsSnapshot,
     clock: Option<Arc<dyn Clock>>,
     cleanup: Option<Box<dyn CleanupPolicy>>,
@@ -109,6 +112,12 @@ impl Builder {
         self
     }
 
+    /// The proxy that every connection goes through. Default: none.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
     /// Names that are known from before, as far as they still hold: see [`HotConnPool::dns_snapshot`]. Default: none.
     pub fn dns_snapshot(mut self, snapshot: DnsSnapshot) -> Self {
         self.names = snapshot;
@@ -137,7 +146,7 @@ impl Builder {
     ///
     /// # Errors
     /// [`ConfigError`] names the field.
-    pub fn build(self) -> Result<HotConnPool, ConfigError> {
+    pub fn build(mut self) -> Result<HotConnPool, ConfigError> {
         self.config.validate()?;
         let tls = match self.setup {
             None => self.tls.build()?,
@@ -148,6 +157,15 @@ impl Builder {
             }
             Some(setup) => setup,
         };
+        let unseen = |proxy: &Proxy| proxy.resolver() == ProxyNames::Remote;
+        if self.policy != AddressPolicy::allow_all()
+            && self.proxy.as_ref().is_some_and(unseen)
+            && !planted("policies_do_not_see_through_proxies")
+        {
+            let problem = "resolves names where no address policy sees what they are: use ProxyNames::Local";
+            return Err(ConfigError::new("proxy", problem));
+        }
+        let login = self.proxy.as_mut().and_then(Proxy::take_login);
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let resolver = self.resolver.unwrap_or_else(|| Arc::new(HickoryResolver::new()));
         let names = Names::new(resolver, Arc::clone(&clock));
@@ -157,6 +175,7 @@ impl Builder {
             names,
             policy: self.policy,
             sources: Arc::default(),
+            proxy: self.proxy.map(ByProxy::new),
             clock: Arc::clone(&clock),
         };
         let owners = Owners {
@@ -166,7 +185,7 @@ impl Builder {
         };
         Ok(HotConnPool::new(
             self.config,
-            Identities::new(tls, self.sources),
+            Identities::new(tls, self.sources, login),
             clock,
             Box::new(dialler),
             owners,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::identity::{Brought, Partition, Require};
 use crate::manager::{Order, Validator};
+use crate::proxy::ProxyLogin;
 use crate::source::SourcePolicy;
 use crate::tls::Tls;
 
@@ -67,11 +68,19 @@ impl GetOptions {
         self
     }
 
+    /// Another login at the pool's proxy than the pool's own; none: nobody in particular. Only calls with an equal one share connections. Where the pool has no
+    /// proxy, a call with a login fails.
+    pub fn proxy_login(mut self, login: impl Into<Option<ProxyLogin>>) -> Self {
+        self.brought().login = Some(login.into());
+        self
+    }
+
     fn brought(&mut self) -> &mut Brought<Tls> {
         self.order.brought.get_or_insert_default()
     }
 
-    /// Only a connection to this address will do. It need not be one that the target's name resolves to.
+    /// Only a connection to this address will do. It need not be one that the target's name resolves to. Where the pool has a proxy, it is the proxy's address
+    /// that is meant, and must be one of those.
     pub fn ip(mut self, ip: IpAddr) -> Self {
         self.order.pin = Some(ip.to_canonical());
         self

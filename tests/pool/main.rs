@@ -30,6 +30,7 @@ mod names;
 mod neighbours;
 mod network;
 mod penalties;
+mod proxies;
 mod resolving;
 mod reuse;
 mod runtime;

@@ -44,3 +44,4 @@ pub mod outside;
 pub mod peer;
 pub mod peers_table;
 pub mod process;
+pub mod proxy;

@@ -25,4 +25,5 @@ mod hello;
 mod misuse;
 mod nginx;
 mod peers;
+mod routes;
 mod tool;

@@ -9,12 +9,19 @@ use crate::support::peer::{Act, Alpn, Peer, To};
 use crate::tool::{Run, run};
 
 /// Probes the peer, trusting the tests' authority.
-fn probe(peer: &Peer, path: &str, more: &[&str]) -> Run {
+pub(crate) fn probe(peer: &Peer, path: &str, more: &[&str]) -> Run {
     let url = format!("https://peer.test:{}{path}", peer.port());
     let ips: Vec<String> = peer.ips().iter().map(ToString::to_string).collect();
     let resolve = format!("peer.test:{}:{}", peer.port(), ips.join(","));
+    let mut arguments = vec!["--resolve", &resolve];
+    arguments.extend(more);
+    probe_url(&url, &arguments)
+}
+
+/// Probes this URL, trusting the tests' authority.
+pub(crate) fn probe_url(url: &str, more: &[&str]) -> Run {
     let trust = Trust::file();
-    let mut arguments = vec!["--json", &url, "--resolve", &resolve, "--cacert", trust.path()];
+    let mut arguments = vec!["--json", url, "--cacert", trust.path()];
     arguments.extend(more);
     run("probe", &arguments)
 }

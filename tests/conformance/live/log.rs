@@ -8,7 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hotpool::{CloseReason, ErrorKind, GetOptions, HotConn, HotConnPool, Protocol, Resting, StaticResolver};
+use hotpool::{
+    CloseReason, ErrorKind, GetOptions, HotConn, HotConnPool, Protocol, Proxy, ProxyLogin, ProxyProtocol,
+    Resting, StaticResolver,
+};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tracing::field::{Field, Visit};
@@ -19,6 +22,7 @@ use crate::common::{builder, failure, finish, host, let_run, name, pool, round, 
 use crate::support::certs;
 use crate::support::frames::{self, FramePeer};
 use crate::support::peer::{Act, Alpn, Peer, To};
+use crate::support::proxy::{Manner, Proxy as Fake};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -217,10 +221,14 @@ fn the_log_is_what_the_documentation_says() {
         round(&pool, &host(&peer, "a.peer.test")).await;
         peer.next(To::All, 1, Act::ResetAfterHello);
         _ = failure(&pool, &host(&peer, "b.peer.test")).await;
+        let fake = Fake::start(peer.ips()[0], Manner::Http, peer.addr(0)).await;
+        let proxied = by_proxy(&peer, &fake, None);
+        drop(lease(&proxied, &name(&peer)).await);
         for _ in 0..30 {
             clock.advance(SECOND);
             let_run().await;
         }
+        within("close", proxied.close()).await;
         drop(pool);
         drop(held);
         let_run().await;
@@ -347,6 +355,54 @@ fn no_secret_is_logged() {
         {
             assert!(!text.contains(secret.as_str()), "{secret} in {text}");
         }
+    });
+}
+
+/// A pool that goes through this proxy, by this password.
+fn by_proxy(peer: &Peer, fake: &Fake, password: Option<&str>) -> HotConnPool {
+    let proxy = Proxy::new(ProxyProtocol::Http, &fake.addr().to_string()).unwrap();
+    let proxy = match password {
+        Some(password) => proxy.login(ProxyLogin::new("somebody", password).unwrap()),
+        None => proxy,
+    };
+    let building = builder(peer, |_| {}).proxy(proxy);
+    let shown = format!("{building:?}");
+    assert!(password.is_none_or(|password| !shown.contains(password)));
+    building.build().unwrap()
+}
+
+/// Who somebody is to a proxy is nobody else's business, whether the proxy takes it or not.
+#[test]
+fn no_login_is_logged() {
+    alone_with_its_log("live::log::no_login_is_logged", async {
+        const SECRET: &str = "5f1e8a-hush-hush-0c77";
+        let scribe = Scribe::default();
+        let _writing = tracing::subscriber::set_default(scribe.clone());
+        let peer = Peer::builder().alpn(Alpn::Http1).start();
+        let fake = Fake::start(peer.ips()[0], Manner::Http, peer.addr(0)).await;
+        let pool = by_proxy(&peer, &fake, Some(SECRET));
+        let mut shown = Vec::new();
+        let conn = lease(&pool, &name(&peer)).await;
+        shown.push(format!("{conn:?} {:?} {pool:?} {:?}", conn.info(), pool.stats()));
+        drop(conn);
+        fake.take("somebody:else");
+        let error = failure(&pool, &host(&peer, "a.peer.test")).await;
+        assert_eq!(error.kind(), ErrorKind::ProxyLogin);
+        shown.push(in_full(&error));
+        let own = GetOptions::new().proxy_login(ProxyLogin::new("somebody", SECRET).unwrap());
+        shown.push(format!("{own:?}"));
+        shown.extend(scribe.0.lock().iter().map(|note| format!("{note:?}")));
+        let spoken = data_encoding::BASE64.encode(format!("somebody:{SECRET}").as_bytes());
+        for text in &shown {
+            for secret in ["somebody", SECRET, &spoken] {
+                assert!(!text.contains(secret), "{secret} in {text}");
+            }
+        }
+        assert_eq!(
+            fake.asked()[0].login.as_deref(),
+            Some(&*format!("somebody:{SECRET}"))
+        );
+        finish(pool, peer).await;
     });
 }
 

@@ -20,6 +20,7 @@ mod log;
 mod names;
 mod pause;
 mod policy;
+mod proxies;
 mod races;
 mod resize;
 mod slow;

@@ -20,6 +20,7 @@ use super::peer::sockets;
 pub mod dnsmasq;
 pub mod h2;
 pub mod nginx;
+pub mod proxies;
 pub mod tls;
 pub mod tshark;
 
