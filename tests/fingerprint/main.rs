@@ -13,6 +13,7 @@ mod captures;
 mod grammar;
 mod h2;
 mod ja;
+mod learn;
 mod profiles;
 mod random;
 mod second_opinion;

@@ -280,7 +280,10 @@ async fn a_provider_of_ones_own_is_used() {
 #[test]
 fn a_profile_that_the_cryptography_cannot_serve_is_told_when_the_pool_is_built() {
     let ring = Arc::new(rustls::crypto::ring::default_provider());
-    for profile in [Profile::chromium(), Profile::firefox()] {
+    for profile in [
+        Profile::chromium(156).expect("known"),
+        Profile::firefox_esr(153).expect("known"),
+    ] {
         let built = HotConnPool::builder()
             .provider(Arc::clone(&ring))
             .profile(profile)

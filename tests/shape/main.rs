@@ -21,6 +21,7 @@ mod closed;
 mod decoded;
 mod fresh;
 mod h2;
+mod library;
 mod makers;
 mod many;
 mod matrix;
