@@ -22,6 +22,7 @@ mod decoded;
 mod fresh;
 mod h2;
 mod library;
+mod live;
 mod makers;
 mod many;
 mod matrix;
