@@ -1,9 +1,12 @@
 //! The pool's settings: limits, ages and deadlines, with defaults that are safe for a stranger's server.
 
+mod tcp;
+
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
 
+pub use self::tcp::{SocketOptionError, TcpProfile};
 use crate::error::ConfigError;
 
 /// The settings of a pool.
@@ -87,13 +90,15 @@ pub struct PoolConfig {
     pub all_blocked: AllBlocked,
     /// How hard an HTTP/1.1 connection is looked at before it is used again. Default [`ReuseCheck::Readiness`].
     pub reuse_check: ReuseCheck,
+    /// What the sockets are like. Default: see [`TcpProfile`].
+    pub tcp: TcpProfile,
     /// How often idle connections are looked at (at least 10 ms apart), those of HTTP/2 by a PING: one that stays without an answer for five seconds is closed, and takes no
     /// new streams until then. Default 30 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub health_interval: Duration,
     /// What is asked for over idle HTTP/1.1 connections at every turn of the health check, by HEAD: a path, which begins with `/`. One that is not
     /// answered in full within five seconds is closed; any status will do. Default none: such a connection is looked at, and one whose peer has
-    /// vanished without a word is noticed by TCP's keepalive, after two minutes.
+    /// vanished without a word is noticed by [keepalive](TcpProfile::keepalive).
     pub health_request: Option<String>,
     /// How often the pool's own [`CleanupPolicy`](crate::CleanupPolicy) is asked, and open descriptors are counted. What is due by its age goes
     /// within a second, whatever this says. Default 60 s.
@@ -214,6 +219,7 @@ impl Default for PoolConfig {
             selection: Selection::Spread,
             all_blocked: AllBlocked::Fail,
             reuse_check: ReuseCheck::Readiness,
+            tcp: TcpProfile::default(),
             health_interval: Duration::from_secs(30),
             health_request: None,
             cleanup_interval: Duration::from_secs(60),
@@ -297,7 +303,7 @@ impl PoolConfig {
         if !(1..=100).contains(&self.rotation_share) {
             return Err(ConfigError::new("rotation_share", "must be 1 to 100 percent"));
         }
-        Ok(())
+        self.tcp.validate()
     }
 }
 
@@ -349,6 +355,7 @@ mod tests {
                 "health_request"
             );
         }
+        assert_eq!(fault(|c| c.tcp.ttl = Some(0)), "tcp.ttl");
         assert_eq!(fault(|c| c.rotation_share = 0), "rotation_share");
         assert_eq!(fault(|c| c.rotation_share = 101), "rotation_share");
         assert_eq!(

@@ -32,6 +32,10 @@ pub enum ErrorKind {
     Timeout,
     /// This machine ran out of something: descriptors, ports, memory.
     LocalResource,
+    /// This machine refused an option of the socket; the [`cause`](Error::cause) is a [`SocketOptionError`](crate::SocketOptionError), which names it.
+    SocketOption,
+    /// No address to connect from could be used, and one is required; the [`cause`](Error::cause) is a [`SourceError`](crate::SourceError).
+    Source,
     /// The certificate's time is over.
     CertificateExpired,
     /// The certificate's time has not come.
@@ -83,6 +87,8 @@ impl ErrorKind {
             ErrorKind::Unreachable => "unreachable",
             ErrorKind::Timeout => "timeout",
             ErrorKind::LocalResource => "local_resource",
+            ErrorKind::SocketOption => "socket_option",
+            ErrorKind::Source => "source",
             ErrorKind::CertificateExpired => "certificate_expired",
             ErrorKind::CertificateNotYetValid => "certificate_not_yet_valid",
             ErrorKind::CertificateName => "certificate_name",
@@ -115,6 +121,8 @@ impl ErrorKind {
             ErrorKind::Unreachable => "no route to the peer",
             ErrorKind::Timeout => "timed out",
             ErrorKind::LocalResource => "this machine is out of a resource",
+            ErrorKind::SocketOption => "this machine refused an option of the socket",
+            ErrorKind::Source => "the address to connect from could not be used",
             ErrorKind::CertificateExpired => "the certificate has expired",
             ErrorKind::CertificateNotYetValid => "the certificate is not valid yet",
             ErrorKind::CertificateName => "the certificate is for another name",

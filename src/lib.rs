@@ -74,6 +74,7 @@ pub mod scripted;
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub mod shaped;
+mod source;
 mod sync;
 mod target;
 mod tasks;
@@ -81,7 +82,9 @@ mod tls;
 mod told;
 
 pub use crate::access::AddressPolicy;
-pub use crate::config::{AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection};
+pub use crate::config::{
+    AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection, SocketOptionError, TcpProfile,
+};
 pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender, H2Sent};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
@@ -98,6 +101,9 @@ pub use crate::manager::{
     Trouble, Warm, WarmReport,
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
+pub use crate::source::{
+    Rotation, SourceAddrs, SourceError, SourcePolicy, SourceStats, StaticSources, SubnetSources,
+};
 pub use crate::target::{Target, TargetError};
 pub use crate::tls::{OnShapeRejected, Revocation, Tls, TlsBuilder, TlsInfo};
 pub use {h2, http, rustls};

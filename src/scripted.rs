@@ -19,9 +19,10 @@ use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol};
 use crate::identity::IdentityId;
 use crate::pool::HotConnPool;
+use crate::source::SourceStats;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::target::Target;
-use crate::tls::{Tls, TlsInfo};
+use crate::tls::{Identities, Tls, TlsInfo};
 
 /// What happens at one step of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +125,13 @@ impl Stage {
             stage: self.clone(),
             clock: Arc::clone(&clock),
         };
-        Ok(HotConnPool::new(config, tls, clock, Box::new(player), None))
+        Ok(HotConnPool::new(
+            config,
+            Identities::new(tls, None),
+            clock,
+            Box::new(player),
+            None,
+        ))
     }
 
     /// Says what happens when a dial next comes to `phase`, after what was said before: [`Act::Ok`] where nothing was. [`Phase::Resolve`],
@@ -361,6 +368,10 @@ impl Connect for Player {
     }
 
     fn doubt_names(&self) {}
+
+    fn sources(&self) -> SourceStats {
+        SourceStats::default()
+    }
 }
 
 /// The pool's end of one connection.

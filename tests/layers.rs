@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 struct Room(&'static str, &'static [&'static str], &'static [&'static str]);
 
 const GROUND: &[&str] = &[
-    "access", "clock", "config", "error", "event", "identity", "os", "rt", "sync", "target", "told", "fault",
+    "access", "clock", "config", "error", "event", "identity", "os", "rt", "source", "sync", "target",
+    "told", "fault",
 ];
 
 /// Libraries that some room must not name. Any other (`bytes`, `http`, `thiserror` …) is free to all.
@@ -29,6 +30,7 @@ const GUARDED: &[&str] = &[
     "tracing",
     "parking_lot",
     "rustix",
+    "nix",
     "idna",
     "md5",
     "sha2",
@@ -41,11 +43,12 @@ const ROOMS: &[Room] = &[
     Room("config", &["error"], &[]),
     Room("error", &["target", "told"], &["rustix"]),
     Room("event", &[], &[]),
-    Room("identity", &["event", "fault", "sync"], &[]),
+    Room("identity", &["event", "fault", "source", "sync"], &[]),
     Room("fault", &[], &[]),
     Room("told", &["fault"], &[]),
     Room("os", &[], &["rustix"]),
     Room("rt", &["fault", "sync"], &["tokio", "tokio_util", "shuttle"]),
+    Room("source", &["error", "fault"], &[]),
     Room("sync", &[], &["parking_lot", "shuttle", "spin"]),
     Room("target", &["fault"], &["idna", "rustix"]),
     Room("machine", GROUND, &[]),
@@ -79,6 +82,7 @@ const ROOMS: &[Room] = &[
             "fingerprint",
             "identity",
             "rt",
+            "source",
             "sync",
             "target",
             "tls",
@@ -89,16 +93,17 @@ const ROOMS: &[Room] = &[
     Room(
         "dial",
         &[
-            "access", "clock", "config", "fault", "error", "event", "identity", "target", "tls", "dns",
-            "conn",
+            "access", "clock", "config", "fault", "error", "event", "identity", "source", "target", "tls",
+            "dns", "conn",
         ],
-        &["tokio", "socket2", "tracing"],
+        // socket2, rustix and nix, for what a socket is to be before it connects.
+        &["tokio", "socket2", "rustix", "nix", "tracing"],
     ),
     Room("tasks", GROUND, &["tokio", "tracing"]),
     Room(
         "manager",
         &[
-            "clock", "config", "error", "event", "fault", "identity", "os", "rt", "sync", "target",
+            "clock", "config", "error", "event", "fault", "identity", "os", "rt", "source", "sync", "target",
             "machine", "conn", "dial",
         ],
         &["tokio", "tokio_util", "tracing"],
@@ -107,8 +112,8 @@ const ROOMS: &[Room] = &[
     Room(
         "scripted",
         &[
-            "clock", "config", "error", "event", "identity", "sync", "target", "manager", "dial", "conn",
-            "tls", "pool",
+            "clock", "config", "error", "event", "identity", "source", "sync", "target", "manager", "dial",
+            "conn", "tls", "pool",
         ],
         &[],
     ),
@@ -127,6 +132,7 @@ const ROOMS: &[Room] = &[
             "error",
             "event",
             "identity",
+            "source",
             "target",
             "manager",
             "dial",

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::config::ReuseCheck;
-    use crate::conn::Records;
+    use crate::conn::{Records, Socket};
     use crate::support::certs;
     use crate::support::peer::{Alpn, Order, Peer, To};
 
@@ -98,7 +98,7 @@ mod tests {
             .with_no_client_auth();
         let tcp = TcpStream::connect(peer.addr(0)).await.expect("the peer listens");
         let name = ServerName::try_from("peer.test").expect("a name");
-        let transport = crate::tls::Shaped::watched(Records::new(tcp));
+        let transport = crate::tls::Shaped::watched(Records::new(Socket::new(tcp, None)));
         let tls = TlsConnector::from(Arc::new(config)).connect(name, transport);
         H1::new(tls.await.expect("a handshake"), ReuseCheck::Readiness)
     }

@@ -5,6 +5,7 @@ mod h1;
 mod h2;
 mod info;
 mod records;
+mod socket;
 
 use std::task::Context;
 
@@ -18,10 +19,11 @@ pub use self::h2::{H2, H2Response, H2Sender, H2Sent};
 pub use self::h2::{Passed, Passing, Reshaping};
 pub use self::info::ConnInfo;
 pub(crate) use self::records::Records;
+pub(crate) use self::socket::Socket;
 use crate::event::CloseReason;
 
 /// What runs below TLS.
-pub(crate) type Transport = Records<tokio::net::TcpStream>;
+pub(crate) type Transport = Records<Socket>;
 /// What runs below HTTP.
 pub(crate) type Tls = tokio_rustls::client::TlsStream<crate::tls::Shaped<Transport>>;
 

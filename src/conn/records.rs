@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+
+use super::socket::Socket;
 
 const HEADER: u8 = 5;
 
@@ -38,6 +39,12 @@ impl<IO> Records<IO> {
     }
 
     fn follow(&mut self, mut bytes: &[u8]) {
+        // Most often a record comes whole.
+        while let (0, [_, _, _, high, low, rest @ ..]) = (self.header, bytes)
+            && let Some(after) = rest.get(usize::from(u16::from_be_bytes([*high, *low]))..)
+        {
+            bytes = after;
+        }
         while let Some((&first, rest)) = bytes.split_first() {
             if self.header == HEADER {
                 let taken = bytes.len().min(self.left.into());
@@ -59,18 +66,18 @@ impl<IO> Records<IO> {
     }
 }
 
-impl Records<TcpStream> {
+impl Records<Socket> {
     /// Reads what the socket has now, past the reactor and its wakers: `WouldBlock` if that is nothing.
     pub(crate) fn now(&mut self) -> impl io::Read {
         Now(self)
     }
 }
 
-struct Now<'a>(&'a mut Records<TcpStream>);
+struct Now<'a>(&'a mut Records<Socket>);
 
 impl io::Read for Now<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let count = (&*SockRef::from(&self.0.io)).read(buf)?;
+        let count = (&*SockRef::from(self.0.io.stream())).read(buf)?;
         self.0.follow(&buf[..count]);
         Ok(count)
     }

@@ -8,7 +8,7 @@ mod tcp;
 
 use std::collections::HashSet;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,15 @@ pub(crate) use self::baton::{Baton, Turn};
 pub(crate) use self::progress::Progress;
 use crate::access::AddressPolicy;
 use crate::clock::{Clock, Moment, before};
-use crate::config::ReuseCheck;
-use crate::conn::{ConnInfo, Driver, H1, Records, Wire, handshake};
+use crate::config::{ReuseCheck, TcpProfile};
+use crate::conn::{ConnInfo, Driver, H1, Records, Socket, Wire, handshake};
 pub(crate) use crate::dns::{Ask, DnsSnapshot, Found};
 use crate::dns::{Names, ResolveError};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
 use crate::fault::planted;
 use crate::identity::IdentityId;
+use crate::source::{SourceBooks, SourceError, SourceStats};
 use crate::target::Target;
 use crate::tls::{Connector, Dress};
 pub(crate) use crate::tls::{Identities, Interned, Tls};
@@ -36,6 +37,7 @@ pub(crate) struct Dialler {
     pub(crate) connector: Connector,
     pub(crate) names: Names,
     pub(crate) policy: AddressPolicy,
+    pub(crate) sources: Arc<SourceBooks>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -57,6 +59,7 @@ pub(crate) struct Attempt<'a> {
     pub(crate) ip: IpAddr,
     pub(crate) identity: &'a Arc<Interned>,
     pub(crate) check: ReuseCheck,
+    pub(crate) tcp: &'a TcpProfile,
     pub(crate) deadline: Moment,
     pub(crate) progress: &'a Progress,
     /// Its share in the race to shake hands.
@@ -85,6 +88,9 @@ pub(crate) trait Connect: Send + Sync + 'static {
 
     /// The network is another one: what is known of names may be wrong.
     fn doubt_names(&self);
+
+    /// What is counted of the addresses that connections come from.
+    fn sources(&self) -> SourceStats;
 }
 
 /// Who hears of a part of an answer.
@@ -121,6 +127,10 @@ impl Connect for Dialler {
 
     fn doubt_names(&self) {
         self.names.doubt();
+    }
+
+    fn sources(&self) -> SourceStats {
+        self.sources.stats()
     }
 }
 
@@ -166,6 +176,32 @@ impl Dialler {
         }
     }
 
+    /// A socket that is connected to `remote`, from a source of the identity's.
+    async fn reach(&self, remote: SocketAddr, attempt: Attempt<'_>) -> Result<Socket, Error> {
+        let Attempt {
+            target,
+            identity,
+            tcp,
+            ..
+        } = attempt;
+        let Some(policy) = &identity.identity.sources else {
+            return Ok(Socket::new(tcp::connect(remote, tcp, None).await?, None));
+        };
+        let failed = |problem| Error::new(ErrorKind::Source, Phase::Connect).with_source(problem);
+        let error = match policy.lease(&self.sources, target.host(), remote.ip()) {
+            Some(lease) => match tcp::connect(remote, tcp, Some(&lease)).await {
+                Ok(stream) => return Ok(Socket::new(stream, Some(lease))),
+                Err(error) => error,
+            },
+            None => failed(SourceError::none_for(remote.ip())),
+        };
+        if error.kind() != ErrorKind::Source || policy.is_required() {
+            return Err(error);
+        }
+        self.sources.fell_back();
+        Ok(Socket::new(tcp::connect(remote, tcp, None).await?, None))
+    }
+
     async fn establish_in(&self, attempt: Attempt<'_>, dress: Dress) -> Result<Dialled, Error> {
         let Attempt {
             target,
@@ -186,17 +222,17 @@ impl Dialler {
         // A zone without an interface is this machine's affair.
         let no_zone = |error| Error::new(ErrorKind::LocalResource, Phase::Connect).with_source(error);
         let remote = target.socket_addr(ip).map_err(no_zone)?;
-        let stream = tcp::connect(remote)
+        let socket = self
+            .reach(remote, attempt)
             .instrument(debug_span!(target: "hotpool", "connect", %ip))
-            .await
-            .map_err(io_error)?;
-        let local = stream.local_addr().map_err(io_error)?;
+            .await?;
+        let local = socket.stream().local_addr().map_err(io_error)?;
         let connected = self.clock.now();
 
         turn.pass().await;
         progress.reach(Phase::Tls);
         // What takes kilobytes has a box of its own: one after the other in the same place, which is where the connection is kept then.
-        let records = Records::new(stream);
+        let records = Records::new(socket);
         let securing = self.connector.connect(target, identity, dress, records);
         let securing = Box::pin(securing.instrument(debug_span!(target: "hotpool", "tls")));
         let (stream, protocol, tls) = securing.await?;

@@ -2,26 +2,324 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// When a silent connection is first asked for life, how often after that, and how many silences are its end: a peer that vanished while
-/// nothing was being sent is noticed after two minutes.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-const KEEPALIVE_PROBES: u32 = 4;
+use crate::config::{SocketOptionError, TcpProfile};
+use crate::error::{Error, ErrorKind, Phase};
+use crate::fault::planted;
+use crate::source::{SourceError, SourceLease};
 
-/// Connects to `remote`. Nagle's algorithm is off (a pool's users write whole messages), keepalive is on.
-pub(super) async fn connect(remote: SocketAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    socket.set_tcp_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
-    SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
-    TcpSocket::from_std_stream(socket.into()).connect(remote).await
+/// Connects to `remote`, by a socket as `profile` says, from `source` if one is given. Cancel safe: dropping it closes the socket.
+///
+/// # Errors
+/// An option that is refused is named, and a source that cannot be used.
+pub(super) async fn connect(
+    remote: SocketAddr,
+    profile: &TcpProfile,
+    source: Option<&SourceLease>,
+) -> Result<TcpStream, Error> {
+    let failed = |error| Error::from_io(Phase::Connect, error);
+    let socket = Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP));
+    let socket = socket.map_err(failed)?;
+    socket.set_nonblocking(true).map_err(failed)?;
+    dress(&socket, remote, profile)
+        .map_err(|refused| Error::new(ErrorKind::SocketOption, Phase::Connect).with_source(refused))?;
+    let unusable = |lease: &SourceLease, problem| {
+        let error = SourceError::refused(lease.ip(), problem);
+        Error::new(ErrorKind::Source, Phase::Connect).with_source(error)
+    };
+    if let Some(lease) = source {
+        bind(&socket, lease).map_err(|problem| unusable(lease, problem))?;
+    }
+    let connecting = TcpSocket::from_std_stream(socket.into()).connect(remote);
+    connecting.await.map_err(|error| match source {
+        Some(lease) if is_of_source(&error) => unusable(lease, error),
+        _ => failed(error),
+    })
+}
+
+/// Binds to a source, at a port that is chosen when it connects.
+fn bind(socket: &Socket, lease: &SourceLease) -> io::Result<()> {
+    let local = SocketAddr::new(lease.ip(), 0);
+    if lease.freebind() {
+        linux::set_freebind(socket, local)?;
+    }
+    linux::leave_port_open(socket)?;
+    socket.bind(&local.into())
+}
+
+/// Whether a connect failed because nothing can go there from where it is bound: from the loopback to another machine, say.
+fn is_of_source(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let code = error.raw_os_error();
+    code == Some(Errno::INVAL.raw_os_error())
+}
+
+/// Sets every option, or says which one could not be set.
+fn dress(socket: &Socket, remote: SocketAddr, profile: &TcpProfile) -> Result<(), SocketOptionError> {
+    // Taken apart without `..`: a field that is added does not compile until it is set.
+    let TcpProfile {
+        nodelay,
+        keepalive,
+        keepalive_idle,
+        keepalive_interval,
+        keepalive_count,
+        user_timeout,
+        ttl,
+        send_buffer,
+        receive_buffer,
+        mark,
+        device,
+    } = profile;
+    named("nodelay", socket.set_tcp_nodelay(*nodelay))?;
+    if *keepalive {
+        let keepalive = TcpKeepalive::new()
+            .with_time(*keepalive_idle)
+            .with_interval(*keepalive_interval)
+            .with_retries(*keepalive_count);
+        named("keepalive", socket.set_tcp_keepalive(&keepalive))?;
+    }
+    if let Some(hops) = *ttl {
+        let set = match remote {
+            SocketAddr::V4(_) => socket.set_ttl_v4(hops),
+            SocketAddr::V6(_) => socket.set_unicast_hops_v6(hops),
+        };
+        named("ttl", set)?;
+    }
+    if let Some(size) = *send_buffer {
+        let set = socket.set_send_buffer_size(size as usize);
+        named(
+            "send_buffer",
+            set.and_then(|()| holds(size, socket.send_buffer_size()?)),
+        )?;
+    }
+    if let Some(size) = *receive_buffer {
+        let set = socket.set_recv_buffer_size(size as usize);
+        named(
+            "receive_buffer",
+            set.and_then(|()| holds(size, socket.recv_buffer_size()?)),
+        )?;
+    }
+    if let Some(timeout) = *user_timeout {
+        named("user_timeout", linux::set_user_timeout(socket, timeout))?;
+    }
+    if let Some(mark) = *mark {
+        named("mark", linux::set_mark(socket, mark))?;
+    }
+    if let Some(name) = device {
+        named("device", linux::bind_device(socket, name))?;
+    }
+    Ok(())
+}
+
+/// A refusal, by the field that was refused.
+fn named(field: &'static str, set: io::Result<()>) -> Result<(), SocketOptionError> {
+    match set {
+        Err(_) if planted("refused_options_are_left_out") => Ok(()),
+        set => set.map_err(|problem| SocketOptionError::new(field, problem)),
+    }
+}
+
+/// Whether a buffer is as large as was asked for. Linux cuts it to its limit without a word, and counts its own books beside what it gives:
+/// twice as much as was asked for.
+fn holds(asked: u32, given: usize) -> io::Result<()> {
+    let expected = match cfg!(target_os = "linux") {
+        true => asked as usize * 2,
+        false => asked as usize,
+    };
+    match given >= expected {
+        true => Ok(()),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "more than the system allows",
+        )),
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::io;
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use nix::sys::socket::{setsockopt, sockopt};
+    use socket2::Socket;
+
+    pub(super) fn set_freebind(socket: &Socket, local: SocketAddr) -> io::Result<()> {
+        match local {
+            SocketAddr::V4(_) => socket.set_freebind_v4(true),
+            SocketAddr::V6(_) => socket.set_freebind_v6(true),
+        }
+    }
+
+    pub(super) fn leave_port_open(socket: &Socket) -> io::Result<()> {
+        setsockopt(socket, sockopt::IpBindAddressNoPort, &true).map_err(io::Error::from)
+    }
+
+    pub(super) fn set_user_timeout(socket: &Socket, timeout: Duration) -> io::Result<()> {
+        socket.set_tcp_user_timeout(Some(timeout))
+    }
+
+    pub(super) fn set_mark(socket: &Socket, mark: u32) -> io::Result<()> {
+        socket.set_mark(mark)
+    }
+
+    pub(super) fn bind_device(socket: &Socket, name: &str) -> io::Result<()> {
+        socket.bind_device(Some(name.as_bytes()))
+    }
+}
+
+/// What other systems do not have, they refuse.
+#[cfg(not(target_os = "linux"))]
+mod linux {
+    use std::io;
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use socket2::Socket;
+
+    pub(super) fn set_freebind(_: &Socket, _: SocketAddr) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// A port is chosen at once: as many connections as there are ports may come from one address.
+    pub(super) fn leave_port_open(_: &Socket) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn set_user_timeout(_: &Socket, _: Duration) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn set_mark(_: &Socket, _: u32) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn bind_device(_: &Socket, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::time::Duration;
+
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::support::network::alone;
+
+    async fn connected(ip: std::net::IpAddr, profile: &TcpProfile) -> Result<TcpStream, Error> {
+        let listener = tokio::net::TcpListener::bind((ip, 0)).await.expect("a listener");
+        connect(listener.local_addr().expect("its address"), profile, None).await
+    }
+
+    fn refused(error: &Error) -> &'static str {
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (ErrorKind::SocketOption, Phase::Connect)
+        );
+        let cause = error
+            .cause()
+            .and_then(|cause| cause.downcast_ref::<SocketOptionError>());
+        cause.expect("the option").field()
+    }
+
+    #[tokio::test]
+    async fn the_defaults_are_what_they_say() {
+        let stream = connected(Ipv4Addr::LOCALHOST.into(), &TcpProfile::default())
+            .await
+            .expect("connected");
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().expect("nodelay") && socket.keepalive().expect("keepalive"));
+        assert_eq!(
+            socket.tcp_keepalive_time().expect("idle"),
+            Duration::from_secs(60)
+        );
+        assert_eq!(
+            socket.tcp_keepalive_interval().expect("interval"),
+            Duration::from_secs(15)
+        );
+        assert_eq!(socket.tcp_keepalive_retries().expect("count"), 4);
+    }
+
+    /// In a network of its own, where this process has every right.
+    #[test]
+    fn every_field_is_read_back_from_the_live_socket() {
+        alone(
+            "dial::tcp::tests::every_field_is_read_back_from_the_live_socket",
+            || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.expect("a runtime").block_on(async {
+                    for ip in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
+                        let profile = TcpProfile {
+                            nodelay: false,
+                            keepalive: true,
+                            keepalive_idle: Duration::from_secs(31),
+                            keepalive_interval: Duration::from_secs(7),
+                            keepalive_count: 9,
+                            user_timeout: Some(Duration::from_millis(12_345)),
+                            ttl: Some(37),
+                            send_buffer: Some(30_000),
+                            receive_buffer: Some(40_000),
+                            mark: Some(77),
+                            device: Some("lo".to_owned()),
+                        };
+                        let stream = connected(ip, &profile).await.expect("connected");
+                        let socket = SockRef::from(&stream);
+                        assert!(
+                            !socket.tcp_nodelay().expect("nodelay") && socket.keepalive().expect("keepalive")
+                        );
+                        assert_eq!(socket.tcp_keepalive_time().expect("idle"), profile.keepalive_idle);
+                        assert_eq!(
+                            socket.tcp_keepalive_interval().expect("interval"),
+                            profile.keepalive_interval
+                        );
+                        assert_eq!(socket.tcp_keepalive_retries().expect("count"), 9);
+                        assert_eq!(
+                            socket.tcp_user_timeout().expect("user timeout"),
+                            profile.user_timeout
+                        );
+                        let hops = match ip.is_ipv4() {
+                            true => socket.ttl_v4(),
+                            false => socket.unicast_hops_v6(),
+                        };
+                        assert_eq!(hops.expect("ttl"), 37);
+                        assert_eq!(socket.send_buffer_size().expect("send buffer"), 60_000);
+                        assert_eq!(socket.recv_buffer_size().expect("receive buffer"), 80_000);
+                        assert_eq!(socket.mark().expect("mark"), 77);
+                        assert_eq!(socket.device().expect("device").as_deref(), Some(&b"lo"[..]));
+                        let quiet = TcpProfile {
+                            keepalive: false,
+                            ..TcpProfile::default()
+                        };
+                        let stream = connected(ip, &quiet).await.expect("connected");
+                        assert!(!SockRef::from(&stream).keepalive().expect("keepalive"));
+                    }
+                });
+            },
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_is_named() {
+        type Change = fn(&mut TcpProfile);
+        let cases: [(&str, Change); 3] = [
+            ("device", |tcp| tcp.device = Some("no-such-link".to_owned())),
+            ("send_buffer", |tcp| tcp.send_buffer = Some((1 << 30) - 1)),
+            ("receive_buffer", |tcp| tcp.receive_buffer = Some((1 << 30) - 1)),
+        ];
+        for (field, change) in cases {
+            let mut profile = TcpProfile::default();
+            change(&mut profile);
+            let error = connected(Ipv4Addr::LOCALHOST.into(), &profile)
+                .await
+                .expect_err("refused");
+            assert_eq!(refused(&error), field);
+        }
+    }
 }

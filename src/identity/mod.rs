@@ -7,7 +7,8 @@
 //! | roots, extra verifier, client certificate (chain and key), revocation policy, provider, resumption, profile (the hello and HTTP/2), or a whole configuration | [`Identity::tls`] |
 //! | epoch of the pool's own TLS setup | [`Identity::epoch`] |
 //! | the caller's partition | [`Identity::partition`] |
-//! | proxy with its credentials, source policy | nowhere yet: nobody can ask for one |
+//! | source policy: whose addresses, and whether they are required | [`Identity::sources`] |
+//! | proxy with its credentials | nowhere yet: nobody can ask for one |
 //!
 //! Keys are compared whole. An [`IdentityId`] stands for one of them only because [`Identities`] compared them whole before it
 //! gave the number.
@@ -21,6 +22,7 @@ use std::sync::Arc;
 pub(crate) use self::registry::{Identities, Interned};
 use crate::event::Protocol;
 use crate::fault::planted;
+use crate::source::SourcePolicy;
 
 /// Which protocols a connection offers by ALPN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -80,6 +82,25 @@ impl fmt::Debug for Partition {
     }
 }
 
+/// What a call brings of its own; what is none is the pool's.
+#[derive(Clone, Debug)]
+pub(crate) struct Brought<T> {
+    pub(crate) partition: Option<Partition>,
+    pub(crate) tls: Option<T>,
+    /// Some without any: what the system chooses.
+    pub(crate) sources: Option<Option<SourcePolicy>>,
+}
+
+impl<T> Default for Brought<T> {
+    fn default() -> Self {
+        Brought {
+            partition: None,
+            tls: None,
+            sources: None,
+        }
+    }
+}
+
 /// The whole key. `T` is the TLS setup, of which the ground knows only that it can be compared.
 #[derive(Debug)]
 pub(crate) struct Identity<T> {
@@ -89,6 +110,8 @@ pub(crate) struct Identity<T> {
     /// Which of the setups that the pool has had in turn `tls` is; none if the caller brought it. So a setup that was replaced is never
     /// mistaken for its successor, even an equal one.
     pub(crate) epoch: Option<u64>,
+    /// None: the system chooses where a connection comes from.
+    pub(crate) sources: Option<SourcePolicy>,
 }
 
 /// Taken apart without `..`: a part that is added does not compile until it is compared, too.
@@ -99,10 +122,12 @@ impl<T: PartialEq> PartialEq for Identity<T> {
             partition,
             tls,
             epoch,
+            sources,
         } = self;
         (*require == other.require || planted("alpn_is_not_compared"))
             && (*partition == other.partition || planted("partition_is_not_compared"))
             && (*epoch == other.epoch || planted("epoch_is_not_compared"))
+            && (*sources == other.sources || planted("sources_are_not_compared"))
             && *tls == other.tls
     }
 }

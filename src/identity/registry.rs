@@ -5,8 +5,9 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use super::{Identity, IdentityId, Partition, Require};
+use super::{Brought, Identity, IdentityId, Require};
 use crate::fault::planted;
+use crate::source::SourcePolicy;
 use crate::sync::Mutex;
 
 /// Below this many, those that are not in use any more are not looked for.
@@ -38,6 +39,8 @@ struct Shelf<T> {
     next: u64,
     /// The pool's own setup.
     tls: T,
+    /// The pool's own sources.
+    sources: Option<SourcePolicy>,
     /// The pool's own identities; they are held here until they are replaced.
     own: Vec<Arc<Interned<T>>>,
     by_id: HashMap<IdentityId, Weak<Interned<T>>>,
@@ -46,13 +49,14 @@ struct Shelf<T> {
 }
 
 impl<T: Clone + Eq + Hash> Identities<T> {
-    /// Those of a pool whose own TLS setup is `tls`.
-    pub(crate) fn new(tls: T) -> Self {
+    /// Those of a pool whose own TLS setup is `tls`, and whose connections come from `sources`.
+    pub(crate) fn new(tls: T, sources: Option<SourcePolicy>) -> Self {
         let identities = Identities {
             epoch: AtomicU64::new(0),
             shelf: Mutex::new(Shelf {
                 next: 0,
                 tls: tls.clone(),
+                sources,
                 own: Vec::new(),
                 by_id: HashMap::new(),
                 by_hash: HashMap::new(),
@@ -71,12 +75,12 @@ impl<T: Clone + Eq + Hash> Identities<T> {
     }
 
     /// The identity with these parts; what is none is the pool's own.
-    pub(crate) fn intern(
-        &self,
-        require: Require,
-        partition: Option<Partition>,
-        tls: Option<T>,
-    ) -> Arc<Interned<T>> {
+    pub(crate) fn intern(&self, require: Require, brought: Brought<T>) -> Arc<Interned<T>> {
+        let Brought {
+            partition,
+            tls,
+            sources,
+        } = brought;
         // Dropped after the lock: what is compared may be let go by its last other holder meanwhile.
         let mut compared = Vec::new();
         let mut shelf = self.shelf.lock();
@@ -86,6 +90,7 @@ impl<T: Clone + Eq + Hash> Identities<T> {
             partition,
             tls: tls.unwrap_or_else(|| shelf.tls.clone()),
             epoch,
+            sources: sources.unwrap_or_else(|| shelf.sources.clone()),
         };
         let hash = self.hasher.hash_one(&identity);
         for id in shelf.by_hash.get(&hash).into_iter().flatten() {
@@ -118,6 +123,7 @@ impl<T: Clone + Eq + Hash> Identities<T> {
                 partition: None,
                 tls: tls.clone(),
                 epoch: Some(epoch),
+                sources: shelf.sources.clone(),
             });
             let own = own.map(|identity| shelf.add(self.hasher.hash_one(&identity), identity));
             replaced = (

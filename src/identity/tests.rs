@@ -3,28 +3,48 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::source::SubnetSources;
 
 /// A setup as the ground sees it: something that can be compared.
 type Tls = u8;
 
 fn identities() -> Identities<Tls> {
-    Identities::new(0)
+    Identities::new(0, None)
+}
+
+fn brought(partition: Option<Partition>, tls: Option<Tls>) -> Brought<Tls> {
+    Brought {
+        partition,
+        tls,
+        sources: None,
+    }
 }
 
 fn partition(text: &str) -> Option<Partition> {
     Some(Partition::new(text.into()))
 }
 
+/// Two, each of its own, the same in every case.
+fn sources() -> Vec<SourcePolicy> {
+    static KNOWN: std::sync::OnceLock<Vec<SourcePolicy>> = std::sync::OnceLock::new();
+    let make = || {
+        let local = SubnetSources::new("127.0.0.0/8").expect("a network");
+        SourcePolicy::require(local)
+    };
+    KNOWN.get_or_init(|| vec![make(), make()]).clone()
+}
+
 fn identity() -> impl Strategy<Value = Identity<Tls>> {
     let require = prop::sample::select(Require::ALL.to_vec());
     let epoch = prop::option::of(0..3_u64);
-    (require, prop::option::of("[ab]{0,2}"), 0..3_u8, epoch).prop_map(|(require, text, tls, epoch)| {
-        Identity {
-            require,
-            partition: text.as_deref().and_then(partition),
-            tls,
-            epoch,
-        }
+    let sources = prop::option::of(prop::sample::select(sources()));
+    let parts = (require, prop::option::of("[ab]{0,2}"), 0..3_u8, epoch, sources);
+    parts.prop_map(|(require, text, tls, epoch, sources)| Identity {
+        require,
+        partition: text.as_deref().and_then(partition),
+        tls,
+        epoch,
+        sources,
     })
 }
 
@@ -34,12 +54,14 @@ fn copy(identity: &Identity<Tls>) -> Identity<Tls> {
         partition,
         tls,
         epoch,
+        sources,
     } = identity;
     Identity {
         require: *require,
         partition: partition.clone(),
         tls: *tls,
         epoch: *epoch,
+        sources: sources.clone(),
     }
 }
 
@@ -51,14 +73,15 @@ fn hash(identity: &Identity<Tls>) -> u64 {
 proptest! {
     /// A copy is equal and hashes alike; a copy with one part of another is equal only if that part was.
     #[test]
-    fn one_part_that_differs_is_another_identity(one in identity(), other in identity(), part in 0..4_usize) {
+    fn one_part_that_differs_is_another_identity(one in identity(), other in identity(), part in 0..5_usize) {
         let mut changed = copy(&one);
         prop_assert!(changed == one && hash(&changed) == hash(&one));
         let same = match part {
             0 => { changed.require = other.require; one.require == other.require }
             1 => { changed.partition = other.partition.clone(); one.partition == other.partition }
             2 => { changed.tls = other.tls; one.tls == other.tls }
-            _ => { changed.epoch = other.epoch; one.epoch == other.epoch }
+            3 => { changed.epoch = other.epoch; one.epoch == other.epoch }
+            _ => { changed.sources = other.sources.clone(); one.sources == other.sources }
         };
         prop_assert_eq!(changed == one, same);
         prop_assert_eq!(one == changed, same);
@@ -74,7 +97,7 @@ proptest! {
             if let_go {
                 held.clear();
             }
-            let new = identities.intern(Require::ALL[require], partition(&text), tls);
+            let new = identities.intern(Require::ALL[require], brought(partition(&text), tls));
             for old in &held {
                 prop_assert_eq!(old.id == new.id, old.identity == new.identity);
             }
@@ -94,13 +117,13 @@ fn the_pool_s_own_are_three_in_a_row() {
         let own = identities.own(require);
         let found = identities.find(own).expect("held by the pool");
         assert_eq!((found.id, found.identity.require), (own, require));
-        assert_eq!(identities.intern(require, None, None).id, own);
+        assert_eq!(identities.intern(require, brought(None, None)).id, own);
         assert_ne!(
-            identities.intern(require, None, Some(0)).id,
+            identities.intern(require, brought(None, Some(0))).id,
             own,
             "a caller's own is set apart"
         );
-        assert_ne!(identities.intern(require, partition(""), None).id, own);
+        assert_ne!(identities.intern(require, brought(partition(""), None)).id, own);
     }
 }
 
@@ -108,25 +131,29 @@ fn the_pool_s_own_are_three_in_a_row() {
 fn a_new_epoch_retires_what_rests_on_the_pool_s_setup_and_nothing_else() {
     let identities = identities();
     let old = identities.own(Require::Any);
-    let user = identities.intern(Require::Any, partition("user"), None);
-    let brought = identities.intern(Require::Any, partition("user"), Some(0));
+    let user = identities.intern(Require::Any, brought(partition("user"), None));
+    let theirs = identities.intern(Require::Any, brought(partition("user"), Some(0)));
     let retired = identities.renew(0);
     let ids: Vec<_> = retired.iter().map(|interned| interned.id).collect();
     assert_eq!(ids.len(), 4, "its own three, and the user's");
     assert!(ids.contains(&old) && ids.contains(&user.id));
-    assert!(identities.is_retired(&user) && !identities.is_retired(&brought));
+    assert!(identities.is_retired(&user) && !identities.is_retired(&theirs));
     assert_ne!(
         identities.own(Require::Any),
         old,
         "though the setup is an equal one"
     );
     assert_ne!(
-        identities.intern(Require::Any, partition("user"), None).id,
+        identities
+            .intern(Require::Any, brought(partition("user"), None))
+            .id,
         user.id
     );
     assert_eq!(
-        identities.intern(Require::Any, partition("user"), Some(0)).id,
-        brought.id
+        identities
+            .intern(Require::Any, brought(partition("user"), Some(0)))
+            .id,
+        theirs.id
     );
     assert!(
         identities.find(old).is_some(),
@@ -141,14 +168,14 @@ fn a_new_epoch_retires_what_rests_on_the_pool_s_setup_and_nothing_else() {
 fn what_nobody_holds_is_forgotten() {
     let identities = identities();
     let held: Vec<_> = (0..100)
-        .map(|n| identities.intern(Require::Any, partition(&format!("held {n}")), None))
+        .map(|n| identities.intern(Require::Any, brought(partition(&format!("held {n}")), None)))
         .collect();
     for n in 0..10_000 {
-        identities.intern(Require::Any, partition(&format!("passing {n}")), None);
+        identities.intern(Require::Any, brought(partition(&format!("passing {n}")), None));
         assert!(identities.known() <= 2 * (held.len() + Require::ALL.len()) + 64);
     }
     for (n, held) in held.iter().enumerate() {
-        let again = identities.intern(Require::Any, partition(&format!("held {n}")), None);
+        let again = identities.intern(Require::Any, brought(partition(&format!("held {n}")), None));
         assert_eq!(again.id, held.id);
     }
 }

@@ -13,6 +13,7 @@ use crate::dial::{Attempt, Baton, Dialled, attempt_time};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
 use crate::machine::Cause;
+use crate::source::SourceError;
 
 /// A timer that fires later than this tells of this machine, not of the peer.
 const LATE: Duration = Duration::from_millis(100);
@@ -47,6 +48,7 @@ impl DialJob {
                         ip,
                         identity: &identity,
                         check: config.reuse_check,
+                        tcp: &config.tcp,
                         deadline: now + time,
                         progress: &progress,
                         turn: baton.turn(number),
@@ -73,7 +75,11 @@ impl DialJob {
                     let now = clock.now();
                     let (ip, deadline) = race.fail(now, place);
                     let late = error.is_timeout() && now.since(deadline) > LATE;
+                    let ends_the_dial = is_the_end(&error);
                     self.lost(ip, error, late);
+                    if ends_the_dial {
+                        return None;
+                    }
                 }
             }
         }
@@ -217,12 +223,21 @@ impl DialJob {
     }
 }
 
+/// Whether no other address is to be tried: the source that was required cannot be used.
+fn is_the_end(error: &Error) -> bool {
+    let cause = error
+        .cause()
+        .and_then(|cause| cause.downcast_ref::<SourceError>());
+    cause.is_some_and(|source| source.ip().is_some()) && !planted("dials_go_on_without_their_source")
+}
+
 /// Whom an error blames.
 fn blame(error: &Error) -> Cause {
     match (error.kind(), error.phase()) {
-        (ErrorKind::LocalResource | ErrorKind::AddressDenied, _) if !planted("shortages_blame_the_peer") => {
-            Cause::Local
-        }
+        (
+            ErrorKind::LocalResource | ErrorKind::SocketOption | ErrorKind::Source | ErrorKind::AddressDenied,
+            _,
+        ) if !planted("shortages_blame_the_peer") => Cause::Local,
         // A port that refuses or stays silent says nothing of the other ports of its address: that is the origin's trouble.
         (ErrorKind::ConnectionRefused | ErrorKind::Timeout, Phase::Connect) => Cause::Protocol,
         (_, Phase::Connect) => Cause::Tcp,

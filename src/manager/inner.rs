@@ -24,7 +24,7 @@ use super::settle::Work;
 use super::upkeep::Rounds;
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
-use crate::dial::{Connect, Identities, Tls};
+use crate::dial::{Connect, Identities};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Returned};
 use crate::fault::planted;
@@ -119,7 +119,7 @@ enum Dismissed {
 impl Inner {
     pub(crate) fn new(
         config: PoolConfig,
-        tls: Tls,
+        identities: Identities,
         clock: Arc<dyn Clock>,
         dialler: Box<dyn Connect>,
         (policy, start): (Option<Box<dyn CleanupPolicy>>, Start),
@@ -155,7 +155,7 @@ impl Inner {
             serial: AtomicU64::new(0),
             in_transit: AtomicU64::new(0),
             network: AtomicU64::new(0),
-            identities: Identities::new(tls),
+            identities,
             rt: Rt::new(),
             clock,
             dialler,

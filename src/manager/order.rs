@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dial::{Identities, Interned, Tls};
-use crate::identity::{Partition, Require};
+use crate::identity::{Brought, Require};
 use crate::machine::Want;
 
 /// One `get`, in the manager's words.
@@ -15,9 +15,8 @@ pub(crate) struct Order {
     pub(crate) pin: Option<IpAddr>,
     /// None: the pool's own.
     pub(crate) timeout: Option<Duration>,
-    pub(crate) partition: Option<Partition>,
-    /// None: the pool's own.
-    pub(crate) tls: Option<Tls>,
+    /// What most calls have nothing of, in a place of its own.
+    pub(crate) brought: Option<Box<Brought<Tls>>>,
 }
 
 /// For whom a connection is wanted, and which will do.
@@ -33,28 +32,21 @@ impl Order {
     pub(super) fn claim(&self, identities: &Identities) -> Claim<'_> {
         let Order {
             require,
-            pin: _, // which connections of an identity will do: see `want`
-            partition,
-            tls,
+            pin: _,     // which connections of an identity will do: see `want`
             timeout: _, // how long to wait, not for what
+            brought,
         } = self;
-        let brought = match (partition, tls) {
-            (None, None) => None,
-            (partition, tls) => Some(intern(identities, *require, partition, tls)),
-        };
+        let brought = brought
+            .as_deref()
+            .map(|brought| intern(identities, *require, brought));
         Claim { brought, order: self }
     }
 }
 
 /// Apart, so that whoever brings nothing of its own does not make room for it.
 #[cold]
-fn intern(
-    identities: &Identities,
-    require: Require,
-    partition: &Option<Partition>,
-    tls: &Option<Tls>,
-) -> Arc<Interned> {
-    identities.intern(require, partition.clone(), tls.clone())
+fn intern(identities: &Identities, require: Require, brought: &Brought<Tls>) -> Arc<Interned> {
+    identities.intern(require, brought.clone())
 }
 
 impl Claim<'_> {

@@ -16,6 +16,7 @@ use crate::event::CloseReason;
 use crate::fault::planted;
 #[cfg(feature = "__internals")]
 use crate::machine::Ledger;
+use crate::source::SourceStats;
 use crate::sync::{BriefMutex, Ordering};
 
 /// Counts that only grow.
@@ -153,6 +154,8 @@ pub struct Stats {
     pub waiting: u32,
     /// What was counted since the pool began, hosts it has since forgotten included.
     pub counters: Counters,
+    /// Where its connections come from, of policies of its own and of calls.
+    pub sources: SourceStats,
     /// The jobs that it runs by itself.
     pub tasks: Vec<TaskStats>,
     /// The hosts it knows, in no order.
@@ -212,6 +215,7 @@ impl Inner {
         // Last, as ever, and for a copy: what failed is few.
         let blocked: BTreeMap<IpAddr, Moment> = self.desk.lock().penalties.list(now).collect();
         let mut stats = Stats {
+            sources: self.dialler.sources(),
             tasks: self.task_stats(),
             ..Stats::default()
         };

@@ -15,7 +15,8 @@ use crate::dns::{DnsSnapshot, HickoryResolver, Names, Resolve};
 use crate::error::ConfigError;
 use crate::fingerprint::Profile;
 use crate::manager::CleanupPolicy;
-use crate::tls::{Connector, Tls, TlsBuilder};
+use crate::source::SourcePolicy;
+use crate::tls::{Connector, Identities, Tls, TlsBuilder};
 
 /// What a pool is made of. Everything has a default.
 #[derive(Default)]
@@ -28,6 +29,7 @@ pub struct Builder {
     setup: Option<Tls>,
     resolver: Option<Arc<dyn Resolve>>,
     policy: AddressPolicy,
+    sources: Option<SourcePolicy>,
     names: DnsSnapshot,
     clock: Option<Arc<dyn Clock>>,
     cleanup: Option<Box<dyn CleanupPolicy>>,
@@ -90,6 +92,12 @@ impl Builder {
         self
     }
 
+    /// Where connections come from, unless a call says otherwise. Default: what the system chooses.
+    pub fn sources(mut self, sources: SourcePolicy) -> Self {
+        self.sources = Some(sources);
+        self
+    }
+
     /// Names that are known from before, as far as they still hold: see [`HotConnPool::dns_snapshot`]. Default: none.
     pub fn dns_snapshot(mut self, snapshot: DnsSnapshot) -> Self {
         self.names = snapshot;
@@ -131,11 +139,12 @@ impl Builder {
             connector: Connector::default(),
             names,
             policy: self.policy,
+            sources: Arc::default(),
             clock: Arc::clone(&clock),
         };
         Ok(HotConnPool::new(
             self.config,
-            tls,
+            Identities::new(tls, self.sources),
             clock,
             Box::new(dialler),
             self.cleanup,

@@ -23,7 +23,7 @@ use crate::manager::{
     Warm, WarmReport,
 };
 use crate::target::TargetError;
-use crate::tls::Tls;
+use crate::tls::{Identities, Tls};
 
 /// A pool of hot TLS connections.
 ///
@@ -50,12 +50,12 @@ impl HotConnPool {
 
     pub(crate) fn new(
         config: PoolConfig,
-        tls: Tls,
+        identities: Identities,
         clock: Arc<dyn Clock>,
         dialler: Box<dyn Connect>,
         policy: Option<Box<dyn CleanupPolicy>>,
     ) -> Self {
-        let inner = Inner::new(config, tls, clock, dialler, (policy, upkeep::start));
+        let inner = Inner::new(config, identities, clock, dialler, (policy, upkeep::start));
         HotConnPool(Arc::new(Handle(ConnectionManager::new(inner))))
     }
 

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::identity::{Partition, Require};
+use crate::identity::{Brought, Partition, Require};
 use crate::manager::Order;
+use crate::source::SourcePolicy;
 use crate::tls::Tls;
 
 /// Options of one call.
@@ -38,15 +39,25 @@ impl GetOptions {
     /// Keeps this caller's connections and TLS sessions from everybody else's: only calls with an equal text share them. What the text means is
     /// the caller's affair; logs show its first characters alone. Without one, calls share what is the pool's.
     pub fn partition(mut self, partition: impl Into<Arc<str>>) -> Self {
-        self.order.partition = Some(Partition::new(partition.into()));
+        self.brought().partition = Some(Partition::new(partition.into()));
         self
     }
 
     /// Another TLS setup than the pool's own. Only calls with an equal one share connections and sessions; a setup that is
     /// brought is set apart from the pool's own, even if the two are equal, and outlives [`update_tls`](crate::HotConnPool::update_tls).
     pub fn tls(mut self, tls: Tls) -> Self {
-        self.order.tls = Some(tls);
+        self.brought().tls = Some(tls);
         self
+    }
+
+    /// Other sources than the pool's own; none: what the system chooses. Only calls with an equal policy share connections.
+    pub fn sources(mut self, sources: impl Into<Option<SourcePolicy>>) -> Self {
+        self.brought().sources = Some(sources.into());
+        self
+    }
+
+    fn brought(&mut self) -> &mut Brought<Tls> {
+        self.order.brought.get_or_insert_default()
     }
 
     /// Only a connection to this address will do. It need not be one that the target's name resolves to.

@@ -163,6 +163,7 @@ impl Configs {
             tls,
             partition: _, // it is kept apart by being another identity
             epoch: _,     // as well
+            sources: _,   // as well
         } = &identity.identity;
         let shared = planted("identities_share_their_sessions");
         let mut others = self.by_use.iter();

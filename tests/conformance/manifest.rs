@@ -54,6 +54,7 @@ const OWN: &[&str] = &[
     "a_probe_ends_no_other",
     "a_dial_without_time_has_timed_out",
     "what_is_kept_of_a_family_misses_nobody",
+    "a_dial_that_comes_to_nothing_gives_its_source_back",
 ];
 
 /// Modules of which no test is named by such a list.
@@ -70,6 +71,7 @@ const OWN_MODULES: &[&str] = &[
     "live::pause",
     "live::policy",
     "live::resize",
+    "live::sockets",
     "live::steps",
     "live::streams",
     "live::spans",
@@ -105,6 +107,8 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::races", include_str!("live/races.rs")),
     ("live::resize", include_str!("live/resize.rs")),
     ("live::slow", include_str!("live/slow.rs")),
+    ("live::sockets", include_str!("live/sockets.rs")),
+    ("live::sources", include_str!("live/sources.rs")),
     ("live::steps", include_str!("live/steps.rs")),
     ("live::streams", include_str!("live/streams.rs")),
     ("live::spans", include_str!("live/spans.rs")),

@@ -35,6 +35,7 @@ mod reuse;
 mod runtime;
 mod servers;
 mod setups;
+mod sources;
 mod staged;
 mod stress;
 #[cfg(feature = "__internals")]

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use httparse::{ParserConfig, Request, Response, Status};
+use httparse::{Header, ParserConfig, Request, Response, Status};
 
 use super::fields::{Coding, Fields};
 use super::held::{HEAD_LIMIT, Held};
@@ -80,7 +80,7 @@ pub(super) fn request(bytes: &[u8]) -> Found<RequestHead> {
     let Status::Complete(length) = parsed.map_err(|_| CloseReason::NotFollowed)? else {
         return Ok(None);
     };
-    in_limits(&bytes[..length])?;
+    in_limits(&bytes[..length], request.headers)?;
     let fields = Fields::read(request.headers)?;
     let old = request.version == Some(0);
     let method = match request.method {
@@ -114,7 +114,7 @@ pub(super) fn response(bytes: &[u8]) -> Found<ResponseHead> {
     let Status::Complete(length) = parsed.map_err(|_| CloseReason::BadFraming)? else {
         return Ok(None);
     };
-    in_limits(&bytes[..length])?;
+    in_limits(&bytes[..length], response.headers)?;
     let (Some(status @ 100..=599), Some(version)) = (response.code, response.version) else {
         return Err(CloseReason::BadFraming);
     };
@@ -163,33 +163,36 @@ pub(super) fn trailers(bytes: &[u8]) -> Result<(), CloseReason> {
             let framing = Fields::read(headers)?;
             let silent = framing.length.is_none() && framing.coding == Coding::None;
             silent.then_some(()).ok_or(CloseReason::BadFraming)?;
-            whole_lines(bytes)
+            whole_lines(bytes, headers)
         }
         _ => Err(CloseReason::BadFraming),
     }
 }
 
-fn in_limits(head: &[u8]) -> Result<(), CloseReason> {
+fn in_limits(head: &[u8], headers: &[Header<'_>]) -> Result<(), CloseReason> {
     if head.len() > HEAD_LIMIT {
         return Err(CloseReason::NotFollowed);
     }
     // An empty line before the head: one reader skips it, another takes it for the end of something.
     match head.first() {
         Some(b'\r' | b'\n') => Err(CloseReason::BadFraming),
-        _ => whole_lines(head),
+        _ => whole_lines(head, headers),
     }
 }
 
 /// Whether every line ends with CRLF. httparse takes a lone LF for a line's end, as it may; who does not (RFC 9112 section 2.2) reads another
 /// message.
-fn whole_lines(text: &[u8]) -> Result<(), CloseReason> {
-    // Without a branch for each octet, sixteen at once: this runs over every head.
-    let pairs = text.iter().zip(text.get(1..).unwrap_or_default());
-    let odd = pairs.fold(0, |odd, (&this, &next)| {
-        odd | (u8::from(this == b'\r') ^ u8::from(next == b'\n'))
-    });
-    match odd {
-        0 => Ok(()),
-        _ => Err(CloseReason::BadFraming),
+///
+/// A line ends where a field begins, and there are two ends at the end. `headers` stand in `text`; no field goes over two lines.
+fn whole_lines(text: &[u8], headers: &[Header<'_>]) -> Result<(), CloseReason> {
+    let ends_before = |name: &str| {
+        let at = name.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
+        // A trailer section begins with a field.
+        at == 0 || text.get(..at).is_some_and(|before| before.ends_with(b"\r\n"))
+    };
+    let last = text.ends_with(b"\r\n\r\n") || text == b"\r\n";
+    match last && headers.iter().all(|header| ends_before(header.name)) {
+        true => Ok(()),
+        false => Err(CloseReason::BadFraming),
     }
 }

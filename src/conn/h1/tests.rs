@@ -183,6 +183,33 @@ fn after_a_word_the_next_exchange_is_followed() {
 }
 
 /// A head without end is given up, and nothing of it is kept.
+/// `text` with each of its line ends without its CR in turn.
+fn with_a_lone_lf(text: &str) -> impl Iterator<Item = String> {
+    text.match_indices("\r\n")
+        .map(|(at, _)| [&text[..at], &text[at + 1..]].concat())
+}
+
+#[test]
+fn every_line_ends_with_both_octets() {
+    let bare = "GET / HTTP/1.1\r\n\r\n";
+    let fields = "GET / HTTP/1.1\r\nHost: a\r\nX:\r\nAccept: */* \r\n\r\n";
+    let answer = "HTTP/1.1 200 OK\r\nServer: a\r\nContent-Length: 0\r\nX:\r\n\r\n";
+    let trailers = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: a\r\nY:\r\n\r\n";
+    for (request, answer) in [(bare, answer), (fields, trailers)] {
+        assert_eq!(observe(request, answer, usize::MAX).verdict(), CLEAN);
+        let requests = with_a_lone_lf(request).map(|broken| (broken, answer.to_owned()));
+        let answers = with_a_lone_lf(answer).map(|broken| (request.to_owned(), broken));
+        for (request, answer) in requests.chain(answers) {
+            for size in sizes(&request, &answer) {
+                let mut observer = Observer::new();
+                feed(&mut observer, &request, size, Observer::sent);
+                feed(&mut observer, &answer, size, Observer::received);
+                assert_ne!(observer.verdict(), CLEAN, "{request:?} {answer:?} by {size}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_head_over_the_limit_is_not_followed() {
     let field = format!("A: {}\r\n", "b".repeat(1000));

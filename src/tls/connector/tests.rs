@@ -1,7 +1,7 @@
 //! Which connections share a configuration, and which parts of one.
 
 use super::*;
-use crate::identity::Partition;
+use crate::identity::{Brought, Partition};
 use crate::tls::{Identities, Tls};
 
 fn setup() -> Tls {
@@ -9,10 +9,13 @@ fn setup() -> Tls {
 }
 
 fn users(count: usize) -> Vec<Arc<Interned>> {
-    let identities = Identities::new(setup());
-    let user = |n: usize| Some(Partition::new(n.to_string().into()));
+    let identities = Identities::new(setup(), None);
+    let user = |n: usize| Brought {
+        partition: Some(Partition::new(n.to_string().into())),
+        ..Brought::default()
+    };
     (0..count)
-        .map(|n| identities.intern(Require::Any, user(n), None))
+        .map(|n| identities.intern(Require::Any, user(n)))
         .collect()
 }
 
@@ -39,13 +42,16 @@ fn nothing_is_sent_early_and_the_names_on_offer_are_the_pool_s() {
     whole.enable_early_data = true;
     whole.alpn_protocols = vec![b"gopher".to_vec()];
     let whole = Tls::builder().config(whole).build().expect("a setup");
-    let identities = Identities::new(whole);
+    let identities = Identities::new(whole, None);
     for (require, offered) in [
         (Require::Any, vec![b"h2".to_vec(), b"http/1.1".to_vec()]),
         (Require::Http1, vec![b"http/1.1".to_vec()]),
     ] {
-        let config =
-            Connector::default().config(&identities.intern(require, None, None), 443, Dress::Profile);
+        let config = Connector::default().config(
+            &identities.intern(require, Brought::default()),
+            443,
+            Dress::Profile,
+        );
         assert_eq!(
             (config.enable_early_data, &config.alpn_protocols),
             (false, &offered)

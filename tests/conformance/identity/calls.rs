@@ -1,12 +1,15 @@
 //! Calls that differ in one part of their identity.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use hotpool::fingerprint::{Code, HelloSpec, Profile, Slot, kind};
 use hotpool::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use hotpool::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use hotpool::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use hotpool::{GetOptions, OnShapeRejected, Require, Revocation, Tls, TlsBuilder};
+use hotpool::{
+    GetOptions, OnShapeRejected, Require, Revocation, SourcePolicy, StaticSources, Tls, TlsBuilder,
+};
 
 use crate::support::certs::{self, Leaf};
 
@@ -136,6 +139,8 @@ impl Makings {
             of("epoch", brought(), GetOptions::new()),
             of("ALPN", brought(), brought().require(Require::Http1)),
             of("partition", brought().partition("a"), brought().partition("b")),
+            of("sources", brought().sources(local()), brought().sources(local())),
+            of("sources and none", brought(), brought().sources(local())),
             of(
                 "a partition and none",
                 GetOptions::new(),
@@ -194,6 +199,12 @@ fn whole() -> Tls {
         .with_root_certificates(certs::authority().roots())
         .with_no_client_auth();
     made(Tls::builder().config(config).resumption(true))
+}
+
+/// The address that would be chosen anyhow; each set is one of its own.
+fn local() -> SourcePolicy {
+    let local = StaticSources::new([Ipv4Addr::LOCALHOST.into()]);
+    SourcePolicy::require(local.expect("an address"))
 }
 
 fn made(builder: TlsBuilder) -> Tls {

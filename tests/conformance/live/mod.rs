@@ -22,6 +22,8 @@ mod policy;
 mod races;
 mod resize;
 mod slow;
+mod sockets;
+mod sources;
 mod spans;
 mod steps;
 mod streams;

@@ -1,0 +1,188 @@
+//! Where connections come from: whose addresses, and that each goes back.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hotpool::{
+    Error, ErrorKind, GetOptions, HotConnPool, Phase, SourceAddrs, SourceError, SourcePolicy, StaticSources,
+};
+use parking_lot::Mutex;
+
+use super::lease;
+use crate::common::{builder, failure, finish, host, http1_peer, name, spawn, until, within};
+use crate::support::peer::{Act, Alpn, Peer, To};
+
+/// One that no interface has (RFC 5737).
+const NOWHERE: &str = "192.0.2.1";
+
+fn ips(texts: &[&str]) -> Vec<IpAddr> {
+    texts.iter().map(|ip| ip.parse().unwrap()).collect()
+}
+
+fn from(texts: &[&str]) -> StaticSources {
+    StaticSources::new(ips(texts)).unwrap()
+}
+
+fn pool_from(peer: &Peer, policy: SourcePolicy) -> HotConnPool {
+    builder(peer, |_| {}).sources(policy).build().unwrap()
+}
+
+/// The source that an error names.
+fn named(error: &Error) -> Option<IpAddr> {
+    assert_eq!(
+        (error.kind(), error.phase()),
+        (ErrorKind::Source, Phase::Connect),
+        "{error:?}"
+    );
+    error.cause().unwrap().downcast_ref::<SourceError>().unwrap().ip()
+}
+
+#[tokio::test]
+async fn source_address_required_never_falls_back() {
+    let peer = Peer::builder().ips(2).alpn(Alpn::Http1).start();
+    let pool = pool_from(&peer, SourcePolicy::require(from(&[NOWHERE])));
+    let error = failure(&pool, &name(&peer)).await;
+    assert_eq!(named(&error), Some(NOWHERE.parse().unwrap()));
+    assert!(format!("{error:?}").contains(NOWHERE), "{error:?}");
+    let stats = pool.stats();
+    assert_eq!(
+        stats.counters.failures(Phase::Connect),
+        1,
+        "nothing else was tried"
+    );
+    assert_eq!((stats.sources.leased, stats.sources.fallbacks), (0, 0));
+    // Of the other family: none is to be had.
+    let other = GetOptions::new().sources(SourcePolicy::require(from(&["::1"])));
+    let error = within("a refusal", pool.get_with(name(&peer), other)).await;
+    assert_eq!(named(&error.unwrap_err()), None);
+    assert_eq!(peer.seen().accepts, 0);
+    // And nobody is blamed.
+    let any = GetOptions::new().sources(None);
+    drop(
+        within("a connection", pool.get_with(name(&peer), any))
+            .await
+            .unwrap(),
+    );
+    finish(pool, peer).await;
+}
+
+#[tokio::test]
+async fn preferred_falls_back_and_counts() {
+    let peer = http1_peer();
+    let pool = pool_from(&peer, SourcePolicy::prefer(from(&[NOWHERE, "127.0.0.7"])));
+    let (first, second) = (lease(&pool, &name(&peer)).await, lease(&pool, &name(&peer)).await);
+    let mut locals = [first.info().local.ip(), second.info().local.ip()];
+    locals.sort();
+    assert_eq!(locals[..], ips(&["127.0.0.1", "127.0.0.7"]));
+    let sources = pool.stats().sources;
+    assert_eq!((sources.leased, sources.fallbacks), (1, 1));
+    drop((first, second));
+    finish(pool, peer).await;
+}
+
+/// How often an address was leased, and how often it came back.
+type Uses = BTreeMap<IpAddr, (u32, u32)>;
+
+/// Sources that know which of them are out.
+#[derive(Clone)]
+struct Watched(Arc<(StaticSources, Mutex<Uses>)>);
+
+impl Watched {
+    fn new(texts: &[&str]) -> Self {
+        Watched(Arc::new((from(texts), Mutex::default())))
+    }
+
+    /// Leases that are out, and all that ever were.
+    fn count(&self) -> (u32, u32) {
+        let uses = self.0.1.lock();
+        uses.values().fold((0, 0), |(out, all), (leased, back)| {
+            (out + leased - back, all + leased)
+        })
+    }
+}
+
+impl SourceAddrs for Watched {
+    fn lease(&self, host: &str, remote: IpAddr) -> Option<IpAddr> {
+        let ip = self.0.0.lease(host, remote)?;
+        self.0.1.lock().entry(ip).or_default().0 += 1;
+        Some(ip)
+    }
+
+    fn release(&self, source: IpAddr) {
+        self.0.1.lock().get_mut(&source).unwrap().1 += 1;
+    }
+}
+
+#[tokio::test]
+async fn source_leases_return_to_zero() {
+    for alpn in [Alpn::Http1, Alpn::Http2] {
+        let peer = Peer::builder().alpn(alpn).start();
+        let watched = Watched::new(&["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"]);
+        let pool = pool_from(&peer, SourcePolicy::require(watched.clone()));
+        let mut leases = Vec::new();
+        for at_once in 1..=4 {
+            // Each a connection of its own, of HTTP/2, too.
+            let own = GetOptions::new().partition(at_once.to_string());
+            leases.push(
+                within("a connection", pool.get_with(name(&peer), own))
+                    .await
+                    .unwrap(),
+            );
+            assert_eq!(
+                (watched.count().0, pool.stats().sources.leased),
+                (at_once, u64::from(at_once))
+            );
+        }
+        let seen: Vec<_> = peer.connections().iter().map(|conn| conn.from).collect();
+        let locals: Vec<_> = leases.iter().map(|conn| conn.info().local).collect();
+        assert_eq!(seen, locals);
+        let sources: Vec<_> = seen.iter().map(|from| from.ip()).collect();
+        assert_eq!(
+            sources,
+            ips(&["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"])
+        );
+        // At rest it is still in use; one that was taken out is its holder's.
+        drop(leases.pop());
+        assert_eq!(watched.count().0, 4);
+        leases.pop().unwrap().discard();
+        until(&pool, "it went", |stats| stats.sources.leased == 3).await;
+        let taken: Box<dyn Send> = match alpn {
+            Alpn::Http1 => Box::new(leases.pop().unwrap().detach().unwrap()),
+            _ => Box::new(leases.pop().unwrap().into_h2_raw().unwrap()),
+        };
+        pool.force_cleanup();
+        drop(leases);
+        if alpn == Alpn::Http1 {
+            until(&pool, "the others went", |stats| stats.sources.leased == 1).await;
+        }
+        drop(taken);
+        until(&pool, "and that one", |stats| stats.sources.leased == 0).await;
+        finish(pool, peer).await;
+        assert_eq!(watched.count(), (0, 4));
+    }
+}
+
+/// Dials that fail, and one that is given up while it is under way.
+#[tokio::test]
+async fn a_dial_that_comes_to_nothing_gives_its_source_back() {
+    let peer = http1_peer();
+    let watched = Watched::new(&["127.0.0.2"]);
+    let pool = pool_from(&peer, SourcePolicy::require(watched.clone()));
+    peer.next(To::All, 1, Act::ResetAfterHello);
+    failure(&pool, &name(&peer)).await;
+    assert_eq!(watched.count(), (0, 1));
+    peer.next(To::All, 1, Act::StallAfterHello);
+    let elsewhere = host(&peer, "a.peer.test");
+    let waiting = spawn({
+        let (pool, name) = (pool.clone(), elsewhere.clone());
+        async move { pool.get(name).await.map(drop) }
+    });
+    until(&pool, "a dial is under way", |stats| stats.sources.leased == 1).await;
+    assert!(!waiting.is_finished());
+    let (_, answer) = tokio::join!(within("close", pool.close()), within("an answer", waiting));
+    assert!(answer.unwrap().is_err());
+    assert_eq!(watched.count(), (0, 2));
+    assert_eq!(pool.stats().sources.leased, 0);
+    peer.shutdown().await;
+}
