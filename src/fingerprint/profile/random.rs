@@ -55,13 +55,13 @@ fn hello(seed: &mut Seed) -> HelloSpec {
         raw(kind::EC_POINT_FORMATS, &[1, 0]),
         Slot::NativeOrEmpty(kind::SESSION_TICKET),
     ];
+    // No padding: whether it is there depends on the length of a name, and with it the JA4.
     let optional = [
         raw(kind::RENEGOTIATION_INFO, &[0]),
         raw(kind::STATUS_REQUEST, &[1, 0, 0, 0, 0]),
         raw(kind::SIGNED_CERTIFICATE_TIMESTAMP, &[]),
         raw(kind::COMPRESS_CERTIFICATE, &[4, 0, 2, 0, 1]),
         Slot::EchGrease(EchGrease::Chromium),
-        Slot::Padding,
     ];
     slots.extend(optional.into_iter().filter(|_| seed.coin()));
     seed.shuffle(&mut slots);
