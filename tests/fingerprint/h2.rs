@@ -179,24 +179,6 @@ fn the_text_is_as_akamai_has_it() {
     }
 }
 
-/// The profiles' specs pass the checks that any must.
-#[test]
-fn the_browsers_specs_can_be_kept() {
-    for profile in [
-        Profile::chromium(156).expect("known"),
-        Profile::firefox_esr(153).expect("known"),
-    ] {
-        let spec = profile.h2().unwrap();
-        let made = H2Spec::new(spec.settings(), spec.pseudo_order())
-            .and_then(|made| made.with_window_update(spec.window_update()))
-            .and_then(|made| made.with_first_stream(spec.first_stream()))
-            .and_then(|made| made.with_headers_priority(spec.headers_priority()))
-            .and_then(|made| made.with_stream_window_update(spec.stream_window_update()));
-        assert_eq!(made.as_ref(), Ok(spec));
-    }
-    assert_eq!(Profile::rustls().h2(), None);
-}
-
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[test]

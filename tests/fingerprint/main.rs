@@ -14,6 +14,7 @@ mod grammar;
 mod h2;
 mod ja;
 mod learn;
+mod library;
 mod profiles;
 mod random;
 mod second_opinion;
