@@ -208,7 +208,11 @@ fn spent<F: Future<Output = ()> + Send + 'static>(
 fn requests(server: &Server, rounds: usize, each: usize) -> Vec<[f64; 5]> {
     let runtime = runtime();
     let pooled = server.pool(|_| {});
-    let shaped = [Profile::chromium(), Profile::firefox()].map(|browser| server.shaped(browser));
+    let shaped = [
+        Profile::chromium(156).unwrap(),
+        Profile::firefox_esr(153).unwrap(),
+    ]
+    .map(|browser| server.shaped(browser));
     let bare = runtime.block_on(server.bare());
     let client = legacy::Client::new(server);
     let mut times = Vec::new();
@@ -311,8 +315,8 @@ fn measure_idle(kind: &str, addr: SocketAddr, count: usize) -> f64 {
 fn ask(kind: &str, server: &Server, each: usize) {
     let runtime = runtime();
     let pooled = match kind {
-        "chromium" => server.shaped(Profile::chromium()),
-        "firefox" => server.shaped(Profile::firefox()),
+        "chromium" => server.shaped(Profile::chromium(156).unwrap()),
+        "firefox" => server.shaped(Profile::firefox_esr(153).unwrap()),
         _ => server.pool(|_| {}),
     };
     match kind {

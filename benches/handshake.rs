@@ -381,8 +381,8 @@ fn count_as_asked(asked: &[String]) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let (profile, first) = match profile.as_str() {
-        "chromium" => (Profile::chromium(), &WITH_X25519),
-        _ => (Profile::firefox(), &WITH_P256),
+        "chromium" => (Profile::chromium(156).unwrap(), &WITH_X25519),
+        _ => (Profile::firefox_esr(153).unwrap(), &WITH_P256),
     };
     let client = match which.as_str() {
         "stock" => stock(first),
@@ -417,8 +417,8 @@ fn main() -> ExitCode {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let mut failed = false;
     for (profile, first) in [
-        (Profile::chromium(), &WITH_X25519),
-        (Profile::firefox(), &WITH_P256),
+        (Profile::chromium(156).unwrap(), &WITH_X25519),
+        (Profile::firefox_esr(153).unwrap(), &WITH_P256),
     ] {
         let (stock, shaped) = (stock(first), shaped(&profile));
         for (line, kind) in [("full", HandshakeKind::Full), ("resumed", HandshakeKind::Resumed)] {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use hotpool::fingerprint::Profile;
+use hotpool::fingerprint::{Profile, ProfileLibrary};
 use hotpool::{AddressPolicy, Proxy, Require, SourcePolicy, StaticResolver, SubnetSources, Target};
 use lexopt::prelude::{Long, Short, Value};
 use rustls::RootCertStore;
@@ -38,7 +38,8 @@ Options:
       --proxy URL        go through this proxy: http://[USER:PASSWORD@]HOST:PORT (CONNECT), socks5://... (names are
                          resolved here) or socks5h://... (by the proxy); addresses in the report are the proxy's
       --cacert FILE      trust the authorities in this PEM file [Mozilla's]
-      --profile NAME     look like this: rustls (nobody else), chromium, firefox [rustls]
+      --profile NAME     look like this: rustls (nobody else), chrome, firefox, safari, curl ... [rustls]
+      --fingerprints     list the profiles with the fingerprints that a peer will see; nothing is probed
       --dump-hello FILE  write the first bytes that a connection of the profile sends, as they went over the
                          wire, and say their fingerprints; nothing is probed
       --timeout SECS     for one request, connecting included [10]
@@ -62,6 +63,8 @@ Exit status: 0 every request was answered, 1 some failed, 2 the command line is 
 /// What the command line asks for.
 pub(crate) enum Command {
     Help,
+    /// List the profiles.
+    Fingerprints,
     /// Write the profile's first bytes to this file.
     DumpHello(Profile, PathBuf),
     Probe(Box<Options>),
@@ -149,6 +152,7 @@ impl Options {
                     continue;
                 }
                 Some(Short('h') | Long("help")) => return Ok(Command::Help),
+                Some(Long("fingerprints")) => return Ok(Command::Fingerprints),
                 Some(Long(name)) => format!("--{name}"),
                 Some(Short(letter)) => format!("-{letter}"),
             };
@@ -235,8 +239,10 @@ fn value(name: &str, parser: &mut lexopt::Parser) -> Result<String, Misuse> {
 }
 
 fn profile(name: &str, text: &str) -> Result<Profile, Misuse> {
-    Profile::named(text)
-        .ok_or_else(|| Misuse::new(name, format!("{text:?} is none of rustls, chromium and firefox")))
+    ProfileLibrary::new().by_name(text).cloned().ok_or_else(|| {
+        let why = format!("{text:?} is no profile; --fingerprints lists them");
+        Misuse::new(name, why)
+    })
 }
 
 fn number(name: &str, parser: &mut lexopt::Parser) -> Result<u32, Misuse> {

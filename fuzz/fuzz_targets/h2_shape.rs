@@ -19,8 +19,8 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn run(bytes: &mut Unstructured<'_>) -> Result<()> {
     let profile = match bytes.arbitrary()? {
-        true => Profile::chromium(),
-        false => Profile::firefox(),
+        true => Profile::chromium(156).expect("known"),
+        false => Profile::firefox_esr(153).expect("known"),
     };
     let Some(spec) = profile.h2() else { return Ok(()) };
     let (written, passing) = any_output(bytes)?;

@@ -14,7 +14,7 @@ use libfuzzer_sys::fuzz_target;
 /// The browsers', and Firefox's with padding and without its tickets.
 static SPECS: LazyLock<Vec<HelloSpec>> = LazyLock::new(|| {
     let hello = |profile: Profile| profile.hello().expect("a browser").clone();
-    let firefox = hello(Profile::firefox());
+    let firefox = hello(Profile::firefox_esr(153).expect("known"));
     let mut slots = firefox.slots().to_vec();
     slots.retain(|slot| !matches!(slot, Slot::EchGrease(_) | Slot::Native(kind::SESSION_TICKET)));
     for slot in &mut slots {
@@ -24,7 +24,7 @@ static SPECS: LazyLock<Vec<HelloSpec>> = LazyLock::new(|| {
     }
     slots.insert(2, Slot::Padding);
     let padded = HelloSpec::new(firefox.cipher_suites().to_vec(), slots).expect("a spec");
-    vec![hello(Profile::chromium()), firefox, padded]
+    vec![hello(Profile::chromium(156).expect("known")), firefox, padded]
 });
 
 fuzz_target!(|bytes: &[u8]| {

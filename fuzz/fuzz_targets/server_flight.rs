@@ -19,7 +19,7 @@ const CERTIFICATE: u8 = 11;
 /// All that the browsers offer, on the groups that ring has.
 static CLIENT: LazyLock<(Shape, Arc<ClientConfig>)> = LazyLock::new(|| {
     let plain = |codes: &[u16]| codes.iter().copied().map(Code::Plain).collect::<Vec<Code>>();
-    let (chromium, firefox) = (Profile::chromium(), Profile::firefox());
+    let (chromium, firefox) = (Profile::chromium(156).expect("known"), Profile::firefox_esr(153).expect("known"));
     let of = |profile: &Profile| profile.hello().expect("a browser").slots().to_vec();
     let mut slots = of(&chromium);
     slots.extend(of(&firefox).into_iter().filter(|slot| {

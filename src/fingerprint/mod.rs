@@ -5,7 +5,8 @@
 //! - [`HelloSpec`] is the recipe of a hello, by hand or learned from captures; with the [`Draws`] of a connection it [shapes](HelloSpec::shape)
 //!   the hello that TLS itself would send.
 //! - [`H2Spec`] is the recipe of how HTTP/2 is opened, and [`Akamai`] the text that others make of that.
-//! - A [`Profile`] is whom a pool's connections look like: a browser, or a recipe of one's own.
+//! - A [`Profile`] is whom a pool's connections look like: a browser, a tool, or a recipe of one's own; the [`ProfileLibrary`] finds one, and a
+//!   [`Rotation`] takes turns.
 //! - GREASE values (RFC 8701), which a client draws at random to keep servers tolerant, are told apart by [`is_grease`].
 //!
 //! ```
@@ -31,7 +32,7 @@
 //! Nothing here does I/O, reads a clock or has a source of random bytes, and no input makes it panic. A hello is at most [`MAX_MESSAGE`] bytes
 //! long, and what is kept of it grows with nothing else.
 
-mod browsers;
+mod clients;
 mod grease;
 mod hello;
 mod http2;
@@ -40,6 +41,7 @@ mod ja4;
 mod prints;
 mod profile;
 mod records;
+mod seed;
 mod spec;
 
 pub use self::grease::{is_grease, is_grease_psk_mode};
@@ -53,7 +55,9 @@ pub(crate) use self::http2::{Field, Form, frame, pseudo_order};
 pub use self::ja3::Ja3;
 pub use self::ja4::Ja4;
 pub use self::prints::HelloPrints;
-pub use self::profile::Profile;
+pub use self::profile::{
+    Browser, Guarantee, HeaderError, Headers, Platform, Profile, ProfileLibrary, Rotation, UnknownVersion,
+};
 pub(crate) use self::records::write_records;
 pub use self::records::{FoundHello, Hellos, Record, hellos, to_records};
 pub use self::spec::{Code, Draws, EchGrease, HelloSpec, ShapeError, Slot, SpecError};

@@ -27,7 +27,7 @@ pub(super) struct Parts {
     pub(super) revocation: Option<Revocation>,
     pub(super) provider: Option<Arc<CryptoProvider>>,
     pub(super) resumption: Option<bool>,
-    /// One that has a hello, or a way to open HTTP/2.
+    /// One that says anything.
     pub(super) profile: Option<Profile>,
     pub(super) on_shape_rejected: OnShapeRejected,
     pub(super) whole: Option<Arc<ClientConfig>>,
@@ -44,8 +44,7 @@ impl Parts {
     pub(super) fn canonical(mut self) -> Self {
         // A whole configuration may have had its sessions turned off, which it cannot be asked.
         self.resumption.get_or_insert(self.whole.is_none());
-        let shapes = |profile: &Profile| profile.hello().is_some() || profile.h2().is_some();
-        self.profile = self.profile.filter(shapes);
+        self.profile = self.profile.filter(|profile| !profile.is_plain());
         if self.profile.is_none() {
             self.on_shape_rejected = OnShapeRejected::default();
         }

@@ -166,32 +166,17 @@ fn the_text_is_as_akamai_has_it() {
     );
     for (profile, text) in [
         (
-            Profile::chromium(),
+            Profile::chromium(156).expect("known"),
             include_str!("../fixtures/h2/chromium-156-00.h2.txt"),
         ),
         (
-            Profile::firefox(),
+            Profile::firefox_esr(153).expect("known"),
             include_str!("../fixtures/h2/firefox-153esr-00.h2.txt"),
         ),
     ] {
         let akamai = profile.h2().unwrap().akamai().to_string();
         assert_eq!(text.lines().last(), Some(&*format!("AKAMAI {akamai}")));
     }
-}
-
-/// The profiles' specs pass the checks that any must.
-#[test]
-fn the_browsers_specs_can_be_kept() {
-    for profile in [Profile::chromium(), Profile::firefox()] {
-        let spec = profile.h2().unwrap();
-        let made = H2Spec::new(spec.settings(), spec.pseudo_order())
-            .and_then(|made| made.with_window_update(spec.window_update()))
-            .and_then(|made| made.with_first_stream(spec.first_stream()))
-            .and_then(|made| made.with_headers_priority(spec.headers_priority()))
-            .and_then(|made| made.with_stream_window_update(spec.stream_window_update()));
-        assert_eq!(made.as_ref(), Ok(spec));
-    }
-    assert_eq!(Profile::rustls().h2(), None);
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -222,13 +207,13 @@ fn bytes_that_are_no_first_flight_are_refused() {
         ),
     ] {
         assert_eq!(
-            H2Spec::from_first_flight(&bytes).unwrap_err().field(),
+            H2Spec::from_preface(&bytes).unwrap_err().field(),
             field,
             "{bytes:?}"
         );
     }
     let whole = after(&[&settings[..], headers].concat());
-    let learned = H2Spec::from_first_flight(&whole).unwrap();
+    let learned = H2Spec::from_preface(&whole).unwrap();
     assert_eq!(learned.akamai().to_string(), "4:65536|00|0|m,s,a,p");
     // However much of it has come, nothing panics.
     for cut in 0..whole.len() {
@@ -240,16 +225,184 @@ fn bytes_that_are_no_first_flight_are_refused() {
         Akamai::of_bytes(&small).unwrap().to_string(),
         "4:65536|01|0|m,s,a,p"
     );
-    assert_eq!(
-        H2Spec::from_first_flight(&small).unwrap_err().field(),
-        "window_update"
-    );
+    assert_eq!(H2Spec::from_preface(&small).unwrap_err().field(), "window_update");
+}
+
+/// What a client sent from its preface on.
+pub(crate) fn captured(name: &str) -> Vec<u8> {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/h2");
+    std::fs::read(directory.join(format!("{name}.h2.bin"))).expect("a fixture")
+}
+
+/// The fields of the first request in it, as another decoder than h2's reads them, without the word that says that there is no window.
+pub(crate) fn fields(flight: &[u8]) -> Vec<(String, String)> {
+    let mut rest = flight.strip_prefix(PREFACE).unwrap();
+    loop {
+        let (head, behind) = rest.split_at(9);
+        let (payload, behind) = behind.split_at(u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize);
+        rest = behind;
+        if head[3] == 1 {
+            let block = if head[4] & 0x20 == 0 {
+                payload
+            } else {
+                &payload[5..]
+            };
+            let mut fields = Vec::new();
+            let mut decoder = httlib_hpack::Decoder::with_dynamic_size(4096);
+            decoder.decode(&mut block.to_vec(), &mut fields).unwrap();
+            let text = |bytes| String::from_utf8(bytes).unwrap();
+            let fields = fields.into_iter();
+            return fields
+                .map(|(name, value, _)| (text(name), text(value).replace("Headless", "")))
+                .collect();
+        }
+    }
+}
+
+#[test]
+fn what_is_learned_from_a_browser_is_what_is_written() {
+    for (profile, name) in [
+        (Profile::chromium(156).expect("known"), "chromium-156"),
+        (Profile::firefox_esr(153).expect("known"), "firefox-153esr"),
+    ] {
+        let learned = H2Spec::from_preface(&captured(name)).unwrap();
+        assert_eq!(Some(&learned), profile.h2(), "{name}");
+    }
+}
+
+/// A frame on the wire.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+#[test]
+fn what_no_spec_could_send_is_not_learned() {
+    const RESERVED: u32 = 1 << 31;
+    let settings = frame(4, 0, 0, &[0, 4, 0, 1, 0, 0]);
+    let block = [0x82, 0x87, 0x41, 1, b'a', 0x84];
+    let headers = frame(1, 5, 1, &block);
+    let update = |stream, increment: u32| frame(8, 0, stream, &increment.to_be_bytes());
+    let priority = frame(2, 0, 3, &[0, 0, 0, 0, 200]);
+    let (half, rest) = block.split_at(2);
+    let cases: Vec<(&str, Vec<Vec<u8>>)> = vec![
+        (
+            "a second WINDOW_UPDATE",
+            vec![
+                settings.clone(),
+                update(0, 65_536),
+                update(0, 65_536),
+                headers.clone(),
+            ],
+        ),
+        (
+            "behind PRIORITY",
+            vec![
+                settings.clone(),
+                priority.clone(),
+                update(0, 65_536),
+                headers.clone(),
+            ],
+        ),
+        (
+            "by nothing",
+            vec![settings.clone(), update(0, 0), headers.clone()],
+        ),
+        (
+            "by nothing",
+            vec![settings.clone(), frame(8, 0, 0, &[0, 1, 0]), headers.clone()],
+        ),
+        (
+            "by nothing",
+            vec![settings.clone(), headers.clone(), update(1, 0)],
+        ),
+        (
+            "kind 8 on stream 1",
+            vec![settings.clone(), update(1, 9), headers.clone()],
+        ),
+        (
+            "kind 6 on stream 0",
+            vec![settings.clone(), frame(6, 0, 0, &[0; 8]), headers.clone()],
+        ),
+        (
+            "kind 77 on stream 0",
+            vec![settings.clone(), frame(77, 0, 0, &[]), headers.clone()],
+        ),
+        (
+            "kind 4 on stream 0",
+            vec![settings.clone(), settings.clone(), headers.clone()],
+        ),
+        ("are of a stream", vec![frame(4, 0, 1, &[]), headers.clone()]),
+        ("flags 0x02", vec![frame(4, 2, 0, &[]), headers.clone()]),
+        (
+            "flags 0x01",
+            vec![
+                settings.clone(),
+                frame(2, 1, 3, &[0, 0, 0, 0, 1]),
+                headers.clone(),
+            ],
+        ),
+        (
+            "reserved bit",
+            vec![settings.clone(), update(RESERVED, 65_536), headers.clone()],
+        ),
+        (
+            "reserved bit",
+            vec![settings.clone(), frame(1, 5, RESERVED | 1, &block)],
+        ),
+        (
+            "PRIORITY frame is malformed",
+            vec![settings.clone(), frame(2, 0, 3, &[0; 6]), headers.clone()],
+        ),
+        (
+            "are padded",
+            vec![
+                settings.clone(),
+                frame(1, 13, 1, &[&[1][..], &block, &[0]].concat()),
+            ],
+        ),
+        ("flags 0x45", vec![settings.clone(), frame(1, 0x45, 1, &block)]),
+        (
+            "had room",
+            vec![settings.clone(), frame(1, 1, 1, half), frame(9, 4, 1, rest)],
+        ),
+        (
+            "malformed",
+            vec![settings.clone(), frame(1, 1, 1, half), frame(9, 4, 3, rest)],
+        ),
+        (
+            "cut within",
+            vec![settings.clone(), headers.clone(), update(1, 9)[..12].to_vec()],
+        ),
+    ];
+    for (why, frames) in cases {
+        let bytes = [PREFACE, &frames.concat()].concat();
+        let error = H2Spec::from_preface(&bytes).expect_err(why);
+        assert_eq!(error.field(), "first_flight", "{why}: {error}");
+        assert!(error.to_string().contains(why), "{why}: {error}");
+    }
+    // What may stand between all the same: an acknowledgement, and anything behind the request.
+    let fine = [
+        PREFACE,
+        &settings,
+        &update(0, 65_536),
+        &priority,
+        &frame(4, 1, 0, &[]),
+        &headers,
+        &frame(4, 1, 0, &[]),
+        &update(0, 9),
+    ];
+    let spec = H2Spec::from_preface(&fine.concat()).unwrap();
+    assert_eq!(spec.akamai().to_string(), "4:65536|65536|3:0:0:201|m,s,a,p");
 }
 
 #[cfg(feature = "serde")]
 #[test]
 fn a_file_says_the_same() {
-    for profile in [Profile::chromium(), Profile::firefox()] {
+    for profile in [
+        Profile::chromium(156).expect("known"),
+        Profile::firefox_esr(153).expect("known"),
+    ] {
         let spec = profile.h2().unwrap();
         let text = toml::to_string(spec).unwrap();
         assert_eq!(&toml::from_str::<H2Spec>(&text).unwrap(), spec, "{text}");

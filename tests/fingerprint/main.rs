@@ -13,6 +13,8 @@ mod captures;
 mod grammar;
 mod h2;
 mod ja;
+mod learn;
+mod library;
 mod profiles;
 mod random;
 mod second_opinion;

@@ -414,6 +414,17 @@ fn what_cannot_be_served_is_not_written_by_hand_either() {
         Err(SpecError::NoCipherSuite)
     );
 
+    let settings = raw(kind::APPLICATION_SETTINGS, b"\0\x03\x02h2");
+    assert!(with(settings.clone()).is_ok());
+    let mut alone = slots.clone();
+    alone[3] = Slot::Alpn(vec!["http/1.1".to_owned()]);
+    alone.push(settings);
+    assert_eq!(
+        HelloSpec::new(suites.clone(), alone),
+        Err(SpecError::Content(kind::APPLICATION_SETTINGS)),
+        "settings of a protocol that is not offered"
+    );
+
     let (mut four, usual) = (slots.clone(), HelloSpec::new(suites.clone(), slots).unwrap());
     four.extend([Slot::Grease(Vec::new()), Slot::Grease(Vec::new())]);
     let greased = HelloSpec::new(suites.clone(), four.clone()).unwrap();

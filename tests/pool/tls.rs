@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "ring")]
 use hotpool::fingerprint::Profile;
 use hotpool::{Error, ErrorKind, GetOptions, HotConnPool, Phase, Protocol, Require, Tls};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -280,7 +279,10 @@ async fn a_provider_of_ones_own_is_used() {
 #[test]
 fn a_profile_that_the_cryptography_cannot_serve_is_told_when_the_pool_is_built() {
     let ring = Arc::new(rustls::crypto::ring::default_provider());
-    for profile in [Profile::chromium(), Profile::firefox()] {
+    for profile in [
+        Profile::chromium(156).expect("known"),
+        Profile::firefox_esr(153).expect("known"),
+    ] {
         let built = HotConnPool::builder()
             .provider(Arc::clone(&ring))
             .profile(profile)
@@ -289,5 +291,21 @@ fn a_profile_that_the_cryptography_cannot_serve_is_told_when_the_pool_is_built()
         assert_eq!(error.field(), "profile");
         assert!(error.to_string().contains("group 0x11ec"), "{error}");
         assert!(error.to_string().contains("ring has no ML-KEM"), "{error}");
+    }
+}
+
+/// Those without it, and whatever is drawn from a seed, shake hands over the provider that stands first, be it ring alone.
+#[tokio::test]
+async fn profiles_without_ml_kem_shake_hands_over_any_cryptography() {
+    let peer = Peer::builder().alpn(Alpn::Http1).start();
+    let fixed = [Profile::curl(), Profile::node(), Profile::go(), Profile::python()];
+    for profile in fixed.into_iter().chain((0..20).map(Profile::randomized)) {
+        let ja4 = profile.hello().unwrap().ja4().to_string();
+        let pool = builder(&peer, |_| {}).profile(profile.clone()).build().unwrap();
+        let conn = pool.get(name(&peer)).await.unwrap();
+        let seen = conn.info().tls.prints.clone().unwrap().ja4().to_string();
+        assert_eq!(seen, ja4, "{}", profile.name());
+        drop(conn);
+        pool.close().await;
     }
 }

@@ -260,7 +260,7 @@ fn even(count: &usize) -> bool {
 #[tokio::test]
 async fn a_thousand_hellos_of_chromium_draw_as_it_does() {
     const HELLOS: usize = 1000;
-    let client = client(&Profile::chromium());
+    let client = client(&Profile::chromium(156).expect("known"));
     let mut orders = BTreeSet::new();
     let mut lengths: BTreeMap<usize, usize> = BTreeMap::new();
     let mut values: BTreeMap<(&str, u16), usize> = BTreeMap::new();
@@ -338,7 +338,7 @@ fn the_test_for_dependence_sees_what_depends() {
 
 #[tokio::test]
 async fn firefoxs_hellos_have_the_captured_length_two_ciphers_and_no_key() {
-    let client = client(&Profile::firefox());
+    let client = client(&Profile::firefox_esr(153).expect("known"));
     let (mut ciphers, mut high): (BTreeMap<u16, usize>, [usize; 2]) = Default::default();
     for _ in 0..200 {
         let hello = first_hello(&client).await;

@@ -212,7 +212,7 @@ async fn the_first_flight_is_the_captured_one_frame_for_frame() {
 
         let sent = bytes(&frames);
         assert_eq!(Akamai::of_bytes(&sent).unwrap().to_string(), akamai);
-        let spec = H2Spec::from_first_flight(&sent).unwrap();
+        let spec = H2Spec::from_preface(&sent).unwrap();
         assert_eq!(Some(&spec), browser.profile().h2());
         assert_eq!(spec.akamai().to_string(), akamai);
         assert_eq!(within("an answer", response).await.unwrap().status(), 200);
@@ -227,7 +227,7 @@ async fn the_first_flight_is_the_captured_one_frame_for_frame() {
 #[tokio::test]
 async fn what_is_told_of_a_connection_without_a_request_has_no_order() {
     let (peer, _heard) = teller(true);
-    let (shaped, name) = pool(Profile::firefox(), &peer);
+    let (shaped, name) = pool(Profile::firefox_esr(153).expect("known"), &peer);
     let conn = shaped.get(name.as_str()).await.unwrap();
     let akamai = conn.info().h2.as_ref().unwrap().akamai().unwrap().to_string();
     assert_eq!(akamai, "1:65536;2:0;4:131072;5:16384|12517377|0|");
@@ -343,7 +343,7 @@ async fn a_request_that_cannot_be_moved_goes_as_it_is_and_is_counted() {
             }
         })
     });
-    let (pool, name) = pool(Profile::firefox(), &peer);
+    let (pool, name) = pool(Profile::firefox_esr(153).expect("known"), &peer);
     for (uri, order, unshaped) in [
         ("https://a.test/", ":method :path :authority :scheme", 0),
         ("odd://a.test/", ":method :scheme :authority :path", 1),
@@ -389,7 +389,7 @@ async fn trailers_and_a_long_body_pass_as_they_are() {
             }
         })
     });
-    let (pool, name) = pool(Profile::firefox(), &peer);
+    let (pool, name) = pool(Profile::firefox_esr(153).expect("known"), &peer);
     let mut conn = pool.get(name.as_str()).await.unwrap();
     let request = http::Request::post("https://a.test/").body(()).unwrap();
     let (response, mut body) = conn.h2().unwrap().send_request(request, false).await.unwrap();

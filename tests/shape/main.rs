@@ -21,6 +21,8 @@ mod closed;
 mod decoded;
 mod fresh;
 mod h2;
+mod library;
+mod live;
 mod makers;
 mod many;
 mod matrix;

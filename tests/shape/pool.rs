@@ -139,7 +139,10 @@ async fn a_choice_that_cannot_be_served_is_named() {
     let server = start(&openssl_with("ECDHE-ECDSA-AES256-SHA")).unwrap();
     let (builder, name) = builder(server.addr(0));
     let pool = builder
-        .tls(setup(Profile::firefox(), OnShapeRejected::Fail))
+        .tls(setup(
+            Profile::firefox_esr(153).expect("known"),
+            OnShapeRejected::Fail,
+        ))
         .build()
         .unwrap();
     let error = once(&pool, &name).await.unwrap_err();
@@ -159,7 +162,10 @@ async fn a_retry_for_a_group_that_cannot_be_served_is_named() {
     let server = start(&server).unwrap();
     let (builder, name) = builder(server.addr(0));
     let pool = builder
-        .tls(setup(Profile::firefox(), OnShapeRejected::Fail))
+        .tls(setup(
+            Profile::firefox_esr(153).expect("known"),
+            OnShapeRejected::Fail,
+        ))
         .build()
         .unwrap();
     let error = once(&pool, &name).await.unwrap_err();
@@ -180,7 +186,10 @@ async fn a_connection_falls_back_only_where_that_was_asked_for() {
         (OnShapeRejected::RetryUnshaped, Some(false)),
     ] {
         let (builder, name) = builder(server.addr(0));
-        let pool = builder.tls(setup(Profile::firefox(), act)).build().unwrap();
+        let pool = builder
+            .tls(setup(Profile::firefox_esr(153).expect("known"), act))
+            .build()
+            .unwrap();
         let got = once(&pool, &name).await;
         assert_eq!(got.ok().map(|info| info.tls.shaped), shaped);
         pool.close().await;
@@ -198,7 +207,10 @@ async fn a_limit_for_records_that_was_invited_is_kept() {
     assert!(why.contains("at most 51"), "{why}");
     let (builder, name) = builder(server.addr(0));
     let pool = builder
-        .tls(setup(Profile::firefox(), OnShapeRejected::Fail))
+        .tls(setup(
+            Profile::firefox_esr(153).expect("known"),
+            OnShapeRejected::Fail,
+        ))
         .build()
         .unwrap();
     let info = once(&pool, &name).await.unwrap();
@@ -216,7 +228,7 @@ fn what_a_profile_cannot_have_is_told_when_the_pool_is_built() {
     };
     let error = HotConnPool::builder()
         .provider(Arc::new(without))
-        .profile(Profile::firefox())
+        .profile(Profile::firefox_esr(153).expect("known"))
         .build();
     assert!(error.unwrap_err().to_string().contains("profile"));
     let whole = rustls::ClientConfig::builder_with_provider(certs::provider())
@@ -226,7 +238,7 @@ fn what_a_profile_cannot_have_is_told_when_the_pool_is_built() {
         .with_no_client_auth();
     let error = HotConnPool::builder()
         .tls_config(whole)
-        .profile(Profile::firefox())
+        .profile(Profile::firefox_esr(153).expect("known"))
         .build();
     assert!(error.unwrap_err().to_string().contains("profile"));
     // Suites that nobody here implements do not make a profile.

@@ -51,8 +51,8 @@ impl Browser {
 
     pub(crate) fn profile(self) -> Profile {
         match self {
-            Browser::Chromium => Profile::chromium(),
-            Browser::Firefox => Profile::firefox(),
+            Browser::Chromium => Profile::chromium(156).expect("known"),
+            Browser::Firefox => Profile::firefox_esr(153).expect("known"),
         }
     }
 

@@ -116,3 +116,36 @@ fn the_quickstart_runs() {
 fn ip_and_count(ip: &Value) -> (&str, u64) {
     (ip["ip"].as_str().unwrap(), ip["connections"].as_u64().unwrap())
 }
+
+#[test]
+fn the_example_of_fingerprints_runs_with_each_profile() {
+    for profile in ["chrome", "firefox-esr", "safari", "curl", "python"] {
+        let run = run("fingerprint", &[profile]);
+        assert_eq!(run.code, 0, "{profile}: {}{}", run.out, run.err);
+        let wire: Vec<&str> = run
+            .out
+            .lines()
+            .filter_map(|line| line.split_once("JA4 on the wire "))
+            .map(|(_, ja4)| ja4)
+            .collect();
+        assert_eq!(wire.len(), 2, "{}", run.out);
+        assert_eq!(wire[0], wire[1], "what was learned is what was sent: {}", run.out);
+    }
+    let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/hello/go-1.19-00.bin");
+    let learned = run("fingerprint", &["go", capture]);
+    assert!(
+        learned.code == 0
+            && learned
+                .out
+                .contains("learned: JA4 on the wire t13d1910h2_9dc949149365_97f8aa674fd9"),
+        "{}",
+        learned.out
+    );
+    for (arguments, why) in [
+        (&["netscape"][..], "no profile"),
+        (&["go", file!()], "type of a record"),
+    ] {
+        let refused = run("fingerprint", arguments);
+        assert!(refused.code == 1 && refused.err.contains(why), "{}", refused.err);
+    }
+}

@@ -1,6 +1,6 @@
-//! `probe --dump-hello` writes what a connection of a profile sends first.
+//! `probe --dump-hello` writes what a connection of a profile sends first, `--fingerprints` what a peer makes of it.
 
-use hotpool::fingerprint::{Ja4, hellos};
+use hotpool::fingerprint::{Ja3, Ja4, ProfileLibrary, hellos};
 
 use crate::tool::run;
 
@@ -9,7 +9,7 @@ fn the_first_bytes_of_each_profile_are_written_down() {
     for (profile, ja4) in [
         ("rustls", None),
         ("chromium", Some("t13d1517h2_8daaf6152771_cb7bf5808d99")),
-        ("firefox", Some("t13d1617h2_86a278354501_3cbfd9057e0d")),
+        ("firefox-esr", Some("t13d1617h2_86a278354501_3cbfd9057e0d")),
     ] {
         let file = std::env::temp_dir().join(format!("hotpool-hello-{profile}-{}", std::process::id()));
         let told = run(
@@ -24,6 +24,50 @@ fn the_first_bytes_of_each_profile_are_written_down() {
         let seen = Ja4::of(&found.hello).to_string();
         assert!(told.out.contains(&seen), "{}", told.out);
         assert!(ja4.is_none_or(|ja4| ja4 == seen), "{profile}: {seen}");
+    }
+}
+
+/// A line for each profile, and in it what the tool's own connections have on the wire.
+#[test]
+fn the_table_of_fingerprints_says_what_goes_over_the_wire() {
+    let told = run("probe", &["--fingerprints"]);
+    assert_eq!(told.code, 0, "{}", told.err);
+    let library = ProfileLibrary::new();
+    assert_eq!(
+        told.out.lines().count(),
+        1 + library.profiles().len(),
+        "{}",
+        told.out
+    );
+    for (profile, line) in library.profiles().iter().zip(told.out.lines().skip(1)) {
+        let name = profile.name();
+        assert_eq!(line.split(' ').next(), Some(name));
+        assert!(line.ends_with(profile.source()), "{line}");
+        if profile.hello().is_none() {
+            continue;
+        }
+        let file = std::env::temp_dir().join(format!("hotpool-print-{name}-{}", std::process::id()));
+        let dumped = run(
+            "probe",
+            &["--profile", name, "--dump-hello", file.to_str().unwrap()],
+        );
+        assert_eq!(dumped.code, 0, "{}", dumped.err);
+        let hello = hellos(&std::fs::read(&file).unwrap())
+            .next()
+            .unwrap()
+            .unwrap()
+            .hello;
+        std::fs::remove_file(&file).unwrap();
+        assert!(line.contains(&Ja4::of(&hello).to_string()), "{line}");
+        let ja3 = [
+            Ja3::of(&hello).to_string(),
+            format!("{} sorted", Ja3::sorted(&hello)),
+        ];
+        assert!(ja3.iter().any(|ja3| line.contains(ja3)), "{ja3:?}: {line}");
+        let akamai = profile
+            .h2()
+            .map_or("h2's own".to_owned(), |h2| h2.akamai().to_string());
+        assert!(line.contains(&akamai), "{line}");
     }
 }
 

@@ -19,7 +19,7 @@ fn a_bad_command_line_is_named() {
         (&["--json=yes"], "'--json'"),
         (
             &["--profile", "netscape"],
-            "--profile: \"netscape\" is none of rustls, chromium",
+            "--profile: \"netscape\" is no profile; --fingerprints lists them",
         ),
         (&["--dump-hello"], "--dump-hello: needs a value"),
         (&["--http1", "--http2"], "--http2: contradicts"),
@@ -74,6 +74,8 @@ fn help_names_every_option() {
         "--deny-private",
         "--timeout",
         "--json",
+        "--profile",
+        "--fingerprints",
     ] {
         assert!(run.out.contains(option), "{option}");
     }

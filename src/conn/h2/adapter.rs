@@ -259,7 +259,7 @@ mod tests {
             vec![[settings, window].concat()],
             vec![[headers, head.to_vec()].concat(), body.to_vec()],
         ];
-        let firefox = crate::fingerprint::Profile::firefox();
+        let firefox = crate::fingerprint::Profile::firefox_esr(153).expect("known");
         let narrow = Narrow {
             most,
             takes: false,
@@ -282,7 +282,8 @@ mod tests {
 
     #[test]
     fn the_first_flight_is_one_write_and_a_long_body_is_not_copied() {
-        let spec = crate::fingerprint::Profile::firefox()
+        let spec = crate::fingerprint::Profile::firefox_esr(153)
+            .expect("known")
             .h2()
             .cloned()
             .expect("a spec");

@@ -315,7 +315,11 @@ mod tests {
 
     /// What becomes of h2's output that is written in these pieces.
     fn shaped(pieces: &[&[u8]]) -> (Vec<u8>, u64) {
-        let mut shape = Profile::firefox().h2().map(Shape::new).expect("a spec");
+        let mut shape = Profile::firefox_esr(153)
+            .expect("known")
+            .h2()
+            .map(Shape::new)
+            .expect("a spec");
         let mut out = Vec::new();
         for piece in pieces {
             let mut left = &piece[..];

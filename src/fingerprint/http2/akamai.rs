@@ -29,6 +29,7 @@ impl Akamai {
             window_update,
             priority_frames,
             request,
+            ..
         } = Flight::read(bytes)?;
         Ok(Akamai {
             settings,

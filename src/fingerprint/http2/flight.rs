@@ -5,6 +5,10 @@ use super::frame::{self, ENTRY, HEADER, flag, kind};
 use super::{H2Spec, H2SpecError, PREFACE, Priority, PriorityFrame, Pseudo};
 
 const LOW_31: u32 = (1 << 31) - 1;
+/// What errors call captured bytes.
+const FIELD: &str = "first_flight";
+/// The longest payload that every peer takes (RFC 9113 section 4.2).
+const MAX_FRAME: usize = 16_384;
 
 impl H2Spec {
     /// What goes out before the first request: preface, kind::SETTINGS, kind::WINDOW_UPDATE, PRIORITY.
@@ -26,14 +30,18 @@ impl H2Spec {
         bytes
     }
 
-    /// The spec of which this is the first flight: what a client sent, from its preface to its first request and the frame behind that.
+    /// Learns a spec from what a client sent: from its preface to its first request and the frame behind that. What comes later is no part of it.
     ///
     /// # Errors
-    /// [`H2SpecError`] if there is no request in it, or what it has cannot be kept here.
-    pub fn from_first_flight(bytes: &[u8]) -> Result<Self, H2SpecError> {
+    /// [`H2SpecError`] if there is no request in it, or if it has anything that a connection of a spec would not send or could not keep: another
+    /// frame before the request, a second update of the connection's window, padding, flags of no meaning.
+    pub fn from_preface(bytes: &[u8]) -> Result<Self, H2SpecError> {
         let flight = Flight::read(bytes)?;
+        if let Some(why) = flight.unlike {
+            return Err(H2SpecError::new(FIELD, why));
+        }
         let Some(request) = flight.request else {
-            return Err(H2SpecError::new("first_flight", "there is no request in it"));
+            return Err(H2SpecError::new(FIELD, "there is no request in it"));
         };
         let order = <[Pseudo; 4]>::try_from(request.pseudo)
             .map_err(|_| H2SpecError::new("pseudo_order", "not the four of a request"))?;
@@ -55,12 +63,14 @@ impl Priority {
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (word, rest) = bytes.split_first_chunk::<4>()?;
-        let word = u32::from_be_bytes(*word);
+        let &[a, b, c, d, weight] = bytes else {
+            return None;
+        };
+        let word = u32::from_be_bytes([a, b, c, d]);
         Some(Priority {
             exclusive: word > LOW_31,
             depends_on: word & LOW_31,
-            weight: u16::from(*rest.first()?) + 1,
+            weight: u16::from(weight) + 1,
         })
     }
 }
@@ -72,6 +82,8 @@ pub(super) struct Flight {
     pub(super) window_update: u32,
     pub(super) priority_frames: Vec<PriorityFrame>,
     pub(super) request: Option<Request>,
+    /// The first thing that no connection of a spec would send.
+    unlike: Option<String>,
 }
 
 pub(super) struct Request {
@@ -86,13 +98,40 @@ pub(super) struct Request {
 struct Frame<'a> {
     kind: u8,
     flags: u8,
-    stream: u32,
+    /// With the bit that is reserved.
+    word: u32,
     payload: &'a [u8],
+}
+
+impl Frame<'_> {
+    fn stream(&self) -> u32 {
+        self.word & LOW_31
+    }
+
+    /// What of its header a spec's own frame would not have.
+    fn unlike(&self) -> Option<String> {
+        let usual = match self.kind {
+            kind::HEADERS => flag::END_STREAM | flag::END_HEADERS | flag::PRIORITY,
+            kind::CONTINUATION => flag::END_HEADERS,
+            kind::SETTINGS => flag::ACK,
+            _ => 0,
+        };
+        if self.kind == kind::HEADERS && self.flags & flag::PADDED != 0 {
+            return Some("the HEADERS are padded".to_owned());
+        }
+        if self.flags & !usual != 0 {
+            return Some(format!(
+                "a frame of kind {} has the flags {:#04x}",
+                self.kind, self.flags
+            ));
+        }
+        (self.word > LOW_31).then(|| format!("a frame of kind {} has the reserved bit", self.kind))
+    }
 }
 
 impl Flight {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, H2SpecError> {
-        let wrong = |why| H2SpecError::new("first_flight", why);
+        let wrong = |why| H2SpecError::new(FIELD, why);
         let mut rest = bytes
             .strip_prefix(PREFACE)
             .ok_or_else(|| wrong("does not begin with the preface"))?;
@@ -111,33 +150,69 @@ impl Flight {
             window_update: 0,
             priority_frames: Vec::new(),
             request: None,
+            unlike: first.unlike(),
         };
+        if first.word != 0 {
+            flight.note("the SETTINGS are of a stream");
+        }
         while let Some(frame) = next(&mut rest) {
-            match (frame.kind, frame.stream) {
-                (kind::WINDOW_UPDATE, 0) if flight.window_update == 0 => {
-                    flight.window_update = increment(&frame);
-                }
-                (kind::PRIORITY, stream) => {
-                    let priority = Priority::from_bytes(frame.payload)
-                        .ok_or_else(|| wrong("a PRIORITY frame is malformed"))?;
-                    flight.priority_frames.push(PriorityFrame { stream, priority });
-                }
-                (kind::HEADERS, _) => {
-                    let request =
-                        Request::read(&frame, rest).ok_or_else(|| wrong("the HEADERS are malformed"))?;
-                    flight.request = Some(request);
-                    break;
-                }
-                _ => {}
+            if let Some(why) = frame.unlike() {
+                flight.note(why);
+            }
+            if flight.take(&frame, &mut rest).map_err(wrong)? {
+                return Ok(flight);
             }
         }
         Ok(flight)
     }
+
+    /// Only the first counts: what is behind it may follow from it.
+    fn note(&mut self, why: impl Into<String>) {
+        self.unlike.get_or_insert_with(|| why.into());
+    }
+
+    /// Takes a frame behind the first. `rest` is what follows it. Answers whether it was the request.
+    fn take(&mut self, frame: &Frame<'_>, rest: &mut &[u8]) -> Result<bool, &'static str> {
+        match (frame.kind, frame.stream()) {
+            // The peer's SETTINGS had come before the request was made.
+            (kind::SETTINGS, 0) if frame.flags & flag::ACK != 0 && frame.payload.is_empty() => {}
+            (kind::WINDOW_UPDATE, 0) => self.take_update(frame),
+            (kind::PRIORITY, stream) => {
+                let priority = Priority::from_bytes(frame.payload).ok_or("a PRIORITY frame is malformed")?;
+                self.priority_frames.push(PriorityFrame { stream, priority });
+            }
+            (kind::HEADERS, _) => {
+                let (request, unlike) = Request::read(frame, rest).ok_or("the HEADERS are malformed")?;
+                if let Some(why) = unlike {
+                    self.note(why);
+                }
+                self.request = Some(request);
+                return Ok(true);
+            }
+            (kind, stream) => self.note(format!(
+                "a frame of kind {kind} on stream {stream} before the request"
+            )),
+        }
+        Ok(false)
+    }
+
+    fn take_update(&mut self, frame: &Frame<'_>) {
+        if self.window_update > 0 {
+            return self.note("a second WINDOW_UPDATE of the connection");
+        }
+        if !self.priority_frames.is_empty() {
+            self.note("the WINDOW_UPDATE stands behind PRIORITY frames");
+        }
+        match increment(frame) {
+            Some(increment) => self.window_update = increment,
+            None => self.note("a WINDOW_UPDATE by nothing"),
+        }
+    }
 }
 
 impl Request {
-    /// `rest` is what follows its HEADERS.
-    fn read(headers: &Frame<'_>, mut rest: &[u8]) -> Option<Self> {
+    /// And what of it no spec would send. `rest` is what follows its HEADERS.
+    fn read(headers: &Frame<'_>, rest: &mut &[u8]) -> Option<(Self, Option<String>)> {
         let mut payload = headers.payload;
         if headers.flags & flag::PADDED != 0 {
             let (padding, padded) = payload.split_first()?;
@@ -145,33 +220,45 @@ impl Request {
         }
         let mut priority = None;
         if headers.flags & flag::PRIORITY != 0 {
-            priority = Some(Priority::from_bytes(payload)?);
-            payload = payload.get(5..)?;
+            let (octets, block) = payload.split_at_checked(5)?;
+            priority = Some(Priority::from_bytes(octets)?);
+            payload = block;
         }
         let mut block = payload.to_vec();
-        let mut flags = headers.flags;
+        let (mut flags, mut last, mut unlike) = (headers.flags, headers.payload.len(), None);
         while flags & flag::END_HEADERS == 0 {
-            let more = next(&mut rest).filter(|frame| frame.kind == kind::CONTINUATION)?;
+            if last < MAX_FRAME {
+                unlike = Some("a header block goes on in a CONTINUATION where a frame had room".to_owned());
+            }
+            let more = next(rest)
+                .filter(|frame| frame.kind == kind::CONTINUATION && frame.stream() == headers.stream())?;
+            unlike = unlike.or_else(|| more.unlike());
             block.extend(more.payload);
-            flags = more.flags;
+            (flags, last) = (more.flags, more.payload.len());
         }
-        let behind = next(&mut rest);
-        let own = |frame: &Frame<'_>| frame.kind == kind::WINDOW_UPDATE && frame.stream == headers.stream;
-        Some(Request {
-            stream: headers.stream,
+        let behind = next(rest);
+        if behind.is_none() && !rest.is_empty() {
+            unlike = unlike.or_else(|| Some("cut within the frame behind the request".to_owned()));
+        }
+        let own = |frame: &Frame<'_>| frame.kind == kind::WINDOW_UPDATE && frame.stream() == headers.stream();
+        let update = behind.filter(own);
+        if update.as_ref().is_some_and(|frame| increment(frame).is_none()) {
+            unlike = unlike.or_else(|| Some("a WINDOW_UPDATE by nothing".to_owned()));
+        }
+        let request = Request {
+            stream: headers.stream(),
             priority,
             pseudo: pseudo_order(&block),
-            window_update: behind.filter(own).map_or(0, |frame| increment(&frame)),
-        })
+            window_update: update.as_ref().and_then(increment).unwrap_or(0),
+        };
+        Some((request, unlike))
     }
 }
 
-fn increment(frame: &Frame<'_>) -> u32 {
-    let word = frame
-        .payload
-        .first_chunk()
-        .map_or(0, |word| u32::from_be_bytes(*word));
-    word & LOW_31
+/// By how much, if it is an update of its form and by anything.
+fn increment(frame: &Frame<'_>) -> Option<u32> {
+    let word = <[u8; 4]>::try_from(frame.payload).ok()?;
+    Some(u32::from_be_bytes(word) & LOW_31).filter(|increment| *increment > 0)
 }
 
 /// The next whole frame.
@@ -182,7 +269,7 @@ fn next<'a>(rest: &mut &'a [u8]) -> Option<Frame<'a>> {
     Some(Frame {
         kind,
         flags,
-        stream: u32::from_be_bytes([d, e, f, g]) & LOW_31,
+        word: u32::from_be_bytes([d, e, f, g]),
         payload,
     })
 }

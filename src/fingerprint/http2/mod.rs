@@ -88,7 +88,7 @@ pub enum Pseudo {
 }
 
 impl Pseudo {
-    const ALL: [Pseudo; 4] = [Pseudo::Method, Pseudo::Authority, Pseudo::Scheme, Pseudo::Path];
+    pub(super) const ALL: [Pseudo; 4] = [Pseudo::Method, Pseudo::Authority, Pseudo::Scheme, Pseudo::Path];
 
     /// Its letter in Akamai's text: `m`, `a`, `s` or `p`.
     pub const fn letter(self) -> char {
@@ -157,7 +157,7 @@ impl H2Spec {
         settings: &[(u16, u32)],
         window_update: u32,
         pseudo_order: [Pseudo; 4],
-        headers_priority: Priority,
+        headers_priority: Option<Priority>,
         first_stream: u32,
         stream_window_update: u32,
     ) -> Self {
@@ -165,7 +165,7 @@ impl H2Spec {
             settings: settings.to_vec(),
             window_update,
             priority_frames: Vec::new(),
-            headers_priority: Some(headers_priority),
+            headers_priority,
             pseudo_order,
             first_stream,
             stream_window_update,

@@ -45,6 +45,7 @@ impl HelloSpec {
         }
         self.check_versions()?;
         self.check_shares()?;
+        self.check_settings()?;
         let (start, end) = (self.permuted.start, self.permuted.end);
         if start > end || end > self.slots.len() {
             return Err(SpecError::Permuted { start, end });
@@ -80,6 +81,27 @@ impl HelloSpec {
             return Err(SpecError::Needs(kind::SIGNATURE_ALGORITHMS));
         }
         Ok(())
+    }
+
+    /// Settings go with a protocol that is offered: for another they would be left out.
+    fn check_settings(&self) -> Result {
+        let offered = self.slots.iter().any(|slot| match slot {
+            Slot::Alpn(protocols) => protocols.iter().any(|name| name == "h2"),
+            _ => false,
+        });
+        let has = |slot: &Slot| {
+            matches!(
+                slot,
+                Slot::Raw {
+                    kind: kind::APPLICATION_SETTINGS,
+                    ..
+                }
+            )
+        };
+        match offered || !self.slots.iter().any(has) {
+            true => Ok(()),
+            false => Err(SpecError::Content(kind::APPLICATION_SETTINGS)),
+        }
     }
 
     /// Each share must be of a group that is offered, in the same order (RFC 8446 section 4.2.8).

@@ -12,6 +12,9 @@ pub enum SpecError {
     /// No hello was given.
     #[error("there is no ClientHello")]
     NoHello,
+    /// A hello in so many records; it is sent in one, of version 0x0301.
+    #[error("the hello is not in one record of version 0x0301, but in {0} or of another version")]
+    Records(usize),
     /// A hello of this legacy version; only 0x0303 is written.
     #[error("the legacy version {0:#06x} cannot be sent")]
     LegacyVersion(u16),

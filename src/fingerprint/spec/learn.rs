@@ -1,7 +1,7 @@
 //! A spec out of captured hellos.
 
 use super::super::hello::{ClientHello, EncryptedClientHello, Extension, KeyShare, kind};
-use super::super::{hellos, is_grease};
+use super::super::{Record, hellos, is_grease};
 use super::sample::{X25519, X25519MLKEM768, firefox_payload, share_len};
 use super::{Code, EchGrease, HelloSpec, Slot, SpecError};
 
@@ -72,6 +72,10 @@ impl Learned {
             Some(1) => Learned::new(&ClientHello::from_message(bytes)?, bytes.len()),
             Some(_) => {
                 let found = hellos(bytes).next().ok_or(SpecError::NoHello)??;
+                // As the first hello of a connection is written here.
+                let [Record { version: 0x0301, .. }] = found.records[..] else {
+                    return Err(SpecError::Records(found.records.len()));
+                };
                 Learned::new(&found.hello, found.message.len())
             }
         }

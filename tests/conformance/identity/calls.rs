@@ -84,7 +84,12 @@ impl Makings {
         let shaped =
             |act| GetOptions::new().tls(made(self.parts().profile(small_profile()).on_shape_rejected(act)));
         let opened = |profile| GetOptions::new().tls(made(self.parts().profile(profile)));
-        let firefox = Profile::firefox().h2().expect("a spec").clone();
+        let firefox = Profile::firefox_esr(153)
+            .expect("known")
+            .h2()
+            .expect("a spec")
+            .clone();
+        let headers = Profile::curl().headers().clone();
         let wider = firefox
             .clone()
             .with_window_update(firefox.window_update() + 1)
@@ -120,6 +125,11 @@ impl Makings {
                 "how HTTP/2 is opened, and nothing else of a profile",
                 brought(),
                 opened(Profile::rustls().with_h2(firefox)),
+            ),
+            of(
+                "the headers that go with a profile",
+                opened(small_profile()),
+                opened(small_profile().with_headers(headers)),
             ),
             of(
                 "what becomes of a rejected shape",
@@ -178,7 +188,7 @@ fn small_profile() -> Profile {
         Slot::KeyShares(plain(&[0x001d])),
     ];
     let spec = HelloSpec::new(plain(&[0x1301, 0x1302, 0xc02b]), slots).expect("a spec");
-    Profile::new("small", spec)
+    Profile::custom("small", spec)
 }
 
 /// A whole configuration; all are alike, and each is one of its own.

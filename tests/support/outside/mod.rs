@@ -17,6 +17,7 @@ use super::certs::{self, Leaf, PemFiles};
 use super::measure;
 use super::peer::sockets;
 
+pub mod browser;
 pub mod dnsmasq;
 pub mod h2;
 pub mod nginx;

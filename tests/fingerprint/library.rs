@@ -1,0 +1,119 @@
+//! A profile is found by what is asked, drawn from a seed, or takes its turn; what is none is refused.
+
+use std::collections::BTreeSet;
+
+use hotpool::fingerprint::{Browser, Headers, HelloSpec, Platform, Profile, ProfileLibrary, Rotation};
+
+use crate::profiles::assert_h2_is_made;
+
+#[test]
+fn versions_that_are_not_known_are_named() {
+    for (made, text) in [
+        (
+            Profile::chromium(155),
+            "there is no profile of chromium 155, only of chromium 156",
+        ),
+        (
+            Profile::firefox_esr(0),
+            "there is no profile of firefox-esr 0, only of firefox-esr 153",
+        ),
+    ] {
+        assert_eq!(made.unwrap_err().to_string(), text);
+    }
+    assert_eq!(Profile::chromium(9).unwrap_err().version(), 9);
+}
+
+#[test]
+fn headers_that_no_request_may_have_are_refused() {
+    for (http1, http2, why) in [
+        (vec![("", "a")], vec![], "\"\": is no name"),
+        (vec![("a b", "a")], vec![], "is no name"),
+        (vec![("a", "b\r\nc: d")], vec![], "is no line"),
+        (vec![], vec![("A", "b")], "has capitals"),
+        (vec![], vec![(":path", "/")], "is no name"),
+    ] {
+        let error = Headers::new(http1, http2).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    assert!(Headers::new([("A", "b c")], [("a", "b\tc")]).is_ok());
+}
+
+#[test]
+fn every_seed_gives_a_profile_that_passes_the_checks() {
+    let (mut hellos, mut flights) = (BTreeSet::new(), BTreeSet::new());
+    for seed in 0..1000 {
+        let profile = Profile::randomized(seed);
+        assert_eq!(profile, Profile::randomized(seed), "the same for the same seed");
+        let spec = profile.hello().unwrap();
+        let made = HelloSpec::new(spec.cipher_suites().to_vec(), spec.slots().to_vec());
+        assert_eq!(made.as_ref(), Ok(spec), "{seed}");
+        assert_h2_is_made(&profile);
+        hellos.insert(spec.ja3().to_string());
+        flights.insert(profile.h2().unwrap().akamai().to_string());
+    }
+    assert!(
+        hellos.len() > 990 && flights.len() > 400,
+        "{} {}",
+        hellos.len(),
+        flights.len()
+    );
+}
+
+#[test]
+fn the_library_finds_by_what_is_asked() {
+    let library = ProfileLibrary::new();
+    assert_eq!(library.profiles().len(), 12);
+    assert_eq!(library.by_name("netscape"), None);
+    assert_eq!(library.recommended(), &Profile::chrome());
+    let names = |found: &mut dyn Iterator<Item = &Profile>| -> Vec<String> {
+        found.map(|profile| profile.name().to_owned()).collect()
+    };
+    assert_eq!(names(&mut library.of(Browser::Safari)), ["safari", "ios"]);
+    assert_eq!(
+        names(&mut library.on(Platform::Windows)),
+        ["chrome", "edge", "firefox"]
+    );
+    let drawn: BTreeSet<String> = (0..200)
+        .map(|seed| library.random(seed).name().to_owned())
+        .collect();
+    assert_eq!(
+        drawn,
+        library
+            .browsers()
+            .map(|profile| profile.name().to_owned())
+            .collect()
+    );
+    let mine = Profile::custom("curl", Profile::go().hello().unwrap().clone());
+    let library = library.with(mine.clone());
+    assert_eq!(library.by_name("curl"), Some(&mine));
+    assert_eq!(library.profiles().len(), 12);
+}
+
+#[test]
+fn hosts_keep_their_profile_and_connections_take_turns() {
+    let library = ProfileLibrary::new();
+    let browsers = || library.browsers().cloned();
+    let (one, same) = (
+        Rotation::per_host(browsers(), 7).unwrap(),
+        Rotation::per_host(browsers(), 7).unwrap(),
+    );
+    let other = Rotation::per_host(browsers(), 8).unwrap();
+    let hosts: Vec<String> = (0..200).map(|nth| format!("host{nth}.test")).collect();
+    let mut seen = BTreeSet::new();
+    for host in &hosts {
+        assert_eq!(one.next(host), one.next(&host.to_uppercase()));
+        assert_eq!(one.next(host), same.next(host));
+        seen.insert(one.next(host).name());
+    }
+    assert_eq!(seen.len(), 7, "all of them are somebody's");
+    assert!(
+        hosts.iter().any(|host| one.next(host) != other.next(host)),
+        "another seed"
+    );
+    let each = Rotation::per_connection(browsers(), 7).unwrap();
+    let turns: BTreeSet<String> = (0..100)
+        .map(|_| each.next("host.test").name().to_owned())
+        .collect();
+    assert_eq!(turns.len(), 7);
+    assert!(Rotation::per_host([], 1).is_none());
+}

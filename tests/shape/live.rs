@@ -1,0 +1,322 @@
+//! Real browsers and our profiles, one after the other at one listener and under one decoder: nothing differs but what a browser draws. tshark says the
+//! JA3s. Where a browser is not installed, that is said in the table of peers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hotpool::fingerprint::{
+    Akamai, Code, H2Spec, HelloSpec, Ja3, Ja4, Profile, Slot, UnknownVersion, hellos,
+};
+use hotpool::{HotConnPool, StaticResolver};
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+
+use crate::h2::{block, decode, decoder, within};
+use crate::support::certs;
+use crate::support::frames::{Frame, HEADERS, frame};
+use crate::support::outside::Program;
+use crate::support::outside::browser::{self, Browser, Kind};
+use crate::support::outside::tshark::Tshark;
+use crate::support::peers_table::{self, Row};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PING: u8 = 6;
+/// A browser that does not come within this time is started anew.
+const COMES_WITHIN: Duration = Duration::from_secs(25);
+const STARTS: usize = 3;
+
+/// What a client sent on one connection.
+struct Seen {
+    /// As it came over TCP.
+    raw: Vec<u8>,
+    /// Decrypted, from the preface to the frame behind the request.
+    flight: Vec<u8>,
+}
+
+/// What there is to be compared.
+#[derive(Debug, PartialEq)]
+struct Recipes {
+    suites: Vec<Code>,
+    slots: Vec<Slot>,
+    reuses_x25519: bool,
+    h2: H2Spec,
+    fields: Vec<(String, String)>,
+}
+
+impl Seen {
+    /// The recipe of the hello, with its extensions sorted where their order is drawn; that of HTTP/2; and the request's fields.
+    fn recipes(&self, drawn: bool) -> Recipes {
+        let hello = HelloSpec::from_client_hello(&self.raw).unwrap();
+        let mut slots = hello.slots().to_vec();
+        if drawn {
+            let last = slots.len() - 1;
+            slots[1..last].sort_by_key(|slot| format!("{slot:?}"));
+        }
+        Recipes {
+            suites: hello.cipher_suites().to_vec(),
+            slots,
+            reuses_x25519: hello.reuses_x25519(),
+            h2: H2Spec::from_preface(&self.flight).unwrap(),
+            fields: self.fields(),
+        }
+    }
+
+    /// But for the authority's port, and the word that says that there is no window.
+    fn fields(&self) -> Vec<(String, String)> {
+        let mut rest = &self.flight[PREFACE.len()..];
+        loop {
+            let (next, behind) = split(rest).unwrap();
+            rest = behind;
+            if next.kind == HEADERS {
+                let fields = decode(&mut decoder(), block(&next).0).unwrap().into_iter();
+                let same = |(name, value): (String, String)| match name.as_str() {
+                    ":authority" => (name, "peer.test".to_owned()),
+                    _ => (name, value.replace("Headless", "")),
+                };
+                return fields.map(same).collect();
+            }
+        }
+    }
+
+    /// JA3 as tshark has it, with the extensions sorted where their order is drawn.
+    fn ja3(&self, tshark: &Tshark, case: &str, drawn: bool) -> (String, peers_table::Evidence) {
+        let (seen, evidence) = tshark.ja3(case, &[&self.raw]);
+        let hello = hellos(&self.raw).next().unwrap().unwrap().hello;
+        assert_eq!(seen[0][0].text, Ja3::of(&hello).text());
+        let mut lists: Vec<String> = seen[0][0].text.split(',').map(str::to_owned).collect();
+        if drawn {
+            let mut extensions: Vec<u16> = lists[2].split('-').map(|one| one.parse().unwrap()).collect();
+            extensions.sort_unstable();
+            lists[2] = extensions
+                .iter()
+                .map(u16::to_string)
+                .collect::<Vec<_>>()
+                .join("-");
+        }
+        (lists.join(","), evidence)
+    }
+}
+
+/// The first frame of `bytes`, if it is whole, and what is behind it.
+fn split(bytes: &[u8]) -> Option<(Frame, &[u8])> {
+    let (head, rest) = bytes.split_at_checked(9)?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+    let (payload, rest) = rest.split_at_checked(length)?;
+    let frame = Frame {
+        kind: head[3],
+        flags: head[4],
+        stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+        payload: payload.to_vec(),
+    };
+    Some((frame, rest))
+}
+
+/// A socket that writes down what it reads.
+struct Ear {
+    tcp: TcpStream,
+    heard: Arc<Mutex<Vec<u8>>>,
+}
+
+impl AsyncRead for Ear {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
+        self.heard.lock().extend_from_slice(&buf.filled()[before..]);
+        read
+    }
+}
+
+impl AsyncWrite for Ear {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+/// A listener that tells of every connection on which there was a request, and answers each with an empty page.
+async fn listen() -> (SocketAddr, mpsc::UnboundedReceiver<Seen>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let leaf = certs::good();
+    let mut config = ServerConfig::builder_with_provider(certs::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(leaf.chain.clone(), leaf.key())
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (tell, seen) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let (acceptor, tell) = (acceptor.clone(), tell.clone());
+            // A browser opens some that it does not use, and gives up others.
+            tokio::spawn(async move {
+                if let Ok(seen) = hear(tcp, acceptor).await {
+                    let _ = tell.send(seen);
+                }
+            });
+        }
+    });
+    (at, seen)
+}
+
+async fn hear(tcp: TcpStream, acceptor: TlsAcceptor) -> io::Result<Seen> {
+    let heard = Arc::<Mutex<Vec<u8>>>::default();
+    let ear = Ear {
+        tcp,
+        heard: Arc::clone(&heard),
+    };
+    let mut tls = acceptor.accept(ear).await?;
+    tls.write_all(&frame(4, 0, 0, &[])).await?;
+    tls.flush().await?;
+    let (mut flight, mut pinged) = (Vec::new(), false);
+    loop {
+        let mut rest = flight.get(PREFACE.len()..).unwrap_or_default();
+        let mut behind = None;
+        while let Some((next, after)) = split(rest) {
+            rest = after;
+            match (next.kind, behind) {
+                (HEADERS, None) => behind = Some(next.stream),
+                (_, Some(stream)) => {
+                    // One whole frame more: it is all there. An empty page, and the end.
+                    let end = flight.len() - rest.len();
+                    flight.truncate(end);
+                    tls.write_all(&frame(HEADERS, 5, stream, &[0x88])).await?;
+                    tls.shutdown().await?;
+                    let raw = heard.lock().clone();
+                    return Ok(Seen { raw, flight });
+                }
+                _ => {}
+            }
+        }
+        if behind.is_some() && !pinged {
+            // Whoever says nothing more by itself answers this.
+            tls.write_all(&frame(PING, 0, 0, &[0; 8])).await?;
+            tls.flush().await?;
+            pinged = true;
+        }
+        if tls.read_buf(&mut flight).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// What the browser sends. It is started anew if it does not come.
+async fn visit(browser: &Browser, at: SocketAddr, seen: &mut mpsc::UnboundedReceiver<Seen>) -> Seen {
+    let mut output = String::new();
+    for _ in 0..STARTS {
+        let running = browser.open(at);
+        if let Ok(Some(seen)) = tokio::time::timeout(COMES_WITHIN, seen.recv()).await {
+            return seen;
+        }
+        output = running.output();
+    }
+    panic!("{} does not come to {at}: {output}", browser.version());
+}
+
+/// What a pool of the profile sends, with the profile's own headers.
+async fn imitate(profile: &Profile, at: SocketAddr, seen: &mut mpsc::UnboundedReceiver<Seen>) -> Seen {
+    let name = format!("peer.test:{}", at.port());
+    let resolver = StaticResolver::new().with(&*name, [at.ip()]).unwrap();
+    let builder = HotConnPool::builder().roots(certs::authority().roots());
+    let pool = builder
+        .profile(profile.clone())
+        .resolver(resolver)
+        .build()
+        .unwrap();
+    let mut conn = pool.get(name.as_str()).await.unwrap();
+    let mut request = http::Request::get(format!("https://{name}/"));
+    for (field, value) in profile.headers().http2() {
+        request = request.header(field, value);
+    }
+    let sent = conn
+        .h2()
+        .unwrap()
+        .send_request(request.body(()).unwrap(), true)
+        .await;
+    let (response, _) = sent.unwrap();
+    let answered = tokio::join!(response, within("the listener", seen.recv())).1;
+    drop(conn);
+    pool.close().await;
+    answered.unwrap()
+}
+
+async fn compare(kind: Kind, known: fn(u32) -> Result<Profile, UnknownVersion>) {
+    let name = browser::name(kind);
+    let Some(browser) = Browser::find(kind) else {
+        return peers_table::skip(name, "is not installed");
+    };
+    let profile = match known(browser.major().expect("a version")) {
+        Ok(profile) => profile,
+        Err(error) => {
+            eprintln!(
+                "LIVE CHECK NOT RUN: {} is installed, and {error}",
+                browser.version()
+            );
+            return peers_table::skip(name, "is of a version of which there is no profile");
+        }
+    };
+    let (at, mut seen) = listen().await;
+    let theirs = visit(&browser, at, &mut seen).await;
+    // Another listener: a browser that was not wanted any more may come late.
+    let (at, mut seen) = listen().await;
+    let ours = imitate(&profile, at, &mut seen).await;
+    let drawn = kind == Kind::Chromium;
+    assert_eq!(
+        ours.recipes(drawn),
+        theirs.recipes(drawn),
+        "{}",
+        browser.version()
+    );
+    let akamai = |seen: &Seen| Akamai::of_bytes(&seen.flight).unwrap().to_string();
+    assert_eq!(akamai(&ours), akamai(&theirs));
+    assert_eq!(akamai(&ours), profile.h2().unwrap().akamai().to_string());
+    let hello = |seen: &Seen| hellos(&seen.raw).next().unwrap().unwrap();
+    let ja4 = |seen: &Seen| Ja4::of(&hello(seen).hello).to_string();
+    assert_eq!(ja4(&ours), ja4(&theirs));
+    if !drawn {
+        // Nothing of its length is drawn.
+        assert_eq!(hello(&ours).message.len(), hello(&theirs).message.len());
+    }
+    let mut row = Row::of(&browser);
+    row.case(browser.evidence("the first flight, as our profile's", 1));
+    let Some(tshark) = Tshark::find() else {
+        return peers_table::skip("tshark", "not installed");
+    };
+    let mut row = Row::of(&tshark);
+    let (our_ja3, evidence) = ours.ja3(&tshark, &format!("JA3 of the profile of {name}"), drawn);
+    row.case(evidence);
+    let (their_ja3, evidence) = theirs.ja3(&tshark, &format!("JA3 of a live {name}"), drawn);
+    row.case(evidence);
+    assert_eq!(our_ja3, their_ja3);
+}
+
+#[tokio::test]
+async fn chromium_sends_what_its_profile_sends() {
+    compare(Kind::Chromium, Profile::chromium).await;
+}
+
+#[tokio::test]
+async fn firefox_sends_what_its_profile_sends() {
+    compare(Kind::Firefox, Profile::firefox_esr).await;
+}
