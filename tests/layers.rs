@@ -104,8 +104,8 @@ const ROOMS: &[Room] = &[
     Room(
         "manager",
         &[
-            "access", "clock", "config", "error", "event", "fault", "identity", "os", "proxy", "rt", "source", "sync",
-            "target", "machine", "conn", "dial",
+            "access", "clock", "config", "error", "event", "fault", "identity", "os", "proxy", "rt",
+            "source", "sync", "target", "machine", "conn", "dial",
         ],
         &["tokio", "tokio_util", "tracing"],
     ),

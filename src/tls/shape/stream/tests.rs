@@ -77,7 +77,7 @@ fn calls(stream: &mut Shaped<Below>) -> Vec<(&'static str, bool)> {
 
 #[test]
 fn every_call_below_is_none_of_the_handshake_s() {
-    let profile = Profile::chromium();
+    let profile = Profile::chrome();
     let spec = profile.hello().expect("a hello");
     let shaper = Arc::new(Shaper::new(spec, &aws_lc_rs::default_provider()).expect("a shaper"));
     let shaping = Shaping::new(&shaper, None).expect("draws");
