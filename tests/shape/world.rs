@@ -104,26 +104,19 @@ impl Client {
         self
     }
 
-    pub(crate) async fn connect<IO>(&self, io: IO) -> io::Result<Connection<IO>>
+    pub(crate) fn connect<IO>(&self, io: IO) -> impl Future<Output = io::Result<Connection<IO>>>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        self.connect_to("peer.test", io).await
-    }
-
-    async fn connect_to<IO>(&self, name: &str, io: IO) -> io::Result<Connection<IO>>
-    where
-        IO: AsyncRead + AsyncWrite + Unpin,
-    {
-        self.shape.connect(&self.config, name, io).await
+        self.shape.connect(&self.config, "peer.test", io)
     }
 
     /// Connects, and exchanges a line with a server that echoes.
-    pub(crate) async fn talk<IO>(&self, io: IO) -> io::Result<Connection<IO>>
+    pub(crate) fn talk<IO>(&self, io: IO) -> impl Future<Output = io::Result<Connection<IO>>>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        self.talk_to("peer.test", io).await
+        self.talk_to("peer.test", io)
     }
 
     /// The same under another name.
@@ -131,7 +124,7 @@ impl Client {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut connection = self.connect_to(name, io).await?;
+        let mut connection = self.shape.connect(&self.config, name, io).await?;
         connection.write_all(b"hello").await?;
         connection.flush().await?;
         let mut echo = [0; 5];
