@@ -259,13 +259,7 @@ fn server(tickets: usize) -> Arc<ServerConfig> {
     let mut provider = aws_lc_rs::default_provider();
     let first = |suite: &SupportedCipherSuite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256;
     provider.cipher_suites.sort_by_key(first);
-    let leaf = certs::good();
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&[&TLS13])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(leaf.chain.clone(), leaf.key())
-        .unwrap();
+    let mut config = certs::good().config(provider, &[&TLS13]);
     config.ignore_client_order = true;
     config.ticketer = Ticketer::new().unwrap();
     config.send_tls13_tickets = tickets;

@@ -1,10 +1,14 @@
 //! Which addresses may be connected to: for pools whose names or targets come from strangers.
 
+mod rules;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
 
+pub use self::rules::{AccessPolicy, Scope};
+pub(crate) use self::rules::{Gate, Rules};
 use crate::error::ConfigError;
 use crate::fault::planted;
 

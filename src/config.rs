@@ -104,8 +104,9 @@ pub struct PoolConfig {
     /// within a second, whatever this says. Default 60 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub cleanup_interval: Duration,
-    /// How long an address is blocked (by a 403, say) before it is tried again, and how often after that: a connection that comes about, verified,
-    /// ends the block. Default 300 s.
+    /// How long an address is blocked (by a 403, say) before the pool itself tries it, ten addresses at once; after each try in vain twice as long, up
+    /// to sixteen times this. A connection that comes about, verified and allowed by the [`Validator`](crate::Validator) if there is one, ends the
+    /// block and goes into the pool. Default 300 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub blacklist_interval: Duration,
     /// How long a lease may be out before it is reported as leaked, once, with the place where it was asked for. The lease itself is left

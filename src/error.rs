@@ -68,8 +68,10 @@ pub enum ErrorKind {
     TooManyWaiters,
     /// As many hosts are in use already as may be known (`max_hosts`).
     TooManyHosts,
-    /// Every address is blocked for now; [`Error::retry_after`] says for how long.
+    /// Every address is blocked for now; [`Error::retry_after`] says for how long, if it is known.
     Blocked,
+    /// The pool's [`Validator`](crate::Validator) did not take the connection; the source says what was answered, if anything was.
+    Rejected,
     /// The pool is closed.
     Closed,
     /// The call needs a tokio runtime with I/O and time enabled.
@@ -112,6 +114,7 @@ impl ErrorKind {
             ErrorKind::TooManyWaiters => "too_many_waiters",
             ErrorKind::TooManyHosts => "too_many_hosts",
             ErrorKind::Blocked => "blocked",
+            ErrorKind::Rejected => "rejected",
             ErrorKind::Closed => "closed",
             ErrorKind::NoRuntime => "no_runtime",
             ErrorKind::Unsupported => "unsupported",
@@ -149,6 +152,7 @@ impl ErrorKind {
             ErrorKind::TooManyWaiters => "too many callers wait already",
             ErrorKind::TooManyHosts => "too many hosts are in use already",
             ErrorKind::Blocked => "every address is blocked for now",
+            ErrorKind::Rejected => "not taken by the validator",
             ErrorKind::Closed => "the pool is closed",
             ErrorKind::NoRuntime => "no tokio runtime with I/O and time is running here",
             ErrorKind::Unsupported => "not offered by this connection's protocol",
@@ -175,6 +179,8 @@ pub enum Phase {
     Tls,
     /// Setting up HTTP/2.
     Http2,
+    /// Asking, over the connection itself, whether it is to be had: see [`Validator`](crate::Validator).
+    Validate,
     /// In use by the caller.
     Use,
 }
@@ -189,6 +195,7 @@ impl Phase {
         Phase::Proxy,
         Phase::Tls,
         Phase::Http2,
+        Phase::Validate,
         Phase::Use,
     ];
 
@@ -202,6 +209,7 @@ impl Phase {
             Phase::Proxy => "proxy",
             Phase::Tls => "tls",
             Phase::Http2 => "http2",
+            Phase::Validate => "validate",
             Phase::Use => "use",
         }
     }
@@ -283,6 +291,10 @@ impl Error {
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.with(|repr| repr.source = Some(Told::new(source)))
+    }
+
+    pub(crate) fn with_phase(self, phase: Phase) -> Self {
+        self.with(|repr| repr.phase = phase)
     }
 
     pub(crate) fn with_target(self, target: &Target<'_>) -> Self {

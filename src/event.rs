@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering}; // they order nothing: no model checker need see them
+use std::time::Duration;
 
 /// The protocol a connection speaks, settled by ALPN in its handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,7 +68,7 @@ close_reasons! {
     Detached => "detached",
     /// Its address is no longer among those that the host resolves to.
     AddressGone => "address_gone",
-    /// Its address answered that we are blocked there.
+    /// Its address answered that we are blocked there, or the pool's owner blocked it.
     Blocked => "blocked",
     /// The peer closed it.
     PeerClosed => "peer_closed",
@@ -162,10 +163,15 @@ pub enum Returned {
 pub enum Outcome {
     /// It went well: what was held against the address is forgotten.
     Ok,
-    /// It was answered with this HTTP status. 403 blocks the address for this origin for a while: its idle connections close, and dials go
-    /// elsewhere. Any other status counts as [`Ok`](Outcome::Ok): the address answered.
+    /// It was answered with this HTTP status. 403 blocks the address for this origin for 15 minutes: its idle connections close, leased ones when they
+    /// come home, and dials go elsewhere. 429 counts as [`Error`](Outcome::Error): what stands there stays. Any other status counts as
+    /// [`Ok`](Outcome::Ok): the address answered.
     Status(u16),
-    /// It failed: dials to the address stand back for a moment, longer each time.
+    /// It was answered that this was too much, and to come again after so long (429 or 503 with `Retry-After`): dials to the address stand back for
+    /// this origin for that time, 15 minutes at the most. What stands there stays.
+    TryLater(Duration),
+    /// It failed, by a timeout or a reset, say: dials to the address stand back for this origin for a second, twice as long each time in a row, 15
+    /// minutes at the most. What stands there stays.
     Error,
 }
 

@@ -4,7 +4,8 @@
 //!
 //! Start at [`HotConnPool::builder`]. A [`Target`] says where to, [`GetOptions`] how; a [`HotConn`] is what you get, [`Returned`] what
 //! became of it; [`Error`] names the phase and the trouble. [`PoolConfig`] has every limit, [`Stats`] every count, and
-//! [`ConnectionManager`] the view inside. [`Tls`] says whom to trust and whom to be. [`Resolve`], [`SourceAddrs`] and [`clock::Clock`] are the seams. [`source`] says where
+//! [`ConnectionManager`] the view inside. A [`Validator`] judges what is dialled, and a [`Scope`] says what is blocked or allowed. [`Tls`] says
+//! whom to trust and whom to be. [`Resolve`], [`SourceAddrs`] and [`clock::Clock`] are the seams. [`source`] says where
 //! connections come from, [`proxy`] through whom they go, [`TcpProfile`] what their sockets are like. [`fingerprint`] reads TLS
 //! hellos and what they tell of their client.
 //!
@@ -84,11 +85,11 @@ mod tasks;
 mod tls;
 mod told;
 
-pub use crate::access::AddressPolicy;
+pub use crate::access::{AccessPolicy, AddressPolicy, Scope};
 pub use crate::config::{
     AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection, SocketOptionError, TcpProfile,
 };
-pub use crate::conn::{ConnInfo, H2, H2Response, H2Sender, H2Sent};
+pub use crate::conn::{Candidate, ConnInfo, H2, H2Response, H2Sender, H2Sent};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub use crate::conn::{Framing, Passed, Passing, Reshaping};
@@ -99,9 +100,9 @@ pub use crate::error::{ConfigError, Error, ErrorKind, Phase};
 pub use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 pub use crate::identity::Require;
 pub use crate::manager::{
-    Attached, CleanupPolicy, CloseReport, ConnectionManager, Counters, Detached, Endpoint, Get, Health,
-    HostStats, HotConn, IntoTarget, IpStats, RawH2, Resting, Stats, StepOutcome, StepReport, TaskStats,
-    Trouble, Warm, WarmReport,
+    Attached, Block, BlockCause, CleanupPolicy, CloseReport, ConnectionManager, Counters, Detached, Endpoint,
+    Get, Health, HostStats, HotConn, IntoTarget, IpStats, RawH2, Resting, Stats, StatusValidator,
+    StepOutcome, StepReport, TaskStats, Trouble, Validating, Validator, Verdict, Warm, WarmReport,
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::proxy::{Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem, ProxyProtocol};

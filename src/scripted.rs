@@ -18,6 +18,7 @@ use crate::dial::{Ask, Attempt, Boxed, Connect, Dialled, DnsSnapshot, Early, Fou
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol};
 use crate::identity::IdentityId;
+use crate::manager::Owners;
 use crate::pool::HotConnPool;
 use crate::source::SourceStats;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
@@ -37,6 +38,8 @@ pub enum Act {
     Short,
     /// It succeeds after so long, by the pool's clock.
     After(Duration),
+    /// It fails after so long: there is no way to this address.
+    Lost(Duration),
     /// It succeeds after having been polled this often.
     Slow(u32),
     /// It ends with the time it has.
@@ -130,7 +133,7 @@ impl Stage {
             Identities::new(tls, None, None),
             clock,
             Box::new(player),
-            None,
+            Owners::default(),
         ))
     }
 
@@ -307,6 +310,10 @@ impl Player {
             Act::After(span) => {
                 self.clock.sleep_until(self.clock.now() + span).await;
                 Ok(())
+            }
+            Act::Lost(span) => {
+                self.clock.sleep_until(self.clock.now() + span).await;
+                Err(Error::new(ErrorKind::Unreachable, phase))
             }
             Act::Slow(polls) => {
                 let mut left = polls;

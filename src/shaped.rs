@@ -15,13 +15,13 @@ use tokio_rustls::client::TlsStream;
 
 use crate::error::ConfigError;
 use crate::fingerprint::{ClientHello, HelloSpec};
-use crate::tls::Tickets;
 pub use crate::tls::shape::Trial;
 use crate::tls::shape::{Rejected, Shaped, Shaper, connect};
+use crate::tls::{Room, Tickets};
 
 /// A spec and the cryptography that serves it.
 #[derive(Clone, Debug)]
-pub struct Shape(Arc<Shaper>);
+pub struct Shape(Arc<Shaper>, Arc<Room>);
 
 impl Shape {
     /// A shape of `spec` by the cryptography of `provider`.
@@ -29,7 +29,7 @@ impl Shape {
     /// # Errors
     /// Names what the provider lacks.
     pub fn new(spec: &HelloSpec, provider: &CryptoProvider) -> Result<Self, ConfigError> {
-        Shaper::new(spec, provider).map(|shaper| Shape(Arc::new(shaper)))
+        Shaper::new(spec, provider).map(|shaper| Shape(Arc::new(shaper), Arc::default()))
     }
 
     /// What configurations must be built on.
@@ -42,11 +42,11 @@ impl Shape {
         self.0.versions()
     }
 
-    /// Completes a configuration, and gives it a store for sessions.
+    /// Completes a configuration, and gives it a store for sessions. All stores of a shape share one room.
     pub fn complete(&self, config: &mut ClientConfig) {
         self.0.complete(config);
         config.resumption = match self.0.resumes() {
-            true => Resumption::store(Arc::new(Tickets::new(false))),
+            true => Resumption::store(Arc::new(Tickets::new(false, &self.1))),
             false => Resumption::disabled(),
         };
     }

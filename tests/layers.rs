@@ -38,7 +38,7 @@ const GUARDED: &[&str] = &[
 ];
 
 const ROOMS: &[Room] = &[
-    Room("access", &["error", "fault"], &[]),
+    Room("access", &["clock", "error", "fault", "target"], &[]),
     Room("clock", &["sync"], &["tokio", "rustix"]),
     Room("config", &["error"], &[]),
     Room("error", &["target", "told"], &["rustix"]),
@@ -94,8 +94,8 @@ const ROOMS: &[Room] = &[
     Room(
         "dial",
         &[
-            "access", "clock", "config", "fault", "error", "event", "identity", "source", "target", "tls",
-            "dns", "conn",
+            "access", "clock", "config", "fault", "error", "event", "identity", "proxy", "source", "sync",
+            "target", "tls", "dns", "conn",
         ],
         // socket2, rustix and nix, for what a socket is to be before it connects.
         &["tokio", "socket2", "rustix", "nix", "tracing"],
@@ -104,8 +104,8 @@ const ROOMS: &[Room] = &[
     Room(
         "manager",
         &[
-            "clock", "config", "error", "event", "fault", "identity", "os", "proxy", "rt", "source", "sync",
-            "target", "machine", "conn", "dial",
+            "access", "clock", "config", "error", "event", "fault", "identity", "os", "proxy", "rt",
+            "source", "sync", "target", "machine", "conn", "dial",
         ],
         &["tokio", "tokio_util", "tracing"],
     ),

@@ -1,5 +1,6 @@
 //! One live connection: a bare TLS stream for HTTP/1.1, a handle and a driver for HTTP/2.
 
+mod candidate;
 mod exchange;
 mod h1;
 mod h2;
@@ -9,6 +10,8 @@ mod socket;
 
 use std::task::Context;
 
+pub use self::candidate::Candidate;
+pub(crate) use self::candidate::carried;
 pub(crate) use self::exchange::{Ask, exchange};
 #[cfg(feature = "__internals")]
 pub use self::h1::Framing;

@@ -1,5 +1,6 @@
 //! One question for many: whoever waits for it drives it, and each hears every part of its answer.
 
+use std::mem::{ManuallyDrop, take};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
@@ -23,11 +24,14 @@ pub(super) struct Flight {
 
 /// Who drives has the question, and no lock: what it polls is a stranger's code.
 struct Seat {
-    question: Option<Resolving>,
+    question: Option<Question>,
     driver: Option<ThreadId>,
     /// Whether somebody wanted to drive meanwhile.
     missed: bool,
 }
+
+/// A stranger's futures: wherever they are dropped, a panic of theirs ends there.
+struct Question(Resolving);
 
 /// Those who wait, and what was heard. The question's waker holds it, and not the question: else that would hold itself.
 #[derive(Default)]
@@ -47,7 +51,7 @@ impl Flight {
         let question = guarded(ask).unwrap_or_else(|panicked| Resolving::ready(Err(panicked)));
         Arc::new(Flight {
             seat: Mutex::new(Seat {
-                question: Some(question),
+                question: Some(Question(question)),
                 driver: None,
                 missed: false,
             }),
@@ -73,7 +77,7 @@ impl Flight {
 
     /// The question, to be driven. None while somebody else does: the caller is woken when that one has done with it. If that is the same thread, the
     /// question waits for itself, and waking it would only make it spin until its deadline.
-    fn take(&self) -> Option<Resolving> {
+    fn take(&self) -> Option<Question> {
         let (mut seat, here) = (self.seat.lock(), Some(thread::current().id()));
         match seat.question.take() {
             Some(question) => {
@@ -88,7 +92,7 @@ impl Flight {
     }
 
     /// Puts the question back. Answers whether somebody wanted it meanwhile.
-    fn put_back(&self, question: Resolving) -> bool {
+    fn put_back(&self, question: Question) -> bool {
         let mut seat = self.seat.lock();
         seat.question = Some(question);
         seat.missed
@@ -108,7 +112,7 @@ impl Flight {
 
 impl Crowd {
     fn wake_all(&self) {
-        let waiting = std::mem::take(&mut self.0.lock().waiting);
+        let waiting = take(&mut self.0.lock().waiting);
         for (_, waker) in waiting {
             waker.wake();
         }
@@ -154,11 +158,11 @@ impl Listener {
                 return Poll::Ready(part);
             }
             // Everybody's waker is in the list before anybody looks: none misses what comes now.
-            let Some(question) = self.flight.take() else {
+            let Some(mut question) = self.flight.take() else {
                 return Poll::Pending;
             };
             let everybody = Waker::from(Arc::clone(&self.flight.crowd));
-            let (question, polled) = drive(question, &mut Context::from_waker(&everybody));
+            let polled = question.poll(&mut Context::from_waker(&everybody));
             let came = polled.is_ready();
             if let Poll::Ready(part) = polled {
                 let mut heard = self.flight.crowd.0.lock();
@@ -199,17 +203,26 @@ impl Drop for Listener {
     }
 }
 
-/// Polls the question. One that panics is over, and that is its answer.
-fn drive(
-    mut question: Resolving,
-    cx: &mut Context<'_>,
-) -> (Resolving, Poll<Option<Result<Answer, ResolveError>>>) {
-    match guarded(|| question.poll_next(cx)) {
-        Ok(polled) => (question, polled),
-        Err(panicked) => {
-            let _ = guarded(|| drop(question)); // what it holds may panic, too
-            (Resolving::over(), Poll::Ready(Some(Err(panicked))))
+impl Question {
+    /// One that panics is over, and that is its answer.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Answer, ResolveError>>> {
+        guarded(|| self.0.poll_next(cx)).unwrap_or_else(|panicked| {
+            self.end();
+            Poll::Ready(Some(Err(panicked)))
+        })
+    }
+
+    /// Drops what is a stranger's, one by one: of two that panic, none takes the other along.
+    fn end(&mut self) {
+        for part in take(&mut self.0.parts) {
+            _ = guarded(|| drop(part));
         }
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -218,5 +231,8 @@ fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, ResolveError> {
     if planted("resolvers_do_not_panic") {
         return Ok(call());
     }
-    catch_unwind(AssertUnwindSafe(call)).map_err(|_| ResolveError::Failed("the resolver panicked".into()))
+    catch_unwind(AssertUnwindSafe(call)).map_err(|thrown| {
+        _ = ManuallyDrop::new(thrown); // which may panic when it is dropped, too
+        ResolveError::Failed("the resolver panicked".into())
+    })
 }

@@ -96,11 +96,6 @@ impl Resolving {
         }
     }
 
-    /// Nothing is left to come.
-    const fn over() -> Self {
-        Resolving { parts: Vec::new() }
-    }
-
     /// The next answer; none once there are no more.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Answer, ResolveError>>> {
         if self.parts.is_empty() {

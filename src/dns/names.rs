@@ -83,10 +83,21 @@ impl Asking<'_> {
         Some(outcome)
     }
 
-    /// Its time is over. That says something of the name only if nobody waits on: then the question is given up.
+    /// Its time is over. That says something of the name only if nobody waits on: then the question is given up. If it stands no more, somebody has
+    /// written down what it came to, or it was asked in another network, whose answers are none here: what counts is what is known now.
     fn give_up(&mut self, now: Moment, outcome: Outcome) -> Outcome {
-        drop(self.listener.take());
+        let Some(listener) = self.listener.take() else {
+            return outcome;
+        };
+        let own = Arc::downgrade(listener.flight());
+        drop(listener); // under no lock
         let mut book = self.names.book.lock();
+        let stands = book.asked.get(self.key).is_some_and(|asked| asked.ptr_eq(&own));
+        if !stands {
+            let known = book.table.known(now, self.key);
+            let stale = || book.table.stale(now, self.key).ok_or(ResolveError::Timeout);
+            return known.unwrap_or_else(stale);
+        }
         match book.forget_given_up(self.key) {
             true => book.table.learn(now, self.key, outcome),
             false => outcome.or_else(|failure| book.table.stale(now, self.key).ok_or(failure)),

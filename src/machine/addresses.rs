@@ -112,7 +112,7 @@ impl Machine {
             return Vec::new();
         }
         let new = self.addresses().filter(|ip| !known.contains(ip));
-        new.filter(|&ip| self.penalties.blocked(now, ip).is_none())
+        new.filter(|&ip| self.penalties.blocked(now, ip).is_none() && self.bars(now, ip).is_none())
             .collect()
     }
 
@@ -166,11 +166,12 @@ impl Machine {
         self.trusted_until = until;
     }
 
-    /// Where a connection for `want` may go.
+    /// Where a connection for `want` may go, as far as the owner lets it.
     pub(super) fn candidates(&self, want: &Want) -> Vec<IpAddr> {
+        let free = |ip: &IpAddr| self.gate.is_open() || self.bars(self.latest, *ip).is_none();
         match want.pin {
-            Some(pin) => vec![pin],
-            None => self.addresses().collect(),
+            Some(pin) => [pin].into_iter().filter(free).collect(),
+            None => self.addresses().filter(free).collect(),
         }
     }
 
@@ -222,8 +223,17 @@ impl Machine {
     /// A status closes what is idle there, and what is leased when it comes home. TCP is the business of the table that
     /// all origins share (see [`shun`](Machine::shun)), and a local cause is nobody's: both answer `None`.
     pub fn penalise(&mut self, now: Moment, ip: IpAddr, cause: Cause) -> Option<Moment> {
+        self.penalise_for(now, ip, cause, Duration::ZERO)
+    }
+
+    /// As [`penalise`](Machine::penalise), for no less than `least`, as far as any failure is held against an address for so long.
+    pub fn penalise_for(&mut self, now: Moment, ip: IpAddr, cause: Cause, least: Duration) -> Option<Moment> {
         let now = self.tick(now);
         let until = self.blame(now, ip, cause);
+        let until = until.map(|until| until.max(now + least.min(self.limits.penalty.max)));
+        if let Some(until) = until {
+            self.penalties.shun(now, ip, until);
+        }
         self.settle(now);
         until
     }

@@ -38,6 +38,11 @@ impl Machine {
         let unwelcome = self.reached(now, ip, right.ordered);
         let slot = self.birth(now, right.want.identity, ip, protocol);
         let conn = self.conns.id(slot);
+        if self.bars(now, ip).is_some() && !planted("a_block_spares_what_is_dialled") {
+            self.end(slot, CloseReason::Blocked);
+            self.settle(now);
+            return Some(conn);
+        }
         let vanished = right.want.pin.is_none() && !self.addresses.iter().any(|address| address.ip == ip);
         self.settle_in(now, slot, right.warm);
         if planted("surplus_is_closed") && self.conns[slot].leases == 0 {

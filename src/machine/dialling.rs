@@ -89,7 +89,7 @@ impl Machine {
         if self.phase == Phase::Closed {
             return Acquire::Closed;
         }
-        if let Some(until) = self.blocked(now, &want) {
+        if let Some(until) = self.shut_out(now, &want).or(self.blocked(now, &want)) {
             return Acquire::Blocked { until };
         }
         if self.line.len >= self.limits.max_waiters {
@@ -144,7 +144,10 @@ impl Machine {
         }
         let mut candidates = self.ordered(&want);
         if candidates.is_empty() {
-            self.ask_resolver(&want);
+            match self.barred(now, &want) {
+                Some(until) => self.stand_off(queue, &want, until),
+                None => self.ask_resolver(&want),
+            }
             return false;
         }
         let probing = self.probe.is_some();
@@ -255,12 +258,23 @@ impl Machine {
         if !planted("warming_heeds_no_block") {
             _ = self.penalties.screen(now, AllBlocked::Fail, &mut candidates);
         }
+        Some(DialId(self.start_within(want, candidates, false)?))
+    }
+
+    /// As [`warm`](Machine::warm), to see whether a block is to be heeded yet: it is not, this once, by this table or the pool's.
+    pub fn recheck(&mut self, now: Moment, want: Want) -> Option<DialId> {
+        self.tick(now);
+        let candidates = self.ordered(&want);
+        Some(DialId(self.start_within(want, candidates, true)?))
+    }
+
+    fn start_within(&mut self, want: Want, candidates: Vec<IpAddr>, probe: bool) -> Option<Key> {
         let shut =
             self.phase == Phase::Closed || (self.phase == Phase::Paused && !planted("warms_while_paused"));
         if shut || self.live() >= self.limits.max_per_host {
             return None;
         }
-        Some(DialId(self.start_unasked(want, candidates)?))
+        self.start_unasked(want, candidates, probe)
     }
 
     /// Dials under way for `identity`, and with which address each begins.
@@ -280,7 +294,7 @@ impl Machine {
     }
 
     /// A dial that nobody in line is there for. None without a candidate.
-    pub(super) fn start_unasked(&mut self, want: Want, candidates: Vec<IpAddr>) -> Option<Key> {
+    pub(super) fn start_unasked(&mut self, want: Want, candidates: Vec<IpAddr>, probe: bool) -> Option<Key> {
         let first = *candidates.first()?;
         let queue = self.line.queue(&want);
         let dial = Dial {
@@ -292,7 +306,7 @@ impl Machine {
             warm: true,
             kept: true,
         };
-        Some(self.start(dial, candidates, false))
+        Some(self.start(dial, candidates, probe))
     }
 
     /// Candidates for a dial for `want`, best first by selection, those last that were slow of late. Where growth goes by address, those without a
@@ -328,16 +342,15 @@ impl Machine {
         }
         let bare = |machine: &Machine| {
             let now = machine.latest;
-            let mut free = machine
-                .addresses()
-                .filter(|&ip| machine.penalties.blocked(now, ip).is_none());
+            let held = |ip| machine.penalties.blocked(now, ip).or(machine.bars(now, ip));
+            let mut free = machine.addresses().filter(|&ip| held(ip).is_none());
             free.find(|&ip| !machine.is_covered(want, ip))
         };
         while self.live() < self.limits.max_per_host
             && let Some(ip) = bare(self)
         {
             // For whoever wants any address: those who come meanwhile wait for this dial.
-            self.start_unasked(*want, vec![ip]);
+            self.start_unasked(*want, vec![ip], false);
         }
     }
 }

@@ -17,6 +17,7 @@
 //! | when to dial, where to, and for how many | `dialling`, `demand` |
 //! | what dials bring, and whom their failure answers | `arrivals` |
 //! | which addresses there are, and which are avoided | `addresses`, `penalties` |
+//! | which the owner bars | `barring` |
 //! | how many streams | `streams` |
 //! | how old, how long idle | `age` |
 //! | what goes when there is no room, or when it is told to | `closing` |
@@ -34,6 +35,7 @@
 mod addresses;
 mod age;
 mod arrivals;
+mod barring;
 mod check;
 mod closing;
 mod conns;
@@ -66,6 +68,7 @@ use self::id::{Key, Slots};
 use self::lanes::Lane;
 use self::line::Line;
 use self::rng::Rng;
+use crate::access::Gate;
 use crate::clock::Moment;
 use crate::fault::planted;
 
@@ -124,6 +127,8 @@ pub struct Machine {
     trusted_until: Moment,
     resolving: bool,
     penalties: Penalties,
+    /// What the owner bars.
+    gate: Gate,
     /// When a block ends that somebody in line waits for.
     retry_at: Moment,
     /// Live connections by the end of their lifetime.
@@ -164,6 +169,7 @@ impl Machine {
             addresses: Vec::new(),
             trusted_until: Moment::FAR,
             resolving: false,
+            gate: Gate::default(),
             retry_at: Moment::FAR,
             lifetimes: BTreeSet::new(),
             armed: Moment::FAR,

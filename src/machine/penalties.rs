@@ -5,7 +5,7 @@
 //! The next failure after it doubles it; a failure *while* it runs does not, or ten dials that fail together would
 //! count as ten failures in a row. One quiet `max` after its end it is forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::limits::{AllBlocked, PenaltyTerms};
@@ -18,12 +18,16 @@ use crate::fault::planted;
 pub struct Penalties {
     terms: PenaltyTerms,
     entries: BTreeMap<IpAddr, Penalty>,
+    /// The same by when each ends: a full table makes room without a search.
+    ends: BTreeSet<(Moment, IpAddr)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Penalty {
     /// Failures in a row.
     strikes: u32,
+    /// For what, last.
+    cause: Cause,
     /// When it ends.
     until: Moment,
     /// When the address itself told us to stay away, if it did: then it is no last resort either.
@@ -54,6 +58,7 @@ impl Penalties {
         Penalties {
             terms,
             entries: BTreeMap::new(),
+            ends: BTreeSet::new(),
         }
     }
 
@@ -78,6 +83,12 @@ impl Penalties {
             .get(&ip)
             .map(|penalty| penalty.until)
             .filter(|&until| now < until)
+    }
+
+    /// What `ip` is blocked for, if it is known.
+    pub fn cause(&self, ip: IpAddr) -> Option<Cause> {
+        let penalty = self.entries.get(&ip)?;
+        Some(penalty.status.map_or(penalty.cause, |_| Cause::Status))
     }
 
     /// The addresses blocked now, and until when each.
@@ -112,16 +123,14 @@ impl Penalties {
         let until = old.map_or(until, |old| until.max(old.until));
         let told = old.filter(|old| now < old.until).and_then(|old| old.status);
         let status = if cause == Cause::Status { Some(now) } else { told };
-        self.make_room(now, ip);
-        self.entries.insert(
-            ip,
-            Penalty {
-                strikes,
-                until,
-                status,
-                probing: false,
-            },
-        );
+        let penalty = Penalty {
+            strikes,
+            cause,
+            until,
+            status,
+            probing: false,
+        };
+        self.put(now, ip, penalty);
         Some(until)
     }
 
@@ -130,20 +139,30 @@ impl Penalties {
         if until <= now {
             return;
         }
-        self.make_room(now, ip);
         let fresh = Penalty {
             strikes: 0,
+            cause: Cause::Tcp,
             until,
             status: None,
             probing: false,
         };
-        let penalty = self.entries.entry(ip).or_insert(fresh);
-        penalty.until = penalty.until.max(until);
+        let old = self.entries.get(&ip).copied().unwrap_or(fresh);
+        let until = old.until.max(until);
+        self.put(now, ip, Penalty { until, ..old });
+    }
+
+    fn put(&mut self, now: Moment, ip: IpAddr, penalty: Penalty) {
+        self.absolve(ip);
+        self.make_room(now);
+        self.ends.insert((penalty.until, ip));
+        self.entries.insert(ip, penalty);
     }
 
     /// Forgets whatever `ip` did: it has just proved itself.
     pub fn absolve(&mut self, ip: IpAddr) {
-        self.entries.remove(&ip);
+        if let Some(penalty) = self.entries.remove(&ip) {
+            self.ends.remove(&(penalty.until, ip));
+        }
     }
 
     /// A dial that was ordered at `ordered` has reached `ip`: whatever failed there is forgotten, and what it told us before. What it has told us since
@@ -163,12 +182,12 @@ impl Penalties {
     /// Forgets whatever failed; who told us to stay away did not fail.
     pub fn forgive(&mut self) {
         self.entries.retain(|_, penalty| penalty.status.is_some());
+        self.ends.retain(|(_, ip)| self.entries.contains_key(ip));
     }
 
     /// When the last block ends; [`Moment::ZERO`] if there is none.
     pub fn last(&self) -> Moment {
-        let ends = self.entries.values().map(|penalty| penalty.until);
-        ends.max().unwrap_or(Moment::ZERO)
+        self.ends.last().map_or(Moment::ZERO, |&(until, _)| until)
     }
 
     /// Says that the probe of `ip` ended without a verdict.
@@ -234,20 +253,15 @@ impl Penalties {
         self.terms.base.saturating_mul(factor).min(self.terms.max)
     }
 
-    /// Keeps the table within its bound: what is over goes first, then what will be over soonest.
-    fn make_room(&mut self, now: Moment, ip: IpAddr) {
-        if self.entries.len() < self.terms.entries.max(1) || self.entries.contains_key(&ip) {
-            return;
-        }
-        self.entries.retain(|_, penalty| now < penalty.until);
-        while self.entries.len() >= self.terms.entries.max(1) {
-            let soonest = self
-                .entries
-                .iter()
-                .min_by_key(|(_, penalty)| penalty.until)
-                .map(|(&ip, _)| ip);
-            let Some(soonest) = soonest else { break };
-            self.entries.remove(&soonest);
+    /// Makes room for one more within the bound: what is over goes first, all of it, then what will be over soonest.
+    fn make_room(&mut self, now: Moment) {
+        let most = self.terms.entries.max(1);
+        let full = self.entries.len() >= most;
+        while full
+            && let Some(&(until, ip)) = self.ends.first()
+            && (until <= now || self.entries.len() >= most)
+        {
+            self.absolve(ip);
         }
     }
 }
@@ -382,6 +396,41 @@ mod tests {
             [ip(1), ip(3), ip(5)]
         );
         assert_eq!(table.len(), 3);
+    }
+
+    /// Each failure of an address that is new to a full table takes one place, of the one that is free soonest: what is listed by when it ends and by
+    /// address stays the same.
+    #[test]
+    fn a_full_table_makes_room_for_each_in_turn() {
+        let most = 1_000;
+        let mut table = Penalties::new(PenaltyTerms {
+            entries: most,
+            ..TERMS
+        });
+        let nth = |n: u32| IpAddr::V4(Ipv4Addr::from(n));
+        for n in 0..5_000 {
+            table.shun(at(0), nth(n), at(10 + u64::from(n)));
+        }
+        assert_eq!((table.len(), table.ends.len()), (most, most));
+        let left: Vec<_> = table.list(at(0)).map(|(ip, _)| ip).collect();
+        assert_eq!(left, (4_000..5_000).map(nth).collect::<Vec<_>>());
+        for n in (0..6_000).step_by(7) {
+            table.strike(at(20), nth(n), Cause::Status);
+            table.absolve(nth(n + 1));
+        }
+        assert!(table.len() <= most);
+        let by_end: BTreeSet<_> = table
+            .entries
+            .iter()
+            .map(|(&ip, penalty)| (penalty.until, ip))
+            .collect();
+        assert_eq!(table.ends, by_end);
+        table.forgive();
+        assert_eq!(
+            (table.len(), table.ends.len()),
+            (table.entries.len(), table.entries.len())
+        );
+        assert!(table.entries.values().all(|penalty| penalty.status.is_some()));
     }
 
     #[test]

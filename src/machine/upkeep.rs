@@ -52,7 +52,7 @@ impl Machine {
         }
         let mut candidates = self.ordered(&want);
         candidates.retain(|&ip| self.penalties.blocked(now, ip).is_none());
-        Some(DialId(self.start_unasked(want, candidates)?))
+        Some(DialId(self.start_unasked(want, candidates, false)?))
     }
 
     /// Whether the driver has yet to say that it may be used.

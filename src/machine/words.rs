@@ -96,7 +96,7 @@ pub struct DialOrder {
     pub require: Require,
     /// Addresses, best first; never empty.
     pub candidates: Vec<IpAddr>,
-    /// Whether this is the one probe of an origin whose addresses are all blocked.
+    /// Whether it goes to a blocked address on purpose: the one probe of an origin whose addresses are all blocked, or a recheck.
     pub probe: bool,
     /// Whether it is the one probe of an address that the whole pool avoids.
     pub pool_probe: bool,

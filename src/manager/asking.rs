@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery};
+use http::{Method, Request};
 
 use super::inner::Inner;
 use super::lent::{Lent, Standing};
 use crate::conn::{Ask, Wire, exchange};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::machine::{ConnId, OriginId};
 
@@ -64,21 +65,24 @@ impl Asking {
         else {
             return;
         };
+        let mut request = Request::new(());
+        *request.method_mut() = Method::HEAD;
+        *request.uri_mut() = path.clone().into();
         let ask = Ask {
-            head: true,
+            phase: Phase::Use,
             authority: &self.authority,
-            path,
+            request: &request,
         };
         let clock = self.inner.clock();
         let answer = exchange(h1, ask, clock, clock.now() + LIMIT).await;
         if let Some(lent) = self.lent.take() {
-            self.end(lent, answer.map_err(|error| reason(&error)));
+            self.end(lent, answer.map(|_| ()).map_err(|error| reason(&error)));
         }
     }
 
     /// Back to its place, as after any exchange; or closed.
-    fn end(&self, mut lent: Box<Lent>, answer: Result<u16, CloseReason>) {
-        let whole = answer.and_then(|_| lent.wire.verdict());
+    fn end(&self, mut lent: Box<Lent>, answer: Result<(), CloseReason>) {
+        let whole = answer.and_then(|()| lent.wire.verdict());
         let verdict = whole.map(|()| lent.look_again());
         let verdict = match verdict {
             Err(reason) | Ok(Standing::Doomed(reason)) => Some(Err(reason)),

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::dialling::DialJob;
 use super::host::Host;
+use super::jobs::Job;
 use super::race::{Loser, News, Race};
+use super::validator::Judge;
 use crate::clock::Moment;
 use crate::dial::plan::{Plan, Step, Terms};
 use crate::dial::{Attempt, Baton, Dialled, attempt_time};
@@ -31,7 +33,11 @@ impl DialJob {
             return None;
         };
         let (clock, config, baton) = (inner.clock(), inner.config(), Baton::default());
-        let mut race = Race::new(&*inner.dialler, &baton, plan);
+        let judge = Judge {
+            validator: inner.validator.as_deref(),
+            clock,
+        };
+        let mut race = Race::new(&*inner.dialler, judge, &baton, plan);
         loop {
             let now = clock.now();
             if let Some(losers) = race.decide(config.race_delay) {
@@ -148,8 +154,16 @@ impl DialJob {
         self.order.candidates.extend(new);
     }
 
-    /// Takes the permit of `ip`, unless this dial holds it already or the address is full.
+    /// Takes the permit of `ip`, unless this dial holds it already. False if the address is full, or the owner bars it.
     fn reserve(&mut self, ip: IpAddr) -> bool {
+        // It may have been blocked since the dial was ordered.
+        let barred = self.inner.with_host(self.origin, |host, now| {
+            host.machine.bars(now, ip).map(|until| host.blocked(now, until))
+        });
+        if let Some(error) = barred.flatten().filter(|_| !planted("late_blocks_are_dialled")) {
+            self.error = Some(error.with_ip(ip));
+            return false;
+        }
         let room = self.holds.contains(&ip)
             || self.inner.desk.lock().ledger.attempt(ip)
             || planted("full_addresses_are_dialled");
@@ -198,9 +212,18 @@ impl DialJob {
             }
         }
         match cause {
-            Some(cause @ Cause::Tcp) => desk.penalties.strike(now, ip, cause),
+            Some(cause @ Cause::Status) if planted("a_status_blocks_every_site") => {
+                desk.penalties.strike(now, ip, cause)
+            }
+            Some(cause @ Cause::Tcp) if !self.is_elsewhere() => desk.penalties.strike(now, ip, cause),
             _ => None,
         }
+    }
+
+    /// Whether it began in another network than the machine has now: its failure says nothing of an address here. To be asked under the lock of
+    /// whatever is to hold it: a new network that comes later forgives what it finds there.
+    fn is_elsewhere(&self) -> bool {
+        self.inner.network() != self.network && !planted("failures_are_taken_along")
     }
 
     /// An attempt failed. `late`: this machine was too busy to tell whether the address was.
@@ -209,15 +232,26 @@ impl DialJob {
         let late = late && !planted("late_timers_blame_the_peer");
         let cause = if late { Cause::Local } else { blame(&error) };
         let until = self.release(ip, Some(cause));
-        self.inner.with_host(self.origin, |host, now| {
+        // So long a validator was told to stay away.
+        let least = error.retry_after().unwrap_or_default();
+        let held = self.inner.with_host(self.origin, |host, now| {
             host.counters.count_failure(error.phase());
             // At once, not when the dial fails: it may yet win at another address, and the next one must not begin here.
             match until {
+                _ if self.is_elsewhere() => return None,
                 Some(until) => host.machine.shun(now, ip, until),
-                None => _ = host.machine.penalise(now, ip, cause),
+                None => return Some(host.machine.penalise_for(now, ip, cause, least)?.since(now)),
             }
+            Some(until?.since(now))
         });
-        self.error = Some(error);
+        let held = held.flatten();
+        if held.is_some_and(|held| held >= self.inner.config().blacklist_interval) {
+            self.inner.call(Job::Blacklist); // it is tried when its time has come
+        }
+        self.error = match held {
+            Some(held) if error.phase() == Phase::Validate => Some(error.with_retry_after(held)),
+            _ => Some(error),
+        };
         self.show();
         self.inner.pump(); // somebody may wait for the permit of this address
     }
@@ -248,7 +282,7 @@ fn is_the_end(error: &Error) -> bool {
 }
 
 /// Whom an error blames.
-fn blame(error: &Error) -> Cause {
+pub(super) fn blame(error: &Error) -> Cause {
     match (error.kind(), error.phase()) {
         (
             ErrorKind::LocalResource | ErrorKind::SocketOption | ErrorKind::Source | ErrorKind::AddressDenied,
@@ -261,7 +295,9 @@ fn blame(error: &Error) -> Cause {
         // A port that refuses or stays silent says nothing of the other ports of its address: that is the origin's trouble.
         (ErrorKind::ConnectionRefused | ErrorKind::Timeout, Phase::Connect) => Cause::Protocol,
         (_, Phase::Connect) => Cause::Tcp,
-        (ErrorKind::Protocol, _) | (_, Phase::Http2) => Cause::Protocol,
+        (ErrorKind::Blocked, Phase::Validate) => Cause::Status,
+        (_, Phase::Validate) if planted("who_fails_to_answer_blocks") => Cause::Status,
+        (ErrorKind::Protocol, _) | (_, Phase::Validate) | (_, Phase::Http2) => Cause::Protocol,
         _ => Cause::Tls,
     }
 }

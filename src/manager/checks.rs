@@ -15,11 +15,14 @@ use crate::config::health_path;
 use crate::event::Protocol;
 use crate::fault::planted;
 use crate::identity::Require;
-use crate::machine::{ConnId, ConnInfo, OriginId, Want};
+use crate::machine::{ConnId, ConnInfo, DialId, OriginId, Want};
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// HTTP/2 connections that are asked for a sign of life at once.
 const AT_ONCE: usize = 10;
+/// Blocked addresses that are tried at once, and how long the others wait at least.
+const TRIALS: usize = 10;
+const BETWEEN_TRIALS: Duration = Duration::from_secs(1);
 /// Between two lots of them.
 const BETWEEN_LOTS: Duration = Duration::from_millis(50);
 /// How soon names are looked after again, however soon one of them is past its time.
@@ -56,8 +59,31 @@ impl Default for Watch {
     }
 }
 
-/// Blocked addresses that are waited for, each with when it is tried.
-pub(super) type Blocked = HashMap<(OriginId, IpAddr), Moment>;
+/// Blocked addresses that are tried now and then.
+#[derive(Default)]
+pub(super) struct Blocked {
+    /// Each with when it is tried next.
+    waits: HashMap<(OriginId, IpAddr), Trial>,
+    /// What tries them now.
+    dials: Vec<(OriginId, DialId)>,
+}
+
+/// How a blocked address is tried.
+#[derive(Clone, Copy)]
+struct Trial {
+    /// When next.
+    at: Moment,
+    /// How often it was, in vain.
+    tries: u32,
+}
+
+/// After how long an address is tried again that was tried so often: twice as long each time, up to sixteen times.
+fn rest(every: Duration, tries: u32) -> Duration {
+    match planted("the_blocked_are_tried_without_rest") {
+        true => every,
+        false => every.saturating_mul(1 << tries.min(4)),
+    }
+}
 
 impl Inner {
     /// One turn of the checks. Answers when there is something to do again: never, as long as nothing is alive.
@@ -183,32 +209,57 @@ impl Inner {
     }
 
     /// One turn of trying blocked addresses: one that has been blocked for `blacklist_interval` and still is, is dialled, and cleared by a
-    /// connection that comes about, which rests in the pool. Answers when the next one is due.
+    /// connection that comes about, and passes its validation, which rests in the pool. So many at once, each by one dial; one that was tried in vain
+    /// waits twice as long for the next time. Answers when the next one is due.
     pub(crate) fn try_blocked(self: &Arc<Self>) -> Option<Moment> {
         let every = self.config().blacklist_interval;
-        let known = std::mem::take(&mut *self.blocked.lock());
-        let mut waits = Blocked::new();
+        let Blocked {
+            waits: known,
+            mut dials,
+        } = std::mem::take(&mut *self.blocked.lock());
+        dials.retain(|&(origin, dial)| {
+            let going_on = self.with_host(origin, |host, _| host.dials.contains_key(&dial));
+            going_on == Some(true)
+        });
+        let mut waits = HashMap::new();
         for (origin, now, blocked) in self.each_host(|host, now| (host.id, now, host.blocked_addresses(now)))
         {
             for (ip, until) in blocked {
-                let due = known.get(&(origin, ip)).copied().unwrap_or(now + every);
-                let due = due.min(now + every); // the interval may have been shortened
-                if now < due {
+                let new = Trial {
+                    at: now + every,
+                    tries: 0,
+                };
+                let mut trial = known.get(&(origin, ip)).copied().unwrap_or(new);
+                trial.at = trial.at.min(now + rest(every, trial.tries)); // the interval may have been shortened
+                let full = dials.len() >= TRIALS && !planted("all_the_blocked_are_tried_at_once");
+                match (now < trial.at, full) {
                     // One that is over before its turn needs none.
-                    if due < until {
-                        waits.insert((origin, ip), due);
+                    (true, _) if trial.at >= until && trial.tries == 0 => continue,
+                    (true, _) => {}
+                    (false, true) => trial.at = now + BETWEEN_TRIALS,
+                    (false, false) => {
+                        if let Some(dial) = self.try_address(origin, ip) {
+                            dials.push((origin, dial));
+                            trial.tries += 1;
+                        }
+                        trial.at = now + rest(every, trial.tries);
                     }
-                    continue;
                 }
-                if !planted("nobody_tries_the_blocked") {
-                    self.with_host(origin, |host, now| host.try_address(now, self.own_want(ip)));
-                }
-                waits.insert((origin, ip), now + every);
+                waits.insert((origin, ip), trial);
             }
         }
-        let next = waits.values().min().copied();
-        *self.blocked.lock() = waits;
+        let next = waits.values().map(|trial| trial.at).min();
+        *self.blocked.lock() = Blocked { waits, dials };
         next
+    }
+
+    /// Dials a blocked address, unless that is under way, or there is no room: another time.
+    fn try_address(self: &Arc<Self>, origin: OriginId, ip: IpAddr) -> Option<DialId> {
+        if planted("nobody_tries_the_blocked") {
+            return None;
+        }
+        let want = self.own_want(ip);
+        self.with_host(origin, |host, now| host.try_address(now, want))?
     }
 
     fn own_want(&self, ip: IpAddr) -> Want {
@@ -281,14 +332,15 @@ impl Host {
         listed.collect()
     }
 
-    fn try_address(&mut self, now: Moment, want: Want) {
+    fn try_address(&mut self, now: Moment, want: Want) -> Option<DialId> {
         // What is under way will tell.
         let under_way = self
             .machine
             .dials(want.identity)
             .any(|(_, first)| Some(first) == want.pin);
-        if !under_way {
-            let _ = self.machine.warm(now, want); // full, paused, closed: another time
+        match under_way && !planted("trials_are_made_twice") {
+            true => None,
+            false => self.machine.recheck(now, want),
         }
     }
 }

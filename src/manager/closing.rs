@@ -47,7 +47,7 @@ pub struct CloseReport {
     pub cut: usize,
     /// Tasks that had not ended, on a runtime that nobody drives any more.
     pub tasks_left: usize,
-    /// The steps of [`on_close`](crate::HotConnPool::on_close), in their order, as far as they were begun.
+    /// The steps of [`on_close`](crate::HotConnPool::on_close), in their order, as far as they were begun; those that are [left](StepOutcome::Left) come last.
     pub steps: Vec<StepReport>,
     /// How long it took.
     pub took: Duration,
@@ -85,6 +85,8 @@ pub enum StepOutcome {
     Panicked,
     /// Its time was over. It was dropped.
     TimedOut,
+    /// The closer's time was over before it came to this one, which was polled once and did not end. Another close gives it its time.
+    Left,
 }
 
 /// A step that is to come, or under way.
@@ -108,6 +110,8 @@ pub(super) struct Closing {
     /// How many connections had closed before anybody began.
     before: OnceLock<u64>,
     steps: Mutex<VecDeque<Step>>,
+    /// Steps for which a closer had no time.
+    left: Mutex<VecDeque<Step>>,
     over: Mutex<Vec<StepReport>>,
 }
 
@@ -150,6 +154,7 @@ impl ConnectionManager {
     /// What one closer does. Cancel safe: nothing of it is lost.
     async fn close_in_turn(&self, began: Moment, limit: Duration) -> CloseReport {
         let inner = self.inner();
+        self.closing().recall();
         let for_steps = self.closing().limits().min(limit / 10 * STEPS);
         let tenth = limit.saturating_sub(for_steps) / 10;
         let leases = match planted("close_waits_for_every_lease") {
@@ -179,13 +184,14 @@ impl ConnectionManager {
             leases_left: stats.leases as usize,
             cut,
             tasks_left: inner.rt.alive(),
-            steps: closing.over.lock().clone(),
+            steps: closing.reports(),
             took: inner.clock().now().since(began),
         }
     }
 
     /// Has `step` run when the pool closes, after its last connection has gone, in the order in which steps were registered. It may take `limit`, and
-    /// what is left of the closer's time; it is told in the report, however it ends, and the next one goes on.
+    /// what is left of the closer's time; it is told in the report, however it ends, and the next one goes on. One for which no time is left is polled once, and
+    /// tried again by another close.
     ///
     /// A pool that is dropped without [`close`](Self::close) runs no step; one whose step holds a handle of the pool is not dropped before it is closed. A
     /// step that closes the pool waits for the very close that it is a step of, until its own time is over.
@@ -224,6 +230,10 @@ impl ConnectionManager {
         while let Some((name, began, limit)) = closing.begin(clock.now()) {
             let until = (began + limit).min(deadline);
             let polled = inner.until(until, poll_fn(|cx| closing.poll_step(cx))).await;
+            if polled.is_none() && began >= deadline && !planted("who_gets_no_time_has_had_it") {
+                closing.leave();
+                continue;
+            }
             let outcome = polled.unwrap_or(StepOutcome::TimedOut);
             if outcome == StepOutcome::TimedOut && planted("a_hung_step_is_the_last") {
                 return;
@@ -286,6 +296,31 @@ impl Closing {
         let steps = self.steps.lock();
         let limits = steps.iter().map(|step| step.limit);
         limits.fold(Duration::ZERO, Duration::saturating_add)
+    }
+
+    /// Leaves the step that is next to another closer, who gives it all of its time.
+    fn leave(&self) {
+        let step = self.steps.lock().pop_front();
+        let step = step.map(|step| Step { began: None, ..step });
+        self.left.lock().extend(step);
+    }
+
+    /// Takes back what was left, in front of what no closer came to.
+    fn recall(&self) {
+        let mut steps = self.steps.lock();
+        let mut all = std::mem::take(&mut *self.left.lock());
+        all.append(&mut steps);
+        *steps = all;
+    }
+
+    fn reports(&self) -> Vec<StepReport> {
+        let mut reports = self.over.lock().clone();
+        reports.extend(self.left.lock().iter().map(|step| StepReport {
+            name: Arc::clone(&step.name),
+            outcome: StepOutcome::Left,
+            took: Duration::ZERO,
+        }));
+        reports
     }
 
     /// The step that is next: its name, when it began, and what it may take.

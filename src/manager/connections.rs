@@ -12,6 +12,7 @@ use super::inner::Inner;
 use super::lent::Site;
 use super::name::{Endpoint, IntoTarget, Name};
 use super::stats::Stats;
+use super::validator::Validator;
 use super::warm::{Warm, WarmReport};
 use super::{Detached, HotConn, Order};
 use crate::conn::ConnInfo;
@@ -57,6 +58,15 @@ impl ConnectionManager {
     #[inline]
     pub(crate) fn get_ordered<'a>(&'a self, name: Name<'a>, order: Order, site: Site) -> Get<'a> {
         Get::new(&self.inner, name, order, site)
+    }
+
+    pub(crate) fn get_judged<'a>(
+        &'a self,
+        (name, order): (Name<'a>, Order),
+        validator: Arc<dyn Validator>,
+        site: Site,
+    ) -> Get<'a> {
+        self.get_ordered(name, order, site).judged(validator)
     }
 
     pub(crate) fn try_get(

@@ -184,7 +184,7 @@ pub(super) struct DialJob {
     pub(super) holds: Vec<IpAddr>,
     pub(super) error: Option<Error>,
     /// The network in which it began.
-    network: u64,
+    pub(super) network: u64,
     /// Whether it has tried what there was to try.
     done: bool,
     over: bool,

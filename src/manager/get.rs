@@ -10,9 +10,11 @@ use tracing::Instrument;
 
 use super::dialling::not_spawned;
 use super::inner::{Asked, Inner};
+use super::judging::is_worth_another;
 use super::lent::Site;
 use super::name::Name;
 use super::place::Place;
+use super::validator::Validator;
 use super::{HotConn, Order, span};
 use crate::clock::Moment;
 use crate::dial::Boxed;
@@ -64,6 +66,15 @@ impl<'a> Get<'a> {
             }),
             waiting: None,
         }
+    }
+
+    /// One whose connection `validator` judges before it is handed out.
+    pub(super) fn judged(mut self, validator: Arc<dyn Validator>) -> Self {
+        if let Some(request) = self.request.take() {
+            self.waiting = Some(Box::pin(async move { request.wait_judged(&*validator).await }));
+            self.state = State::Waiting;
+        }
+        self
     }
 
     #[cold]
@@ -128,20 +139,60 @@ impl<'a> Request<'a> {
 
     async fn wait(self, first: Option<Result<Asked, Error>>) -> Result<HotConn, Error> {
         let target = self.name.target()?;
-        let waiting = pin!(self.wait_for(&target, first));
+        let waiting = pin!(self.wait_for(&target, first, self.until()));
         waiting.instrument(span::get(&target)).await
+    }
+
+    /// A connection that passes. One that does not has been used, and goes home as such.
+    async fn wait_judged(self, validator: &dyn Validator) -> Result<HotConn, Error> {
+        if !self.inner.upkeep.load(Ordering::Relaxed) {
+            super::jobs::start(self.inner);
+        }
+        let target = self.name.target()?;
+        let until = self.until();
+        let waiting = pin!(self.wait_for_judged(&target, validator, until));
+        waiting.instrument(span::get(&target)).await
+    }
+
+    async fn wait_for_judged(
+        &self,
+        target: &Target<'_>,
+        validator: &dyn Validator,
+        until: Moment,
+    ) -> Result<HotConn, Error> {
+        let mut refused: Option<Error> = None;
+        for _ in 0..self.inner.config().dial_attempts {
+            let got = self.wait_for(target, None, until).await;
+            // Blocked because of what has just been found out: that is the better answer.
+            let mut conn = got.map_err(|error| refused.take().unwrap_or(error))?;
+            match conn.judged(validator, until).await {
+                Ok(()) => return Ok(conn),
+                Err(error) => {
+                    let error = error.with_target(target);
+                    if !is_worth_another(&error) {
+                        return Err(error);
+                    }
+                    refused = Some(error);
+                }
+            }
+        }
+        Err(refused.unwrap_or_else(|| reset(target)))
+    }
+
+    fn until(&self) -> Moment {
+        let limit = self.order.timeout;
+        self.inner.clock().now() + limit.unwrap_or_else(|| self.inner.config().acquire_timeout)
     }
 
     async fn wait_for(
         &self,
         target: &Target<'_>,
         first: Option<Result<Asked, Error>>,
+        until: Moment,
     ) -> Result<HotConn, Error> {
         let inner = self.inner;
         let claim = self.order.claim(&inner.identities);
         let config = inner.config();
-        let limit = self.order.timeout.unwrap_or(config.acquire_timeout);
-        let until = inner.clock().now() + limit;
         let mut first = first;
         // Connections that died between their handshake and the first look: a peer that ends them all must not be dialled for ever.
         let mut stillborn: Vec<Error> = Vec::new();

@@ -457,7 +457,10 @@ impl Host {
     /// The error for addresses that are all blocked, until then.
     pub(super) fn blocked(&self, now: Moment, until: Moment) -> Error {
         let error = Error::new(ErrorKind::Blocked, Phase::Acquire).with_target(&self.target);
-        error.with_retry_after(until.since(now))
+        match until {
+            Moment::FAR => error,
+            until => error.with_retry_after(until.since(now)),
+        }
     }
 
     /// How far the most advanced of what may serve `want` has come: what a caller whose time is over was waiting for.

@@ -62,7 +62,7 @@ impl HotConn {
         clippy::expect_used,
         reason = "empty only once it is given back, which consumes it"
     )]
-    fn lent_mut(&mut self) -> &mut Lent {
+    pub(super) fn lent_mut(&mut self) -> &mut Lent {
         self.0.as_deref_mut().expect("a lease that was given back")
     }
 
@@ -108,8 +108,13 @@ impl HotConn {
             Outcome::Status(403) if !planted("forbidden_is_a_status_like_any") => {
                 _ = host.machine.penalise(now, ip, Cause::Status)
             }
-            Outcome::Status(_) => host.machine.absolve(now, ip),
-            Outcome::Error => _ = host.machine.penalise(now, ip, Cause::Protocol),
+            Outcome::TryLater(span) if !planted("retry_after_is_overheard") => {
+                _ = host.machine.penalise_for(now, ip, Cause::Protocol, span)
+            }
+            Outcome::Status(status) if status != 429 => host.machine.absolve(now, ip),
+            Outcome::Status(_) | Outcome::TryLater(_) | Outcome::Error => {
+                _ = host.machine.penalise(now, ip, Cause::Protocol)
+            }
         });
         if outcome == Outcome::Status(403) {
             lent.home.call(Job::Blacklist); // it is tried when its time has come

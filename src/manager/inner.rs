@@ -22,6 +22,8 @@ use super::place::Place;
 use super::roll::{KeptPlace, Roll};
 use super::settle::Work;
 use super::upkeep::Rounds;
+use super::validator::Validator;
+use crate::access::{AccessPolicy, Rules};
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
 use crate::dial::{Connect, Identities};
@@ -36,6 +38,14 @@ use crate::rt::Rt;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, yield_now};
 use crate::target::Target;
 
+/// What the owner of a pool decides by itself.
+#[derive(Default)]
+pub(crate) struct Owners {
+    pub(crate) access: AccessPolicy,
+    pub(crate) cleanup: Option<Box<dyn CleanupPolicy>>,
+    pub(crate) validator: Option<Box<dyn Validator>>,
+}
+
 /// Everything a pool consists of, but for its public face.
 pub(crate) struct Inner {
     pub(super) directory: Directory,
@@ -43,6 +53,8 @@ pub(crate) struct Inner {
     pub(super) wheel: Mutex<Wheel<OriginId>>,
     pub(super) roll: Mutex<Roll>,
     settings: Mutex<Arc<PoolConfig>>,
+    /// What the owner blocks and allows.
+    pub(super) rules: Mutex<Arc<Rules>>,
     /// Whether anybody waits for a permit at the desk: then an idle connection is worth a word to it.
     pub(super) contended: AtomicBool,
     closed: AtomicBool,
@@ -66,6 +78,7 @@ pub(crate) struct Inner {
     /// Whether descriptors were short when they were last counted.
     pub(super) shortage: AtomicBool,
     pub(super) policy: Option<Box<dyn CleanupPolicy>>,
+    pub(super) validator: Option<Box<dyn Validator>>,
     pub(super) work: Mutex<Work>,
     serial: AtomicU64,
     /// Permits of connections that closed and of connections that were dialled, as long as only one of host and desk knows.
@@ -122,7 +135,7 @@ impl Inner {
         identities: Identities,
         clock: Arc<dyn Clock>,
         dialler: Box<dyn Connect>,
-        (policy, start): (Option<Box<dyn CleanupPolicy>>, Start),
+        (owners, start): (Owners, Start),
     ) -> Arc<Self> {
         let jobs = Jobs::default();
         Arc::new(Inner {
@@ -135,6 +148,7 @@ impl Inner {
             wheel: Mutex::new(Wheel::new()),
             roll: Mutex::default(),
             settings: Mutex::new(Arc::new(config)),
+            rules: Mutex::new(Arc::new(Rules::of(owners.access))),
             contended: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             paused: AtomicBool::new(false),
@@ -150,7 +164,8 @@ impl Inner {
             watch: Watch::default(),
             blocked: Mutex::default(),
             shortage: AtomicBool::new(false),
-            policy,
+            policy: owners.cleanup,
+            validator: owners.validator,
             work: Mutex::default(),
             serial: AtomicU64::new(0),
             in_transit: AtomicU64::new(0),
@@ -328,6 +343,9 @@ impl Inner {
         // Whoever pauses or resumes sets the flag and then visits every shard.
         let paused = self.paused.load(Ordering::Acquire) && !planted("new_hosts_know_no_pause");
         host.machine.set_paused(now, paused);
+        if !planted("new_hosts_know_no_block") {
+            self.bar(&mut host, now);
+        }
         let look = host.arm_at(now + config.idle_timeout);
         (host, look)
     }

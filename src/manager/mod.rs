@@ -14,6 +14,7 @@
 //! | the roll's (`roll`) | which hosts there are, by their last known use | any other lock |
 //! | the bell's (`alarm`) | which resting connections to look at | any other lock |
 //! | the identities' (`Inner::identities`) | which identity has which number | any other lock; taken under a shard's, by a miss |
+//! | the owner's rules' (`Inner::rules`) | what is blocked and allowed by word | anything but changing or copying them; taken under a shard's, to bring them there |
 //! | the settings' (`Inner::settings`) | the settings in force | anything but copying them; taken under a shard's, for a new host |
 //! | the book's of an HTTP/2 connection (`conn`) | what passed on it | a wake-up, I/O, any other lock; taken under a shard's, by whoever brings a lease home and by what the driver tells |
 //! | the names' (`dns`) | what is known of names, and who is asked about which | asking a resolver, any other lock but a crowd's |
@@ -26,6 +27,7 @@
 //! ([`Todo`](host::Todo), [`Errand`](host::Errand)) and done after it is released (`settle`). Errands of one host are done in the order in which its
 //! machine gave them.
 
+mod access;
 mod alarm;
 mod asking;
 mod attached;
@@ -44,6 +46,7 @@ mod host;
 mod hotconn;
 mod inner;
 mod jobs;
+mod judging;
 mod leaks;
 mod lent;
 mod live;
@@ -57,8 +60,10 @@ mod settle;
 mod span;
 mod stats;
 mod upkeep;
+mod validator;
 mod warm;
 
+pub use access::{Block, BlockCause};
 pub use attached::{Attached, RawH2};
 pub use cleaning::{CleanupPolicy, Resting};
 pub use closing::{CloseReport, StepOutcome, StepReport};
@@ -66,10 +71,11 @@ pub use connections::ConnectionManager;
 pub use get::Get;
 pub use health::{Health, Trouble};
 pub use hotconn::{Detached, HotConn};
-pub(crate) use inner::Inner;
+pub(crate) use inner::{Inner, Owners};
 pub use jobs::TaskStats;
 pub(crate) use jobs::{Job, Running};
 pub use name::{Endpoint, IntoTarget};
 pub(crate) use order::Order;
 pub use stats::{Counters, HostStats, IpStats, Stats};
+pub use validator::{StatusValidator, Validating, Validator, Verdict};
 pub use warm::{Warm, WarmReport};

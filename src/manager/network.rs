@@ -27,7 +27,10 @@ impl ConnectionManager {
     /// anywhere, and leased ones when they come home; those of HTTP/2 are asked for a sign of life and take no new streams until it comes, and close
     /// without it. What failed is forgotten, but for addresses that said themselves that we are blocked, and names are asked for again.
     ///
-    /// A pool whose machine was suspended for longer than five seconds does this by itself, within two seconds of its waking up.
+    /// A pool whose machine was suspended for longer than five seconds does this by itself, within two seconds of its waking up. Until then
+    /// a connection that stood may be handed out, and its first use fail: the one clock that a hand-out reads stands still while the machine does, and
+    /// to read another each time would cost every hand-out for the sake of the few that come right after a suspend. Whoever is told of it sooner, by the
+    /// system or its own user interface, calls this at once.
     pub fn network_changed(&self) {
         self.inner().network_changed();
     }

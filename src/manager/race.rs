@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::validator::Judge;
 use crate::clock::{Clock, Moment, Sleep};
 use crate::dial::plan::Plan;
 use crate::dial::{Attempt, Baton, Boxed, Connect, Dialled};
@@ -46,6 +47,7 @@ impl Runner<'_> {
 /// Attempts under way, and what is planned beside them.
 pub(super) struct Race<'a> {
     dialler: &'a dyn Connect,
+    judge: Judge<'a>,
     baton: &'a Baton,
     pub(super) plan: Plan,
     /// In the order in which they began.
@@ -56,9 +58,10 @@ pub(super) struct Race<'a> {
 }
 
 impl<'a> Race<'a> {
-    pub(super) fn new(dialler: &'a dyn Connect, baton: &'a Baton, plan: Plan) -> Self {
+    pub(super) fn new(dialler: &'a dyn Connect, judge: Judge<'a>, baton: &'a Baton, plan: Plan) -> Self {
         Race {
             dialler,
+            judge,
             baton,
             plan,
             runners: Vec::new(),
@@ -76,7 +79,7 @@ impl<'a> Race<'a> {
             number: self.started,
             began: now,
             deadline: attempt.deadline,
-            attempt: self.dialler.attempt(attempt),
+            attempt: self.judge.over(self.dialler.attempt(attempt), attempt),
         });
         self.plan.started(now);
     }

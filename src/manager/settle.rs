@@ -17,7 +17,7 @@ use super::live::Live;
 use crate::clock::Moment;
 use crate::event::CloseReason;
 use crate::fault::planted;
-use crate::machine::{AllBlocked, Ask, DialId, Evicted, OriginId, Screen, Step, Victim};
+use crate::machine::{Ask, DialId, Evicted, OriginId, Screen, Step, Victim};
 use crate::sync::Ordering;
 
 /// Work that waits for whoever is at it.
@@ -173,8 +173,8 @@ impl Inner {
             }
         }
         for mut order in dials {
-            // What an origin probes it has chosen by all that is held against its addresses, this included.
-            let screen = match order.probe && policy == AllBlocked::ProbeLeastBad {
+            // What an origin probes or rechecks it has chosen by all that is held against its addresses, this included.
+            let screen = match order.probe && !planted("rechecks_heed_the_pool_s_blocks") {
                 true => Screen::Go,
                 false => desk.penalties.screen(now, policy, &mut order.candidates),
             };

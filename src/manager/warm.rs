@@ -82,12 +82,16 @@ impl Inner {
         loop {
             let origin = self.origin(target)?;
             let ordered = self.with_host(origin, |host, now| {
+                let want = claim.want(&self.identities);
+                if let Some(until) = host.machine.barred(now, &want) {
+                    return Err(host.blocked(now, until));
+                }
                 host.home = self.rt.here();
-                order_dials(host, now, claim.want(&self.identities), warm)
+                Ok(order_dials(host, now, want, warm))
             });
             let opened = report.opened;
-            self.hear(ordered.unwrap_or_default(), (target, deadline), &mut report)
-                .await;
+            let ordered = ordered.transpose()?.unwrap_or_default();
+            self.hear(ordered, (target, deadline), &mut report).await;
             // Out of descriptors or ports, whoever asks for a connection needs what there is: warming waits until there is more.
             let short = |error: &Error| error.kind() == ErrorKind::LocalResource;
             if !report.errors.iter().any(short) || planted("warming_gives_up_in_a_shortage") {

@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::HotConnPool;
-use crate::access::AddressPolicy;
+use crate::access::{AccessPolicy, AddressPolicy};
 use crate::clock::{Clock, SystemClock};
 use crate::config::PoolConfig;
 use crate::dial::{ByProxy, Dialler};
@@ -15,7 +15,7 @@ use crate::dns::{DnsSnapshot, HickoryResolver, Names, Resolve};
 use crate::error::ConfigError;
 use crate::fault::planted;
 use crate::fingerprint::Profile;
-use crate::manager::CleanupPolicy;
+use crate::manager::{CleanupPolicy, Owners, Validator};
 use crate::proxy::{Proxy, ProxyNames};
 use crate::source::SourcePolicy;
 use crate::tls::{Connector, Identities, Tls, TlsBuilder};
@@ -31,11 +31,13 @@ pub struct Builder {
     setup: Option<Tls>,
     resolver: Option<Arc<dyn Resolve>>,
     policy: AddressPolicy,
+    access: AccessPolicy,
     sources: Option<SourcePolicy>,
     proxy: Option<Proxy>,
     names: DnsSnapshot,
     clock: Option<Arc<dyn Clock>>,
     cleanup: Option<Box<dyn CleanupPolicy>>,
+    validator: Option<Box<dyn Validator>>,
 }
 
 impl Builder {
@@ -95,6 +97,15 @@ impl Builder {
         self
     }
 
+    /// What may be connected to that no block and no allowance names: see [`ConnectionManager::block`](crate::ConnectionManager::block). Default:
+    /// [`AccessPolicy::OpenUnlessBlocked`], everything.
+    ///
+    /// [`address_policy`](Builder::address_policy) is the other gate, and stands whatever this one allows: it is for good, and for addresses alone.
+    pub fn access(mut self, access: AccessPolicy) -> Self {
+        self.access = access;
+        self
+    }
+
     /// Where connections come from, unless a call says otherwise. Default: what the system chooses.
     pub fn sources(mut self, sources: SourcePolicy) -> Self {
         self.sources = Some(sources);
@@ -116,6 +127,12 @@ impl Builder {
     /// Which connections stay that nobody uses, beside what their ages say. Default: all.
     pub fn cleanup_policy(mut self, policy: impl CleanupPolicy) -> Self {
         self.cleanup = Some(Box::new(policy));
+        self
+    }
+
+    /// Who judges each connection that is dialled, over the connection itself, before anybody gets it. Default: nobody.
+    pub fn validator(mut self, validator: impl Validator) -> Self {
+        self.validator = Some(Box::new(validator));
         self
     }
 
@@ -161,12 +178,17 @@ impl Builder {
             proxy: self.proxy.map(ByProxy::new),
             clock: Arc::clone(&clock),
         };
+        let owners = Owners {
+            access: self.access,
+            cleanup: self.cleanup,
+            validator: self.validator,
+        };
         Ok(HotConnPool::new(
             self.config,
             Identities::new(tls, self.sources, login),
             clock,
             Box::new(dialler),
-            self.cleanup,
+            owners,
         ))
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 pub use self::builder::Builder;
 pub use self::options::GetOptions;
+use self::options::Judges;
 use crate::clock::Clock;
 use crate::config::PoolConfig;
 use crate::dial::Connect;
@@ -19,8 +20,8 @@ use crate::dns::DnsSnapshot;
 use crate::error::Error;
 use crate::event::Returned;
 use crate::manager::{
-    CleanupPolicy, CloseReport, ConnectionManager, Endpoint, Get, Health, HotConn, Inner, IntoTarget, Stats,
-    Warm, WarmReport,
+    CloseReport, ConnectionManager, Endpoint, Get, Health, HotConn, Inner, IntoTarget, Owners, Stats, Warm,
+    WarmReport,
 };
 use crate::target::TargetError;
 use crate::tls::{Identities, Tls};
@@ -53,9 +54,9 @@ impl HotConnPool {
         identities: Identities,
         clock: Arc<dyn Clock>,
         dialler: Box<dyn Connect>,
-        policy: Option<Box<dyn CleanupPolicy>>,
+        owners: Owners,
     ) -> Self {
-        let inner = Inner::new(config, identities, clock, dialler, (policy, upkeep::start));
+        let inner = Inner::new(config, identities, clock, dialler, (owners, upkeep::start));
         HotConnPool(Arc::new(Handle(ConnectionManager::new(inner))))
     }
 
@@ -79,9 +80,11 @@ impl HotConnPool {
     #[track_caller]
     #[inline]
     pub fn get_with<'a>(&'a self, target: impl IntoTarget<'a>, options: GetOptions) -> Get<'a> {
-        self.0
-            .0
-            .get_ordered(target.name(), options.order, Location::caller())
+        let (name, order, site) = (target.name(), options.order, Location::caller());
+        match options.validator {
+            None => self.0.0.get_ordered(name, order, site),
+            Some(Judges(validator)) => self.0.0.get_judged((name, order), validator, site),
+        }
     }
 
     /// A connection to `target` that is idle now, if there is one. Never waits and never dials.
@@ -128,7 +131,7 @@ impl HotConnPool {
     /// Cancel safe: dials under way go on.
     ///
     /// # Errors
-    /// The target is malformed, its name has no address, or the pool is closed. Dials that failed are in the report.
+    /// The target is malformed, its name has no address, the owner blocks it, or the pool is closed. Dials that failed are in the report.
     pub async fn warm<'a>(
         &self,
         target: impl IntoTarget<'a>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::identity::{Brought, Partition, Require};
-use crate::manager::Order;
+use crate::manager::{Order, Validator};
 use crate::proxy::ProxyLogin;
 use crate::source::SourcePolicy;
 use crate::tls::Tls;
@@ -23,6 +23,17 @@ use crate::tls::Tls;
 #[must_use]
 pub struct GetOptions {
     pub(super) order: Order,
+    pub(super) validator: Option<Judges>,
+}
+
+/// Who judges the connection of one call.
+#[derive(Clone)]
+pub(super) struct Judges(pub(super) Arc<dyn Validator>);
+
+impl std::fmt::Debug for Judges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Validator")
+    }
 }
 
 impl GetOptions {
@@ -72,6 +83,17 @@ impl GetOptions {
     /// that is meant, and must be one of those.
     pub fn ip(mut self, ip: IpAddr) -> Self {
         self.order.pin = Some(ip.to_canonical());
+        self
+    }
+
+    /// Has the connection of a `get` judged before it is handed out, whether it is new or had rested, beside whatever the pool's own
+    /// [`validator`](crate::Builder::validator) said when it was dialled. Within the time of the call.
+    ///
+    /// The verdict is held against the address as the pool's own would be. Where it blocks, or the connection fails, another connection is judged, as many
+    /// as a dial may try addresses; where it backs off the call fails. A call that is dropped meanwhile closes its connection on HTTP/1.1, as any exchange that is
+    /// given up does. Of no effect on [`try_get_with`](crate::HotConnPool::try_get_with) and [`warm`](crate::HotConnPool::warm), which ask nobody.
+    pub fn validate(mut self, validator: Arc<dyn Validator>) -> Self {
+        self.validator = Some(Judges(validator));
         self
     }
 

@@ -12,6 +12,7 @@ use tokio_rustls::client::TlsStream;
 use super::Interned;
 use super::error::handshake_error;
 use super::shape::{self, Rejected, Shaped};
+use super::tickets::Room;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
 use crate::fault::planted;
@@ -65,6 +66,8 @@ pub(crate) enum Dress {
 #[derive(Default)]
 pub(crate) struct Connector {
     configs: Mutex<Configs>,
+    /// For the sessions of all of them.
+    room: Arc<Room>,
 }
 
 #[derive(Default)]
@@ -94,19 +97,30 @@ impl Connector {
     fn config(&self, identity: &Arc<Interned>, port: u16, dress: Dress) -> Arc<ClientConfig> {
         let mut configs = self.configs.lock();
         configs.uses += 1;
-        let now = configs.uses;
-        if let Some(used) = configs.by_use.get_mut(&(identity.id, port, dress)) {
-            used.last = now;
-            return Arc::clone(&used.config);
-        }
-        let config = Arc::new(configs.derive(identity, dress));
-        configs.make_room();
-        let used = Used {
-            config: Arc::clone(&config),
-            last: now,
-            _identity: Arc::clone(identity),
+        let (key, last) = ((identity.id, port, dress), configs.uses);
+        let config = match configs.by_use.get_mut(&key) {
+            Some(used) => {
+                used.last = last;
+                Arc::clone(&used.config)
+            }
+            None => {
+                let config = Arc::new(configs.derive(identity, dress, &self.room));
+                if configs.by_use.len() >= MOST_CONFIGS {
+                    configs.forget_oldest();
+                }
+                let used = Used {
+                    config: Arc::clone(&config),
+                    last,
+                    _identity: Arc::clone(identity),
+                };
+                configs.by_use.insert(key, used);
+                config
+            }
         };
-        configs.by_use.insert((identity.id, port, dress), used);
+        // Whoever comes now is to have places for sessions of its own.
+        if self.room.is_full() && configs.by_use.len() > 1 {
+            configs.forget_oldest();
+        }
         config
     }
 
@@ -156,7 +170,7 @@ fn shaper(identity: &Interned, dress: Dress) -> Option<&Arc<shape::Shaper>> {
 
 impl Configs {
     /// A configuration for one more port of `identity`, or another dress.
-    fn derive(&self, identity: &Interned, dress: Dress) -> ClientConfig {
+    fn derive(&self, identity: &Interned, dress: Dress, room: &Arc<Room>) -> ClientConfig {
         let shaper = shaper(identity, dress);
         let Identity {
             require,
@@ -176,7 +190,7 @@ impl Configs {
         config.alpn_protocols = require.offers().iter().map(|p| p.alpn().into()).collect();
         config.enable_early_data = false;
         if !(shared && other.is_some()) {
-            config.resumption = tls.sessions(shaper.map(|shaper| &**shaper));
+            config.resumption = tls.sessions(shaper.map(|shaper| &**shaper), room);
         }
         if let Dress::ShortRecords(limit) = dress {
             // The limit counts the type of the content (RFC 8449 section 4), rustls a record's header.
@@ -185,11 +199,8 @@ impl Configs {
         config
     }
 
-    /// Room for one more: what was not used for longest goes.
-    fn make_room(&mut self) {
-        if self.by_use.len() < MOST_CONFIGS {
-            return;
-        }
+    /// What was not used for longest goes, with its sessions.
+    fn forget_oldest(&mut self) {
         let oldest = self.by_use.iter().min_by_key(|(_, used)| used.last);
         if let Some(oldest) = oldest.map(|(&key, _)| key) {
             self.by_use.remove(&oldest);

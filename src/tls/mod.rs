@@ -19,7 +19,7 @@ pub use setup::{Tls, TlsBuilder};
 pub use shape::OnShapeRejected;
 pub(crate) use shape::Shaped;
 #[cfg(feature = "__internals")]
-pub(crate) use tickets::Tickets;
+pub(crate) use tickets::{Room, Tickets};
 
 /// An identity in use.
 pub(crate) type Interned = crate::identity::Interned<Tls>;

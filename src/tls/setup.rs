@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 
 use super::parts::{ClientIdentity, Parts};
 use super::shape::{OnShapeRejected, Shaper};
-use super::tickets::Tickets;
+use super::tickets::{Room, Tickets};
 use super::trust::Trust;
 use super::{Dress, Revocation};
 use crate::error::ConfigError;
@@ -70,11 +70,11 @@ impl Tls {
         self.0.unshaped.is_some()
     }
 
-    /// A new store for sessions, or none if they are not resumed.
-    pub(super) fn sessions(&self, shaper: Option<&Shaper>) -> Resumption {
+    /// A new store for sessions, which have their places in `room`; or none if they are not resumed.
+    pub(super) fn sessions(&self, shaper: Option<&Shaper>, room: &Arc<Room>) -> Resumption {
         let may = shaper.is_none_or(Shaper::resumes);
         match self.0.parts.resumption == Some(true) && may {
-            true => Resumption::store(Arc::new(Tickets::new(shaper.is_none()))),
+            true => Resumption::store(Arc::new(Tickets::new(shaper.is_none(), room))),
             false => Resumption::disabled(),
         }
     }

@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 
 use crate::fault::planted;
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,42 @@ mod tests;
 const MOST_NAMES: usize = 256;
 /// Tickets kept of one name, which all its addresses share: more than connections to one host are opened at once.
 const MOST_TICKETS: usize = 64;
+/// Sessions kept in one [`Room`]. rustls does not tell how large one is: it holds a ticket and the server's certificates, and takes no handshake message that is
+/// longer than 64 KiB. So that is 256 MiB if every server does its worst, and about 8 MiB of what servers send.
+const MOST_SESSIONS: u64 = 2048;
+
+/// How many sessions there may be, in all stores that share it.
+#[derive(Debug, Default)]
+pub(crate) struct Room(AtomicU64);
+
+impl Room {
+    /// Whether one more has no place.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= MOST_SESSIONS && !planted("sessions_have_any_room")
+    }
+
+    fn take(self: &Arc<Self>) -> Option<Place> {
+        let place = Place(Arc::clone(self));
+        // Counted before it is looked at: of two who come at once, both may find it full, and never may both find the last place.
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        (before < MOST_SESSIONS || planted("sessions_have_any_room")).then_some(place)
+    }
+}
+
+/// The place of one session, which is free again once this is dropped.
+struct Place(Arc<Room>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A session, and its place.
+struct Kept<T> {
+    session: T,
+    _place: Place,
+}
 
 /// A store of sessions.
 ///
@@ -24,6 +61,7 @@ const MOST_TICKETS: usize = 64;
 /// newest first: a server's tickets live equally long, so one that has expired never hides one that has not.
 pub(crate) struct Tickets {
     names: Mutex<Names>,
+    room: Arc<Room>,
     hints: bool,
 }
 
@@ -36,8 +74,8 @@ struct Names {
 
 #[derive(Default)]
 struct Sessions {
-    tickets: VecDeque<Tls13ClientSessionValue>,
-    older: Option<Tls12ClientSessionValue>,
+    tickets: VecDeque<Kept<Tls13ClientSessionValue>>,
+    older: Option<Kept<Tls12ClientSessionValue>>,
     hint: Option<NamedGroup>,
     /// When it was last used, as a count of uses.
     last: u64,
@@ -70,14 +108,38 @@ impl Names {
             self.by_name.remove(&oldest);
         }
     }
+
+    /// A place for one more session. Where the room is full, the name that was least recently used loses one of its own; with none, the others have them all.
+    fn place(&mut self, room: &Arc<Room>) -> Option<Place> {
+        if let Some(place) = room.take() {
+            return Some(place);
+        }
+        let with_some = self.by_name.values_mut().filter(|sessions| sessions.is_some());
+        with_some.min_by_key(|sessions| sessions.last)?.lose_one();
+        room.take()
+    }
+}
+
+impl Sessions {
+    fn is_some(&self) -> bool {
+        !self.tickets.is_empty() || self.older.is_some()
+    }
+
+    /// The oldest ticket goes first.
+    fn lose_one(&mut self) {
+        if self.tickets.pop_front().is_none() {
+            self.older = None;
+        }
+    }
 }
 
 impl Tickets {
-    /// An empty store. With `hints` it remembers which group a name agreed on, whose share rustls then sends first; a browser sends the same
+    /// An empty store, whose sessions have their places in `room`. With `hints` it remembers which group a name agreed on, whose share rustls then sends first; a browser sends the same
     /// shares however often it comes.
-    pub(crate) fn new(hints: bool) -> Self {
+    pub(crate) fn new(hints: bool, room: &Arc<Room>) -> Self {
         Tickets {
             names: Mutex::default(),
+            room: Arc::clone(room),
             hints,
         }
     }
@@ -95,11 +157,22 @@ impl ClientSessionStore for Tickets {
     }
 
     fn set_tls12_session(&self, name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        self.names.lock().entry(name).older = Some(value);
+        let mut names = self.names.lock();
+        names.entry(name.clone()).older = None;
+        let place = names.place(&self.room);
+        names.entry(name).older = place.map(|place| Kept {
+            session: value,
+            _place: place,
+        });
     }
 
     fn tls12_session(&self, name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.names.lock().known(&name.to_owned())?.older.clone()
+        self.names
+            .lock()
+            .known(&name.to_owned())?
+            .older
+            .as_ref()
+            .map(|kept| kept.session.clone())
     }
 
     fn remove_tls12_session(&self, name: &ServerName<'static>) {
@@ -110,20 +183,27 @@ impl ClientSessionStore for Tickets {
 
     fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
         let mut names = self.names.lock();
-        let tickets = &mut names.entry(name).tickets;
+        let tickets = &mut names.entry(name.clone()).tickets;
         if tickets.len() == MOST_TICKETS || planted("the_last_ticket_is_the_only_one") {
             tickets.pop_front();
         }
-        tickets.push_back(value);
+        if let Some(place) = names.place(&self.room) {
+            let kept = Kept {
+                session: value,
+                _place: place,
+            };
+            names.entry(name).tickets.push_back(kept);
+        }
     }
 
     fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
         let mut names = self.names.lock();
         let tickets = &mut names.known(name)?.tickets;
-        match planted("the_oldest_ticket_goes_first") {
+        let kept = match planted("the_oldest_ticket_goes_first") {
             true => tickets.pop_front(),
             false => tickets.pop_back(),
-        }
+        };
+        kept.map(|kept| kept.session)
     }
 }
 

@@ -53,12 +53,14 @@ const OWN: &[&str] = &[
     "a_pool_wide_block_refuses_everybody_who_has_nothing_else_to_hope_for",
     "a_probe_ends_no_other",
     "a_dial_without_time_has_timed_out",
+    "what_fails_late_in_the_network_before_blames_nobody",
     "what_is_kept_of_a_family_misses_nobody",
     "a_dial_that_comes_to_nothing_gives_its_source_back",
 ];
 
 /// Modules of which no test is named by such a list.
 const OWN_MODULES: &[&str] = &[
+    "live::access",
     "live::cancel",
     "live::closing",
     "live::control",
@@ -77,6 +79,7 @@ const OWN_MODULES: &[&str] = &[
     "live::streams",
     "live::spans",
     "live::told",
+    "live::validate",
     "live::waits",
 ];
 
@@ -88,6 +91,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("addresses", include_str!("addresses.rs")),
     ("identity", include_str!("identity.rs")),
     ("clean", include_str!("clean.rs")),
+    ("live::access", include_str!("live/access.rs")),
     ("live::age", include_str!("live/age.rs")),
     ("live::cancel", include_str!("live/cancel.rs")),
     ("live::closing", include_str!("live/closing.rs")),
@@ -115,6 +119,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::streams", include_str!("live/streams.rs")),
     ("live::spans", include_str!("live/spans.rs")),
     ("live::told", include_str!("live/told.rs")),
+    ("live::validate", include_str!("live/validate.rs")),
     ("live::waits", include_str!("live/waits.rs")),
 ];
 

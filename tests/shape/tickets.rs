@@ -54,6 +54,47 @@ async fn many_are_kept_and_each_is_offered_once() {
     }
 }
 
+/// Names without end, each of which gives as many tickets as are kept: there is an end to what all of them have, and it is the least recently used that has none.
+#[tokio::test]
+async fn all_names_together_have_an_end() {
+    const KEPT: usize = 64;
+    const MOST: usize = 2048;
+    let names: Vec<String> = (0..=MOST / KEPT).map(|nth| format!("n{nth}.test")).collect();
+    let leaf = certs::authority().server(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let with = |ticketer, tickets| {
+        let mut config = leaf.config(certs::provider(), &[&TLS13]);
+        config.ticketer = ticketer;
+        config.send_tls13_tickets = tickets;
+        Arc::new(config)
+    };
+    let ticketer = Ticketer::new().unwrap();
+    let [generous, mean] = [with(Arc::clone(&ticketer), KEPT), with(ticketer, 0)];
+    let client = Browser::Chromium.client();
+    let resumes = async |client: &Client, server, name: &str| {
+        let connection = client.talk_to(name, serve(server)).await.unwrap();
+        connection.session().handshake_kind() == Some(HandshakeKind::Resumed)
+    };
+    for name in &names {
+        assert!(!resumes(&client, &generous, name).await);
+    }
+    let [first, second, .., last] = &names[..] else {
+        unreachable!()
+    };
+    assert!(!resumes(&client, &mean, first).await, "the first one's went");
+    assert!(resumes(&client, &mean, second).await && resumes(&client, &mean, last).await);
+    // Two places are free, and no more for others.
+    let another = client.clone().configured(|config| client.shape.complete(config));
+    assert!(!resumes(&another, &generous, first).await);
+    for nth in 0..3 {
+        assert_eq!(resumes(&another, &mean, first).await, nth < 2, "ticket {nth}");
+    }
+    drop(client);
+    assert!(!resumes(&another, &generous, first).await);
+    for nth in 0..3 {
+        assert!(resumes(&another, &mean, first).await, "ticket {nth}");
+    }
+}
+
 /// A hello is hashed as far as its binders by the ticket's hash, and once more where the server chooses another.
 #[tokio::test]
 async fn a_ticket_of_another_hash_ends_in_a_full_handshake() {
@@ -61,13 +102,7 @@ async fn a_ticket_of_another_hash_ends_in_a_full_handshake() {
     let choosing = |suite: CipherSuite| {
         let mut provider = CryptoProvider::clone(&certs::provider());
         provider.cipher_suites.retain(|one| one.suite() == suite);
-        let leaf = certs::good();
-        let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
-            .with_protocol_versions(&[&TLS13])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(leaf.chain.clone(), leaf.key())
-            .unwrap();
+        let mut config = certs::good().config(provider, &[&TLS13]);
         config.ticketer = Arc::clone(&ticketer);
         Arc::new(config)
     };

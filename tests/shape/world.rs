@@ -10,7 +10,7 @@ use hotpool::fingerprint::{FoundHello, HelloSpec, Profile, hellos};
 use hotpool::shaped::{Connection, Shape};
 use parking_lot::Mutex;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, DEFAULT_VERSIONS, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 
@@ -108,7 +108,14 @@ impl Client {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        self.shape.connect(&self.config, "peer.test", io).await
+        self.connect_to("peer.test", io).await
+    }
+
+    async fn connect_to<IO>(&self, name: &str, io: IO) -> io::Result<Connection<IO>>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.shape.connect(&self.config, name, io).await
     }
 
     /// Connects, and exchanges a line with a server that echoes.
@@ -116,7 +123,15 @@ impl Client {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut connection = self.connect(io).await?;
+        self.talk_to("peer.test", io).await
+    }
+
+    /// The same under another name.
+    pub(crate) async fn talk_to<IO>(&self, name: &str, io: IO) -> io::Result<Connection<IO>>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut connection = self.connect_to(name, io).await?;
         connection.write_all(b"hello").await?;
         connection.flush().await?;
         let mut echo = [0; 5];
@@ -135,26 +150,14 @@ pub(crate) fn server(
     if !groups.is_empty() {
         provider.kx_groups = groups.to_vec();
     }
-    let leaf = certs::good();
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(versions)
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(leaf.chain.clone(), leaf.key())
-        .unwrap();
+    let mut config = certs::good().config(provider, versions);
     config.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
     config
 }
 
 /// A stock server that shows `leaf`.
 pub(crate) fn serve_as(leaf: &certs::Leaf) -> Wire {
-    let config = ServerConfig::builder_with_provider(certs::provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(leaf.chain.clone(), leaf.key())
-        .unwrap();
-    serve(&Arc::new(config))
+    serve(&Arc::new(leaf.config(certs::provider(), DEFAULT_VERSIONS)))
 }
 
 /// A stock server at the other end of a pipe, which echoes all it reads. What it says at last is dropped.

@@ -12,11 +12,11 @@ use rcgen::{
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, RevokedCertParams, SerialNumber, date_time_ymd,
 };
-use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
 };
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 /// The names that a certificate made without names of its own is good for.
 pub const NAMES: [&str; 6] = [
@@ -159,6 +159,20 @@ impl Leaf {
         let inner = inner.expect("an EC key inside PKCS #8") + 1;
         let end = inner + 1 + usize::from(pkcs8[inner]);
         PrivateSec1KeyDer::from(pkcs8[inner + 1..end].to_vec()).into()
+    }
+
+    /// A stock server that shows it, asks for no certificate, and speaks these versions by the cryptography of `provider`.
+    pub fn config(
+        &self,
+        provider: impl Into<Arc<CryptoProvider>>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ServerConfig {
+        ServerConfig::builder_with_provider(provider.into())
+            .with_protocol_versions(versions)
+            .expect("versions that the provider knows")
+            .with_no_client_auth()
+            .with_single_cert(self.chain.clone(), self.key())
+            .expect("a chain and its key")
     }
 
     /// A root store that trusts exactly this leaf: what a client of a self-signed server would set up.

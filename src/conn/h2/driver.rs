@@ -63,15 +63,32 @@ impl Driver {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
+    /// Moves the connection until it ends. What there is to tell is kept for [`run`](Self::run), the end as well. Cancel safe.
+    pub(crate) async fn carry(&mut self) {
+        std::future::poll_fn(|cx| {
+            self.advance(cx);
+            self.shared.book.lock().park(cx);
+            match self.over {
+                Some(_) => Poll::Ready(()),
+                None => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        if self.over.is_none() {
+            self.over = match self.connection.as_mut().poll(cx) {
+                Poll::Pending => None,
+                Poll::Ready(Ok(())) => Some(CloseReason::PeerClosed),
+                Poll::Ready(Err(error)) => Some(close_reason(&error)),
+            };
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<News> {
         loop {
-            if self.over.is_none() {
-                self.over = match self.connection.as_mut().poll(cx) {
-                    Poll::Pending => None,
-                    Poll::Ready(Ok(())) => Some(CloseReason::PeerClosed),
-                    Poll::Ready(Err(error)) => Some(close_reason(&error)),
-                };
-            }
+            self.advance(cx);
             let mut book = self.shared.book.lock();
             book.park(cx);
             // What was said before the end comes before it.

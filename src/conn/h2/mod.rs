@@ -125,7 +125,7 @@ fn builder(spec: Option<&H2Spec>) -> Builder {
     builder
 }
 
-fn http2_error(phase: Phase, error: ::h2::Error) -> Error {
+pub(super) fn http2_error(phase: Phase, error: ::h2::Error) -> Error {
     if !error.is_io() {
         return Error::new(ErrorKind::Http2, phase).with_source(error);
     }

@@ -303,6 +303,45 @@ async fn a_resolver_that_panics_has_failed_for_all_who_wait() {
     assert!(names.book.lock().asked.is_empty());
 }
 
+/// Answers nothing, and panics when it is dropped, and so does what it throws.
+struct LastWords;
+
+impl Future for LastWords {
+    type Output = Result<Answer, ResolveError>;
+
+    fn poll(self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Pending
+    }
+}
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        std::panic::panic_any(LastWords);
+    }
+}
+
+/// Wherever a question goes: given up, out of time, thrown away because somebody else asked it, ended by another panic, left behind in another network.
+#[tokio::test]
+async fn a_resolver_that_panics_when_it_is_dropped_harms_nobody() {
+    let words = || Resolving::families(LastWords, LastWords);
+    let panics = Resolving::families(LastWords, async { panic!("as the test wants it") });
+    let (names, clock) = answers([words(), words(), words(), panics, Resolving::ready(some(FOUR))]);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut gives_up = Box::pin(find(&names, Moment::FAR));
+    assert!(gives_up.as_mut().poll(&mut cx).is_pending());
+    drop(gives_up);
+    assert_eq!(find(&names, clock.now()).await, Err(ResolveError::Timeout));
+    clock.advance(Duration::from_secs(60)); // it is remembered for a while
+    drop(Flight::new(words));
+    let mut waits = Box::pin(find(&names, Moment::FAR));
+    assert!(waits.as_mut().poll(&mut cx).is_pending());
+    names.doubt();
+    let failed = Err(ResolveError::Failed("the resolver panicked".into()));
+    assert_eq!(waits.await, failed, "the next question's answer");
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(list(find(&names, Moment::FAR).await), Ok(vec![FOUR.to_owned()]));
+}
+
 #[tokio::test]
 async fn of_one_answer_is_learned_once() {
     let (send_old, old) = later();
@@ -361,6 +400,37 @@ async fn whoever_waits_in_another_network_asks_again() {
     assert!(send_old.send(some(SIX)).is_err(), "nobody waits for that");
     assert_eq!(list(find(&names, Moment::FAR).await), Ok(vec![FOUR.to_owned()]));
     assert_eq!(clock.sleepers(), 0);
+}
+
+/// Its time is over in the moment in which the network becomes another one: what it had heard of the old one's answer is none.
+#[test]
+fn who_is_out_of_time_in_another_network_has_heard_nothing() {
+    let half = || Resolving::families(std::future::pending(), async { some(FOUR) });
+    let (names, clock) = answers([half(), half()]);
+    let target = Target::try_from(TARGET).expect("a target");
+    let ask = ask(&target, Moment::FAR);
+    let key = names.key(&ask);
+    let heard = |names: &Names| {
+        let Way::Asking(mut asking) = names.way(&key, &ask) else {
+            panic!("nothing is known")
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        let part = asking.poll_next(&mut cx);
+        assert_eq!(part, Poll::Ready(Some(some(FOUR))));
+        let terms = Terms {
+            refresh: ask.refresh,
+            stale: ask.stale,
+        };
+        let partly = conclude(clock.now(), terms, &[some(FOUR), Err(ResolveError::Timeout)]);
+        names.doubt();
+        asking.give_up(clock.now(), partly)
+    };
+    assert_eq!(heard(&names), Err(ResolveError::Timeout));
+    assert_eq!(
+        heard(&names),
+        Err(ResolveError::Timeout),
+        "nor did it teach anybody"
+    );
 }
 
 /// A resolver at work holds up nobody else, and whoever came meanwhile is woken, though nobody else goes on.

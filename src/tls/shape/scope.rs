@@ -22,7 +22,7 @@ pub(super) async fn within<F: Future>(shaping: Arc<Shaping>, handshake: F) -> F:
 }
 
 /// Runs `call` as a part of the handshake of `shaping`.
-#[cfg(feature = "__internals")]
+#[cfg(any(all(test, feature = "aws-lc-rs"), feature = "__internals"))]
 pub(super) fn entered<R>(shaping: Arc<Shaping>, call: impl FnOnce() -> R) -> R {
     SHAPING.sync_scope(Some(shaping), call)
 }

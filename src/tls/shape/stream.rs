@@ -224,3 +224,6 @@ fn rejected(shaping: &Shaping, why: super::error::Rejected) -> io::Error {
     shaping.reject(why.clone());
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
+
+#[cfg(all(test, feature = "aws-lc-rs"))]
+mod tests;

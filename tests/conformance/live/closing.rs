@@ -205,3 +205,35 @@ fn jobs_go_on_in_the_next_runtime() {
     }
     one_thread().block_on(finish(pool, peer));
 }
+
+/// One step takes all of the closer's time: those behind it have had none. What ends at once has ended, and what needs time gets it from another close.
+#[tokio::test]
+async fn a_step_for_which_no_time_was_left_is_tried_by_the_next_close() {
+    let peer = http1_peer();
+    let pool = pool(&peer, |_| {});
+    round(&pool, &name(&peer)).await;
+    let (tell, told) = tokio::sync::oneshot::channel::<()>();
+    pool.on_close("hangs", DEADLINE, pending::<Result<(), String>>())
+        .unwrap();
+    pool.on_close("waits", SECOND, told).unwrap();
+    pool.on_close("saves", SECOND, async { Ok::<_, &str>(()) })
+        .unwrap();
+    let limit = Duration::from_millis(200);
+    let report = within("close", pool.close_within(limit)).await;
+    let [hangs, saves, waits] = [
+        ("hangs", StepOutcome::TimedOut),
+        ("saves", StepOutcome::Done),
+        ("waits", StepOutcome::Left),
+    ];
+    assert_eq!(outcomes(&report), [hangs.clone(), saves.clone(), waits]);
+    assert!(!report.is_clean());
+    tell.send(()).expect("the step is still there");
+    let again = within("close", pool.close_within(limit)).await;
+    assert_eq!(outcomes(&again), [hangs, saves, ("waits", StepOutcome::Done)]);
+    assert_eq!(
+        within("close", pool.close()).await.steps,
+        again.steps,
+        "nothing is left"
+    );
+    finish(pool, peer).await;
+}

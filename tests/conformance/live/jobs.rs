@@ -241,6 +241,103 @@ async fn a_blocked_address_is_tried_when_its_time_has_come() {
     finish(pool, peer).await;
 }
 
+/// A pool of which each of these hosts is blocked at its one address, and whose rechecks end as they are told to.
+async fn blocked_hosts(hosts: usize, config: PoolConfig) -> (Stage, HotConnPool, ManualClock) {
+    let (stage, clock) = (Stage::new(1), ManualClock::new());
+    let pool = stage.pool(config, clock.clone()).unwrap();
+    for host in 0..hosts {
+        let conn = lease(&pool, &format!("{host}.test")).await;
+        conn.report(Outcome::Status(403));
+    }
+    let_run().await;
+    assert_eq!((stage.dials(), pool.size()), (hosts as u64, 0));
+    (stage, pool, clock)
+}
+
+/// Ten, and others as these end.
+#[tokio::test]
+async fn the_blocked_are_tried_so_many_at_once() {
+    let many = config(|config| (config.max_per_ip, config.attempt_timeout) = (100, 30 * SECOND));
+    let (stage, pool, clock) = blocked_hosts(25, many).await;
+    for _ in 0..25 {
+        stage.next(Phase::Connect, Act::Never);
+    }
+    clock.advance(300 * SECOND);
+    for began in [10, 20, 25] {
+        until(&pool, "they are being tried", |_| stage.dials() == 25 + began).await;
+        pass(&clock, 20).await;
+        assert_eq!(stage.dials(), 25 + began, "one more would be too many");
+        pass(&clock, 12).await;
+    }
+    at_rest(&pool).await;
+    within("close", pool.close()).await;
+}
+
+/// Twice as long each time; a block that ends meanwhile is not tried.
+#[tokio::test]
+async fn who_was_tried_in_vain_rests_longer_each_time() {
+    let often = config(|config| config.blacklist_interval = 10 * SECOND);
+    let (stage, pool, clock) = blocked_hosts(1, often).await;
+    let mut tried = Vec::new();
+    for second in 1..=400_u64 {
+        stage.next(Phase::Tls, Act::Err);
+        let before = stage.dials();
+        pass(&clock, 1).await;
+        if stage.dials() > before {
+            tried.push(second);
+        } else {
+            stage.forget();
+        }
+    }
+    assert_eq!(tried, [10, 30, 70, 150, 310]);
+    at_rest(&pool).await;
+    within("close", pool.close()).await;
+}
+
+/// A recheck that takes long is not joined by another.
+#[tokio::test]
+async fn who_is_being_tried_is_not_tried_beside() {
+    let slow = config(|config| {
+        (config.attempt_timeout, config.connect_timeout) = (100 * SECOND, 100 * SECOND);
+        config.blacklist_interval = 5 * SECOND;
+    });
+    let (stage, pool, clock) = blocked_hosts(1, slow).await;
+    stage.next(Phase::Connect, Act::After(80 * SECOND));
+    pass(&clock, 84).await;
+    assert_eq!(stage.dials(), 2);
+    pass(&clock, 2).await;
+    until(&pool, "its proof rests", |stats| stats.idle == 1).await;
+    assert_eq!((stage.dials(), pool.health()), (2, Health::Healthy));
+    at_rest(&pool).await;
+    within("close", pool.close()).await;
+}
+
+/// What the whole pool avoids is tried, too, though a get may not go there.
+#[tokio::test]
+async fn what_the_whole_pool_avoids_is_tried_as_well() {
+    let often = config(|config| config.blacklist_interval = 10 * SECOND);
+    let (stage, clock) = (Stage::new(1), ManualClock::new());
+    let pool = stage.pool(often, clock.clone()).unwrap();
+    for strike in 0..5 {
+        stage.next(Phase::Connect, Act::Unreachable);
+        within("an error", pool.get("a.test")).await.unwrap_err();
+        clock.advance(if strike < 4 {
+            SECOND * (1 << strike)
+        } else {
+            Duration::ZERO
+        });
+    }
+    let dials = stage.dials();
+    pass(&clock, 9).await;
+    assert!(within("a refusal", pool.get("a.test")).await.is_err());
+    assert_eq!(stage.dials(), dials);
+    pass(&clock, 1).await;
+    until(&pool, "its proof rests", |stats| stats.idle == 1).await;
+    assert_eq!(pool.manager().blocklist(), []);
+    at_rest(&pool).await;
+    within("close", pool.close()).await;
+}
+
 /// Answers what it is told to, for a minute, and counts.
 #[derive(Clone)]
 struct Names(Arc<Mutex<Vec<std::net::IpAddr>>>, Arc<AtomicU64>);

@@ -1,6 +1,7 @@
 //! The same behaviours, and the pool's own, of a whole pool: over real TLS where a socket is involved, over scripted connections where only the
 //! order of steps is.
 
+mod access;
 mod age;
 mod cancel;
 mod closing;
@@ -29,6 +30,7 @@ mod spans;
 mod steps;
 mod streams;
 mod told;
+mod validate;
 mod waits;
 
 use std::future::{Future, poll_fn};

@@ -327,6 +327,27 @@ async fn a_probe_ends_no_other() {
     world.rest().await;
 }
 
+/// What is still being dialled when the network changes tells nothing of the new one: neither its origin nor the pool holds its failure against the
+/// address.
+#[tokio::test]
+async fn what_fails_late_in_the_network_before_blames_nobody() {
+    for (phase, other) in [(Phase::Connect, "b.test"), (Phase::Tls, "a.test")] {
+        let world = World::new(&[A], |_| {});
+        world.stage.next_at(ip(A), phase, Act::Lost(100 * MILLI));
+        let get = world.get();
+        world.pass(50).await;
+        world.pool.network_changed();
+        world.pass(50).await;
+        let error = within("the error", get).await.unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (ErrorKind::Unreachable, phase));
+        assert_eq!(world.pool.manager().blocklist(), []);
+        for name in ["a.test", other] {
+            drop(lease(&world.pool, name).await);
+        }
+        world.rest().await;
+    }
+}
+
 /// A dial that had no time to try anything has run out of time: nothing else is wrong.
 #[tokio::test]
 async fn a_dial_without_time_has_timed_out() {

@@ -119,6 +119,9 @@ impl Talk {
     async fn answer(&mut self, head: &Head, answer: &Answer, nth: u64, received: usize) -> io::Result<()> {
         let size = answer.body.size(received);
         let mut text = self.status_line(answer.status, nth);
+        if let Manner::Later(seconds) = answer.manner {
+            text.push_str(&format!("retry-after: {seconds}\r\n"));
+        }
         if answer.has_body() {
             match answer.framing {
                 Framing::Length | Framing::Half => write!(text, "content-length: {size}\r\n"),

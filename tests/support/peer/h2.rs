@@ -123,6 +123,9 @@ fn head<const N: usize>(status: StatusCode, headers: [(&str, String); N]) -> Res
 
 fn full_head(desk: &Desk, answer: &Answer, nth: u64, received: usize) -> Response<()> {
     let mut response = head(answer.status, routes::identity(&desk.conn, nth, "h2"));
+    if let Manner::Later(seconds) = answer.manner {
+        response.headers_mut().insert("retry-after", seconds.into());
+    }
     if answer.has_body() && matches!(answer.framing, Framing::Length | Framing::Half) {
         response
             .headers_mut()

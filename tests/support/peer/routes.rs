@@ -15,6 +15,7 @@
 //! | `/early` | `hello` before the request's body is read |
 //! | `/slow/MS` | `hello`, that many milliseconds later |
 //! | `/status/CODE` | that status, with `hello` where it may have a body |
+//! | `/later/SECONDS` | 429 with that `Retry-After` |
 //! | `/hints` | 103, then `hello` |
 //! | `/upgrade` | 101, then echoes every byte (HTTP/1.1; HTTP/2: as `/`) |
 //!
@@ -51,6 +52,7 @@ pub(super) enum Manner {
     Hints,
     Upgrade,
     Slow(Duration),
+    Later(usize),
     Extra(usize),
 }
 
@@ -93,6 +95,7 @@ impl Answer {
                 Framing::Length,
                 Manner::Slow(Duration::from_millis(ms as u64)),
             ),
+            ("later", Some(seconds)) => (hello(), Framing::Length, Manner::Later(seconds)),
             ("status", Some(_)) => (hello(), Framing::Length, Manner::Plain),
             ("hints", _) => (hello(), Framing::Length, Manner::Hints),
             ("upgrade", _) => (hello(), Framing::Length, Manner::Upgrade),
@@ -103,8 +106,9 @@ impl Answer {
                 };
             }
         };
+        let number = if name == "later" { Some(429) } else { number };
         let status = number
-            .filter(|_| name == "status")
+            .filter(|_| matches!(name, "status" | "later"))
             .and_then(|code| u16::try_from(code).ok());
         let status = status
             .and_then(|code| StatusCode::from_u16(code).ok())

@@ -1,0 +1,427 @@
+//! What the pool's owner blocks and allows while it runs: by network, by host, by origin, by an origin's address. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::{parsed, reached};
+use crate::clock::Moment;
+use crate::error::ConfigError;
+use crate::fault::planted;
+use crate::target::{Target, TargetError};
+
+/// The most blocks of an owner's, and the most allowances.
+const MOST: usize = 10_000;
+
+/// What may be connected to that the owner's lists do not name: see [`ConnectionManager::block`](crate::ConnectionManager::block). What is blocked is
+/// blocked, whatever else allows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AccessPolicy {
+    /// Everything. The default.
+    #[default]
+    OpenUnlessBlocked,
+    /// Nothing: an address must be allowed itself, or its host, or its origin.
+    AllowlistOnly,
+}
+
+/// What a block or an allowance concerns.
+///
+/// ```
+/// use hotpool::Scope;
+///
+/// assert_eq!(Scope::network("192.0.2.0/24")?.to_string(), "192.0.2.0/24");
+/// assert_eq!(Scope::host("Example.com.")?.to_string(), "host example.com");
+/// assert_eq!(Scope::origin("example.com:8443")?.to_string(), "example.com:8443");
+/// assert_eq!(Scope::address("example.com", [192, 0, 2, 1].into())?.to_string(), "example.com at 192.0.2.1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scope(Of);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Of {
+    Network(IpNet),
+    Host(Arc<str>),
+    Origin(Arc<str>),
+    Address(Arc<str>, IpAddr),
+}
+
+impl Scope {
+    /// A network (`192.0.2.0/24`) or an address, for every host. An IPv4 address within an IPv6 one (mapped, NAT64, 6to4) is meant, too.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if it is neither.
+    pub fn network(network: &str) -> Result<Self, ConfigError> {
+        parsed(network).map(|network| Scope(Of::Network(network)))
+    }
+
+    /// A host, at whatever port and address.
+    ///
+    /// # Errors
+    /// The text names no target. Its port, if it has one, is not looked at.
+    pub fn host(host: &str) -> Result<Self, TargetError> {
+        Ok(Scope(Of::Host(Target::try_from(host)?.host().into())))
+    }
+
+    /// A host at one port, at whatever address.
+    ///
+    /// # Errors
+    /// The text names no target.
+    pub fn origin(target: &str) -> Result<Self, TargetError> {
+        Ok(Scope(Of::Origin(Target::try_from(target)?.shared_text())))
+    }
+
+    /// An origin at one address: what a 403 blocks.
+    ///
+    /// # Errors
+    /// The text names no target.
+    pub fn address(target: &str, ip: IpAddr) -> Result<Self, TargetError> {
+        let origin = Target::try_from(target)?.shared_text();
+        Ok(Scope(Of::Address(origin, ip.to_canonical())))
+    }
+
+    /// The same of what is canonical already.
+    pub(crate) fn of_address(target: &Target<'_>, ip: IpAddr) -> Self {
+        Scope(Of::Address(target.shared_text(), ip))
+    }
+
+    /// One address, for every host: none if it is anything else.
+    pub(crate) fn everywhere(&self) -> Option<IpAddr> {
+        match &self.0 {
+            Of::Network(network) if network.prefix_len() == network.max_prefix_len() => Some(network.addr()),
+            _ => None,
+        }
+    }
+
+    /// An origin and its address, if it is that.
+    pub(crate) fn of_origin(&self) -> Option<(&str, IpAddr)> {
+        match &self.0 {
+            Of::Address(origin, ip) => Some((origin, *ip)),
+            _ => None,
+        }
+    }
+}
+
+/// One address, for every host.
+impl From<IpAddr> for Scope {
+    fn from(ip: IpAddr) -> Self {
+        Scope(Of::Network(IpNet::from(reached(ip))))
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Of::Network(network) if network.prefix_len() == network.max_prefix_len() => {
+                write!(f, "{}", network.addr())
+            }
+            Of::Network(network) => write!(f, "{network}"),
+            Of::Host(host) => write!(f, "host {host}"),
+            Of::Origin(origin) => f.write_str(origin),
+            Of::Address(origin, ip) => write!(f, "{origin} at {ip}"),
+        }
+    }
+}
+
+/// Everything that the owner said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rules {
+    pub(crate) policy: AccessPolicy,
+    blocked: List,
+    allowed: List,
+}
+
+/// Scopes, each with until when it holds.
+#[derive(Clone, Debug, Default)]
+struct List {
+    entries: HashMap<Scope, Moment>,
+    /// How many networks there are of each length, IPv4 and IPv6 apart: an address is looked up once for each.
+    lengths: BTreeMap<(bool, u8), usize>,
+}
+
+impl List {
+    /// False if there is no room.
+    fn add(&mut self, now: Moment, scope: Scope, until: Moment) -> bool {
+        if self.entries.len() >= MOST && !self.entries.contains_key(&scope) {
+            let over: Vec<Scope> = self.entries_over(now).cloned().collect();
+            over.iter().for_each(|scope| _ = self.remove(scope));
+            if self.entries.len() >= MOST {
+                return false;
+            }
+        }
+        let length = length_of(&scope);
+        if self.entries.insert(scope, until).is_none()
+            && let Some(length) = length
+        {
+            *self.lengths.entry(length).or_default() += 1;
+        }
+        true
+    }
+
+    fn entries_over(&self, now: Moment) -> impl Iterator<Item = &Scope> {
+        let over = self.entries.iter().filter(move |&(_, &until)| until <= now);
+        over.map(|(scope, _)| scope)
+    }
+
+    fn remove(&mut self, scope: &Scope) -> Option<Moment> {
+        let until = self.entries.remove(scope)?;
+        if let Some(length) = length_of(scope)
+            && let Some(count) = self.lengths.get_mut(&length)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.lengths.remove(&length);
+            }
+        }
+        Some(until)
+    }
+
+    /// Until when one of them holds.
+    fn until(&self, now: Moment, scopes: impl IntoIterator<Item = Scope>) -> Option<Moment> {
+        let known = scopes.into_iter().filter_map(|scope| self.entries.get(&scope));
+        known.copied().filter(|&until| now < until).max()
+    }
+
+    /// The networks of the lengths that are known in which `ip` lies.
+    fn around(&self, ip: IpAddr) -> impl Iterator<Item = Scope> {
+        let lengths = self.lengths.keys().filter(move |(v6, _)| *v6 == ip.is_ipv6());
+        lengths.filter_map(move |&(_, length)| {
+            let network = IpNet::new(ip, length).ok()?;
+            Some(Scope(Of::Network(network.trunc())))
+        })
+    }
+}
+
+fn length_of(scope: &Scope) -> Option<(bool, u8)> {
+    match &scope.0 {
+        Of::Network(network) => Some((network.addr().is_ipv6(), network.prefix_len())),
+        _ => None,
+    }
+}
+
+impl Rules {
+    /// Nothing is said yet but this.
+    pub(crate) fn of(policy: AccessPolicy) -> Self {
+        Rules {
+            policy,
+            ..Rules::default()
+        }
+    }
+
+    /// Blocks until then.
+    ///
+    /// # Errors
+    /// There are [`MOST`] of them.
+    pub(crate) fn block(&mut self, now: Moment, scope: Scope, until: Moment) -> Result<(), ConfigError> {
+        full_unless(self.blocked.add(now, scope, until), "block")
+    }
+
+    /// Allows for good.
+    ///
+    /// # Errors
+    /// As [`block`](Self::block).
+    pub(crate) fn allow(&mut self, scope: Scope) -> Result<(), ConfigError> {
+        full_unless(self.allowed.add(Moment::ZERO, scope, Moment::FAR), "allow")
+    }
+
+    /// Takes a block back. Answers whether it held.
+    pub(crate) fn unblock(&mut self, now: Moment, scope: &Scope) -> bool {
+        self.blocked.remove(scope).is_some_and(|until| now < until)
+    }
+
+    /// Takes an allowance back. Answers whether there was one.
+    pub(crate) fn disallow(&mut self, scope: &Scope) -> bool {
+        self.allowed.remove(scope).is_some()
+    }
+
+    /// What is blocked, and until when.
+    pub(crate) fn list(&self, now: Moment) -> impl Iterator<Item = (&Scope, Moment)> {
+        let entries = self.blocked.entries.iter().map(|(scope, &until)| (scope, until));
+        entries.filter(move |&(_, until)| now < until)
+    }
+
+    fn bar_nobody(&self) -> bool {
+        self.blocked.entries.is_empty() && self.policy == AccessPolicy::OpenUnlessBlocked
+    }
+}
+
+fn full_unless(added: bool, field: &'static str) -> Result<(), ConfigError> {
+    match added {
+        true => Ok(()),
+        false => Err(ConfigError::new(
+            field,
+            format!("{MOST} of them are held already"),
+        )),
+    }
+}
+
+/// The rules as one origin has them. The default bars nothing, and costs nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate(Option<Box<Barrier>>);
+
+#[derive(Clone, Debug)]
+struct Barrier {
+    rules: Arc<Rules>,
+    origin: Arc<str>,
+    /// Until when the host or the origin is blocked, if it is.
+    blocked: Moment,
+    /// Whether one of them is allowed.
+    allowed: bool,
+}
+
+impl Gate {
+    pub(crate) fn new(rules: &Arc<Rules>, now: Moment, target: &Target<'_>) -> Self {
+        if rules.bar_nobody() {
+            return Gate::default();
+        }
+        let origin = target.shared_text();
+        let names = || {
+            let host = Scope(Of::Host(target.host().into()));
+            [host, Scope(Of::Origin(Arc::clone(&origin)))]
+        };
+        Gate(Some(Box::new(Barrier {
+            blocked: rules.blocked.until(now, names()).unwrap_or(Moment::ZERO),
+            allowed: rules.allowed.until(now, names()).is_some(),
+            rules: Arc::clone(rules),
+            origin,
+        })))
+    }
+
+    /// Whether nothing is barred.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Until when every address is barred, whichever there are.
+    pub(crate) fn bars_all(&self, now: Moment) -> Option<Moment> {
+        let barrier = self.0.as_ref()?;
+        Some(barrier.blocked).filter(|&until| now < until)
+    }
+
+    /// Until when `ip` is barred; [`Moment::FAR`] if nobody knows until when.
+    pub(crate) fn bars(&self, now: Moment, ip: IpAddr) -> Option<Moment> {
+        let barrier = self.0.as_ref()?;
+        let Barrier { rules, origin, .. } = &**barrier;
+        let here = |ip| Scope(Of::Address(Arc::clone(origin), ip));
+        let (written, inner) = (ip.to_canonical(), reached(ip));
+        let around = |list: &List| -> Vec<Scope> { list.around(written).chain(list.around(inner)).collect() };
+        let is_allowed = || {
+            let around = around(&rules.allowed).into_iter();
+            barrier.allowed || rules.allowed.until(now, around.chain([here(written)])).is_some()
+        };
+        let networks = around(&rules.blocked).into_iter();
+        let blocked = rules.blocked.until(now, networks.chain([here(written)]));
+        let blocked = blocked.max(self.bars_all(now));
+        if blocked.is_some() && !(planted("allowed_beats_blocked") && is_allowed()) {
+            return blocked;
+        }
+        let closed = rules.policy == AccessPolicy::AllowlistOnly && !planted("unlisted_is_let_in");
+        (closed && !is_allowed()).then_some(Moment::FAR)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn gate(rules: &Rules, target: &str) -> Gate {
+        let target = Target::try_from(target).expect("a target");
+        Gate::new(&Arc::new(rules.clone()), at(0), &target)
+    }
+
+    fn network(text: &str) -> Scope {
+        Scope::network(text).expect("a network")
+    }
+
+    #[test]
+    fn every_scope_concerns_what_it_says_and_nothing_else() {
+        let targets = ["a.test", "a.test:8443", "b.test"];
+        let cases = [
+            (network("10.0.0.0/8"), [true, true, true], [true, false]),
+            (network("10.0.0.1"), [true, true, true], [true, false]),
+            (
+                Scope::host("A.test:1").expect("a host"),
+                [true, true, false],
+                [true, true],
+            ),
+            (
+                Scope::origin("a.test").expect("an origin"),
+                [true, false, false],
+                [true, true],
+            ),
+            (
+                Scope::address("a.test", ip("10.0.0.1")).expect("one"),
+                [true, false, false],
+                [true, false],
+            ),
+        ];
+        for (scope, concerned, addresses) in cases {
+            let mut rules = Rules::default();
+            rules.block(at(0), scope.clone(), at(9)).expect("room");
+            for (target, concerned) in targets.into_iter().zip(concerned) {
+                let gate = gate(&rules, target);
+                for (address, there) in ["10.0.0.1", "192.0.2.1"].into_iter().zip(addresses) {
+                    let until = (concerned && there).then_some(at(9));
+                    assert_eq!(
+                        gate.bars(at(8), ip(address)),
+                        until,
+                        "{scope}: {target} {address}"
+                    );
+                    assert_eq!(gate.bars(at(9), ip(address)), None, "{scope} is over");
+                }
+            }
+            assert!(rules.unblock(at(1), &scope) && !rules.unblock(at(1), &scope));
+            assert!(gate(&rules, "a.test").is_open());
+        }
+    }
+
+    #[test]
+    fn an_address_is_judged_in_every_dress() {
+        let mut rules = Rules::default();
+        rules
+            .block(at(0), network("::ffff:10.0.0.0/104"), at(9))
+            .expect("room");
+        rules.block(at(0), network("64:ff9b::/96"), at(5)).expect("room");
+        let gate = gate(&rules, "a.test");
+        for address in ["10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::10.1.2.3"] {
+            assert_eq!(gate.bars(at(0), ip(address)), Some(at(9)), "{address}");
+        }
+        assert_eq!(
+            gate.bars(at(0), ip("64:ff9b::192.0.2.1")),
+            Some(at(5)),
+            "as it is written"
+        );
+        assert_eq!(gate.bars(at(0), ip("192.0.2.1")), None);
+    }
+
+    #[test]
+    fn a_list_that_is_full_takes_no_more_until_something_is_over() {
+        let mut rules = Rules::default();
+        let nth = |n: usize| Scope::from(IpAddr::from((n as u32).to_be_bytes()));
+        for n in 0..MOST {
+            let until = if n == 7 { at(5) } else { Moment::FAR };
+            rules.block(at(0), nth(n), until).expect("room");
+        }
+        rules
+            .block(at(4), nth(1), Moment::FAR)
+            .expect("one that is known needs none");
+        let full = rules.block(at(4), nth(MOST), Moment::FAR).expect_err("full");
+        assert_eq!(full.field(), "block");
+        rules.block(at(5), nth(MOST), Moment::FAR).expect("one is over");
+        assert_eq!(rules.list(at(5)).count(), MOST);
+    }
+}

@@ -1,0 +1,72 @@
+//! What the pool's owner bars: nothing goes there, whoever asks, and nothing stays there.
+
+use std::net::IpAddr;
+
+use super::Machine;
+use super::words::{Refusal, Want};
+use crate::access::Gate;
+use crate::clock::Moment;
+use crate::event::CloseReason;
+use crate::fault::planted;
+
+impl Machine {
+    /// Puts other rules of the owner's in force: what stands where they bar the way closes, at once or with its last lease, and who waits for nothing
+    /// else is told so.
+    pub(crate) fn set_gate(&mut self, now: Moment, gate: Gate) {
+        let now = self.tick(now);
+        self.gate = gate;
+        if !self.gate.is_open() {
+            self.close_the_barred(now);
+            self.turn_away(now);
+        }
+        self.settle(now);
+    }
+
+    /// Until when the owner bars `ip`.
+    pub fn bars(&self, now: Moment, ip: IpAddr) -> Option<Moment> {
+        self.gate.bars(now, ip)
+    }
+
+    /// Until when the owner bars all that `want` could be served from, as far as that is known; but for what is alive, of which nothing barred is.
+    pub fn barred(&self, now: Moment, want: &Want) -> Option<Moment> {
+        if self.gate.is_open() {
+            return None;
+        }
+        if let Some(until) = self.gate.bars_all(now) {
+            return Some(until);
+        }
+        // `None` is the least: one address that is free is enough.
+        let bars = |ip| self.gate.bars(now, ip);
+        match want.pin {
+            Some(pin) => bars(pin),
+            None => self.addresses().map(bars).min().flatten(),
+        }
+    }
+
+    /// The same, if nothing alive serves it.
+    pub(super) fn shut_out(&self, now: Moment, want: &Want) -> Option<Moment> {
+        self.barred(now, want).filter(|_| !self.has_sound(want))
+    }
+
+    fn close_the_barred(&mut self, now: Moment) {
+        for slot in 0..self.conns.extent() {
+            let conn = &self.conns[slot];
+            let ip = self.lanes.get(conn.lane as usize).map(|lane| lane.ip);
+            let barred = ip.is_some_and(|ip| self.gate.bars(now, ip).is_some());
+            if conn.state.is_live() && barred && !planted("a_block_spares_what_stands") {
+                self.wind_up(slot, CloseReason::Blocked);
+            }
+        }
+    }
+
+    fn turn_away(&mut self, now: Moment) {
+        for queue in self.line.by_arrival() {
+            let want = self.line.queues[queue as usize].want;
+            if let Some(until) = self.shut_out(now, &want)
+                && !planted("a_block_spares_who_waits")
+            {
+                self.refuse(queue, u64::MAX, Refusal::Blocked { until });
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What the pool's owner blocks and allows, brought to every host; and everything that is blocked, by whom.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ConnectionManager;
+use super::host::Host;
+use super::inner::Inner;
+use crate::access::{AccessPolicy, Gate, Rules, Scope};
+use crate::clock::Moment;
+use crate::error::ConfigError;
+use crate::fault::planted;
+use crate::machine::Cause;
+use crate::target::Target;
+
+/// Something that is blocked: see [`ConnectionManager::blocklist`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Block {
+    /// What it concerns.
+    pub scope: Scope,
+    /// For what.
+    pub cause: BlockCause,
+    /// For how long yet; none if until it is taken back.
+    pub left: Option<Duration>,
+}
+
+/// For what something is blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum BlockCause {
+    /// The pool's owner said so.
+    Owner,
+    /// The address could not be reached, by any host.
+    Connect,
+    /// TLS failed there, for this origin.
+    Tls,
+    /// What came from there failed otherwise, or was no answer that will do: a refused port, a timeout, an exchange that broke, a 429.
+    Protocol,
+    /// It answered that we are blocked: 403.
+    Status,
+}
+
+impl ConnectionManager {
+    /// Blocks a network, a host, an origin or an origin's address, for so long or, with none, until it is [unblocked](Self::unblock). It wins over
+    /// whatever allows the same.
+    ///
+    /// From now on nothing is dialled there, and no name is asked for of a host that is blocked whole; idle connections there close, leased ones
+    /// when they come home ([`CloseReason::Blocked`](crate::CloseReason::Blocked)), and a `get` that waits and could be served by nothing else ends in
+    /// [`ErrorKind::Blocked`](crate::ErrorKind::Blocked). What is being dialled there is closed before anybody has it. Blocks survive
+    /// [`network_changed`](Self::network_changed). Takes each shard's lock in turn: not for the hot path.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if 10,000 blocks are held already.
+    pub fn block(&self, scope: Scope, span: Option<Duration>) -> Result<(), ConfigError> {
+        let inner = self.inner();
+        let now = inner.clock().now_coarse();
+        let until = span.map_or(Moment::FAR, |span| now + span);
+        inner.change_rules(|rules| rules.block(now, scope, until))
+    }
+
+    /// Takes a block back: what the owner said of exactly this scope, and what the pool itself holds against it. Answers whether there was any.
+    pub fn unblock(&self, scope: &Scope) -> bool {
+        let inner = self.inner();
+        let now = inner.clock().now_coarse();
+        let said = inner.change_rules(|rules| rules.unblock(now, scope));
+        inner.absolve(scope) || said
+    }
+
+    /// Allows a scope, where the policy is [`AccessPolicy::AllowlistOnly`]. What is blocked stays blocked.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if 10,000 allowances are held already.
+    pub fn allow(&self, scope: Scope) -> Result<(), ConfigError> {
+        self.inner().change_rules(|rules| rules.allow(scope))
+    }
+
+    /// Takes an allowance back, as [`block`](Self::block) would where nothing else allows the same. Answers whether there was one.
+    pub fn disallow(&self, scope: &Scope) -> bool {
+        self.inner().change_rules(|rules| rules.disallow(scope))
+    }
+
+    /// Says what may be connected to that no list names, from now on, as if the rest were [blocked](Self::block).
+    pub fn set_access(&self, policy: AccessPolicy) {
+        self.inner().change_rules(|rules| rules.policy = policy);
+    }
+
+    /// Everything that is blocked now: by the owner, and by what failed. Of an address that only an allowlist leaves out nothing is said. Takes each
+    /// shard's lock in turn: not for the hot path.
+    pub fn blocklist(&self) -> Vec<Block> {
+        let inner = self.inner();
+        let now = inner.clock().now_coarse();
+        let rules = Arc::clone(&inner.rules.lock());
+        let said = rules.list(now).map(|(scope, until)| Block {
+            scope: scope.clone(),
+            cause: BlockCause::Owner,
+            left: (until != Moment::FAR).then(|| until.since(now)),
+        });
+        let mut blocks: Vec<Block> = said.collect();
+        for (ip, until) in inner.desk.lock().penalties.list(now) {
+            blocks.push(Block {
+                scope: ip.into(),
+                cause: BlockCause::Connect,
+                left: Some(until.since(now)),
+            });
+        }
+        blocks.extend(
+            inner
+                .each_host(|host, now| host.blocks(now))
+                .into_iter()
+                .flatten(),
+        );
+        blocks
+    }
+}
+
+impl Inner {
+    fn change_rules<T>(self: &Arc<Self>, change: impl FnOnce(&mut Rules) -> T) -> T {
+        // First: a host that is made from now on begins with them.
+        let answer = change(Arc::make_mut(&mut self.rules.lock()));
+        if !planted("known_hosts_know_no_block") {
+            // Each takes what is in force under its own lock: of two callers at once the later one has the last word everywhere.
+            self.each_host(|host, now| self.bar(host, now));
+        }
+        answer
+    }
+
+    /// Brings the owner's rules to a host. Under its lock.
+    pub(super) fn bar(&self, host: &mut Host, now: Moment) {
+        let rules = Arc::clone(&self.rules.lock());
+        let gate = Gate::new(&rules, now, &host.target);
+        host.machine.set_gate(now, gate);
+    }
+
+    /// Forgets what the pool itself holds against exactly this. Answers whether it held anything.
+    fn absolve(self: &Arc<Self>, scope: &Scope) -> bool {
+        if planted("the_unblocked_stays_blocked") {
+            return false;
+        }
+        if let Some(ip) = scope.everywhere() {
+            let held = {
+                let mut desk = self.desk.lock();
+                let now = self.clock().now_coarse();
+                let held = desk.penalties.blocked(now, ip).is_some();
+                desk.penalties.absolve(ip);
+                held
+            };
+            let copies = |host: &Host| host.machine.penalties().cause(ip) == Some(Cause::Tcp);
+            self.each_host(|host, now| {
+                if copies(host) {
+                    host.machine.absolve(now, ip);
+                }
+            });
+            return held;
+        }
+        let Some((origin, ip)) = scope.of_origin() else {
+            return false;
+        };
+        let Ok(target) = Target::try_from(origin) else {
+            return false;
+        };
+        let held = self.with_target(&target, |host, now| {
+            let held = host.machine.penalties().blocked(now, ip).is_some();
+            host.machine.absolve(now, ip);
+            held
+        });
+        held.unwrap_or(false)
+    }
+}
+
+impl Host {
+    /// What it holds against addresses by itself.
+    fn blocks(&self, now: Moment) -> Vec<Block> {
+        let penalties = self.machine.penalties();
+        let known = penalties.list(now).filter_map(|(ip, until)| {
+            let cause = match penalties.cause(ip)? {
+                Cause::Tls => BlockCause::Tls,
+                Cause::Protocol => BlockCause::Protocol,
+                Cause::Status => BlockCause::Status,
+                // It heard of it from the desk, or nobody is to blame.
+                Cause::Tcp | Cause::Local => return None,
+            };
+            Some(Block {
+                scope: Scope::of_address(&self.target, ip),
+                cause,
+                left: Some(until.since(now)),
+            })
+        });
+        known.collect()
+    }
+}

@@ -1,0 +1,325 @@
+//! What the pool's owner blocks and allows while it runs.
+
+use std::net::IpAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use hotpool::clock::ManualClock;
+use hotpool::scripted::{Act, Stage};
+use hotpool::{
+    AccessPolicy, BlockCause, CloseReason, ErrorKind, GetOptions, HotConnPool, Outcome, Phase, Returned,
+    Scope, Warm,
+};
+
+use super::{as_soon_as, lease, poll_once};
+use crate::common::{
+    at_rest, builder, config, finish, host, http1_peer, let_run, manual_pool, name, round, spawn, within,
+};
+use crate::support::peer::{Alpn, Peer};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn network(text: &str) -> Scope {
+    Scope::network(text).unwrap()
+}
+
+/// A refusal, and for how long it holds.
+async fn refusal(pool: &HotConnPool, name: &str, options: GetOptions) -> Option<Duration> {
+    let error = within("a refusal", pool.get_with(name, options))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.phase()),
+        (ErrorKind::Blocked, Phase::Acquire),
+        "{error}"
+    );
+    assert_eq!(error.target(), Some(name));
+    error.retry_after()
+}
+
+async fn refused(pool: &HotConnPool, name: &str) -> Option<Duration> {
+    refusal(pool, name, GetOptions::new()).await
+}
+
+/// Whatever allows the same, by whichever scope, before or after.
+#[tokio::test]
+async fn blocked_wins_over_allowed() {
+    let peer = http1_peer();
+    let name = name(&peer);
+    let scopes = || {
+        let ip = peer.ips()[0];
+        [
+            network("127.0.0.0/8"),
+            ip.into(),
+            Scope::host("peer.test").unwrap(),
+            Scope::origin(&name).unwrap(),
+            Scope::address(&name, ip).unwrap(),
+        ]
+    };
+    for policy in [AccessPolicy::OpenUnlessBlocked, AccessPolicy::AllowlistOnly] {
+        let pool = builder(&peer, |_| {}).access(policy).build().unwrap();
+        let manager = pool.manager();
+        for allowed in scopes() {
+            manager.allow(allowed).unwrap();
+        }
+        round(&pool, &name).await;
+        for blocked in scopes() {
+            manager.block(blocked.clone(), None).unwrap();
+            assert_eq!(refused(&pool, &name).await, None, "{blocked}");
+            manager.allow(blocked.clone()).unwrap();
+            assert_eq!(refused(&pool, &name).await, None, "{blocked}");
+            assert!(manager.unblock(&blocked), "{blocked}");
+            round(&pool, &name).await;
+        }
+        at_rest(&pool).await;
+        within("close", pool.close()).await;
+    }
+    peer.shutdown().await;
+}
+
+/// What no list names is refused before any connect, and what stood by an allowance that is taken back goes.
+#[tokio::test]
+async fn allowlist_only_mode() {
+    let peer = Peer::builder().ips(2).alpn(Alpn::Http1).start();
+    let pool = builder(&peer, |_| {})
+        .access(AccessPolicy::AllowlistOnly)
+        .build()
+        .unwrap();
+    let manager = pool.manager();
+    let (name, other) = (name(&peer), host(&peer, "a.peer.test"));
+    let ips: [IpAddr; 2] = peer.ips().try_into().unwrap();
+    assert_eq!(refused(&pool, &name).await, None);
+    assert_eq!(refusal(&pool, &name, GetOptions::new().ip(ips[0])).await, None);
+    let warmed = within("a refusal", pool.warm(&name, Warm::Count(1), GetOptions::new())).await;
+    assert_eq!(warmed.unwrap_err().kind(), ErrorKind::Blocked);
+    assert_eq!(peer.seen().accepts, 0);
+    // By its address, for every host; the other address stays out.
+    manager.allow(ips[1].into()).unwrap();
+    for target in [&name, &other] {
+        for _ in 0..2 {
+            let conn = lease(&pool, target).await;
+            assert_eq!(conn.info().remote.ip(), ips[1]);
+            conn.discard();
+        }
+    }
+    // By its host, at every address.
+    manager.allow(Scope::host("peer.test").unwrap()).unwrap();
+    drop(lease(&pool, &name).await);
+    let pinned = within("one there", pool.get_with(&name, GetOptions::new().ip(ips[0]))).await;
+    drop(pinned.unwrap());
+    assert_eq!(refusal(&pool, &other, GetOptions::new().ip(ips[0])).await, None);
+    let leased = lease(&pool, &name).await;
+    assert!(manager.disallow(&ips[1].into()));
+    assert!(manager.disallow(&Scope::host("peer.test").unwrap()));
+    assert!(!manager.disallow(&Scope::host("peer.test").unwrap()));
+    assert_eq!(pool.put(leased), Returned::Closed(CloseReason::Blocked));
+    assert_eq!((pool.size(), refused(&pool, &name).await), (0, None));
+    manager.set_access(AccessPolicy::OpenUnlessBlocked);
+    round(&pool, &name).await;
+    finish(pool, peer).await;
+}
+
+/// At once: what rests there closes, what is leased closes when it comes home, who waits for nothing else is refused, and what is being dialled reaches
+/// nobody. Other hosts and addresses are not concerned.
+#[tokio::test]
+async fn a_block_takes_effect_on_what_rests_and_who_waits_at_once() {
+    for alpn in [Alpn::Http1, Alpn::Http2] {
+        let peer = Peer::builder().ips(2).alpn(alpn).start();
+        let (pool, clock) = manual_pool(&peer, |config| config.max_per_host = 3);
+        let (name, other) = (name(&peer), host(&peer, "a.peer.test"));
+        let ips: [IpAddr; 2] = peer.ips().try_into().unwrap();
+        let at = |ip| GetOptions::new().ip(ip);
+        let here = within("here", pool.get_with(&name, at(ips[0]))).await.unwrap();
+        let there = within("there", pool.get_with(&name, at(ips[1]))).await.unwrap();
+        drop(there);
+        drop(
+            within("another's", pool.get_with(&other, at(ips[1])))
+                .await
+                .unwrap(),
+        );
+        pool.manager()
+            .block(Scope::address(&name, ips[1]).unwrap(), Some(10 * SECOND))
+            .unwrap();
+        let stats = pool.stats();
+        assert_eq!(
+            (stats.total, stats.counters.closes(CloseReason::Blocked)),
+            (2, 1),
+            "{alpn:?}"
+        );
+        drop(
+            within("another's", pool.get_with(&other, at(ips[1])))
+                .await
+                .unwrap(),
+        );
+        assert_eq!(refusal(&pool, &name, at(ips[1])).await, Some(10 * SECOND));
+        // Whoever may go elsewhere goes there.
+        let elsewhere = lease(&pool, &name).await;
+        assert_eq!(elsewhere.info().remote.ip(), ips[0]);
+        drop(elsewhere);
+        let (second, third) = (lease(&pool, &name).await, lease(&pool, &name).await);
+        // The host is full on HTTP/1.1: whoever comes waits for one of these. The block is the end of that hope, too.
+        let (asked, wanted) = (pool.clone(), name.clone());
+        let waiting = (alpn == Alpn::Http1).then(|| spawn(async move { asked.get(&wanted).await }));
+        let waits = u32::from(waiting.is_some());
+        as_soon_as(&pool, "it waits", |stats| stats.waiting == waits).await;
+        pool.manager()
+            .block(Scope::host("peer.test").unwrap(), None)
+            .unwrap();
+        if let Some(waiting) = waiting {
+            let error = within("a refusal", waiting).await.unwrap().unwrap_err();
+            assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Blocked, None));
+        }
+        assert_eq!(refused(&pool, &name).await, None);
+        for leased in [here, second, third] {
+            assert_eq!(
+                pool.put(leased),
+                Returned::Closed(CloseReason::Blocked),
+                "{alpn:?}"
+            );
+        }
+        // The other origin stands, and a block of its network ends with its time.
+        round(&pool, &other).await;
+        pool.manager()
+            .block(network("127.0.0.0/8"), Some(5 * SECOND))
+            .unwrap();
+        assert_eq!(refused(&pool, &other).await, Some(5 * SECOND));
+        clock.advance(5 * SECOND);
+        round(&pool, &other).await;
+        finish(pool, peer).await;
+    }
+}
+
+/// What is being dialled when its host, or its address, is blocked is closed before anybody has it: who waits for it is told at once.
+#[tokio::test]
+async fn what_is_being_dialled_when_the_block_comes_reaches_nobody() {
+    for scope in [Scope::host("a.test").unwrap(), network("10.0.0.0/24")] {
+        let (stage, clock) = (Stage::new(1), ManualClock::new());
+        stage.next(Phase::Tls, Act::After(SECOND));
+        let pool = stage.pool(config(|_| {}), clock.clone()).unwrap();
+        let mut get = pin!(pool.get("a.test"));
+        assert!(poll_once(get.as_mut()).await.is_none());
+        as_soon_as(&pool, "it shakes hands", |_| stage.steps().len() == 2).await;
+        pool.manager().block(scope.clone(), None).unwrap();
+        let error = within("a refusal", get).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Blocked, "{scope}");
+        let_run().await;
+        clock.advance(SECOND);
+        as_soon_as(&pool, "its end", |stats| stats.counters.opened == 1).await;
+        assert_eq!(pool.stats().counters.closes(CloseReason::Blocked), 1);
+        // A host that is new knows the block of its network as well.
+        let fresh = within("an answer", pool.get("b.test")).await;
+        assert_eq!(fresh.is_ok(), scope.to_string() == "host a.test");
+        drop(fresh);
+        at_rest(&pool).await;
+        within("close", pool.close()).await;
+        assert_eq!(stage.open(), 0);
+    }
+}
+
+/// A name that is blocked is not asked for; an address that is blocked between the order and the attempt is not dialled.
+#[tokio::test]
+async fn nothing_is_asked_or_dialled_where_the_owner_bars_the_way() {
+    let (stage, clock) = (Stage::new(2), ManualClock::new());
+    let pool = stage
+        .pool(config(|config| config.dial_attempts = 2), clock.clone())
+        .unwrap();
+    pool.manager()
+        .block(Scope::host("a.test").unwrap(), None)
+        .unwrap();
+    stage.next(Phase::Resolve, Act::Never);
+    assert_eq!(refused(&pool, "a.test").await, None);
+    stage.forget();
+    // The first address hangs; the second, whose turn comes later, is blocked meanwhile.
+    stage.next(Phase::Connect, Act::After(400 * SECOND / 1000));
+    let mut get = pin!(pool.get("b.test"));
+    assert!(poll_once(get.as_mut()).await.is_none());
+    as_soon_as(&pool, "it connects", |_| stage.steps().len() == 1).await;
+    let second = if stage.steps()[0].1.to_string() == "10.0.0.1" {
+        "10.0.0.2"
+    } else {
+        "10.0.0.1"
+    };
+    pool.manager().block(network(second), None).unwrap();
+    for _ in 0..500 {
+        clock.advance(SECOND / 1000);
+        let_run().await;
+    }
+    drop(within("a connection", get).await.unwrap());
+    assert!(
+        stage.steps().iter().all(|step| step.1.to_string() != second),
+        "{:?}",
+        stage.steps()
+    );
+    at_rest(&pool).await;
+    within("close", pool.close()).await;
+}
+
+/// Whoever blocked it, and for what; and all of it can be taken back.
+#[tokio::test]
+async fn the_blocklist_shows_what_is_blocked_and_unblock_lifts_it() {
+    let (stage, clock) = (Stage::new(2), ManualClock::new());
+    let pool = stage
+        .pool(config(|config| config.dial_attempts = 1), clock.clone())
+        .unwrap();
+    let manager = pool.manager();
+    let [a, b]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|ip| ip.parse().unwrap());
+    manager
+        .block(Scope::host("c.test").unwrap(), Some(9 * SECOND))
+        .unwrap();
+    manager.block(network("192.0.2.0/24"), None).unwrap();
+    let conn = within("one", pool.get_with("a.test", GetOptions::new().ip(a)))
+        .await
+        .unwrap();
+    conn.report(Outcome::Status(403));
+    drop(conn);
+    stage.next_at(b, Phase::Tls, Act::Err);
+    within("an error", pool.get_with("a.test", GetOptions::new().ip(b)))
+        .await
+        .unwrap_err();
+    stage.next_at(b, Phase::Connect, Act::Unreachable);
+    within("an error", pool.get_with("b.test", GetOptions::new().ip(b)))
+        .await
+        .unwrap_err();
+    let listed = || {
+        let blocks = manager.blocklist().into_iter();
+        let mut lines: Vec<_> = blocks
+            .map(|block| (block.scope.to_string(), block.cause, block.left))
+            .collect();
+        lines.sort();
+        lines
+    };
+    let minutes = |minutes: u32| Some(minutes * 60 * SECOND);
+    let all = [
+        ("10.0.0.2".to_owned(), BlockCause::Connect, Some(SECOND)),
+        ("192.0.2.0/24".to_owned(), BlockCause::Owner, None),
+        ("a.test at 10.0.0.1".to_owned(), BlockCause::Status, minutes(15)),
+        ("a.test at 10.0.0.2".to_owned(), BlockCause::Tls, Some(SECOND)),
+        ("host c.test".to_owned(), BlockCause::Owner, Some(9 * SECOND)),
+    ];
+    assert_eq!(listed(), all);
+    // Neither the network nor time alone lifts what was said.
+    pool.network_changed();
+    assert_eq!(listed(), [all[1].clone(), all[2].clone(), all[4].clone()]);
+    assert!(manager.unblock(&Scope::address("a.test", a).unwrap()));
+    drop(
+        within("one", pool.get_with("a.test", GetOptions::new().ip(a)))
+            .await
+            .unwrap(),
+    );
+    assert!(manager.unblock(&network("192.0.2.0/24")) && !manager.unblock(&network("192.0.2.0/24")));
+    stage.next_at(b, Phase::Connect, Act::Unreachable);
+    within("an error", pool.get_with("b.test", GetOptions::new().ip(b)))
+        .await
+        .unwrap_err();
+    assert!(manager.unblock(&b.into()));
+    drop(
+        within("one", pool.get_with("b.test", GetOptions::new().ip(b)))
+            .await
+            .unwrap(),
+    );
+    clock.advance(9 * SECOND);
+    assert_eq!(listed(), []);
+    drop(lease(&pool, "c.test").await);
+    at_rest(&pool).await;
+    within("close", pool.close()).await;
+}

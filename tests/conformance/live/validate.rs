@@ -1,0 +1,542 @@
+//! What an answer says of the address that gave it: asked before anybody has a connection, told by who had one, asked again while the address is blocked.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotpool::clock::ManualClock;
+use hotpool::{
+    Block, BlockCause, Candidate, CloseReason, Error, ErrorKind, GetOptions, HotConn, HotConnPool, Outcome,
+    Phase, Protocol, Returned, Scope, StatusValidator, Validating, Validator,
+};
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{as_soon_as, lease, poll_once};
+use crate::common::{builder, finish, host, manual_pool, name, spawn, until, use_up, within};
+use crate::support::peer::{Alpn, Peer, To};
+
+const SECOND: Duration = Duration::from_secs(1);
+const QUARTER: Duration = Duration::from_secs(15 * 60);
+/// A path that the peer answers no earlier than at the end of the test.
+const HELD: &str = "/held";
+const BOTH: [Alpn; 2] = [Alpn::Http1, Alpn::Http2];
+
+/// Asks for the path that it is told to at the moment.
+#[derive(Clone)]
+struct Asks(Arc<Mutex<String>>);
+
+impl Asks {
+    fn for_path(path: &str) -> Self {
+        Asks(Arc::new(Mutex::new(path.to_owned())))
+    }
+
+    fn switch(&self, path: &str) {
+        *self.0.lock() = path.to_owned();
+    }
+}
+
+impl Validator for Asks {
+    fn validate<'a>(&'a self, conn: &'a mut Candidate<'_>) -> Validating<'a> {
+        let validator = StatusValidator::new(&self.0.lock()).unwrap();
+        Box::pin(async move { validator.validate(conn).await })
+    }
+}
+
+fn validated(peer: &Peer, validator: impl Validator) -> (HotConnPool, ManualClock) {
+    let clock = ManualClock::new();
+    let pool = builder(peer, |config| config.idle_timeout = 3600 * SECOND)
+        .validator(validator)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    (pool, clock)
+}
+
+fn peer(alpn: Alpn) -> Peer {
+    Peer::builder().alpn(alpn).start()
+}
+
+fn hold(peer: &Peer, path: &str) {
+    if path == HELD {
+        peer.hold(To::All);
+    }
+}
+
+fn get(pool: &HotConnPool, name: &str) -> tokio::task::JoinHandle<Result<HotConn, Error>> {
+    let (pool, name) = (pool.clone(), name.to_owned());
+    spawn(async move { pool.get(&name).await })
+}
+
+/// What is held against the one address that there is.
+fn held(pool: &HotConnPool) -> Option<(BlockCause, Option<Duration>)> {
+    let list = pool.manager().blocklist();
+    assert!(list.len() < 2, "{list:?}");
+    list.first().map(|Block { cause, left, .. }| (*cause, *left))
+}
+
+/// How an answer is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    Allowed,
+    Blocked,
+    /// For so many seconds.
+    BacksOff(ErrorKind, u64),
+}
+
+/// The path, and what its answer means over either protocol.
+const TABLE: &[(&str, Taken, Taken)] = {
+    use ErrorKind::{ConnectionReset, Http2, Io, Rejected, Timeout};
+    use Taken::{Allowed, BacksOff, Blocked};
+    &[
+        ("/status/200", Allowed, Allowed),
+        ("/chunked/100000", Allowed, Allowed),
+        ("/hints", Allowed, Allowed),
+        ("/status/204", Allowed, Allowed),
+        ("/status/301", Allowed, Allowed),
+        ("/status/403", Blocked, Blocked),
+        ("/status/404", BacksOff(Rejected, 1), BacksOff(Rejected, 1)),
+        ("/status/429", BacksOff(Rejected, 1), BacksOff(Rejected, 1)),
+        ("/later/7", BacksOff(Rejected, 7), BacksOff(Rejected, 7)),
+        ("/later/100000", BacksOff(Rejected, 900), BacksOff(Rejected, 900)),
+        ("/status/500", BacksOff(Rejected, 1), BacksOff(Rejected, 1)),
+        (HELD, BacksOff(Timeout, 1), BacksOff(Timeout, 1)),
+        ("/partial/10", BacksOff(Timeout, 1), BacksOff(Timeout, 1)),
+        ("/reset/2", BacksOff(ConnectionReset, 1), BacksOff(Http2, 1)),
+        ("/bytes/2000000", BacksOff(Io, 1), BacksOff(Io, 1)),
+        ("/close", BacksOff(Rejected, 1), Allowed),
+    ]
+};
+
+fn table(alpn: Alpn) -> impl Iterator<Item = (&'static str, Taken)> {
+    let column = move |&(path, http1, http2): &(&'static str, _, _)| match alpn {
+        Alpn::Http2 => (path, http2),
+        _ => (path, http1),
+    };
+    TABLE.iter().map(column)
+}
+
+/// One connection is accepted for each get, and validated once: it is the one that is lent, and lent again.
+#[tokio::test]
+async fn the_answer_decides_what_a_get_brings() {
+    for alpn in BOTH {
+        for (path, taken) in table(alpn) {
+            let case = format!("{path} over {alpn:?}");
+            let peer = peer(alpn);
+            hold(&peer, path);
+            let (pool, clock) = validated(&peer, StatusValidator::new(path).unwrap());
+            let name = name(&peer);
+            let got = get(&pool, &name);
+            if let Taken::BacksOff(ErrorKind::Timeout, _) = taken {
+                peer.wait_for("it is asked", |seen| seen.requests() == 1).await;
+                clock.advance(10 * SECOND);
+            }
+            let got = within(&case, got).await.unwrap();
+            let blocked = match taken {
+                Taken::Allowed => {
+                    assert_eq!(pool.put(got.expect(&case)), Returned::Kept, "{case}");
+                    let mut again = lease(&pool, &name).await;
+                    assert_eq!(use_up(&mut again, "/").await.nth, 2, "{case}");
+                    drop(again);
+                    assert_eq!(peer.seen().requests(), 2, "{case}");
+                    None
+                }
+                Taken::Blocked => {
+                    let error = got.expect_err(&case);
+                    assert_eq!(
+                        (error.kind(), error.phase()),
+                        (ErrorKind::Blocked, Phase::Validate),
+                        "{case}"
+                    );
+                    assert_eq!(
+                        (error.retry_after(), error.ip()),
+                        (Some(QUARTER), Some(peer.ips()[0])),
+                        "{case}"
+                    );
+                    Some((BlockCause::Status, Some(QUARTER)))
+                }
+                Taken::BacksOff(kind, seconds) => {
+                    let error = got.expect_err(&case);
+                    let span = Duration::from_secs(seconds);
+                    assert_eq!(
+                        (error.kind(), error.phase()),
+                        (kind, Phase::Validate),
+                        "{case}: {error:?}"
+                    );
+                    assert_eq!(error.retry_after(), Some(span), "{case}");
+                    Some((BlockCause::Protocol, Some(span)))
+                }
+            };
+            assert_eq!(held(&pool), blocked, "{case}");
+            if let Some((_, left)) = blocked {
+                let refused = within(&case, pool.get(&name)).await.expect_err(&case);
+                assert_eq!(
+                    (refused.kind(), refused.retry_after()),
+                    (ErrorKind::Blocked, left),
+                    "{case}"
+                );
+                assert_eq!(
+                    (pool.size(), pool.stats().counters.failures(Phase::Validate)),
+                    (0, 1),
+                    "{case}"
+                );
+            }
+            assert_eq!(peer.seen().accepts, 1, "{case}");
+            peer.release(To::All);
+            finish(pool, peer).await;
+        }
+    }
+}
+
+/// One exchange, whose status is what counts. None if none came.
+async fn ask(conn: &mut HotConn, path: &str) -> Option<u16> {
+    if conn.protocol() == Protocol::Http2 {
+        let request = http::Request::get(format!("https://peer.test{path}"))
+            .body(())
+            .unwrap();
+        let (response, _) = conn.h2().unwrap().send_request(request, true).await.unwrap();
+        let (head, mut body) = response.await.ok()?.into_parts();
+        while let Some(piece) = body.data().await {
+            piece.ok()?;
+        }
+        return Some(head.status.as_u16());
+    }
+    let request = format!("GET {path} HTTP/1.1\r\nhost: peer.test\r\n\r\n");
+    conn.write_all(request.as_bytes()).await.ok()?;
+    conn.flush().await.ok()?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(conn.read_u8().await.ok()?);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    conn.read_exact(&mut body).await.ok()?;
+    head[9..12].parse().ok()
+}
+
+/// The same, told by who had the connection.
+#[tokio::test]
+async fn what_is_reported_decides_what_comes_of_a_put() {
+    use Returned::{Closed, Kept};
+    let back_off = |seconds| Some((BlockCause::Protocol, Some(Duration::from_secs(seconds))));
+    let blocks = Some((BlockCause::Status, Some(QUARTER)));
+    let gone = |alpn, reason| if alpn == Alpn::Http1 { Closed(reason) } else { Kept };
+    for alpn in BOTH {
+        let told = Outcome::Status;
+        let later = |seconds| Outcome::TryLater(Duration::from_secs(seconds));
+        let cases = [
+            ("/status/200", told(200), Kept, None),
+            ("/status/204", told(204), Kept, None),
+            ("/status/301", told(301), Kept, None),
+            ("/status/403", told(403), Closed(CloseReason::Blocked), blocks),
+            ("/status/404", told(404), Kept, None),
+            ("/status/429", told(429), Kept, back_off(1)),
+            ("/later/7", later(7), Kept, back_off(7)),
+            ("/later/100000", later(100_000), Kept, back_off(900)),
+            ("/status/500", told(500), Kept, None),
+            ("/", Outcome::Ok, Kept, None),
+            (
+                HELD,
+                Outcome::Error,
+                gone(alpn, CloseReason::HalfRead),
+                back_off(1),
+            ),
+            (
+                "/reset/2",
+                Outcome::Error,
+                gone(alpn, CloseReason::PeerClosed),
+                back_off(1),
+            ),
+        ];
+        for (path, outcome, returned, blocked) in cases {
+            let case = format!("{path} over {alpn:?}");
+            let peer = peer(alpn);
+            hold(&peer, path);
+            let (pool, _clock) = manual_pool(&peer, |_| {});
+            let name = name(&peer);
+            let mut conn = lease(&pool, &name).await;
+            match outcome {
+                // It has taken too long.
+                Outcome::Error if path == HELD => {
+                    let mut asking = Box::pin(ask(&mut conn, path));
+                    assert!(poll_once(asking.as_mut()).await.is_none(), "{case}");
+                    let asked = peer.wait_for("it is asked", |seen| seen.requests() == 1);
+                    tokio::select! { biased; _ = asked => {} _ = asking => panic!("{case}") }
+                }
+                Outcome::Error => assert_eq!(within(&case, ask(&mut conn, path)).await, None, "{case}"),
+                Outcome::Status(status) => {
+                    assert_eq!(within(&case, ask(&mut conn, path)).await, Some(status))
+                }
+                _ => _ = within(&case, ask(&mut conn, path)).await.expect(&case),
+            }
+            conn.report(outcome);
+            assert_eq!(pool.put(conn), returned, "{case}");
+            assert_eq!(held(&pool), blocked, "{case}");
+            let next = within(&case, pool.get(&name)).await;
+            match (returned, blocked) {
+                // What stands there stays, whatever is held against new ones.
+                (Kept, _) => assert_eq!(next.expect(&case).info().serial, 1, "{case}"),
+                (_, blocked) => {
+                    assert_eq!(next.expect_err(&case).retry_after(), blocked.unwrap().1, "{case}")
+                }
+            }
+            assert_eq!(peer.seen().accepts, 1, "{case}");
+            peer.release(To::All);
+            finish(pool, peer).await;
+        }
+    }
+}
+
+/// A 403 blocks; the recheck asks again over a connection of its own. What is allowed there goes into the pool, that very connection; what is not leaves
+/// the block as it was, and a 403 begins it anew.
+#[tokio::test]
+async fn status_403_blocks_and_200_on_recheck_restores_into_the_pool() {
+    for alpn in BOTH {
+        for (path, taken) in table(alpn) {
+            let case = format!("{path} over {alpn:?}");
+            let peer = peer(alpn);
+            let asks = Asks::for_path("/");
+            let (pool, clock) = validated(&peer, asks.clone());
+            let name = name(&peer);
+            let conn = lease(&pool, &name).await;
+            conn.report(Outcome::Status(403));
+            assert_eq!(pool.put(conn), Returned::Closed(CloseReason::Blocked), "{case}");
+            assert_eq!(held(&pool), Some((BlockCause::Status, Some(QUARTER))), "{case}");
+            asks.switch(path);
+            hold(&peer, path);
+            crate::common::let_run().await;
+            clock.advance(300 * SECOND);
+            peer.wait_for("it is asked again", |seen| seen.requests() == 2)
+                .await;
+            if let Taken::BacksOff(ErrorKind::Timeout, _) = taken {
+                clock.advance(10 * SECOND);
+            }
+            let tried = |failed| {
+                move |stats: &hotpool::Stats| {
+                    (stats.dialling, stats.counters.failures(Phase::Validate)) == (0, failed)
+                }
+            };
+            let failed = u64::from(taken != Taken::Allowed);
+            until(&pool, "the recheck has ended", tried(failed)).await;
+            let left = match taken {
+                Taken::Allowed => None,
+                Taken::Blocked => Some(900),
+                // No less than it said, and no less than was left.
+                Taken::BacksOff(ErrorKind::Timeout, _) => Some(590),
+                Taken::BacksOff(_, seconds) => Some(seconds.max(600)),
+            };
+            let block = left.map(|left| (BlockCause::Status, Some(Duration::from_secs(left))));
+            assert_eq!(held(&pool), block, "{case}");
+            match taken {
+                Taken::Allowed => {
+                    let mut proven = lease(&pool, &name).await;
+                    assert_eq!(proven.info().serial, 2, "{case}");
+                    assert_eq!(use_up(&mut proven, "/").await.nth, 2, "{case}");
+                }
+                _ => {
+                    assert_eq!(pool.size(), 0, "{case}");
+                    let error = within(&case, pool.get(&name)).await.expect_err(&case);
+                    assert_eq!(error.kind(), ErrorKind::Blocked, "{case}");
+                }
+            }
+            assert_eq!(peer.seen().accepts, 2, "{case}");
+            peer.release(To::All);
+            finish(pool, peer).await;
+        }
+    }
+}
+
+/// A connection that could not be validated closes nothing that stands, and blocks its address for a second alone.
+#[tokio::test]
+async fn transport_error_only_backs_off() {
+    for path in ["/reset/2", HELD] {
+        let peer = peer(Alpn::Http1);
+        let asks = Asks::for_path("/");
+        let (pool, clock) = validated(&peer, asks.clone());
+        let name = name(&peer);
+        let (idle, leased) = (lease(&pool, &name).await, lease(&pool, &name).await);
+        asks.switch(path);
+        hold(&peer, path);
+        let failing = get(&pool, &name);
+        peer.wait_for("it is asked", |seen| seen.requests() == 3).await;
+        if path == HELD {
+            clock.advance(10 * SECOND);
+        }
+        let error = within("an error", failing).await.unwrap().unwrap_err();
+        assert_eq!(
+            (error.phase(), error.retry_after()),
+            (Phase::Validate, Some(SECOND)),
+            "{path}"
+        );
+        assert_eq!(pool.put(idle), Returned::Kept);
+        assert_eq!(
+            lease(&pool, &name).await.info().serial,
+            1,
+            "what stands there is lent"
+        );
+        assert_eq!(pool.put(leased), Returned::Kept);
+        assert_eq!(held(&pool), Some((BlockCause::Protocol, Some(SECOND))));
+        clock.advance(SECOND);
+        assert_eq!(held(&pool), None);
+        peer.release(To::All);
+        finish(pool, peer).await;
+    }
+}
+
+/// Blocks one of the sites on an address, and takes the other.
+struct Sites;
+
+impl Validator for Sites {
+    fn validate<'a>(&'a self, conn: &'a mut Candidate<'_>) -> Validating<'a> {
+        let blocked = conn.info().target.starts_with("a.");
+        let path = if blocked { "/status/403" } else { "/status/200" };
+        Box::pin(async move { StatusValidator::new(path).unwrap().validate(conn).await })
+    }
+}
+
+#[tokio::test]
+async fn a_403_for_one_site_leaves_another_on_the_same_ip_alone() {
+    for alpn in BOTH {
+        let peer = peer(alpn);
+        let (pool, _clock) = validated(&peer, Sites);
+        let [blocked, other] = ["a.peer.test", "b.peer.test"].map(|label| host(&peer, label));
+        let idle = lease(&pool, &other).await;
+        let error = within("a refusal", pool.get(&blocked)).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (ErrorKind::Blocked, Phase::Validate)
+        );
+        assert_eq!(pool.put(idle), Returned::Kept);
+        pool.manager().evict_host(&other).unwrap();
+        drop(lease(&pool, &other).await);
+        let scope = Scope::address(&blocked, peer.ips()[0]).unwrap();
+        assert_eq!(
+            pool.manager()
+                .blocklist()
+                .iter()
+                .map(|block| &block.scope)
+                .collect::<Vec<_>>(),
+            [&scope]
+        );
+        peer.release(To::All);
+        finish(pool, peer).await;
+    }
+}
+
+/// Takes what goes to the last of the peer's addresses.
+struct Last(IpAddr);
+
+impl Validator for Last {
+    fn validate<'a>(&'a self, conn: &'a mut Candidate<'_>) -> Validating<'a> {
+        let path = if conn.info().remote.ip() == self.0 {
+            "/"
+        } else {
+            "/status/403"
+        };
+        Box::pin(async move { StatusValidator::new(path).unwrap().validate(conn).await })
+    }
+}
+
+/// Within the same dial: who is refused at one address is served by another.
+#[tokio::test]
+async fn a_dial_goes_on_to_the_address_that_wants_us() {
+    for alpn in BOTH {
+        let peer = Peer::builder().ips(3).alpn(alpn).start();
+        let (pool, _clock) = validated(&peer, Last(peer.ips()[2]));
+        let conn = lease(&pool, &name(&peer)).await;
+        assert_eq!(conn.info().remote.ip(), peer.ips()[2]);
+        let stats = pool.stats();
+        assert_eq!((stats.counters.dials, stats.counters.opened), (1, 1));
+        assert_eq!(pool.manager().blocklist().len(), 2);
+        assert_eq!((peer.seen().accepts, peer.seen().requests()), (3, 3));
+        drop(conn);
+        peer.release(To::All);
+        finish(pool, peer).await;
+    }
+}
+
+/// The dial goes on, and what it brings rests, validated.
+#[tokio::test]
+async fn a_get_that_is_given_up_while_its_connection_is_validated_loses_nothing() {
+    for alpn in BOTH {
+        let peer = peer(alpn);
+        let (pool, _clock) = validated(&peer, StatusValidator::new("/").unwrap());
+        let name = name(&peer);
+        peer.hold(To::All);
+        let got = get(&pool, &name);
+        peer.wait_for("it is asked", |seen| seen.requests() == 1).await;
+        assert_eq!((pool.size(), pool.stats().waiting), (0, 1), "nobody has it yet");
+        let out = within(
+            "its time",
+            pool.get_with(&name, GetOptions::new().timeout(Duration::ZERO)),
+        )
+        .await;
+        assert_eq!(out.unwrap_err().phase(), Phase::Validate, "{alpn:?}");
+        got.abort();
+        as_soon_as(&pool, "nobody waits", |stats| stats.waiting == 0).await;
+        peer.release(To::All);
+        until(&pool, "it rests", |stats| stats.idle == 1).await;
+        let mut conn = lease(&pool, &name).await;
+        assert_eq!(use_up(&mut conn, "/").await.nth, 2);
+        drop(conn);
+        assert_eq!(peer.seen().accepts, 1);
+        peer.release(To::All);
+        finish(pool, peer).await;
+    }
+}
+
+/// By the validator of one call, whether it is new or had rested: what passes is lent, what is blocked gives way to another address, and what backs off
+/// stays for those who do not mind.
+#[tokio::test]
+async fn a_call_may_have_its_connection_judged() {
+    for alpn in BOTH {
+        let peer = Peer::builder().ips(2).alpn(alpn).start();
+        let (pool, _clock) = manual_pool(&peer, |_| {});
+        let name = name(&peer);
+        let [first, last]: [IpAddr; 2] = peer.ips().try_into().unwrap();
+        let by = |validator: Arc<dyn Validator>| GetOptions::new().validate(validator);
+        let path = |path: &str| -> Arc<dyn Validator> { Arc::new(StatusValidator::new(path).unwrap()) };
+        let judged = async |validator| within("an answer", pool.get_with(&name, by(validator))).await;
+        for nth in [2, 4] {
+            let mut conn = judged(path("/")).await.unwrap();
+            assert_eq!(
+                (use_up(&mut conn, "/").await.nth, conn.info().remote.ip()),
+                (nth, first),
+                "{alpn:?}"
+            );
+            assert_eq!(pool.put(conn), Returned::Kept);
+        }
+        let error = judged(path("/later/7")).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (ErrorKind::Rejected, Phase::Validate)
+        );
+        assert_eq!(
+            (error.retry_after(), error.target()),
+            (Some(7 * SECOND), Some(name.as_str()))
+        );
+        assert_eq!(held(&pool), Some((BlockCause::Protocol, Some(7 * SECOND))));
+        assert_eq!((peer.seen().accepts, pool.stats().idle), (1, 1), "it stays");
+        let conn = judged(Arc::new(Last(last))).await.unwrap();
+        assert_eq!(conn.info().remote.ip(), last, "{alpn:?}");
+        assert_eq!(
+            (
+                peer.seen().accepts,
+                pool.stats().counters.closes(CloseReason::Blocked)
+            ),
+            (2, 1)
+        );
+        assert_eq!(held(&pool), Some((BlockCause::Status, Some(QUARTER))));
+        drop(conn);
+        let error = judged(path("/status/403")).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (ErrorKind::Blocked, Phase::Validate)
+        );
+        assert_eq!((pool.size(), peer.seen().accepts), (0, 2), "{alpn:?}");
+        finish(pool, peer).await;
+    }
+}
