@@ -94,8 +94,8 @@ const ROOMS: &[Room] = &[
     Room(
         "dial",
         &[
-            "access", "clock", "config", "fault", "error", "event", "identity", "source", "target", "tls",
-            "dns", "conn",
+            "access", "clock", "config", "fault", "error", "event", "identity", "proxy", "source", "sync",
+            "target", "tls", "dns", "conn",
         ],
         // socket2, rustix and nix, for what a socket is to be before it connects.
         &["tokio", "socket2", "rustix", "nix", "tracing"],

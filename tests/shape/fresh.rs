@@ -91,7 +91,7 @@ async fn one_within_another() {
                 tokio::io::copy_bidirectional(&mut tunnel, &mut behind).await
             });
             let tunnel = outer.client().connect(Wire::new(near)).await.unwrap();
-            let connection = inner.client().talk(Wire::new(tunnel)).await.unwrap();
+            let connection = Box::pin(inner.client().talk(Wire::new(tunnel))).await.unwrap();
             let within = connection.transport().hellos();
             let around = connection.transport().get_ref().transport().hellos();
             assert_eq!(Ja4::of(&within[0].hello).to_string(), inner.ja4(false));
