@@ -21,7 +21,7 @@ pub(in crate::fingerprint) static CHROME: About = About {
     browser: Browser::Chrome,
     platform: Platform::Windows,
     source: "the hello and HTTP/2 of the captured Chromium 156; JA4, Akamai's text and user agent of Chrome 156.0.8078.48 as leyline-http 0.1.6 \
-             (crates.io) has them from tls.peet.ws of 2026-10-22, sorted JA3 of Chrome 153 to 155 as the client koon published it in its table of references (2026-10)",
+             (crates.io) has them from tls.peet.ws of 2026-10-22, sorted JA3 of Chrome 153 to 155 as the client koon published it in its table of references (as read on 2026-11-26)",
     guarantee: Guarantee::Prints,
     limits: &[
         UNSERVED,
@@ -34,8 +34,8 @@ pub(in crate::fingerprint) static CHROME: About = About {
 pub(in crate::fingerprint) static EDGE: About = About {
     browser: Browser::Edge,
     platform: Platform::Windows,
-    source: "Chromium's hello without trust_anchors, which is what leyline-http 0.1.6 (crates.io, 2026-10) says of Edge; JA4 and sorted JA3 of Edge 152 to 154 as the \
-             client koon published it in its table of references (2026-10)",
+    source: "Chromium's hello without trust_anchors, which is what leyline-http 0.1.6 (crates.io, as read on 2026-11-26) says of Edge; JA4 and sorted JA3 of Edge 152 to 154 as the \
+             client koon published it in its table of references (as read on 2026-11-26)",
     guarantee: Guarantee::Prints,
     limits: &[
         UNSERVED,

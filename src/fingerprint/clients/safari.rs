@@ -14,7 +14,7 @@ pub(in crate::fingerprint) static MACOS: About = About {
     browser: Browser::Safari,
     platform: Platform::MacOs,
     source: "Safari 26.6.2 and 27.0 on macOS 26.6.2: lists, JA4, Akamai's text and headers as leyline-http 0.1.6 (crates.io) has them from tls.peet.ws of \
-             2026-09-25, JA3 as the client koon published it in its table of references (2026-10)",
+             2026-09-25, JA3 as the client koon published it in its table of references (as read on 2026-11-26)",
     guarantee: Guarantee::Prints,
     limits: &[UNSERVED, BODIES, RESUMED, HTTP1],
 };
@@ -23,7 +23,7 @@ pub(in crate::fingerprint) static IOS: About = About {
     browser: Browser::Safari,
     platform: Platform::Ios,
     source: "Safari 27.0 on an iPhone 15 Pro Max with iOS 27.0: lists, JA4, Akamai's text and headers as leyline-http 0.1.6 (crates.io) has them from \
-             tls.peet.ws of 2026-09-25, JA3 as the client koon published it in its table of references (2026-10)",
+             tls.peet.ws of 2026-09-25, JA3 as the client koon published it in its table of references (as read on 2026-11-26)",
     guarantee: Guarantee::Prints,
     limits: &[UNSERVED, BODIES, RESUMED, HTTP1],
 };
