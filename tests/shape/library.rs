@@ -103,6 +103,11 @@ async fn every_profile_shakes_hands_with_go() {
     every_profile_shakes_hands_with(Maker::Go).await;
 }
 
+#[tokio::test]
+async fn every_profile_shakes_hands_with_boringssl() {
+    every_profile_shakes_hands_with(Maker::BoringSsl).await;
+}
+
 /// Whatever a server of rustls wants: a version, a group that was or was not shared.
 #[tokio::test]
 async fn every_profile_and_seed_shakes_hands_with_rustls() {
