@@ -20,11 +20,11 @@ use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// HTTP/2 connections that are asked for a sign of life at once.
 const AT_ONCE: usize = 10;
+/// Between two lots of them.
+const BETWEEN_LOTS: Duration = Duration::from_millis(50);
 /// Blocked addresses that are tried at once, and how long the others wait at least.
 const TRIALS: usize = 10;
 const BETWEEN_TRIALS: Duration = Duration::from_secs(1);
-/// Between two lots of them.
-const BETWEEN_LOTS: Duration = Duration::from_millis(50);
 /// How soon names are looked after again, however soon one of them is past its time.
 const REST: Duration = Duration::from_secs(5);
 

@@ -182,7 +182,6 @@ fn after_a_word_the_next_exchange_is_followed() {
     assert_eq!(observer.verdict(), CLEAN);
 }
 
-/// A head without end is given up, and nothing of it is kept.
 /// `text` with each of its line ends without its CR in turn.
 fn with_a_lone_lf(text: &str) -> impl Iterator<Item = String> {
     text.match_indices("\r\n")
@@ -210,6 +209,7 @@ fn every_line_ends_with_both_octets() {
     }
 }
 
+/// A head without end is given up, and nothing of it is kept.
 #[test]
 fn a_head_over_the_limit_is_not_followed() {
     let field = format!("A: {}\r\n", "b".repeat(1000));
