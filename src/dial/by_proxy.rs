@@ -1,6 +1,6 @@
 //! What goes through a proxy: whose addresses are dialled, and where a tunnel is to end.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use super::tunnel::{self, End};
 use super::{Ask, Attempt, Dialler, Early, Found};
@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
 use crate::proxy::{Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem};
 use crate::sync::Mutex;
+use crate::target::Target;
 
 /// The proxy of a pool.
 pub(crate) struct ByProxy {
@@ -26,15 +27,13 @@ impl ByProxy {
         }
     }
 
-    /// Where the proxy is at this address of its own.
-    pub(super) fn at(&self, ip: IpAddr) -> Result<SocketAddr, Error> {
+    /// The proxy, if this is an address of its own.
+    pub(super) fn at(&self, ip: IpAddr) -> Result<&Target<'static>, Error> {
         if !self.known.lock().contains(&ip) && !planted("logins_are_shown_to_strangers") {
             let problem = ProxyProblem::NotItsAddress;
             return Err(tunnel::failed(Some(&self.proxy), problem, Phase::Connect));
         }
-        // A zone without an interface is this machine's affair.
-        let no_zone = |error| Error::new(ErrorKind::LocalResource, Phase::Connect).with_source(error);
-        self.proxy.place().socket_addr(ip).map_err(no_zone)
+        Ok(self.proxy.place())
     }
 }
 

@@ -229,19 +229,20 @@ impl Dialler {
         let Attempt {
             target, ip, identity, ..
         } = attempt;
-        if let Some(by) = &self.proxy {
-            return by.at(ip);
-        }
-        if identity.identity.login.is_some() {
-            return Err(tunnel::failed(None, ProxyProblem::NoProxy, Phase::Connect));
-        }
-        // Again, and of addresses that never were an answer: those that a target or a call names.
-        if !self.policy.allows(ip) && !planted("named_addresses_are_not_judged") {
-            return Err(Error::new(ErrorKind::AddressDenied, Phase::Connect));
-        }
+        let place = match &self.proxy {
+            Some(by) => by.at(ip)?,
+            None if identity.identity.login.is_some() => {
+                return Err(tunnel::failed(None, ProxyProblem::NoProxy, Phase::Connect));
+            }
+            // Again, and of addresses that never were an answer: those that a target or a call names.
+            None if !self.policy.allows(ip) && !planted("named_addresses_are_not_judged") => {
+                return Err(Error::new(ErrorKind::AddressDenied, Phase::Connect));
+            }
+            None => target,
+        };
         // A zone without an interface is this machine's affair.
         let no_zone = |error| Error::new(ErrorKind::LocalResource, Phase::Connect).with_source(error);
-        target.socket_addr(ip).map_err(no_zone)
+        place.socket_addr(ip).map_err(no_zone)
     }
 
     async fn establish_in(&self, attempt: Attempt<'_>, dress: Dress) -> Result<Dialled, Error> {
