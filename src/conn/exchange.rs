@@ -91,10 +91,10 @@ async fn converse(h1: &mut H1, ask: Ask<'_>) -> io::Result<Response<()>> {
         match (h1.answered(), count) {
             (Some((_, Rest::Nothing)), _) | (Some((_, Rest::UntilClose)), 0) => return head_of(&heads),
             (_, 0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            _ if total > MOST && !planted("answers_are_read_without_end") => {
-                return Err(io::Error::other("the answer is too long"));
+            _ => {
+                within_bounds(total)?;
+                still_under_way(h1)?;
             }
-            _ => still_under_way(h1)?,
         }
     }
 }
@@ -149,6 +149,14 @@ fn head_of(mut bytes: &[u8]) -> io::Result<Response<()>> {
     }
 }
 
+/// Whether so much of an answer may come.
+fn within_bounds(total: usize) -> io::Result<()> {
+    match total > MOST && !planted("answers_are_read_without_end") {
+        true => Err(io::Error::other("the answer is too long")),
+        false => Ok(()),
+    }
+}
+
 fn still_under_way(h1: &H1) -> io::Result<()> {
     match h1.verdict() {
         Ok(()) | Err(CloseReason::HalfRead) => Ok(()),
@@ -180,10 +188,7 @@ async fn converse_h2(lease: &mut H2Handle, ask: Ask<'_>) -> Result<Response<()>,
     while let Some(piece) = body.data().await {
         let count = piece.map_err(failed)?.len();
         total += count;
-        if total > MOST && !planted("answers_are_read_without_end") {
-            let long = io::Error::other("the answer is too long");
-            return Err(Error::from_io(ask.phase, long));
-        }
+        within_bounds(total).map_err(|long| Error::from_io(ask.phase, long))?;
         body.flow_control().release_capacity(count).map_err(failed)?;
     }
     body.trailers().await.map_err(failed)?;
