@@ -181,15 +181,7 @@ pub(in crate::fingerprint) fn hello(anchors: bool) -> HelloSpec {
         Slot::Grease(vec![0]),
     ];
     if !anchors {
-        slots.retain(|slot| {
-            !matches!(
-                slot,
-                Slot::Raw {
-                    kind: kind::TRUST_ANCHORS,
-                    ..
-                }
-            )
-        });
+        slots.retain(|slot| slot.kind() != Some(kind::TRUST_ANCHORS));
     }
     let between = 1..slots.len() - 1;
     HelloSpec::observed(greased(&suites), slots, between, false)

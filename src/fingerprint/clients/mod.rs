@@ -10,7 +10,7 @@ use super::profile::{About, Browser, Guarantee, Platform};
 use super::{Code, Slot, kind};
 
 const GREASE: Code = Code::Grease;
-const SERVER_NAME: Slot = Slot::Native(kind::SERVER_NAME);
+pub(super) const SERVER_NAME: Slot = Slot::Native(kind::SERVER_NAME);
 
 /// What no profile of a browser can do: rustls has neither the ciphers nor the groups.
 macro_rules! unserved {
@@ -51,7 +51,7 @@ pub(super) static RANDOMIZED: About = About {
     ],
 };
 
-fn plain(codes: &[u16]) -> Vec<Code> {
+pub(super) fn plain(codes: &[u16]) -> Vec<Code> {
     codes.iter().copied().map(Code::Plain).collect()
 }
 
@@ -59,13 +59,13 @@ fn greased(codes: &[u16]) -> Vec<Code> {
     [vec![GREASE], plain(codes)].concat()
 }
 
-fn raw(kind: u16, body: &[u8]) -> Slot {
+pub(super) fn raw(kind: u16, body: &[u8]) -> Slot {
     Slot::Raw {
         kind,
         body: body.to_vec(),
     }
 }
 
-fn alpn() -> Slot {
+pub(super) fn alpn() -> Slot {
     Slot::Alpn(vec!["h2".to_owned(), "http/1.1".to_owned()])
 }

@@ -1,5 +1,6 @@
 //! Hellos and first flights that are nobody's. Whatever a server chooses of them can be served.
 
+use super::super::clients::{SERVER_NAME, alpn, plain, raw};
 use super::super::seed::Seed;
 use super::super::{Code, EchGrease, H2Spec, HelloSpec, Priority, Pseudo, Slot, kind};
 
@@ -10,7 +11,7 @@ pub(super) fn specs(seed: u64) -> (HelloSpec, H2Spec) {
 
 /// In any order; with GREASE ahead or without.
 fn codes(seed: &mut Seed, codes: &[u16], grease: bool) -> Vec<Code> {
-    let mut codes: Vec<Code> = codes.iter().copied().map(Code::Plain).collect();
+    let mut codes = plain(codes);
     seed.shuffle(&mut codes);
     if grease {
         codes.insert(0, Code::Grease);
@@ -35,21 +36,17 @@ fn hello(seed: &mut Seed) -> HelloSpec {
         &[0x0403, 0x0503, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601],
         false,
     );
-    let mut versions = vec![Code::Plain(0x0304), Code::Plain(0x0303)];
+    let mut versions = plain(&[0x0304, 0x0303]);
     if grease {
         versions.insert(0, Code::Grease);
     }
-    let raw = |kind, body: &[u8]| Slot::Raw {
-        kind,
-        body: body.to_vec(),
-    };
     let mut slots = vec![
-        Slot::Native(kind::SERVER_NAME),
+        SERVER_NAME,
         Slot::Groups(groups),
         Slot::KeyShares(shares),
         Slot::Signatures(signatures),
         Slot::Versions(versions),
-        Slot::Alpn(vec!["h2".to_owned(), "http/1.1".to_owned()]),
+        alpn(),
         raw(kind::EXTENDED_MASTER_SECRET, &[]),
         raw(kind::PSK_KEY_EXCHANGE_MODES, &[1, 1]),
         raw(kind::EC_POINT_FORMATS, &[1, 0]),

@@ -89,15 +89,7 @@ impl HelloSpec {
             Slot::Alpn(protocols) => protocols.iter().any(|name| name == "h2"),
             _ => false,
         });
-        let has = |slot: &Slot| {
-            matches!(
-                slot,
-                Slot::Raw {
-                    kind: kind::APPLICATION_SETTINGS,
-                    ..
-                }
-            )
-        };
+        let has = |slot: &Slot| slot.kind() == Some(kind::APPLICATION_SETTINGS);
         match offered || !self.slots.iter().any(has) {
             true => Ok(()),
             false => Err(SpecError::Content(kind::APPLICATION_SETTINGS)),

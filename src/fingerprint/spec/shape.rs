@@ -253,7 +253,7 @@ impl Shaping<'_> {
 
 impl Slot {
     /// The type of an extension whose body is the same on every connection.
-    fn kind(&self) -> Option<u16> {
+    pub(in crate::fingerprint) fn kind(&self) -> Option<u16> {
         match self {
             Slot::Raw { kind, .. } => Some(*kind),
             _ => None,
