@@ -71,6 +71,7 @@ mod manager;
 mod os;
 mod pool;
 pub mod proxy;
+mod rng;
 mod rt;
 #[cfg(feature = "__internals")]
 #[doc(hidden)]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 struct Room(&'static str, &'static [&'static str], &'static [&'static str]);
 
 const GROUND: &[&str] = &[
-    "access", "clock", "config", "error", "event", "identity", "os", "rt", "source", "sync", "target",
+    "access", "clock", "config", "error", "event", "identity", "os", "rng", "rt", "source", "sync", "target",
     "told", "fault",
 ];
 
@@ -48,6 +48,7 @@ const ROOMS: &[Room] = &[
     Room("fault", &[], &[]),
     Room("told", &["fault"], &[]),
     Room("os", &[], &["rustix"]),
+    Room("rng", &[], &[]),
     Room("rt", &["fault", "sync"], &["tokio", "tokio_util", "shuttle"]),
     Room("source", &["error", "fault"], &[]),
     Room("sync", &[], &["parking_lot", "shuttle", "spin"]),

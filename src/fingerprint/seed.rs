@@ -1,24 +1,21 @@
 //! Choices that follow from a seed: the same for the same seed, and no secret.
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
-pub(super) struct Seed(u64);
+use crate::rng::Rng;
+
+pub(super) struct Seed(Rng);
 
 impl Seed {
     pub(super) fn new(seed: u64) -> Self {
-        Seed(seed)
+        Seed(Rng::new(seed))
     }
 
     pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next()
     }
 
-    /// A number below `limit`, which is not zero. For small limits one is as likely as another.
+    /// A number below `limit`; 0 if `limit` is 0.
     pub(super) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
+        self.0.below(limit as u64) as usize
     }
 
     pub(super) fn coin(&mut self) -> bool {
