@@ -268,7 +268,7 @@ impl Error {
 
     /// Why the text names no target, if that is the trouble.
     pub fn target_error(&self) -> Option<&TargetError> {
-        self.cause()?.downcast_ref()
+        self.cause_as()
     }
 
     /// What is behind it, as it came: [`rustls::Error`], [`h2::Error`], [`ResolveError`](crate::ResolveError), [`std::io::Error`] and others. For whoever
@@ -291,6 +291,11 @@ impl Error {
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.with(|repr| repr.source = Some(Told::new(source)))
+    }
+
+    /// The [`cause`](Self::cause), if it is of this kind.
+    pub(crate) fn cause_as<T: StdError + 'static>(&self) -> Option<&T> {
+        self.cause()?.downcast_ref()
     }
 
     pub(crate) fn with_phase(self, phase: Phase) -> Self {

@@ -223,10 +223,8 @@ mod tests {
             (error.kind(), error.phase()),
             (ErrorKind::SocketOption, Phase::Connect)
         );
-        let cause = error
-            .cause()
-            .and_then(|cause| cause.downcast_ref::<SocketOptionError>());
-        cause.expect("the option").field()
+        let cause: &SocketOptionError = error.cause_as().expect("the option");
+        cause.field()
     }
 
     #[tokio::test]

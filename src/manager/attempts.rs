@@ -261,8 +261,7 @@ impl DialJob {
 fn is_about_who_asks(error: &Error) -> bool {
     /// "Connection not allowed by ruleset" (RFC 1928, section 6).
     const NOT_ALLOWED: u8 = 2;
-    let cause = error.cause().and_then(|cause| cause.downcast_ref::<ProxyError>());
-    let problem = cause.map(ProxyError::problem);
+    let problem = error.cause_as().map(ProxyError::problem);
     let refused = matches!(
         problem,
         Some(ProxyProblem::Login | ProxyProblem::Status(403) | ProxyProblem::Reply(NOT_ALLOWED))
@@ -275,10 +274,8 @@ fn is_the_end(error: &Error) -> bool {
     if error.kind() == ErrorKind::ProxyLogin {
         return true;
     }
-    let cause = error
-        .cause()
-        .and_then(|cause| cause.downcast_ref::<SourceError>());
-    cause.is_some_and(|source| source.ip().is_some()) && !planted("dials_go_on_without_their_source")
+    let source = error.cause_as().and_then(SourceError::ip);
+    source.is_some() && !planted("dials_go_on_without_their_source")
 }
 
 /// Whom an error blames.

@@ -153,7 +153,7 @@ impl Connector {
 
     /// How to try once more, on another transport, after `error`; none if that is final.
     pub(crate) fn again(&self, identity: &Interned, dress: Dress, error: &Error) -> Option<Dress> {
-        let why = error.cause()?.downcast_ref::<Rejected>()?;
+        let why = error.cause_as::<Rejected>()?;
         match (why, dress) {
             (Rejected::RecordLimit(limit), Dress::Profile) => Some(Dress::ShortRecords(*limit)),
             (_, Dress::Unshaped) => None,

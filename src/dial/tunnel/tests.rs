@@ -51,8 +51,7 @@ async fn told(
 
 fn problem(error: &Error) -> (ErrorKind, ProxyProblem) {
     assert_eq!(error.phase(), Phase::Proxy);
-    let cause = error.cause().and_then(|cause| cause.downcast_ref::<ProxyError>());
-    let cause = cause.expect("a proxy's error");
+    let cause: &ProxyError = error.cause_as().expect("a proxy's error");
     assert!(cause.proxy().contains("proxy.test:1080"));
     (error.kind(), cause.problem())
 }
