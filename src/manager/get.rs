@@ -145,9 +145,7 @@ impl<'a> Request<'a> {
 
     /// A connection that passes. One that does not has been used, and goes home as such.
     async fn wait_judged(self, validator: &dyn Validator) -> Result<HotConn, Error> {
-        if !self.inner.upkeep.load(Ordering::Relaxed) {
-            super::jobs::start(self.inner);
-        }
+        super::jobs::start(self.inner);
         let target = self.name.target()?;
         let until = self.until();
         let waiting = pin!(self.wait_for_judged(&target, validator, until));
