@@ -7,9 +7,10 @@ use hotpool::{
     ErrorKind, GetOptions, HotConnPool, Phase, Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem,
     ProxyProtocol,
 };
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::common::{at_rest, builder, failure, http1_peer, name, use_up, within};
+use crate::sources::lead;
 use crate::support::outside::proxies::{PASSWORD, ProxyServer, USER};
 use crate::support::outside::{self, Outside};
 use crate::support::peer::{Alpn, Peer};
@@ -23,17 +24,9 @@ fn pool(peer: &Peer, proxy: Proxy) -> HotConnPool {
 /// Where a proxy's own resolver prefers IPv6, `localhost` leads here first.
 async fn door_of_ipv6(peer: SocketAddr) {
     let at = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), peer.port());
-    let Ok(listener) = TcpListener::bind(at).await else {
-        return;
-    };
-    crate::common::spawn(async move {
-        while let Ok((mut guest, _)) = listener.accept().await {
-            crate::common::spawn(async move {
-                let mut inside = TcpStream::connect(peer).await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut guest, &mut inside).await;
-            });
-        }
-    });
+    if let Ok(listener) = TcpListener::bind(at).await {
+        lead(listener, peer);
+    }
 }
 
 async fn through(recipe: ProxyServer, protocol: ProxyProtocol) {

@@ -1,7 +1,7 @@
 //! A whole prefix to connect from, in a network of its own.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use hotpool::{ErrorKind, GetOptions, SourcePolicy, StaticResolver, SubnetSources};
@@ -15,9 +15,13 @@ const PREFIX: &str = "2001:db8:1::/64";
 const CONNECTIONS: usize = 20;
 
 /// A door to `peer` at the loopback of IPv6, and who came by it.
-async fn door(peer: std::net::SocketAddr) -> (u16, Arc<Mutex<Vec<IpAddr>>>) {
+async fn door(peer: SocketAddr) -> (u16, Arc<Mutex<Vec<IpAddr>>>) {
     let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
+    (listener.local_addr().unwrap().port(), lead(listener, peer))
+}
+
+/// Leads whoever comes to `peer`, and answers with a list of who came.
+pub(crate) fn lead(listener: TcpListener, peer: SocketAddr) -> Arc<Mutex<Vec<IpAddr>>> {
     let seen: Arc<Mutex<Vec<IpAddr>>> = Arc::default();
     let guests = Arc::clone(&seen);
     crate::common::spawn(async move {
@@ -29,7 +33,7 @@ async fn door(peer: std::net::SocketAddr) -> (u16, Arc<Mutex<Vec<IpAddr>>>) {
             });
         }
     });
-    (port, seen)
+    seen
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! How a profile opens HTTP/2, on bytes that a server of TLS has decrypted, and what its connection then keeps.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use hotpool::fingerprint::{Akamai, H2Spec, Profile, Pseudo};
 use hotpool::{HotConnPool, StaticResolver};
@@ -15,7 +16,7 @@ use crate::support::frames::{
 use crate::support::peer::DEADLINE;
 use crate::world::{BROWSERS, Browser};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PRIORITY: u8 = 0x20;
 
 /// Fails the test, naming `what`, if it takes longer than anything here may.
@@ -25,13 +26,30 @@ pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
 }
 
 pub(crate) fn pool(profile: Profile, peer: &FramePeer) -> (HotConnPool, String) {
-    let name = format!("peer.test:{}", peer.port());
-    let resolver = StaticResolver::new().with(&*name, [peer.ip()]).unwrap();
+    pool_at(profile, peer.port(), [peer.ip()])
+}
+
+/// A pool of the profile, and by which name it finds these addresses.
+pub(crate) fn pool_at(
+    profile: Profile,
+    port: u16,
+    ips: impl IntoIterator<Item = IpAddr>,
+) -> (HotConnPool, String) {
+    let name = format!("peer.test:{port}");
+    let resolver = StaticResolver::new().with(&*name, ips).unwrap();
     let builder = HotConnPool::builder()
         .roots(certs::authority().roots())
         .profile(profile)
         .resolver(resolver);
     (builder.build().unwrap(), name)
+}
+
+/// A request with the profile's own headers.
+pub(crate) fn asking_as(profile: &Profile, name: &str) -> http::Request<()> {
+    let request = http::Request::get(format!("https://{name}/"));
+    let fields = profile.headers().http2();
+    let request = fields.fold(request, |request, (field, value)| request.header(field, value));
+    request.body(()).unwrap()
 }
 
 /// What a browser sent, as it was captured: one line a frame, the request's headers, and the Akamai text.

@@ -10,7 +10,7 @@ use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::h2::within;
+use crate::h2::{asking_as, pool_at, within};
 use crate::support::certs;
 use crate::support::outside::nginx::{self, Nginx};
 use crate::support::outside::tls::{Maker, Said, TlsServer};
@@ -139,12 +139,8 @@ async fn every_profile_and_seed_shakes_hands_with_rustls() {
 }
 
 fn pool_of(profile: &Profile, server: &Outside) -> (HotConnPool, String) {
-    let name = format!("peer.test:{}", server.place().port);
-    let ips = server.place().ips.iter().copied();
-    let resolver = StaticResolver::new().with(&*name, ips).unwrap();
-    let builder = HotConnPool::builder().roots(certs::authority().roots());
-    let pool = builder.profile(profile.clone()).resolver(resolver).build();
-    (pool.unwrap(), name)
+    let place = server.place();
+    pool_at(profile.clone(), place.port, place.ips.iter().copied())
 }
 
 /// The request that the profile's own client would make, but for what it says of compression and of the connection.
@@ -178,14 +174,10 @@ async fn ask_h2(pool: &HotConnPool, name: &str, profile: &Profile) {
         .get_with(name, GetOptions::new().require(Require::Http2))
         .await
         .unwrap();
-    let mut request = http::Request::get(format!("https://{name}/"));
-    for (field, value) in profile.headers().http2() {
-        request = request.header(field, value);
-    }
     let sent = conn
         .h2()
         .unwrap()
-        .send_request(request.body(()).unwrap(), true)
+        .send_request(asking_as(profile, name), true)
         .await;
     let (head, mut body) = sent.unwrap().0.await.unwrap().into_parts();
     assert_eq!(head.status, 200);

@@ -11,15 +11,14 @@ use std::time::Duration;
 use hotpool::fingerprint::{
     Akamai, Code, H2Spec, HelloSpec, Ja3, Ja4, Profile, Slot, UnknownVersion, hellos,
 };
-use hotpool::{HotConnPool, StaticResolver};
 use parking_lot::Mutex;
-use rustls::ServerConfig;
+use rustls::DEFAULT_VERSIONS;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
-use crate::h2::{block, decode, decoder, within};
+use crate::h2::{PREFACE, asking_as, block, decode, decoder, pool_at, within};
 use crate::support::certs;
 use crate::support::frames::{Frame, HEADERS, frame};
 use crate::support::outside::Program;
@@ -27,7 +26,6 @@ use crate::support::outside::browser::{self, Browser, Kind};
 use crate::support::outside::tshark::Tshark;
 use crate::support::peers_table::{self, Row};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PING: u8 = 6;
 /// A browser that does not come within this time is started anew.
 const COMES_WITHIN: Duration = Duration::from_secs(25);
@@ -156,13 +154,7 @@ impl AsyncWrite for Ear {
 async fn listen() -> (SocketAddr, mpsc::UnboundedReceiver<Seen>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let at = listener.local_addr().unwrap();
-    let leaf = certs::good();
-    let mut config = ServerConfig::builder_with_provider(certs::provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(leaf.chain.clone(), leaf.key())
-        .unwrap();
+    let mut config = certs::good().config(certs::provider(), DEFAULT_VERSIONS);
     config.alpn_protocols = vec![b"h2".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let (tell, seen) = mpsc::unbounded_channel();
@@ -236,23 +228,12 @@ async fn visit(browser: &Browser, at: SocketAddr, seen: &mut mpsc::UnboundedRece
 
 /// What a pool of the profile sends, with the profile's own headers.
 async fn imitate(profile: &Profile, at: SocketAddr, seen: &mut mpsc::UnboundedReceiver<Seen>) -> Seen {
-    let name = format!("peer.test:{}", at.port());
-    let resolver = StaticResolver::new().with(&*name, [at.ip()]).unwrap();
-    let builder = HotConnPool::builder().roots(certs::authority().roots());
-    let pool = builder
-        .profile(profile.clone())
-        .resolver(resolver)
-        .build()
-        .unwrap();
+    let (pool, name) = pool_at(profile.clone(), at.port(), [at.ip()]);
     let mut conn = pool.get(name.as_str()).await.unwrap();
-    let mut request = http::Request::get(format!("https://{name}/"));
-    for (field, value) in profile.headers().http2() {
-        request = request.header(field, value);
-    }
     let sent = conn
         .h2()
         .unwrap()
-        .send_request(request.body(()).unwrap(), true)
+        .send_request(asking_as(profile, &name), true)
         .await;
     let (response, _) = sent.unwrap();
     let answered = tokio::join!(response, within("the listener", seen.recv())).1;
