@@ -74,6 +74,12 @@ pub enum ErrorKind {
     Rejected,
     /// The pool is closed.
     Closed,
+    /// A request cannot be sent as it is: it may be read in two ways, or its body is not what its headers say. The cause says why.
+    Request,
+    /// The body of a request failed; the cause is its error.
+    Body,
+    /// What came back is no HTTP.
+    Answer,
     /// The call needs a tokio runtime with I/O and time enabled.
     NoRuntime,
     /// The connection's protocol does not offer this.
@@ -116,6 +122,9 @@ impl ErrorKind {
             ErrorKind::Blocked => "blocked",
             ErrorKind::Rejected => "rejected",
             ErrorKind::Closed => "closed",
+            ErrorKind::Request => "request",
+            ErrorKind::Body => "body",
+            ErrorKind::Answer => "answer",
             ErrorKind::NoRuntime => "no_runtime",
             ErrorKind::Unsupported => "unsupported",
             ErrorKind::Io => "io",
@@ -154,6 +163,9 @@ impl ErrorKind {
             ErrorKind::Blocked => "every address is blocked for now",
             ErrorKind::Rejected => "not taken by the validator",
             ErrorKind::Closed => "the pool is closed",
+            ErrorKind::Request => "the request cannot be sent as it is",
+            ErrorKind::Body => "the body of the request failed",
+            ErrorKind::Answer => "what came back is no HTTP",
             ErrorKind::NoRuntime => "no tokio runtime with I/O and time is running here",
             ErrorKind::Unsupported => "not offered by this connection's protocol",
             ErrorKind::Io => "reading or writing failed",

@@ -41,6 +41,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
+#[cfg(feature = "client")]
+mod adapters;
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub mod answers {
@@ -87,6 +89,8 @@ mod tls;
 mod told;
 
 pub use crate::access::{AccessPolicy, AddressPolicy, Scope};
+#[cfg(feature = "client")]
+pub use crate::adapters::client::{Body, SendOptions, Upgraded};
 pub use crate::config::{
     AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection, SocketOptionError, TcpProfile,
 };

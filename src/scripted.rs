@@ -254,6 +254,7 @@ impl Stage {
             remote: SocketAddr::new(ip, target.port()),
             local: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
             protocol: Protocol::Http1,
+            profile: None,
             tls: TlsInfo {
                 version: "none",
                 suite: "none",

@@ -59,10 +59,15 @@ impl Tls {
         self.0.shaper.as_ref()
     }
 
+    /// Whom its connections look like, if anybody.
+    pub(crate) fn profile(&self, dress: Dress) -> Option<&Profile> {
+        let profile = self.0.parts.profile.as_ref();
+        profile.filter(|_| dress != Dress::Unshaped)
+    }
+
     /// How its connections open HTTP/2, if not h2's own way.
     pub(crate) fn h2(&self, dress: Dress) -> Option<&H2Spec> {
-        let profile = self.0.parts.profile.as_ref();
-        profile.and_then(Profile::h2).filter(|_| dress != Dress::Unshaped)
+        self.profile(dress).and_then(Profile::h2)
     }
 
     /// Whether connections whose shape is the trouble may go without.
