@@ -19,3 +19,5 @@ mod common;
 
 mod ask;
 mod exchanges;
+mod heads;
+mod servers;

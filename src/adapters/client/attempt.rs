@@ -4,11 +4,11 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use http::header::{EXPECT, UPGRADE};
-use http::{Method, Request, Response, request};
+use http::{Method, Request, Response, StatusCode, request};
 
 use super::request::{Length, Refused, length};
 use super::upload::Upload;
-use super::{Body, SendOptions, Upgraded, h1};
+use super::{Body, SendOptions, Upgraded, h1, h2};
 use crate::clock::Sleep;
 use crate::fingerprint::{Headers, Profile};
 use crate::{Error, ErrorKind, Phase};
@@ -75,7 +75,7 @@ impl Outgoing {
         let conn = got.map_err(Failed::for_good)?;
         match conn.protocol() {
             Protocol::Http1 => self.over_h1(conn, pool).await,
-            _ => Err(Failed::for_good(Error::new(ErrorKind::Unsupported, Phase::Use))),
+            Protocol::Http2 => self.over_h2(conn, pool).await,
         }
     }
 
@@ -91,15 +91,50 @@ impl Outgoing {
         let head = match head {
             Ok(head) => head,
             Err(error) => {
-                let safety = exchange.conn().retry_safety();
                 let unheard = !exchange.is_heard() && is_lost(&error);
-                let failed = self.judge(error, safety, unheard, exchange.conn());
+                let failed = self.judge(error, exchange.conn(), unheard);
                 self.upload = exchange.into_upload();
                 return Err(failed);
             }
         };
         let body = h1_body(exchange).map_err(Failed::for_good)?;
         Ok(head.map(|()| body))
+    }
+
+    async fn over_h2(&mut self, mut conn: HotConn, pool: &HotConnPool) -> Result<Response<Body>, Failed> {
+        let profile = conn.info().profile.clone();
+        let defaults = self.defaults(profile.as_ref());
+        let patience = self.patience(pool);
+        let body = (&mut self.upload, self.length);
+        let opened = h2::Call::open(&mut conn, &self.head, defaults, body, patience).await;
+        let mut call = match opened {
+            Ok(call) => call,
+            Err(error) => return Err(self.judge(error, &conn, false)),
+        };
+        match poll_fn(|cx| call.poll_head(cx)).await {
+            Ok(answer) => {
+                let (head, stream) = answer.into_parts();
+                let exchange = call.answered(stream, conn, head.status);
+                let body = self.h2_body(exchange, head.status);
+                Ok(Response::from_parts(head, body))
+            }
+            Err(error) => {
+                self.upload = call.into_upload();
+                let lost = is_lost(&error);
+                Err(self.judge(error, &conn, lost))
+            }
+        }
+    }
+
+    /// What an answer over HTTP/2 has behind its head.
+    fn h2_body(&self, exchange: h2::Exchange, status: StatusCode) -> Body {
+        if self.head.method == Method::CONNECT && self.length == Length::None && status.is_success() {
+            return Body::of_upgrade(Upgraded::of_h2(exchange.into_parts()));
+        }
+        match exchange.is_over() {
+            true => Body::empty(),
+            false => Body::of_h2(exchange),
+        }
     }
 
     fn defaults<'a>(&self, profile: Option<&'a Profile>) -> Option<&'a Headers> {
@@ -115,9 +150,9 @@ impl Outgoing {
     }
 
     /// What may become of a request whose try failed.
-    fn judge(&self, error: Error, safety: RetrySafety, unheard: bool, conn: &HotConn) -> Failed {
+    fn judge(&self, error: Error, conn: &HotConn, unheard: bool) -> Failed {
         let ours = matches!(error.kind(), ErrorKind::Request | ErrorKind::Body);
-        let certain = match safety {
+        let certain = match conn.retry_safety() {
             RetrySafety::NeverSent | RetrySafety::Unprocessed => true,
             RetrySafety::PartlySent | RetrySafety::Sent => {
                 let repeatable = self.head.method.is_idempotent();
@@ -151,7 +186,7 @@ fn h1_body(exchange: h1::Exchange) -> Result<Body, Error> {
     if exchange.is_upgraded() {
         let (conn, read) = exchange.into_parts();
         let unsupported = |_| Error::new(ErrorKind::Unsupported, Phase::Use);
-        return Ok(Body::of_upgrade(Upgraded::new(
+        return Ok(Body::of_upgrade(Upgraded::of_h1(
             conn.detach().map_err(unsupported)?,
             read,
         )));

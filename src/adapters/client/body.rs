@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::h1;
 use super::upgrade::Upgraded;
+use super::{h1, h2};
 use crate::Error;
 
 /// The body of an answer, over either protocol; and a body for a request, made of bytes that are at hand.
@@ -25,6 +25,7 @@ enum Kind {
     Empty,
     Whole(Bytes),
     H1(Box<h1::Exchange>),
+    H2(Box<h2::Exchange>),
     Upgraded(Box<Upgraded>),
 }
 
@@ -36,6 +37,10 @@ impl Body {
 
     pub(super) fn of_h1(exchange: h1::Exchange) -> Self {
         Body(Kind::H1(Box::new(exchange)))
+    }
+
+    pub(super) fn of_h2(exchange: h2::Exchange) -> Self {
+        Body(Kind::H2(Box::new(exchange)))
     }
 
     pub(super) fn of_upgrade(upgraded: Upgraded) -> Self {
@@ -101,6 +106,7 @@ impl HttpBody for Body {
             Kind::Empty | Kind::Upgraded(_) => return Poll::Ready(None),
             Kind::Whole(bytes) => (Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))), true),
             Kind::H1(exchange) => (exchange.poll_frame(cx), exchange.is_over()),
+            Kind::H2(exchange) => (exchange.poll_frame(cx), exchange.is_over()),
         };
         if over || matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             self.0 = Kind::Empty; // the lease goes home
@@ -117,6 +123,7 @@ impl HttpBody for Body {
             Kind::Empty | Kind::Upgraded(_) => SizeHint::with_exact(0),
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::H1(exchange) => exchange.size_hint(),
+            Kind::H2(exchange) => exchange.size_hint(),
         }
     }
 }
@@ -128,6 +135,7 @@ impl fmt::Debug for Body {
             Kind::Empty => "empty",
             Kind::Whole(_) => "whole",
             Kind::H1(_) => "http/1.1",
+            Kind::H2(_) => "h2",
             Kind::Upgraded(_) => "upgraded",
         };
         out.field("kind", &kind).finish_non_exhaustive()

@@ -10,6 +10,7 @@
 mod attempt;
 mod body;
 mod h1;
+mod h2;
 mod options;
 mod request;
 mod upgrade;

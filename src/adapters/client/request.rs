@@ -2,7 +2,7 @@
 //!
 //! A request that two readers could take for two different ones is not sent (RFC 9112 section 11.2).
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, request};
 
@@ -71,6 +71,9 @@ pub(super) fn length(head: &request::Parts, upload: &Upload) -> Result<Length, R
             Some(exact) if exact != length => Err(Refused::OtherLength),
             _ => Ok(Length::Known(length)),
         };
+    }
+    if headers.contains_key(TRAILER) {
+        return Ok(Length::Unknown); // which have their place behind chunks
     }
     Ok(match exact {
         Some(0) if !expects_body(&head.method) => Length::None,
