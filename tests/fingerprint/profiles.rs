@@ -274,6 +274,24 @@ fn the_headers_are_the_captured_ones_in_their_order() {
     }
 }
 
+/// As leyline-http 0.1.6 has it for Chrome and Edge. Debian's Chromium decodes JPEG XL as well, and says so.
+#[test]
+fn chrome_and_edge_accept_what_was_published_of_them() {
+    const PUBLISHED: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,\
+                             application/signed-exchange;v=b3;q=0.7";
+    for profile in [Profile::chrome(), Profile::edge()] {
+        let headers = profile.headers();
+        for (name, value) in headers.http1().chain(headers.http2()) {
+            if name.eq_ignore_ascii_case("accept") {
+                assert_eq!(value, PUBLISHED, "{}", profile.name());
+            }
+        }
+    }
+    let debian = Profile::chromium(156).expect("known");
+    let mut accepted = debian.headers().http2().filter(|(name, _)| *name == "accept");
+    assert!(accepted.all(|(_, value)| value.contains("image/jxl")));
+}
+
 #[test]
 fn each_says_whence_it_is_known_and_passes_the_checks() {
     for profile in ProfileLibrary::new().profiles() {
