@@ -50,9 +50,10 @@ async fn main() -> Result<(), AnyError> {
         None => flight,
     };
     let hello = HelloSpec::from_client_hello(&capture)?;
+    println!("{hello}");
     let learned = match chosen.h2() {
-        Some(h2) => Profile::custom("learned", hello).with_h2(H2Spec::clone(h2)),
-        None => Profile::custom("learned", hello),
+        Some(h2) => Profile::custom("learned", hello.spec).with_h2(H2Spec::clone(h2)),
+        None => Profile::custom("learned", hello.spec),
     };
     let (flight, info) = connect(&server, &learned).await?;
     verify(&learned, &flight, &info)

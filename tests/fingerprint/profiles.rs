@@ -48,7 +48,9 @@ fn each_is_what_is_learned_from_its_captures() {
             ],
         ),
     ] {
-        let learned = HelloSpec::from_client_hellos(captures.iter().map(|name| bytes(name))).unwrap();
+        let learned = HelloSpec::from_client_hellos(captures.iter().map(|name| bytes(name)))
+            .unwrap()
+            .spec;
         let spec = profile.hello().unwrap();
         assert_eq!(sorted(spec), sorted(&learned), "{}", profile.name());
         assert_eq!(spec.permuted(), learned.permuted());
@@ -185,7 +187,7 @@ fn curl_node_python_and_go_are_what_is_learned_from_their_captures() {
         let (spec, captured) = (profile.hello().unwrap(), &capture(name)[0].hello);
         assert_eq!(
             spec,
-            &HelloSpec::from_client_hello(&bytes(name)).unwrap(),
+            &HelloSpec::from_client_hello(&bytes(name)).unwrap().spec,
             "{name}"
         );
         assert_eq!(
@@ -202,7 +204,7 @@ fn curl_node_python_and_go_are_what_is_learned_from_their_captures() {
         let ours = profile.h2().unwrap().akamai().to_string();
         match H2Spec::from_preface(&flight) {
             Ok(learned) => {
-                assert_eq!(Some(&learned), profile.h2(), "{name}");
+                assert_eq!(Some(&learned.spec), profile.h2(), "{name}");
                 assert_eq!((ours, profile.guarantee()), (akamai, Guarantee::Fields));
             }
             // Go's :authority stands first, which nobody can keep; all else is the same, and said.

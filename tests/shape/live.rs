@@ -52,7 +52,7 @@ struct Recipes {
 impl Seen {
     /// The recipe of the hello, with its extensions sorted where their order is drawn; that of HTTP/2; and the request's fields.
     fn recipes(&self, drawn: bool) -> Recipes {
-        let hello = HelloSpec::from_client_hello(&self.raw).unwrap();
+        let hello = HelloSpec::from_client_hello(&self.raw).unwrap().spec;
         let mut slots = hello.slots().to_vec();
         if drawn {
             let last = slots.len() - 1;
@@ -62,7 +62,7 @@ impl Seen {
             suites: hello.cipher_suites().to_vec(),
             slots,
             reuses_x25519: hello.reuses_x25519(),
-            h2: H2Spec::from_preface(&self.flight).unwrap(),
+            h2: H2Spec::from_preface(&self.flight).unwrap().spec,
             fields: self.fields(),
         }
     }
