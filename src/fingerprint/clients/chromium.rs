@@ -6,7 +6,7 @@ use super::{SERVER_NAME, alpn, greased, raw, unserved};
 
 const UNSERVED: &str = unserved!("a cipher suite with CBC or without ECDHE, or an ML-DSA certificate,");
 
-const HTTP1: &str = "on HTTP/1.1 the headers are in Chromium's order: none was published";
+const HTTP1: &str = "on HTTP/1.1 its own headers are in Chromium's order: none was published";
 
 pub(in crate::fingerprint) static CHROMIUM: About = About {
     browser: Browser::Chromium,
@@ -15,7 +15,7 @@ pub(in crate::fingerprint) static CHROMIUM: About = About {
     guarantee: Guarantee::Fields,
     limits: &[
         UNSERVED,
-        "the user agent is that of a window: the captures were made without one, and say HeadlessChrome",
+        "its own user agent is that of a window: the captures were made without one, and say HeadlessChrome",
     ],
 };
 
@@ -23,7 +23,7 @@ pub(in crate::fingerprint) static CHROME: About = About {
     browser: Browser::Chrome,
     platform: Platform::Windows,
     source: "the hello and HTTP/2 of the captured Chromium 156; JA4, Akamai's text, user agent and accept of Chrome 156.0.8078.48 as leyline-http 0.1.6 \
-             (crates.io) has them from tls.peet.ws of 2026-10-22, sorted JA3 of Chrome 153 to 155 as the client koon published it in its table of references (as read on 2026-11-26)",
+             (crates.io) has them from tls.peet.ws of 2026-10-22, sorted JA3 of Chrome 153 and 155 as koon 1.1.0 (PyPI, 2026-09) has it in its reference chromium-mldsa-trust-anchors",
     guarantee: Guarantee::Prints,
     limits: &[
         UNSERVED,
@@ -36,11 +36,12 @@ pub(in crate::fingerprint) static CHROME: About = About {
 pub(in crate::fingerprint) static EDGE: About = About {
     browser: Browser::Edge,
     platform: Platform::Windows,
-    source: "Chromium's hello without trust_anchors, which is what leyline-http 0.1.6 (crates.io, as read on 2026-11-26) says of Edge; JA4 and sorted JA3 of Edge 152 to 154 as the \
-             client koon published it in its table of references (as read on 2026-11-26)",
-    guarantee: Guarantee::Prints,
+    source: "Chromium's hello without trust_anchors, and its headers, which is what leyline-http 0.1.6 (crates.io, as read on 2026-11-26) says of Edge; JA4 and sorted JA3 of Edge 152 to \
+             154 as koon 1.1.0 (PyPI, 2026-09) has them in its reference chromium-mldsa",
+    guarantee: Guarantee::HelloPrints,
     limits: &[
         UNSERVED,
+        "HTTP/2 is the captured Chromium's: of Edge on Windows no text of Akamai's was at hand",
         "Edge 154 is two versions behind the Chromium that its hello was captured from; no hello of Edge was at hand",
         HTTP1,
     ],
