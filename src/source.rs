@@ -545,9 +545,7 @@ mod tests {
         ] {
             let error = SubnetSources::new(network).expect_err(network);
             assert_eq!(error.field(), "sources", "{network}");
-            let named: IpNet = network
-                .parse()
-                .unwrap_or_else(|_| IpNet::from(ip(network)));
+            let named: IpNet = network.parse().unwrap_or_else(|_| IpNet::from(ip(network)));
             assert!(error.to_string().contains(&named.to_string()), "{error}");
         }
         for network in ["::1", "::fffe:0:0/96", "127.0.0.0/8", "128.0.0.0/2", "fe80::/10"] {

@@ -288,3 +288,33 @@ async fn a_login_is_shown_to_no_stranger() {
     within("close", direct.close()).await;
     finish(pool, peer).await;
 }
+
+/// SOCKS5 has one octet for the length of each; HTTP has room.
+#[tokio::test]
+async fn a_login_that_has_no_room_in_the_protocol_is_not_sent() {
+    let long = "a".repeat(256);
+    for (manner, protocol) in BOTH {
+        for (user, password) in [("alice", ""), ("alice", &*long), (&*long, "secret")] {
+            let peer = http1_peer();
+            let fake = Fake::start(HERE, manner, peer.addr(0)).await;
+            let login = ProxyLogin::new(user, password).unwrap();
+            let own = by(&peer, proxy(protocol, &fake).login(login.clone()), |_| {}).build();
+            let pool = by(&peer, proxy(protocol, &fake), |_| {}).build().unwrap();
+            let call = GetOptions::new().proxy_login(login);
+            let got = within("an answer", pool.get_with(name(&peer), call)).await;
+            let shown: Vec<_> = fake.asked().into_iter().filter_map(|asked| asked.login).collect();
+            if protocol == ProxyProtocol::Http {
+                drop(got.unwrap());
+                assert!(own.is_ok());
+                assert_eq!(shown, [format!("{user}:{password}")]);
+            } else {
+                assert_eq!(own.unwrap_err().field(), "proxy_login");
+                let refused = (ErrorKind::ProxyLogin, Phase::Proxy, ProxyProblem::Login);
+                assert_eq!(problem(&got.unwrap_err()), refused);
+                assert!(shown.is_empty(), "{shown:?}");
+                assert!(pool.manager().blocklist().is_empty(), "it blames nobody");
+            }
+            finish(pool, peer).await;
+        }
+    }
+}
