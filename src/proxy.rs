@@ -278,6 +278,9 @@ pub enum ProxyProblem {
     /// The address that was asked for is none of its own: nothing was sent there.
     #[error("the address is none of its own")]
     NotItsAddress,
+    /// The target is an address with a zone of this machine's (`fe80::1%eth0`), of which a proxy knows nothing.
+    #[error("the zone of the target's address means nothing to it")]
+    Zone,
     /// The call has a login for a proxy, and the pool has no proxy.
     #[error("there is none")]
     NoProxy,

@@ -114,8 +114,8 @@ const ROOMS: &[Room] = &[
     Room(
         "scripted",
         &[
-            "clock", "config", "error", "event", "identity", "source", "sync", "target", "manager", "dial",
-            "conn", "tls", "pool",
+            "access", "clock", "config", "error", "event", "identity", "source", "sync", "target", "manager",
+            "dial", "conn", "tls", "pool",
         ],
         &[],
     ),
