@@ -33,6 +33,14 @@ impl DialJob {
             return None;
         };
         let (clock, config, baton) = (inner.clock(), inner.config(), Baton::default());
+        let origin = self.origin;
+        let barred = |end| {
+            let barred = inner.with_host(origin, |host, now| {
+                let until = host.machine.bars_behind(now, end)?;
+                Some(host.blocked(now, until))
+            });
+            barred.flatten()
+        };
         let judge = Judge {
             validator: inner.validator.as_deref(),
             clock,
@@ -58,6 +66,7 @@ impl DialJob {
                         deadline: now + time,
                         progress: &progress,
                         turn: baton.turn(number),
+                        barred: &barred,
                     });
                     continue;
                 }
