@@ -70,6 +70,8 @@ const fn whom(kind: ErrorKind, phase: Phase) -> Blame {
         | Kind::TooManyHosts
         | Kind::Closed
         | Kind::NoRuntime
+        | Kind::Request
+        | Kind::Body
         | Kind::Unsupported => Blame::Nobody,
         Kind::Source => Blame::Source,
         Kind::ProxyRefused | Kind::Proxy => Blame::Proxy,
@@ -105,6 +107,7 @@ const fn whom(kind: ErrorKind, phase: Phase) -> Blame {
         | Kind::Tls
         | Kind::Shape
         | Kind::Rejected
+        | Kind::Answer
         | Kind::Io => of_what_is_dialled(phase),
     }
 }
