@@ -116,6 +116,20 @@ async fn a_scheme_that_was_not_offered_is_not_taken() {
     }
 }
 
+/// Whoever has a certificate that both providers can verify is answered, whatever is drawn.
+#[tokio::test]
+async fn every_seed_takes_a_certificate_of_ed25519() {
+    let leaf = certs::ed25519();
+    let servers = [&TLS13, &TLS12].map(|version| Arc::new(leaf.config(certs::provider(), &[version])));
+    for seed in 0..60 {
+        let client = Client::new(Profile::randomized(seed).hello().unwrap());
+        for server in &servers {
+            let talked = client.talk(serve(server)).await;
+            talked.unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
+        }
+    }
+}
+
 /// The elements of a DER sequence's content.
 fn elements(mut content: &[u8]) -> Vec<&[u8]> {
     let mut elements = Vec::new();
