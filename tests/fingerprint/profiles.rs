@@ -212,19 +212,9 @@ fn curl_node_python_and_go_are_what_is_learned_from_their_captures() {
         let flight = crate::h2::captured(h2);
         let akamai = Akamai::of_bytes(&flight).unwrap().to_string();
         let ours = profile.h2().unwrap().akamai().to_string();
-        match H2Spec::from_preface(&flight) {
-            Ok(learned) => {
-                assert_eq!(Some(&learned.spec), profile.h2(), "{name}");
-                assert_eq!((ours, profile.guarantee()), (akamai, Guarantee::Fields));
-            }
-            // Go's :authority stands first, which nobody can keep; all else is the same, and said.
-            Err(error) => {
-                assert_eq!((profile.name(), error.field()), ("go", "pseudo_order"));
-                assert_eq!(akamai.strip_suffix("a,m,p,s"), ours.strip_suffix("m,a,p,s"));
-                assert_eq!(profile.guarantee(), Guarantee::Hello);
-                assert!(profile.limits().iter().any(|limit| limit.contains("a,m,p,s")));
-            }
-        }
+        let learned = H2Spec::from_preface(&flight).unwrap();
+        assert_eq!(Some(&learned.spec), profile.h2(), "{name}");
+        assert_eq!((ours, profile.guarantee()), (akamai, Guarantee::Fields));
     }
 }
 

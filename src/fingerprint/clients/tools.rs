@@ -45,11 +45,10 @@ pub(in crate::fingerprint) static GO: About = About {
     browser: Browser::None,
     platform: Platform::Any,
     source: "captured from Debian's Go 1.19.8, net/http, the hello on 2026-11-21, HTTP/2 and headers on 2026-11-26",
-    guarantee: Guarantee::Hello,
+    guarantee: Guarantee::Fields,
     limits: &[
         unserved!("a cipher suite with CBC, 3DES or without ECDHE, or P-521,"),
-        "Go writes :authority before :method, which h2's compression cannot follow: here :method comes first, and Akamai's text ends in m,a,p,s \
-         where Go's ends in a,m,p,s",
+        "Go writes :authority before :method, which h2's compression cannot follow but for GET and POST: of other methods :method comes first",
     ],
 };
 
@@ -190,12 +189,11 @@ pub(in crate::fingerprint) fn curl_h2() -> H2Spec {
     )
 }
 
-/// But for the place of `:authority`.
 pub(in crate::fingerprint) fn go_h2() -> H2Spec {
     H2Spec::observed(
         &[(2, 0), (4, 4_194_304), (6, 10_485_760)],
         1_073_741_824,
-        [Pseudo::Method, Pseudo::Authority, Pseudo::Path, Pseudo::Scheme],
+        [Pseudo::Authority, Pseudo::Method, Pseudo::Path, Pseudo::Scheme],
         None,
         1,
         0,
