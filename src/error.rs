@@ -89,6 +89,43 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind, in the order in which they stand here.
+    pub const ALL: &'static [ErrorKind] = &[
+        ErrorKind::InvalidTarget,
+        ErrorKind::NameNotFound,
+        ErrorKind::Resolve,
+        ErrorKind::AddressDenied,
+        ErrorKind::ConnectionRefused,
+        ErrorKind::ConnectionReset,
+        ErrorKind::Unreachable,
+        ErrorKind::Timeout,
+        ErrorKind::LocalResource,
+        ErrorKind::SocketOption,
+        ErrorKind::Source,
+        ErrorKind::ProxyLogin,
+        ErrorKind::ProxyRefused,
+        ErrorKind::Proxy,
+        ErrorKind::CertificateExpired,
+        ErrorKind::CertificateNotYetValid,
+        ErrorKind::CertificateName,
+        ErrorKind::CertificateIssuer,
+        ErrorKind::CertificateSelfSigned,
+        ErrorKind::CertificateInvalid,
+        ErrorKind::Tls,
+        ErrorKind::Shape,
+        ErrorKind::Protocol,
+        ErrorKind::Http2,
+        ErrorKind::Busy,
+        ErrorKind::TooManyWaiters,
+        ErrorKind::TooManyHosts,
+        ErrorKind::Blocked,
+        ErrorKind::Rejected,
+        ErrorKind::Closed,
+        ErrorKind::NoRuntime,
+        ErrorKind::Unsupported,
+        ErrorKind::Io,
+    ];
+
     /// The kind as logs and reports name it, in `snake_case`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -484,6 +521,18 @@ mod tests {
             );
             assert_eq!(error.kind(), ErrorKind::LocalResource);
         }
+    }
+
+    #[test]
+    fn every_kind_is_among_all_of_them() {
+        for (place, kind) in ErrorKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, place, "{kind:?}");
+        }
+        assert_eq!(
+            ErrorKind::ALL.len(),
+            ErrorKind::Io as usize + 1,
+            "none after the last"
+        );
     }
 
     #[test]

@@ -44,7 +44,7 @@ const ROOMS: &[Room] = &[
     Room("error", &["target", "told"], &["rustix"]),
     Room("event", &[], &[]),
     Room("identity", &["event", "fault", "proxy", "source", "sync"], &[]),
-    Room("proxy", &["error", "target"], &[]),
+    Room("proxy", &["error", "fault", "target"], &[]),
     Room("fault", &[], &[]),
     Room("told", &["fault"], &[]),
     Room("os", &[], &["rustix"]),
@@ -114,8 +114,8 @@ const ROOMS: &[Room] = &[
     Room(
         "scripted",
         &[
-            "clock", "config", "error", "event", "identity", "source", "sync", "target", "manager", "dial",
-            "conn", "tls", "pool",
+            "access", "clock", "config", "error", "event", "identity", "source", "sync", "target", "manager",
+            "dial", "conn", "tls", "pool",
         ],
         &[],
     ),

@@ -1,6 +1,6 @@
 //! What is known of a connection since its birth.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct ConnInfo {
     pub connect_time: Duration,
     /// How long the proxy took to open the tunnel, where the pool has one.
     pub tunnel_time: Option<Duration>,
+    /// Where that tunnel ends, if the proxy was handed an address and not a name.
+    pub tunnel_end: Option<IpAddr>,
     /// How long the TLS handshake took.
     pub tls_time: Duration,
 }

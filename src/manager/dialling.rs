@@ -263,7 +263,8 @@ impl DialJob {
         self.over = true;
         dialled.info.serial = self.inner.next_serial();
         let protocol = dialled.info.protocol;
-        let (serial, info) = (dialled.info.serial, Arc::new(dialled.info));
+        let (serial, end) = (dialled.info.serial, dialled.info.tunnel_end);
+        let info = Arc::new(dialled.info);
         let born = Born::new(&self.inner, dialled.wire, info, self.identity.clone());
         let now = self.inner.clock().now_coarse();
         {
@@ -276,7 +277,9 @@ impl DialJob {
         let conn = self.inner.with_host(self.origin, |host, now| {
             host.dials.remove(&self.order.dial);
             let watcher = host.watchers.remove(&self.order.dial);
-            let conn = host.machine.dialled(now, self.order.dial, ip, protocol)?;
+            let conn = host
+                .machine
+                .dialled_through(now, self.order.dial, (ip, end), protocol)?;
             self.inner.in_transit.fetch_sub(1, Ordering::Relaxed);
             host.counters.opened += 1;
             let rung = born

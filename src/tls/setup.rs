@@ -4,8 +4,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -75,13 +75,11 @@ impl Tls {
         self.0.unshaped.is_some()
     }
 
-    /// A new store for sessions, which have their places in `room`; or none if they are not resumed.
-    pub(super) fn sessions(&self, shaper: Option<&Shaper>, room: &Arc<Room>) -> Resumption {
+    /// A new store for sessions, which are kept in `room`. None if they are not resumed.
+    pub(super) fn sessions(&self, shaper: Option<&Shaper>, room: &Arc<Room>) -> Option<Arc<Tickets>> {
         let may = shaper.is_none_or(Shaper::resumes);
-        match self.0.parts.resumption == Some(true) && may {
-            true => Resumption::store(Arc::new(Tickets::new(shaper.is_none(), room))),
-            false => Resumption::disabled(),
-        }
+        let resumes = self.0.parts.resumption == Some(true) && may;
+        resumes.then(|| Arc::new(Tickets::new(shaper.is_none(), room)))
     }
 
     /// The configuration, shaped or not, with a verifier and a certificate resolver that no other has: rustls resumes a session only under the
