@@ -69,6 +69,8 @@ const fn whom(kind: ErrorKind, phase: Phase) -> Blame {
         | Kind::TooManyWaiters
         | Kind::TooManyHosts
         | Kind::Closed
+        | Kind::Request
+        | Kind::Body
         | Kind::NoRuntime
         | Kind::Unsupported => Blame::Nobody,
         Kind::Source => Blame::Source,
@@ -105,6 +107,7 @@ const fn whom(kind: ErrorKind, phase: Phase) -> Blame {
         | Kind::Tls
         | Kind::Shape
         | Kind::Rejected
+        | Kind::Answer
         | Kind::Io => of_what_is_dialled(phase),
     }
 }
@@ -146,7 +149,7 @@ mod tests {
             }
             Kind::LocalResource | Kind::SocketOption | Kind::ProxyLogin | Kind::Busy => ". . . . . . . . .",
             Kind::TooManyWaiters | Kind::TooManyHosts | Kind::Closed | Kind::NoRuntime => ". . . . . . . . .",
-            Kind::Unsupported => ". . . . . . . . .",
+            Kind::Unsupported | Kind::Request | Kind::Body => ". . . . . . . . .",
             Kind::Source => "s s s s s s s s s",
             Kind::ProxyRefused | Kind::Proxy => "p p p p p p p p p",
             Kind::Blocked => ". . . . . . . S .",
@@ -159,7 +162,7 @@ mod tests {
             Kind::CertificateIssuer | Kind::CertificateSelfSigned | Kind::CertificateInvalid => {
                 ". . . o p t o o ."
             }
-            Kind::Tls | Kind::Shape | Kind::Rejected => ". . . o p t o o .",
+            Kind::Tls | Kind::Shape | Kind::Rejected | Kind::Answer => ". . . o p t o o .",
         }
     }
 

@@ -250,7 +250,7 @@ fn to_hyper(
         _ if dice.below(2) == 0 => size::any(dice),
         _ => 0,
     };
-    let fails_at = (broken == Break::Upload).then(|| upload / 2);
+    let fails_at = (broken == Break::Upload).then_some(upload / 2);
     let (how, size) = match (broken, dice.below(2)) {
         (Break::Server, _) => ("b", size + 2),
         (_, 0) => ("l", size),

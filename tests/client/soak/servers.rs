@@ -60,7 +60,7 @@ pub(super) async fn hyper() -> Server {
             }
             got += data.len() as u64;
         }
-        let fails_at = (how == "b").then(|| size / 2);
+        let fails_at = (how == "b").then_some(size / 2);
         let answer = Tagged::new(tag, size, how != "c", fails_at);
         let mut answer: Answer = Response::new(answer.boxed());
         answer.headers_mut().insert("x-tag", tag.into());
