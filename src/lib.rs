@@ -89,6 +89,9 @@ mod tls;
 mod told;
 
 pub use crate::access::{AccessPolicy, AddressPolicy, Scope};
+#[cfg(all(feature = "client", feature = "__internals"))]
+#[doc(hidden)]
+pub use crate::adapters::client::Reading;
 #[cfg(feature = "client")]
 pub use crate::adapters::client::{Body, SendOptions, Upgraded};
 pub use crate::config::{

@@ -69,6 +69,8 @@ const fn whom(kind: ErrorKind, phase: Phase) -> Blame {
         | Kind::TooManyWaiters
         | Kind::TooManyHosts
         | Kind::Closed
+        | Kind::Request
+        | Kind::Body
         | Kind::NoRuntime
         | Kind::Request
         | Kind::Body
@@ -149,7 +151,7 @@ mod tests {
             }
             Kind::LocalResource | Kind::SocketOption | Kind::ProxyLogin | Kind::Busy => ". . . . . . . . .",
             Kind::TooManyWaiters | Kind::TooManyHosts | Kind::Closed | Kind::NoRuntime => ". . . . . . . . .",
-            Kind::Unsupported => ". . . . . . . . .",
+            Kind::Unsupported | Kind::Request | Kind::Body => ". . . . . . . . .",
             Kind::Source => "s s s s s s s s s",
             Kind::ProxyRefused | Kind::Proxy => "p p p p p p p p p",
             Kind::Blocked => ". . . . . . . S .",
@@ -162,7 +164,7 @@ mod tests {
             Kind::CertificateIssuer | Kind::CertificateSelfSigned | Kind::CertificateInvalid => {
                 ". . . o p t o o ."
             }
-            Kind::Tls | Kind::Shape | Kind::Rejected => ". . . o p t o o .",
+            Kind::Tls | Kind::Shape | Kind::Rejected | Kind::Answer => ". . . o p t o o .",
         }
     }
 

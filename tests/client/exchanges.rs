@@ -7,7 +7,7 @@ use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 
 use crate::ask::{Pieces, get, post, read, send, trailers};
-use crate::common::{at_rest, finish, name, pool, spawn, until, within};
+use crate::common::{at_rest, finish, name, pool, spawn, within};
 use crate::servers::{self, Server};
 use crate::support::peer::{Alpn, Peer, To, filler};
 
@@ -255,14 +255,18 @@ async fn a_body_that_waits_to_be_asked_for_waits_for_the_answer_or_a_second() {
     finish(pool, peer).await;
 
     // One that refuses gets nothing of it.
-    let server = Server::scripted(&["http/1.1"], |mut stream, _| async move {
-        let head = servers::head(&mut stream).await;
-        assert!(head.contains("expect: 100-continue\r\n"), "{head}");
-        servers::say(&mut stream, "HTTP/1.1 413 No\r\ncontent-length: 4\r\n\r\n").await;
-        let mut rest = Vec::new();
-        servers::say(&mut stream, "no!\n").await;
-        let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;
-        assert!(rest.is_empty());
+    let (got, mut rest) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::scripted(&["http/1.1"], move |mut stream, _| {
+        let got = got.clone();
+        async move {
+            let head = servers::head(&mut stream).await;
+            assert!(head.contains("expect: 100-continue\r\n"), "{head}");
+            servers::say(&mut stream, "HTTP/1.1 413 No\r\ncontent-length: 4\r\n\r\n").await;
+            servers::say(&mut stream, "no!\n").await;
+            let mut rest = Vec::new();
+            let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;
+            got.send(rest.len()).unwrap();
+        }
     })
     .await;
     let pool = server.pool();
@@ -272,10 +276,9 @@ async fn a_body_that_waits_to_be_asked_for_waits_for_the_answer_or_a_second() {
         .insert("expect", "100-continue".parse().unwrap());
     let read = send(&pool, request).await.unwrap();
     assert_eq!((read.status.as_u16(), read.text()), (413, "no!\n"));
-    until(&pool, "it closed", |stats| {
-        stats.counters.closes(CloseReason::HalfSent) == 1
-    })
-    .await;
+    at_rest(&pool).await;
+    assert_eq!(pool.stats().counters.closes(CloseReason::HalfSent), 1);
+    assert_eq!(within("what came", rest.recv()).await, Some(0));
     within("close", pool.close()).await;
 }
 

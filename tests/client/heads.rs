@@ -220,7 +220,7 @@ async fn a_request_that_can_be_read_in_two_ways_is_not_sent() {
 async fn a_body_that_is_not_as_long_as_announced_ends_its_exchange() {
     for alpn in ["http/1.1", "h2"] {
         let server = Server::hyper(&[alpn], |request| async move {
-            let read = http_body_util::BodyExt::collect(request.into_body()).await;
+            let read = request.into_body().collect().await;
             assert!(read.is_err(), "a whole request");
             http::Response::new(
                 http_body_util::Full::default()

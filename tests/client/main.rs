@@ -20,4 +20,7 @@ mod common;
 mod ask;
 mod exchanges;
 mod heads;
+mod retries;
 mod servers;
+mod soak;
+mod upgrades;

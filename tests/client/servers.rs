@@ -117,6 +117,10 @@ impl Server {
         format!("peer.test:{}", self.addr.port())
     }
 
+    pub(crate) fn ip(&self) -> std::net::IpAddr {
+        self.addr.ip()
+    }
+
     /// How many connections it has had.
     pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)

@@ -1,15 +1,17 @@
 //! A request on its way, and whether it may go out again.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Duration;
 
 use http::header::{EXPECT, UPGRADE};
-use http::{Method, Request, Response, StatusCode, request};
+use http::{Method, Request, Response, StatusCode, Uri, request};
 
 use super::request::{Length, Refused, length};
 use super::upload::Upload;
 use super::{Body, SendOptions, Upgraded, h1, h2};
-use crate::clock::Sleep;
+use crate::clock::{Sleep, before};
+use crate::fault::planted;
 use crate::fingerprint::{Headers, Profile};
 use crate::{Error, ErrorKind, Phase};
 use crate::{HotConn, HotConnPool, Protocol, Require, RetrySafety, Target};
@@ -38,7 +40,7 @@ impl Outgoing {
     /// The request may be read in two ways.
     pub(super) fn new(request: Request<Upload>, mut options: SendOptions) -> Result<Self, Error> {
         let (head, upload) = request.into_parts();
-        let length = length(&head, &upload)?;
+        let length = length(&head, &upload).map_err(|refused| named(refused.into(), &head.uri))?;
         if head.headers.contains_key(UPGRADE) {
             options.get = options.get.require(Require::Http1);
         }
@@ -50,13 +52,32 @@ impl Outgoing {
         })
     }
 
-    pub(super) fn limit(&self) -> Option<Duration> {
-        self.options.head
+    /// The error, with the name of the target.
+    pub(super) fn named(&self, error: Error) -> Error {
+        match &self.options.target {
+            Some(target) => error.with_target(target),
+            None => named(error, &self.head.uri),
+        }
+    }
+
+    /// The head of the answer, in time.
+    pub(super) async fn send(mut self, pool: &HotConnPool) -> Result<Response<Body>, Error> {
+        let Some(limit) = self.options.head else {
+            return self.try_and_try(pool).await;
+        };
+        let clock = pool.clock();
+        let until = clock.now() + limit;
+        let answer = {
+            let sending = pin!(self.try_and_try(pool));
+            before(clock, until, sending).await
+        };
+        answer.unwrap_or_else(|| Err(self.named(Error::new(ErrorKind::Timeout, Phase::Use))))
     }
 
     /// The head of the answer, whichever try it is the answer to.
-    pub(super) async fn send(&mut self, pool: &HotConnPool) -> Result<Response<Body>, Error> {
-        for _ in 1..TRIES {
+    async fn try_and_try(&mut self, pool: &HotConnPool) -> Result<Response<Body>, Error> {
+        let tries = if planted("refused_without_end") { 99 } else { TRIES };
+        for _ in 1..tries {
             match self.attempt(pool).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed { again: true, .. }) if self.upload.rewind() => {}
@@ -81,7 +102,7 @@ impl Outgoing {
 
     async fn over_h1(&mut self, conn: HotConn, pool: &HotConnPool) -> Result<Response<Body>, Failed> {
         if self.head.method == Method::CONNECT && self.length != Length::None {
-            return Err(Failed::for_good(Refused::TunnelBody.into()));
+            return Err(Failed::for_good(self.named(Refused::TunnelBody.into())));
         }
         let profile = conn.info().profile.clone();
         let defaults = self.defaults(profile.as_ref());
@@ -97,7 +118,7 @@ impl Outgoing {
                 return Err(failed);
             }
         };
-        let body = h1_body(exchange).map_err(Failed::for_good)?;
+        let body = h1_body(exchange).map_err(|error| Failed::for_good(self.named(error)))?;
         Ok(head.map(|()| body))
     }
 
@@ -146,6 +167,7 @@ impl Outgoing {
         let expects = self.head.headers.get(EXPECT)?;
         let expects = expects.as_bytes().eq_ignore_ascii_case(b"100-continue");
         let clock = pool.clock();
+        let expects = expects && !planted("bodies_do_not_wait_to_be_asked_for");
         expects.then(|| clock.sleep_until(clock.now() + PATIENCE))
     }
 
@@ -154,19 +176,23 @@ impl Outgoing {
         let ours = matches!(error.kind(), ErrorKind::Request | ErrorKind::Body);
         let certain = match conn.retry_safety() {
             RetrySafety::NeverSent | RetrySafety::Unprocessed => true,
+            RetrySafety::Sent if planted("what_was_sent_is_sent_again") => true,
             RetrySafety::PartlySent | RetrySafety::Sent => {
-                let repeatable = self.head.method.is_idempotent();
+                let repeatable = self.head.method.is_idempotent() || planted("any_method_is_sent_twice");
                 self.options.resend && unheard && repeatable
             }
         };
-        let error = match Target::try_from(&*conn.info().target) {
-            Ok(target) => error.with_target(&target),
-            Err(_) => error,
-        };
         Failed {
-            error,
+            error: self.named(error),
             again: certain && !ours,
         }
+    }
+}
+
+fn named(error: Error, uri: &Uri) -> Error {
+    match Target::try_from(uri) {
+        Ok(target) => error.with_target(&target),
+        Err(_) => error,
     }
 }
 
@@ -183,7 +209,7 @@ fn is_lost(error: &Error) -> bool {
 
 /// What an answer has behind its head.
 fn h1_body(exchange: h1::Exchange) -> Result<Body, Error> {
-    if exchange.is_upgraded() {
+    if exchange.is_upgraded() && !planted("upgrades_end_with_their_head") {
         let (conn, read) = exchange.into_parts();
         let unsupported = |_| Error::new(ErrorKind::Unsupported, Phase::Use);
         return Ok(Body::of_upgrade(Upgraded::of_h1(

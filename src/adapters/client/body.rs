@@ -10,6 +10,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use super::upgrade::Upgraded;
 use super::{h1, h2};
 use crate::Error;
+use crate::fault::planted;
 
 /// The body of an answer, over either protocol; and a body for a request, made of bytes that are at hand.
 ///
@@ -108,6 +109,7 @@ impl HttpBody for Body {
             Kind::H1(exchange) => (exchange.poll_frame(cx), exchange.is_over()),
             Kind::H2(exchange) => (exchange.poll_frame(cx), exchange.is_over()),
         };
+        let over = over && !planted("bodies_need_a_last_poll");
         if over || matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             self.0 = Kind::Empty; // the lease goes home
         }

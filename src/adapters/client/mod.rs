@@ -17,19 +17,19 @@ mod upgrade;
 mod upload;
 
 use std::error::Error as StdError;
-use std::pin::pin;
 
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 
 use self::attempt::Outgoing;
 pub use self::body::Body;
+#[cfg(feature = "__internals")]
+pub use self::h1::Reading;
 pub use self::options::SendOptions;
 pub use self::upgrade::Upgraded;
 use self::upload::Upload;
+use crate::Error;
 use crate::HotConnPool;
-use crate::clock::before;
-use crate::{Error, ErrorKind, Phase};
 
 impl HotConnPool {
     /// Sends `request` over a connection of the pool, and answers with the head of its answer; the [`Body`] has the lease until it is read.
@@ -70,13 +70,6 @@ impl HotConnPool {
         B: HttpBody + Send + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let mut outgoing = Outgoing::new(request.map(Upload::new), options)?;
-        let Some(limit) = outgoing.limit() else {
-            return outgoing.send(self).await;
-        };
-        let clock = self.clock();
-        let sending = pin!(outgoing.send(self));
-        let answer = before(clock, clock.now() + limit, sending).await;
-        answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, Phase::Use)))
+        Outgoing::new(request.map(Upload::new), options)?.send(self).await
     }
 }

@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame};
 
 use super::Body;
+use crate::fault::planted;
 use crate::{Error, ErrorKind, Phase};
 
 type Cause = Box<dyn StdError + Send + Sync>;
@@ -60,7 +61,7 @@ impl Upload {
                 *left = all.clone();
                 true
             }
-            Upload::Stream(_, begun) => !*begun,
+            Upload::Stream(_, begun) => !*begun || planted("begun_bodies_begin_anew"),
         }
     }
 

@@ -7,6 +7,7 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Uri, request};
 
 use crate::adapters::client::request::Length;
+use crate::fault::planted;
 use crate::fingerprint::Headers;
 
 /// The head: the caller's headers, and of `defaults` what the caller has not, in their order and as they are spelled.
@@ -77,7 +78,7 @@ fn put_default(out: &mut BytesMut, name: &str, value: &str, head: &request::Part
         return put_host(out, name, head);
     }
     let mut own = head.headers.get_all(name).iter().peekable();
-    if own.peek().is_none() {
+    if own.peek().is_none() || planted("profiles_override_the_caller") {
         return put_field(out, name, value.as_bytes());
     }
     for value in own {

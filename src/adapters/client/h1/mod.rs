@@ -8,6 +8,8 @@
 
 mod head;
 mod reader;
+#[cfg(feature = "__internals")]
+mod reading;
 mod writer;
 
 use std::future::Future;
@@ -19,12 +21,15 @@ use http::{Response, StatusCode, request};
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncReadExt;
 
-pub(crate) use self::reader::{Malformed, Reader};
+use self::reader::{Malformed, Reader};
+#[cfg(feature = "__internals")]
+pub use self::reading::Reading;
 use self::writer::Writer;
 use super::request::Length;
 use super::upload::Upload;
 use crate::HotConn;
 use crate::clock::Sleep;
+use crate::fault::planted;
 use crate::fingerprint::Headers;
 use crate::{Error, ErrorKind, Phase};
 
@@ -105,10 +110,13 @@ impl Exchange {
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<()>, Error>> {
         loop {
             self.send(cx)?;
+            if planted("answers_wait_for_their_requests") && !self.writer.is_done() {
+                return Poll::Pending;
+            }
             let head = self.reader.head(&mut self.buf).map_err(malformed)?;
             match head {
                 Some(head) if head.status() == StatusCode::CONTINUE => self.writer.release(),
-                Some(head) if head.status().is_informational() && !self.is_upgraded() => {}
+                Some(head) if is_interim(head.status()) && !self.is_upgraded() => {}
                 Some(head) => {
                     self.status = head.status();
                     return Poll::Ready(Ok(head));
@@ -194,6 +202,10 @@ impl Exchange {
     fn ended(&mut self) -> Error {
         self.broken(std::io::ErrorKind::UnexpectedEof.into())
     }
+}
+
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && !planted("hints_are_answers")
 }
 
 /// Whether the request itself was the trouble.

