@@ -102,8 +102,9 @@ pub use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 pub use crate::identity::Require;
 pub use crate::manager::{
     Attached, Block, BlockCause, CleanupPolicy, CloseReport, ConnectionManager, Counters, Detached, Endpoint,
-    Get, Health, HostStats, HotConn, IntoTarget, IpStats, RawH2, Resting, Stats, StatusValidator,
-    StepOutcome, StepReport, TaskStats, Trouble, Validating, Validator, Verdict, Warm, WarmReport,
+    Event, Get, Health, HostStats, HotConn, IntoTarget, IpStats, Observer, RawH2, Resting, Stats,
+    StatusValidator, StepOutcome, StepReport, TaskStats, Trouble, Validating, Validator, Verdict, Warm,
+    WarmReport,
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::proxy::{Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem, ProxyProtocol};
