@@ -41,6 +41,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
+#[cfg(any(feature = "hyper", feature = "metrics"))]
+mod adapters;
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub mod answers {
@@ -87,6 +89,10 @@ mod tls;
 mod told;
 
 pub use crate::access::{AccessPolicy, AddressPolicy, Scope};
+#[cfg(feature = "hyper")]
+pub use crate::adapters::hyper;
+#[cfg(feature = "metrics")]
+pub use crate::adapters::metrics;
 pub use crate::config::{
     AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection, SocketOptionError, TcpProfile,
 };
