@@ -17,6 +17,7 @@ use super::directory::{Directory, Hash, Key};
 use super::host::{Host, TakenBack, Todo};
 use super::jobs::{Job, Jobs, Start};
 use super::lent::{Lent, Site};
+use super::observer::Audience;
 use super::order::Claim;
 use super::place::Place;
 use super::roll::{KeptPlace, Roll};
@@ -79,6 +80,7 @@ pub(crate) struct Inner {
     pub(super) shortage: AtomicBool,
     pub(super) policy: Option<Box<dyn CleanupPolicy>>,
     pub(super) validator: Option<Box<dyn Validator>>,
+    pub(super) audience: Audience,
     pub(super) work: Mutex<Work>,
     serial: AtomicU64,
     /// Permits of connections that closed and of connections that were dialled, as long as only one of host and desk knows.
@@ -166,6 +168,7 @@ impl Inner {
             shortage: AtomicBool::new(false),
             policy: owners.cleanup,
             validator: owners.validator,
+            audience: Audience::default(),
             work: Mutex::default(),
             serial: AtomicU64::new(0),
             in_transit: AtomicU64::new(0),
