@@ -72,8 +72,6 @@ const fn whom(kind: ErrorKind, phase: Phase) -> Blame {
         | Kind::Request
         | Kind::Body
         | Kind::NoRuntime
-        | Kind::Request
-        | Kind::Body
         | Kind::Unsupported => Blame::Nobody,
         Kind::Source => Blame::Source,
         Kind::ProxyRefused | Kind::Proxy => Blame::Proxy,
