@@ -496,6 +496,9 @@ fn adapters_call_what_everybody_may_call() {
         "read",
         "write",
         "end",
+        "from_bytes",
+        "get_mut",
+        "set",
     ];
     let wrong: Vec<_> = wrong
         .iter()
