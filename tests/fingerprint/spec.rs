@@ -295,6 +295,7 @@ fn what_cannot_be_served_is_not_learned() {
         Extension::ApplicationSettings(vec![b"http/1.1".to_vec()]),
         Extension::Padding(3),
         Extension::Alpn(vec![vec![0xff]]),
+        Extension::Alpn(vec![b"h2".to_vec(), b"h3".to_vec()]),
         Extension::Alpn(vec![Vec::new()]),
         Extension::EncryptedClientHello(EncryptedClientHello::Inner),
     ] {
@@ -353,6 +354,17 @@ fn what_cannot_be_served_is_not_written_by_hand_either() {
         (0x0a0a, &[]),
     ] {
         assert_eq!(with(raw(kind, body)), Err(SpecError::Extension(kind)));
+    }
+    for names in [&[][..], &[""], &["h3"], &["h2", "http/1.1", "http/1.0"]] {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut slots = slots.clone();
+        for slot in &mut slots {
+            if matches!(slot, Slot::Alpn(_)) {
+                *slot = Slot::Alpn(Vec::clone(&names));
+            }
+        }
+        let refused = HelloSpec::new(suites.clone(), slots);
+        assert_eq!(refused, Err(SpecError::Content(kind::ALPN)), "{names:?}");
     }
     for slot in [Slot::Native(kind::SERVER_NAME), Slot::Alpn(vec!["h2".to_owned()])] {
         let kind = if slot == Slot::Native(kind::SERVER_NAME) {
