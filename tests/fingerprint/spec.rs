@@ -465,7 +465,9 @@ mod file {
         let chromium = learned(&["chromium-156-00", "chromium-156-01", "chromium-156-02"]).unwrap();
         let firefox = learned(&["firefox-153esr-resume-00", "firefox-153esr-resume-01"]).unwrap();
         let others = names().into_iter().map(|name| learned(&[&name]).unwrap());
-        for spec in [chromium, firefox].into_iter().chain(others) {
+        let never = firefox.clone().without_resumption();
+        assert_ne!(never, firefox, "who resumes nothing is somebody else");
+        for spec in [chromium, firefox, never].into_iter().chain(others) {
             let text = toml::to_string(&spec).unwrap();
             let again: HelloSpec = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
             assert_eq!(again, spec, "{text}");
@@ -493,7 +495,7 @@ mod file {
     #[test]
     fn a_file_written_by_hand_is_a_spec() {
         let spec: HelloSpec = toml::from_str(SMALL).unwrap();
-        assert_eq!(spec.permuted(), 0..2);
+        assert_eq!((spec.permuted(), spec.resumes()), (0..2, true));
         assert_eq!(spec.slots()[7], raw(27, &[2, 0, 2]));
         assert_eq!(spec.ja4().to_string()[..10], *"t13d0210h2");
     }

@@ -2,9 +2,9 @@
 
 use super::super::profile::{About, Browser, Guarantee, Headers, Platform};
 use super::super::{EchGrease, H2Spec, HelloSpec, Priority, Pseudo, Slot, kind};
-use super::{SERVER_NAME, alpn, greased, raw, unserved};
+use super::{REQUIRE, SERVER_NAME, alpn, greased, raw, unserved};
 
-const UNSERVED: &str = unserved!("a cipher suite with CBC or without ECDHE, or an ML-DSA certificate,");
+const UNSERVED: &str = unserved!("a cipher suite with CBC or without ECDHE");
 
 pub(in crate::fingerprint) static CHROMIUM: About = About {
     browser: Browser::Chromium,
@@ -13,6 +13,7 @@ pub(in crate::fingerprint) static CHROMIUM: About = About {
     guarantee: Guarantee::Fields,
     limits: &[
         UNSERVED,
+        REQUIRE,
         "the user agent is that of a window: the captures were made without one, and say HeadlessChrome",
     ],
 };
@@ -25,6 +26,7 @@ pub(in crate::fingerprint) static CHROME: About = About {
     guarantee: Guarantee::Prints,
     limits: &[
         UNSERVED,
+        REQUIRE,
         "that the bytes of Chrome's extensions are Chromium's is taken from their common source, not from a capture of Chrome",
         "accept is Chromium's, with the image types that its build decodes; on HTTP/1.1 the headers are in Chromium's order",
         "the server_padding extension, which Chrome sends for some clients by lot, is not sent",
@@ -39,6 +41,7 @@ pub(in crate::fingerprint) static EDGE: About = About {
     guarantee: Guarantee::Prints,
     limits: &[
         UNSERVED,
+        REQUIRE,
         "Edge 154 is two versions behind the Chromium that its hello was captured from; no hello of Edge was at hand",
         "accept is Chromium's, with the image types that its build decodes; on HTTP/1.1 the headers are in Chromium's order",
     ],
