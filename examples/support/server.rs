@@ -27,7 +27,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
-const NAME: &str = "hotpool.test";
+pub(crate) const NAME: &str = "hotpool.test";
 
 /// A port that is free on the first address may be taken on the others.
 const ATTEMPTS: usize = 10;
@@ -136,7 +136,10 @@ fn listen_once() -> io::Result<Vec<TcpListener>> {
 }
 
 /// A new authority, and what shakes hands with a certificate of its own.
-fn tls() -> Result<(CertificateDer<'static>, TlsAcceptor), Box<dyn Error>> {
+///
+/// # Errors
+/// This machine has no randomness for keys.
+pub(crate) fn tls() -> Result<(CertificateDer<'static>, TlsAcceptor), Box<dyn Error>> {
     let mut params = CertificateParams::default();
     params
         .distinguished_name
