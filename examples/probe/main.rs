@@ -85,7 +85,7 @@ async fn run(command: Command) -> Result<bool, Box<dyn Error>> {
 /// answered.
 async fn probe(options: Options) -> Result<bool, Box<dyn Error>> {
     let world = World::of(&options)?;
-    seed();
+    server::loopback::seed();
     let mut rows = Vec::new();
     for site in &world.sites {
         for &require in options.protocols() {
@@ -106,14 +106,6 @@ async fn probe(options: Options) -> Result<bool, Box<dyn Error>> {
         print(&table::render(&rows))?;
     }
     Ok(rows.iter().all(Row::is_good))
-}
-
-/// Makes the process's first random key. A provider may gather entropy for tens of milliseconds then, which is no part of anybody's
-/// handshake.
-fn seed() {
-    if let Some(group) = server::provider().kx_groups.first() {
-        let _ = group.start(); // what is wrong shows in the handshakes
-    }
 }
 
 /// What is probed, and how its names and certificates are judged.

@@ -4,29 +4,29 @@ use std::error::Error;
 
 use hotpool::fingerprint::{Akamai, Profile};
 use hotpool::{HotConnPool, PoolConfig, StaticResolver};
-use rustls::RootCertStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::dump::PATIENCE;
-use crate::server;
+use crate::server::loopback;
+
+/// The name that is asked for: reserved for tests (RFC 2606).
+const NAME: &str = "probe.test";
 
 /// An empty SETTINGS frame.
 const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
 
 /// Lets a pool of `profile` make a request of a listener on the loopback. Answers Akamai's text of what arrives there; none if that is not HTTP/2.
 pub(crate) async fn opening_of(profile: &Profile) -> Result<Option<Akamai>, Box<dyn Error>> {
-    let (authority, acceptor) = server::tls()?;
-    let mut roots = RootCertStore::empty();
-    roots.add(authority)?;
+    let (authority, acceptor) = loopback::tls(&[NAME])?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let at = listener.local_addr()?;
-    let name = format!("{}:{}", server::NAME, at.port());
+    let name = format!("{NAME}:{}", at.port());
     let mut config = PoolConfig::default();
     config.acquire_timeout = PATIENCE;
     let pool = HotConnPool::builder()
         .config(config)
-        .roots(roots)
+        .roots(loopback::roots(&authority)?)
         .resolver(StaticResolver::new().with(&*name, [at.ip()])?)
         .profile(profile.clone())
         .build()?;

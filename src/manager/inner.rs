@@ -17,13 +17,14 @@ use super::directory::{Directory, Hash, Key};
 use super::host::{Host, TakenBack, Todo};
 use super::jobs::{Job, Jobs, Start};
 use super::lent::{Lent, Site};
+use super::observer::Audience;
 use super::order::Claim;
 use super::place::Place;
 use super::roll::{KeptPlace, Roll};
 use super::settle::Work;
 use super::upkeep::Rounds;
 use super::validator::Validator;
-use crate::access::{AccessPolicy, Rules};
+use crate::access::{AccessPolicy, Rules, Way};
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
 use crate::dial::{Connect, Identities};
@@ -79,6 +80,7 @@ pub(crate) struct Inner {
     pub(super) shortage: AtomicBool,
     pub(super) policy: Option<Box<dyn CleanupPolicy>>,
     pub(super) validator: Option<Box<dyn Validator>>,
+    pub(super) audience: Audience,
     pub(super) work: Mutex<Work>,
     serial: AtomicU64,
     /// Permits of connections that closed and of connections that were dialled, as long as only one of host and desk knows.
@@ -166,6 +168,7 @@ impl Inner {
             shortage: AtomicBool::new(false),
             policy: owners.cleanup,
             validator: owners.validator,
+            audience: Audience::default(),
             work: Mutex::default(),
             serial: AtomicU64::new(0),
             in_transit: AtomicU64::new(0),
@@ -336,7 +339,7 @@ impl Inner {
         );
         let machine = Machine::new(limits(&config), self.directory.seed(id));
         let mut host = Box::new(Host::new(id, target.clone().into_owned(), machine, now));
-        if let Some(ip) = target.ip().filter(|_| !self.dialler.goes_by_proxy()) {
+        if let Some(ip) = target.ip().filter(|_| self.dialler.way() == Way::Direct) {
             host.machine.resolved(now, &[ip]);
             host.fresh_until = Moment::FAR;
         }

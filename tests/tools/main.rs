@@ -17,6 +17,7 @@ mod percentile;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod dashboard;
 mod embedded;
 mod exact;
 mod framing;

@@ -47,7 +47,7 @@ pub(super) static RANDOMIZED: About = About {
     guarantee: Guarantee::Own,
     limits: &[
         "it looks like nobody, which is a look of its own",
-        "X25519MLKEM768 is not offered: not every provider has it",
+        "neither X25519MLKEM768 nor signatures of P-521 and ML-DSA are offered: ring has them not",
     ],
 };
 
