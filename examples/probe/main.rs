@@ -12,6 +12,7 @@ mod failure;
 mod fingerprints;
 mod h1;
 mod h2;
+mod opening;
 mod options;
 mod percentile;
 mod progress;
