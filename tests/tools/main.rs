@@ -28,3 +28,4 @@ mod nginx;
 mod peers;
 mod routes;
 mod tool;
+mod watching;
