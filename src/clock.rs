@@ -107,7 +107,7 @@ pub trait Clock: Send + Sync + 'static {
 /// As cancel safe as `future`. At the deadline itself an answer that is ready still counts; one that is ready at once needs no timer.
 ///
 /// Takes it pinned: an `async fn` would keep room for it twice, as its argument and where it pins it.
-pub(crate) async fn before<F>(clock: &dyn Clock, deadline: Moment, mut future: F) -> Option<F::Output>
+pub async fn before<F>(clock: &dyn Clock, deadline: Moment, mut future: F) -> Option<F::Output>
 where
     F: Future + Unpin,
 {

@@ -41,7 +41,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
-#[cfg(any(feature = "hyper", feature = "metrics"))]
+#[cfg(any(feature = "client", feature = "hyper", feature = "metrics"))]
 mod adapters;
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
@@ -89,10 +89,14 @@ mod tls;
 mod told;
 
 pub use crate::access::{AccessPolicy, AddressPolicy, Scope};
+#[cfg(feature = "client")]
+pub use crate::adapters::client::{Body, SendOptions, Upgraded};
 #[cfg(feature = "hyper")]
 pub use crate::adapters::hyper;
 #[cfg(feature = "metrics")]
 pub use crate::adapters::metrics;
+#[cfg(feature = "tower")]
+pub use crate::adapters::tower;
 pub use crate::config::{
     AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection, SocketOptionError, TcpProfile,
 };

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::access::Way;
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
 use crate::conn::{ConnInfo, Seen, Single, Wire};
@@ -254,6 +255,7 @@ impl Stage {
             remote: SocketAddr::new(ip, target.port()),
             local: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
             protocol: Protocol::Http1,
+            profile: None,
             tls: TlsInfo {
                 version: "none",
                 suite: "none",
@@ -266,6 +268,7 @@ impl Stage {
             h2: None,
             connect_time: Duration::ZERO,
             tunnel_time: None,
+            tunnel_end: None,
             tls_time: Duration::ZERO,
         };
         Dialled {
@@ -377,8 +380,8 @@ impl Connect for Player {
 
     fn doubt_names(&self) {}
 
-    fn goes_by_proxy(&self) -> bool {
-        false
+    fn way(&self) -> Way {
+        Way::Direct
     }
 
     fn sources(&self) -> SourceStats {

@@ -37,9 +37,6 @@ const GUARDED: &[&str] = &[
     "shuttle",
 ];
 
-/// What the root shows beside its types, whose names are capitalised: all that an adapter may use.
-const SHOWN: &[&str] = &["clock", "fingerprint", "proxy", "source", "h2", "http", "rustls"];
-
 const ROOMS: &[Room] = &[
     Room("access", &["clock", "error", "fault", "target"], &[]),
     Room("clock", &["sync"], &["tokio", "rustix"]),
@@ -47,7 +44,7 @@ const ROOMS: &[Room] = &[
     Room("error", &["target", "told"], &["rustix"]),
     Room("event", &[], &[]),
     Room("identity", &["event", "fault", "proxy", "source", "sync"], &[]),
-    Room("proxy", &["error", "target"], &[]),
+    Room("proxy", &["error", "fault", "target"], &[]),
     Room("fault", &[], &[]),
     Room("told", &["fault"], &[]),
     Room("os", &[], &["rustix"]),
@@ -117,8 +114,8 @@ const ROOMS: &[Room] = &[
     Room(
         "scripted",
         &[
-            "clock", "config", "error", "event", "identity", "source", "sync", "target", "manager", "dial",
-            "conn", "tls", "pool",
+            "access", "clock", "config", "error", "event", "identity", "source", "sync", "target", "manager",
+            "dial", "conn", "tls", "pool",
         ],
         &[],
     ),
@@ -153,9 +150,12 @@ const ROOMS: &[Room] = &[
         // rustls alone, for the types that its builder takes.
         &["rustls"],
     ),
-    // Over the public API: see `SHOWN`. `fault` is nothing outside tests.
-    Room("adapters", &["fault"], &["tokio"]),
+    // What `lib.rs` offers to everybody, and nothing else: see `offered`.
+    Room("adapters", &["fault"], &["tokio", "h2"]),
 ];
+
+/// The room that stands above the front door.
+const ABOVE: &str = "adapters";
 
 /// Modules of the standard library and of the ground that are no part of a pure room.
 const IMPURE: &[&str] = &[
@@ -287,32 +287,31 @@ fn a_planted_violation_is_found() {
         ),
         ("rt.rs", "use crate::*;", "rt imports *, which"),
         ("rt.rs", "use crate as root;", "rt imports the root"),
-        (
-            "adapters/hyper.rs",
-            "use crate::manager::HotConn;",
-            "adapters imports manager",
-        ),
-        (
-            "adapters/metrics/mod.rs",
-            "use super::super::super::conn::Wire;",
-            "adapters imports conn",
-        ),
-        (
-            "adapters/client/mod.rs",
-            "use tokio_rustls::TlsConnector;",
-            "adapters names tokio_rustls",
-        ),
-        ("adapters/mod.rs", "use crate::*;", "adapters imports *, which"),
-        (
-            "pool/mod.rs",
-            "use crate::adapters::client::Client;",
-            "pool imports adapters",
-        ),
         ("rt.rs", "use crate::{self as root};", "rt imports self, which"),
         (
             "machine/ledger/mod.rs",
             "#[cfg(test)]\nmod tests;\nuse crate::manager::Inner;",
             "machine imports manager",
+        ),
+        (
+            "adapters/client/mod.rs",
+            "use crate::manager::Inner;",
+            "adapters imports manager",
+        ),
+        (
+            "adapters/client/mod.rs",
+            "use crate::{HotConn, conn::Wire};",
+            "adapters imports conn",
+        ),
+        (
+            "adapters/client/mod.rs",
+            "use crate::scripted::Stage;",
+            "adapters imports scripted",
+        ),
+        (
+            "pool/mod.rs",
+            "use crate::adapters::client::Body;",
+            "pool imports adapters",
         ),
         (
             "sync.rs",
@@ -404,13 +403,94 @@ fn judge(Room(room, rooms, libraries): &Room, module: &[String], path: &str) -> 
     let Some(target) = target else {
         return Some(format!("{room} imports the root"));
     };
-    if *room == "adapters" && (SHOWN.contains(&target) || target.starts_with(char::is_uppercase)) {
+    if *room == ABOVE && offered().contains(target) {
         return None;
     }
     if !ROOMS.iter().any(|rules| rules.0 == target) {
         return Some(format!("{room} imports {target}, which is no room"));
     }
     (target != *room && !rooms.contains(&target)).then(|| format!("{room} imports {target}"))
+}
+
+/// What `lib.rs` offers: the names that it re-exports, and its public modules.
+fn offered() -> BTreeSet<String> {
+    let door = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let code = strip(&fs::read_to_string(door).unwrap());
+    // What is hidden is not offered.
+    let items = code.split(';').filter(|item| !item.contains("doc(hidden)"));
+    let mut names = BTreeSet::new();
+    for item in items {
+        if let Some((_, tree)) = item.split_once("pub use ") {
+            let mut found = Vec::new();
+            expand("", tree, &mut found);
+            let last = |path: &String| path.rsplit("::").next().map(str::to_owned);
+            names.extend(found.iter().filter_map(last));
+        } else if let Some((_, module)) = item.split_once("pub mod ") {
+            names.insert(module.to_owned());
+        }
+    }
+    names
+}
+
+/// What stands above the front door calls nothing that is shut to everybody else: no function of another room that is private to the crate. But for
+/// errors, which it makes itself.
+#[test]
+fn adapters_call_what_everybody_may_call() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut shut, mut open) = (BTreeSet::new(), BTreeSet::new());
+    let mut above = String::new();
+    for file in rust_files(&source) {
+        let code = strip(&fs::read_to_string(&file).unwrap());
+        let relative = file.strip_prefix(&source).unwrap();
+        if relative.starts_with(ABOVE) {
+            open.extend(functions(&code, "fn "));
+            above += &code;
+        } else if relative.starts_with("error.rs") {
+            open.extend(functions(&code, "pub(crate) fn "));
+        } else {
+            open.extend(functions(&code, "pub fn "));
+            for private in ["pub(crate) fn ", "pub(super) fn ", "pub(crate) async fn "] {
+                shut.extend(functions(&code, private));
+            }
+        }
+    }
+    assert!(shut.contains("give_back") && !open.contains("give_back"));
+    let called =
+        |name: &String| above.contains(&format!(".{name}(")) || above.contains(&format!("::{name}("));
+    let wrong: Vec<_> = shut.difference(&open).filter(|name| called(name)).collect();
+    // What the standard library and others have, too.
+    let common = [
+        "bytes",
+        "is_pending",
+        "iter",
+        "now",
+        "parse",
+        "poll",
+        "take",
+        "new",
+        "insert",
+        "len",
+        "push",
+        "drain",
+        "read",
+        "write",
+        "end",
+    ];
+    let wrong: Vec<_> = wrong
+        .iter()
+        .filter(|name| !common.contains(&name.as_str()))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+/// The names of the functions that are declared so.
+fn functions(code: &str, declared: &str) -> Vec<String> {
+    let word = |text: &str| {
+        text.split(|c: char| !c.is_alphanumeric() && c != '_')
+            .next()
+            .map(str::to_owned)
+    };
+    code.split(declared).skip(1).filter_map(word).collect()
 }
 
 fn rust_files(dir: &Path) -> BTreeSet<PathBuf> {

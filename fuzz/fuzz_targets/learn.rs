@@ -6,7 +6,9 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     match HelloSpec::from_client_hello(bytes) {
-        Ok(spec) => {
+        Ok(learned) => {
+            assert!(!learned.to_string().is_empty() && learned.captures == 1);
+            let spec = learned.spec;
             let hello = match bytes[0] {
                 1 => ClientHello::from_message(bytes).expect("it was learned"),
                 _ => hellos(bytes).next().expect("one").expect("it was learned").hello,
@@ -16,10 +18,12 @@ fuzz_target!(|bytes: &[u8]| {
         Err(error) => assert!(!error.to_string().is_empty()),
     }
     if let Ok(both) = HelloSpec::from_client_hellos([bytes, bytes]) {
-        assert!(both.permuted().is_empty(), "nothing moved");
+        assert!(both.spec.permuted().is_empty(), "nothing moved");
     }
     match H2Spec::from_preface(bytes) {
-        Ok(spec) => {
+        Ok(learned) => {
+            assert!(!learned.to_string().is_empty());
+            let spec = learned.spec;
             assert_eq!(Ok(spec.akamai()), Akamai::of_bytes(bytes));
             let made = H2Spec::new(spec.settings(), spec.pseudo_order())
                 .and_then(|made| made.with_window_update(spec.window_update()))

@@ -20,7 +20,7 @@ use tracing::{Instrument, debug_span};
 pub(crate) use self::baton::{Baton, Turn};
 pub(crate) use self::by_proxy::ByProxy;
 pub(crate) use self::progress::Progress;
-use crate::access::AddressPolicy;
+use crate::access::{AddressPolicy, Way};
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
 use crate::conn::{ConnInfo, Driver, H1, Records, Socket, Wire, handshake};
@@ -68,6 +68,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) progress: &'a Progress,
     /// Its share in the race to shake hands.
     pub(crate) turn: Turn<'a>,
+    /// Why a tunnel may not end there, by what the pool's owner says at the moment.
+    pub(crate) barred: &'a (dyn Fn(IpAddr) -> Option<Error> + Send + Sync),
 }
 
 /// Who makes connections: the network, or a script.
@@ -94,7 +96,7 @@ pub(crate) trait Connect: Send + Sync + 'static {
     fn doubt_names(&self);
 
     /// Whether all addresses are a proxy's, and those that targets name are not dialled.
-    fn goes_by_proxy(&self) -> bool;
+    fn way(&self) -> Way;
 
     /// What is counted of the addresses that connections come from.
     fn sources(&self) -> SourceStats;
@@ -134,10 +136,11 @@ impl Connect for Dialler {
 
     fn doubt_names(&self) {
         self.names.doubt();
+        self.proxy.iter().for_each(ByProxy::doubt);
     }
 
-    fn goes_by_proxy(&self) -> bool {
-        self.proxy.is_some()
+    fn way(&self) -> Way {
+        self.proxy.as_ref().map_or(Way::Direct, ByProxy::way)
     }
 
     fn sources(&self) -> SourceStats {
@@ -225,12 +228,12 @@ impl Dialler {
     }
 
     /// Where an attempt goes, if it may.
-    fn place(&self, attempt: Attempt<'_>) -> Result<SocketAddr, Error> {
+    async fn place(&self, attempt: Attempt<'_>) -> Result<SocketAddr, Error> {
         let Attempt {
             target, ip, identity, ..
         } = attempt;
         let place = match &self.proxy {
-            Some(by) => by.at(ip)?,
+            Some(by) => self.place_of_proxy(by, attempt).await?,
             None if identity.identity.login.is_some() => {
                 return Err(tunnel::failed(None, ProxyProblem::NoProxy, Phase::Connect));
             }
@@ -260,8 +263,8 @@ impl Dialler {
             Some(by) => Some((by, self.end(by, attempt).await?)),
             None => None,
         };
+        let remote = self.place(attempt).await?;
         progress.reach(Phase::Connect);
-        let remote = self.place(attempt)?;
         let began = self.clock.now();
         let mut socket = self
             .reach(remote, attempt)
@@ -307,10 +310,12 @@ impl Dialler {
             remote,
             local,
             protocol,
+            profile: identity.identity.tls.profile(dress).cloned(),
             tls,
             h2,
             connect_time: connected.since(began),
             tunnel_time: tunnel.map(|_| reached.since(connected)),
+            tunnel_end: tunnel.and_then(|(_, end)| end.ip()),
             tls_time: secured.since(reached),
         };
         Ok(Dialled { wire, driver, info })

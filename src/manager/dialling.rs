@@ -268,6 +268,7 @@ impl DialJob {
         self.over = true;
         dialled.info.serial = self.inner.next_serial();
         let protocol = dialled.info.protocol;
+        let end = dialled.info.tunnel_end;
         let info = Arc::new(dialled.info);
         let born = Born::new(
             &self.inner,
@@ -286,7 +287,9 @@ impl DialJob {
         let conn = self.inner.with_host(self.origin, |host, now| {
             host.dials.remove(&self.order.dial);
             let watcher = host.watchers.remove(&self.order.dial);
-            let conn = host.machine.dialled(now, self.order.dial, ip, protocol)?;
+            let conn = host
+                .machine
+                .dialled_through(now, self.order.dial, (ip, end), protocol)?;
             self.inner.in_transit.fetch_sub(1, Ordering::Relaxed);
             host.counters.opened += 1;
             let rung = born

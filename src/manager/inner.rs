@@ -24,7 +24,7 @@ use super::roll::{KeptPlace, Roll};
 use super::settle::Work;
 use super::upkeep::Rounds;
 use super::validator::Validator;
-use crate::access::{AccessPolicy, Rules};
+use crate::access::{AccessPolicy, Rules, Way};
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
 use crate::dial::{Connect, Identities};
@@ -339,7 +339,7 @@ impl Inner {
         );
         let machine = Machine::new(limits(&config), self.directory.seed(id));
         let mut host = Box::new(Host::new(id, target.clone().into_owned(), machine, now));
-        if let Some(ip) = target.ip().filter(|_| !self.dialler.goes_by_proxy()) {
+        if let Some(ip) = target.ip().filter(|_| self.dialler.way() == Way::Direct) {
             host.machine.resolved(now, &[ip]);
             host.fresh_until = Moment::FAR;
         }

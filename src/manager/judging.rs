@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use super::HotConn;
-use super::attempts::blame;
+use super::blame::blame;
 use super::jobs::Job;
 use super::live::Way;
 use super::validator::{Validator, judge};
@@ -33,7 +33,7 @@ impl HotConn {
         let judged = poll_fn(|cx| abort.watch(Way::In, cx, |cx| judging.as_mut().poll(cx).map(Ok))).await;
         let judged = judged.unwrap_or_else(|aborted| Err(Error::from_io(Phase::Validate, aborted)));
         let ip = info.remote.ip();
-        let cause = judged.as_ref().err().map(blame);
+        let cause = judged.as_ref().err().map(|error| blame(error).cause());
         let held = home.with_host(lent.origin, |host, now| match (&judged, cause) {
             (Err(error), Some(cause)) => {
                 host.counters.count_failure(Phase::Validate);

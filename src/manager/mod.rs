@@ -33,6 +33,7 @@ mod alarm;
 mod asking;
 mod attached;
 mod attempts;
+mod blame;
 mod checks;
 mod cleaning;
 mod closing;

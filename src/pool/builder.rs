@@ -165,7 +165,7 @@ impl Builder {
             let problem = "resolves names where no address policy sees what they are: use ProxyNames::Local";
             return Err(ConfigError::new("proxy", problem));
         }
-        let login = self.proxy.as_mut().and_then(Proxy::take_login);
+        let login = self.proxy.as_mut().map(Proxy::take_login).transpose()?.flatten();
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let resolver = self.resolver.unwrap_or_else(|| Arc::new(HickoryResolver::new()));
         let names = Names::new(resolver, Arc::clone(&clock));

@@ -168,6 +168,11 @@ impl HotConnPool {
         self.0.0.stats()
     }
 
+    /// Where it has its time from.
+    pub fn clock(&self) -> &dyn Clock {
+        self.0.0.clock()
+    }
+
     /// How the pool is, and why: see [`ConnectionManager::health`].
     pub fn health(&self) -> Health {
         self.0.0.health()

@@ -26,4 +26,6 @@ mod misuse;
 mod nginx;
 mod peers;
 mod routes;
+#[cfg(feature = "full")]
+mod stacks;
 mod tool;

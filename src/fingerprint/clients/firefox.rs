@@ -19,13 +19,13 @@ pub(in crate::fingerprint) static RELEASE: About = About {
     browser: Browser::Firefox,
     platform: Platform::Windows,
     source: "Firefox 156.0.1: the lists, JA4, Akamai's text and user agent as leyline-http 0.1.6 (crates.io) has them from tls.peet.ws of 2026-09-25, \
-             JA3 as the client koon published it in its table of references (as read on 2026-11-26); the rest is the captured Firefox 153 ESR's",
+             JA3 as koon 1.1.0 (PyPI, 2026-09) has it in its reference firefox-156; the rest is the captured Firefox 153 ESR's",
     guarantee: Guarantee::Prints,
     limits: &[
         UNSERVED,
         CREDENTIALS,
         "bodies that no print covers (encrypted_client_hello, delegated_credentials) are those of Firefox 153 ESR",
-        "the headers are Firefox 153 ESR's with another user agent",
+        "its own headers are Firefox 153 ESR's with another user agent",
     ],
 };
 

@@ -8,13 +8,13 @@ const UNSERVED: &str = unserved!("a cipher suite with CBC, 3DES or without ECDHE
 const BODIES: &str = "the order of lists and the bodies that no print covers are as published, and were not compared with bytes: the last GREASE \
                       extension has one octet (curl-impersonate, tests/signatures/safari_26.0_macOS.yaml), each share has a key of its own (not known)";
 const RESUMED: &str = "what a resumed connection of Safari sends was not published: here it adds pre_shared_key, as every client does";
-const HTTP1: &str = "the headers on HTTP/1.1 are those of HTTP/2 in the same order: none were published";
+const HTTP1: &str = "its own headers on HTTP/1.1 are those of HTTP/2 in the same order: none were published";
 
 pub(in crate::fingerprint) static MACOS: About = About {
     browser: Browser::Safari,
     platform: Platform::MacOs,
     source: "Safari 26.6.2 and 27.0 on macOS 26.6.2: lists, JA4, Akamai's text and headers as leyline-http 0.1.6 (crates.io) has them from tls.peet.ws of \
-             2026-09-25, JA3 as the client koon published it in its table of references (as read on 2026-11-26)",
+             2026-09-25, JA3 as koon 1.1.0 (PyPI, 2026-09) has it in its reference safari-26",
     guarantee: Guarantee::Prints,
     limits: &[UNSERVED, BODIES, RESUMED, HTTP1],
 };
@@ -23,7 +23,7 @@ pub(in crate::fingerprint) static IOS: About = About {
     browser: Browser::Safari,
     platform: Platform::Ios,
     source: "Safari 27.0 on an iPhone 15 Pro Max with iOS 27.0: lists, JA4, Akamai's text and headers as leyline-http 0.1.6 (crates.io) has them from \
-             tls.peet.ws of 2026-09-25, JA3 as the client koon published it in its table of references (as read on 2026-11-26)",
+             tls.peet.ws of 2026-09-25, JA3 as koon 1.1.0 (PyPI, 2026-09) has it in its reference safari-26",
     guarantee: Guarantee::Prints,
     limits: &[UNSERVED, BODIES, RESUMED, HTTP1],
 };

@@ -5,6 +5,7 @@ mod draws;
 mod error;
 mod learn;
 mod sample;
+mod seen;
 mod shape;
 #[cfg(feature = "serde")]
 mod text;
@@ -123,6 +124,8 @@ pub enum EchGrease {
     /// Chromium's: AEAD 1, a fresh public key of X25519, and a payload of 144, 176, 208 or 240 bytes, evenly (BoringSSL's
     /// `setup_ech_grease`, and the captures).
     Chromium,
+    /// The same with AEAD 3, which Chromium has on machines without instructions for AES.
+    ChromiumWithoutAes,
     /// Firefox's: AEAD 1 or 3, evenly, 32 random bytes for a key, and a payload as long as its inner hello would be, which grows with pre_shared_key
     /// (NSS's `tls13_MaybeGreaseEch`, which takes all of it from one random stream, and the captures, where three of five have the highest bit set,
     /// as no key has).
