@@ -98,6 +98,8 @@ pub use crate::adapters::client::{Body, SendOptions, Upgraded};
 pub use crate::adapters::hyper;
 #[cfg(feature = "metrics")]
 pub use crate::adapters::metrics;
+#[cfg(feature = "tower")]
+pub use crate::adapters::tower;
 pub use crate::config::{
     AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection, SocketOptionError, TcpProfile,
 };

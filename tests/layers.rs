@@ -287,27 +287,6 @@ fn a_planted_violation_is_found() {
         ),
         ("rt.rs", "use crate::*;", "rt imports *, which"),
         ("rt.rs", "use crate as root;", "rt imports the root"),
-        (
-            "adapters/hyper.rs",
-            "use crate::manager::HotConn;",
-            "adapters imports manager",
-        ),
-        (
-            "adapters/metrics/mod.rs",
-            "use super::super::super::conn::Wire;",
-            "adapters imports conn",
-        ),
-        (
-            "adapters/client/mod.rs",
-            "use tokio_rustls::TlsConnector;",
-            "adapters names tokio_rustls",
-        ),
-        ("adapters/mod.rs", "use crate::*;", "adapters imports *, which"),
-        (
-            "pool/mod.rs",
-            "use crate::adapters::client::Client;",
-            "pool imports adapters",
-        ),
         ("rt.rs", "use crate::{self as root};", "rt imports self, which"),
         (
             "machine/ledger/mod.rs",

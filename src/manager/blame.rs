@@ -72,7 +72,9 @@ const fn whom(kind: ErrorKind, phase: Phase) -> Blame {
         | Kind::Request
         | Kind::Body
         | Kind::NoRuntime
-        | Kind::Unsupported => Blame::Nobody,
+        | Kind::Unsupported
+        | Kind::Request
+        | Kind::Body => Blame::Nobody,
         Kind::Source => Blame::Source,
         Kind::ProxyRefused | Kind::Proxy => Blame::Proxy,
         // In any other phase the pool says it, of what it holds already.
