@@ -72,9 +72,7 @@ const fn whom(kind: ErrorKind, phase: Phase) -> Blame {
         | Kind::Request
         | Kind::Body
         | Kind::NoRuntime
-        | Kind::Unsupported
-        | Kind::Request
-        | Kind::Body => Blame::Nobody,
+        | Kind::Unsupported => Blame::Nobody,
         Kind::Source => Blame::Source,
         Kind::ProxyRefused | Kind::Proxy => Blame::Proxy,
         // In any other phase the pool says it, of what it holds already.
