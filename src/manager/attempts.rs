@@ -12,6 +12,7 @@ use super::validator::Judge;
 use crate::clock::Moment;
 use crate::dial::plan::{Plan, Step, Terms};
 use crate::dial::{Attempt, Baton, Dialled, attempt_time};
+use crate::dialer::DialError;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
 use crate::machine::Cause;
@@ -294,6 +295,10 @@ pub(super) fn blame(error: &Error) -> Cause {
             ErrorKind::LocalResource | ErrorKind::SocketOption | ErrorKind::Source | ErrorKind::AddressDenied,
             _,
         ) if !planted("shortages_blame_the_peer") => Cause::Local,
+        (ErrorKind::Dial, _) => match error.cause_as().is_some_and(DialError::blames_address) {
+            false if !planted("every_dialer_s_error_blames_the_address") => Cause::Local,
+            _ => Cause::Protocol,
+        },
         // Of the target's name, by a pool whose addresses are its proxy's.
         (_, Phase::Resolve) => Cause::Local,
         (_, Phase::Proxy) if is_about_who_asks(error) => Cause::Local,
