@@ -5,8 +5,8 @@
 //! Start at [`HotConnPool::builder`]. A [`Target`] says where to, [`GetOptions`] how; a [`HotConn`] is what you get, [`Returned`] what
 //! became of it; [`Error`] names the phase and the trouble. [`PoolConfig`] has every limit, [`Stats`] every count, and
 //! [`ConnectionManager`] the view inside. A [`Validator`] judges what is dialled, and a [`Scope`] says what is blocked or allowed. [`Tls`] says
-//! whom to trust and whom to be. [`Resolve`], [`SourceAddrs`] and [`clock::Clock`] are the seams. [`source`] says where
-//! connections come from, [`proxy`] through whom they go, [`TcpProfile`] what their sockets are like. [`fingerprint`] reads TLS
+//! whom to trust and whom to be. [`Resolve`], [`Dial`], [`SourceAddrs`] and [`clock::Clock`] are the seams. [`source`] says where
+//! connections come from, [`proxy`] through whom they go, [`dialer`] how else their streams come to be, [`TcpProfile`] what their sockets are like. [`fingerprint`] reads TLS
 //! hellos and what they tell of their client.
 //!
 //! # Log
@@ -53,6 +53,7 @@ pub mod clock;
 mod config;
 mod conn;
 mod dial;
+pub mod dialer;
 mod dns;
 mod error;
 mod event;
@@ -87,6 +88,7 @@ mod target;
 mod tasks;
 mod tls;
 mod told;
+mod transport;
 
 pub use crate::access::{AccessPolicy, AddressPolicy, Scope};
 #[cfg(all(feature = "client", feature = "__internals"))]
@@ -107,6 +109,7 @@ pub use crate::conn::{Candidate, ConnInfo, H2, H2Response, H2Sender, H2Sent};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub use crate::conn::{Framing, Passed, Passing, Reshaping};
+pub use crate::dialer::{Dial, DialError, DialTo, Dialing};
 pub use crate::dns::{
     Answer, DnsName, DnsSnapshot, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver,
 };
@@ -126,6 +129,7 @@ pub use crate::source::{
 };
 pub use crate::target::{Target, TargetError};
 pub use crate::tls::{OnShapeRejected, Revocation, Tls, TlsBuilder, TlsInfo};
+pub use crate::transport::Transport;
 pub use {h2, http, rustls};
 
 #[cfg(test)]

@@ -12,8 +12,22 @@ use std::path::{Path, PathBuf};
 struct Room(&'static str, &'static [&'static str], &'static [&'static str]);
 
 const GROUND: &[&str] = &[
-    "access", "clock", "config", "error", "event", "identity", "os", "rng", "rt", "source", "sync", "target",
-    "told", "fault",
+    "access",
+    "clock",
+    "config",
+    "dialer",
+    "error",
+    "event",
+    "identity",
+    "os",
+    "rng",
+    "rt",
+    "source",
+    "sync",
+    "target",
+    "told",
+    "transport",
+    "fault",
 ];
 
 /// Libraries that some room must not name. Any other (`bytes`, `http`, `thiserror` …) is free to all.
@@ -41,9 +55,14 @@ const ROOMS: &[Room] = &[
     Room("access", &["clock", "error", "fault", "target"], &[]),
     Room("clock", &["sync"], &["tokio", "rustix"]),
     Room("config", &["error"], &[]),
+    Room("dialer", &["error", "target", "transport"], &[]),
     Room("error", &["target", "told"], &["rustix"]),
     Room("event", &[], &[]),
-    Room("identity", &["event", "fault", "proxy", "source", "sync"], &[]),
+    Room(
+        "identity",
+        &["dialer", "event", "fault", "proxy", "source", "sync"],
+        &[],
+    ),
     Room("proxy", &["error", "fault", "target"], &[]),
     Room("fault", &[], &[]),
     Room("told", &["fault"], &[]),
@@ -53,6 +72,8 @@ const ROOMS: &[Room] = &[
     Room("source", &["error", "fault"], &[]),
     Room("sync", &[], &["parking_lot", "shuttle", "spin"]),
     Room("target", &["fault"], &["idna", "rustix"]),
+    // tokio, for its streams and their traits.
+    Room("transport", &["fault", "source"], &["tokio"]),
     Room("machine", GROUND, &[]),
     Room("fingerprint", GROUND, &["md5", "sha2"]),
     Room(
@@ -88,6 +109,7 @@ const ROOMS: &[Room] = &[
             "sync",
             "target",
             "tls",
+            "transport",
         ],
         // socket2, to look at a socket past the reactor.
         &["tokio", "tokio_rustls", "h2", "socket2"],
@@ -95,8 +117,22 @@ const ROOMS: &[Room] = &[
     Room(
         "dial",
         &[
-            "access", "clock", "config", "fault", "error", "event", "identity", "proxy", "source", "sync",
-            "target", "tls", "dns", "conn",
+            "access",
+            "clock",
+            "config",
+            "dialer",
+            "fault",
+            "error",
+            "event",
+            "identity",
+            "proxy",
+            "source",
+            "sync",
+            "target",
+            "tls",
+            "transport",
+            "dns",
+            "conn",
         ],
         // socket2, rustix and nix, for what a socket is to be before it connects.
         &["tokio", "socket2", "rustix", "nix", "tracing"],
@@ -105,8 +141,8 @@ const ROOMS: &[Room] = &[
     Room(
         "manager",
         &[
-            "access", "clock", "config", "error", "event", "fault", "identity", "os", "proxy", "rt",
-            "source", "sync", "target", "machine", "conn", "dial",
+            "access", "clock", "config", "dialer", "error", "event", "fault", "identity", "os", "proxy",
+            "rt", "source", "sync", "target", "machine", "conn", "dial",
         ],
         &["tokio", "tokio_util", "tracing"],
     ),
@@ -131,6 +167,7 @@ const ROOMS: &[Room] = &[
             "access",
             "clock",
             "config",
+            "dialer",
             "error",
             "event",
             "fault",

@@ -1,5 +1,6 @@
 //! Whom a failure is held against: one table over what went wrong and where. What is not in it does not compile.
 
+use crate::dialer::DialError;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
 use crate::machine::Cause;
@@ -42,6 +43,7 @@ pub(super) fn blame(error: &Error) -> Blame {
     let (kind, phase) = (error.kind(), error.phase());
     match whom(kind, phase) {
         Blame::Proxy if is_about_who_asks(error) => Blame::Nobody,
+        Blame::Protocol if kind == ErrorKind::Dial && is_nobodys(error) => Blame::Nobody,
         Blame::Protocol if phase == Phase::Validate && planted("who_fails_to_answer_blocks") => Blame::Status,
         Blame::Nobody if kind == ErrorKind::LocalResource && planted("shortages_blame_the_peer") => {
             Blame::Address
@@ -74,6 +76,8 @@ const fn whom(kind: ErrorKind, phase: Phase) -> Blame {
         | Kind::NoRuntime
         | Kind::Unsupported => Blame::Nobody,
         Kind::Source => Blame::Source,
+        // Whoever dials for its owner says whether the address is to blame.
+        Kind::Dial => Blame::Protocol,
         Kind::ProxyRefused | Kind::Proxy => Blame::Proxy,
         // In any other phase the pool says it, of what it holds already.
         Kind::Blocked => match phase {
@@ -122,6 +126,12 @@ const fn of_what_is_dialled(phase: Phase) -> Blame {
         // Nothing is dialled: a name is asked for, by a pool whose addresses are its proxy's; or it is the caller's affair.
         Phase::Target | Phase::Acquire | Phase::Resolve | Phase::Use => Blame::Nobody,
     }
+}
+
+/// Whether a dialler of the owner's does not blame the address.
+fn is_nobodys(error: &Error) -> bool {
+    let blames = error.cause_as().is_some_and(DialError::blames_address);
+    !blames && !planted("every_dialer_s_error_blames_the_address")
 }
 
 /// Whether a proxy has something against whoever asks: another may be served.
