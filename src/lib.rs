@@ -41,7 +41,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "hyper", feature = "metrics"))]
 mod adapters;
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
@@ -94,6 +94,12 @@ pub use crate::access::{AccessPolicy, AddressPolicy, Scope};
 pub use crate::adapters::client::Reading;
 #[cfg(feature = "client")]
 pub use crate::adapters::client::{Body, SendOptions, Upgraded};
+#[cfg(feature = "hyper")]
+pub use crate::adapters::hyper;
+#[cfg(feature = "metrics")]
+pub use crate::adapters::metrics;
+#[cfg(feature = "tower")]
+pub use crate::adapters::tower;
 pub use crate::config::{
     AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection, SocketOptionError, TcpProfile,
 };
@@ -109,8 +115,9 @@ pub use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 pub use crate::identity::Require;
 pub use crate::manager::{
     Attached, Block, BlockCause, CleanupPolicy, CloseReport, ConnectionManager, Counters, Detached, Endpoint,
-    Get, Health, HostStats, HotConn, IntoTarget, IpStats, RawH2, Resting, Stats, StatusValidator,
-    StepOutcome, StepReport, TaskStats, Trouble, Validating, Validator, Verdict, Warm, WarmReport,
+    Event, Get, Health, HostStats, HotConn, IntoTarget, IpStats, Observer, RawH2, Resting, Stats,
+    StatusValidator, StepOutcome, StepReport, TaskStats, Trouble, Validating, Validator, Verdict, Warm,
+    WarmReport,
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::proxy::{Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem, ProxyProtocol};

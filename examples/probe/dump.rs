@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 /// The name that is asked for: reserved for examples (RFC 2606).
 const NAME: &str = "www.example.com";
 /// The listener is of this process.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Writes what a connection of `profile` sends first to `file`.
 pub(crate) async fn dump(profile: Profile, file: &Path) -> Result<(), Box<dyn Error>> {

@@ -4,7 +4,8 @@ use std::error::Error;
 
 use hotpool::fingerprint::{HelloPrints, Ja4, Profile, ProfileLibrary, hellos};
 
-use crate::dump;
+use crate::dump::flight_of;
+use crate::opening::opening_of;
 
 const HEAD: [&str; 6] = ["profile", "promises", "JA3", "JA4", "HTTP/2 (Akamai)", "source"];
 
@@ -37,16 +38,19 @@ async fn row(profile: &Profile) -> Result<[String; 6], Box<dyn Error>> {
         profile.guarantee().to_string(),
         ja3,
         ja4.to_string(),
-        profile
-            .h2()
-            .map_or("h2's own".to_owned(), |h2| h2.akamai().to_string()),
+        match profile.h2() {
+            Some(h2) => h2.akamai().to_string(),
+            None => opening_of(profile)
+                .await?
+                .map_or("HTTP/1.1 alone".to_owned(), |akamai| akamai.to_string()),
+        },
         profile.source().to_owned(),
     ])
 }
 
-/// The same of the hello that TLS itself sends, whose order it draws, too: there is no recipe of it, so one is sent.
+/// The same of the hello that TLS itself sends, whose order it draws, too: there is no recipe of it, so one is sent. As with HTTP/2 above.
 async fn native(profile: &Profile) -> Result<(String, Ja4), Box<dyn Error>> {
-    let flight = dump::flight_of(profile).await?;
+    let flight = flight_of(profile).await?;
     let found = hellos(&flight).next().ok_or("no hello was sent")??;
     let prints = HelloPrints::of(&found.hello);
     Ok((format!("{} sorted", prints.ja3_sorted()), prints.ja4()))

@@ -253,6 +253,7 @@ impl DialJob {
             }
             Some(until?.since(now))
         });
+        self.inner.tell_of_failure(self.target.as_str(), &error);
         let held = held.flatten();
         if held.is_some_and(|held| held >= self.inner.config().blacklist_interval) {
             self.inner.call(Job::Blacklist); // it is tried when its time has come

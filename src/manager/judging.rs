@@ -48,6 +48,9 @@ impl HotConn {
         if cause == Some(Cause::Status) {
             home.call(Job::Blacklist); // it is tried when its time has come
         }
+        if let Err(error) = &judged {
+            home.tell_of_failure(&info.target, error);
+        }
         judged.map_err(|error| match held.flatten() {
             Some(held) => error.with_ip(ip).with_retry_after(held),
             None => error.with_ip(ip),

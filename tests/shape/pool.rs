@@ -18,13 +18,13 @@ use crate::support::outside::{self, Outside};
 use crate::support::peer::{Alpn, Peer};
 use crate::world::{BROWSERS, Browser};
 
-fn builder(at: SocketAddr) -> (Builder, String) {
+pub(crate) fn builder(at: SocketAddr) -> (Builder, String) {
     let name = format!("peer.test:{}", at.port());
     let resolver = StaticResolver::new().with(&*name, [at.ip()]).unwrap();
     (HotConnPool::builder().resolver(resolver), name)
 }
 
-fn setup(profile: Profile, act: OnShapeRejected) -> Tls {
+pub(crate) fn setup(profile: Profile, act: OnShapeRejected) -> Tls {
     Tls::builder()
         .roots(certs::authority().roots())
         .profile(profile)
@@ -34,7 +34,7 @@ fn setup(profile: Profile, act: OnShapeRejected) -> Tls {
 }
 
 /// Asks for `/` on a fresh connection that closes after.
-async fn once(pool: &HotConnPool, name: &str) -> Result<hotpool::ConnInfo, hotpool::Error> {
+pub(crate) async fn once(pool: &HotConnPool, name: &str) -> Result<hotpool::ConnInfo, hotpool::Error> {
     let mut conn = pool
         .get_with(name, GetOptions::new().require(Require::Http1))
         .await?;
@@ -198,7 +198,7 @@ async fn those_who_come_again_resume_whoever_else_is_alive() {
     pool.close().await;
 }
 
-fn start(server: &TlsServer) -> Option<Outside> {
+pub(crate) fn start(server: &TlsServer) -> Option<Outside> {
     outside::is_installed(server).then(|| outside::start_good(server, 1).unwrap())
 }
 

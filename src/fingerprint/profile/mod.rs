@@ -130,8 +130,9 @@ impl Profile {
         Profile::of("python", Some(tools::python()), &tools::PYTHON).sending(tools::python_headers())
     }
 
-    /// Nobody: a hello and a way to open HTTP/2 that no client in particular has, the same for the same seed. A server that TLS itself can shake hands with
-    /// shakes hands with it, over either provider. It has no headers.
+    /// Nobody: a hello and a way to open HTTP/2 that no client in particular has, the same for the same seed. It offers all suites, groups and signatures
+    /// that both providers have, so a server that rustls over either can shake hands with shakes hands with it: not one that insists on
+    /// X25519MLKEM768, or whose only certificates have keys of P-521 or ML-DSA, which aws-lc-rs alone has. It has no headers.
     pub fn randomized(seed: u64) -> Self {
         let (hello, h2) = random::specs(seed);
         let name = format!("randomized-{seed}");

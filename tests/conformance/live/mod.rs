@@ -18,6 +18,7 @@ mod life;
 mod limits;
 mod log;
 mod names;
+mod observer;
 mod pause;
 mod policy;
 mod proxies;

@@ -18,7 +18,7 @@ pub enum Kind {
 /// An installed browser.
 pub struct Browser {
     kind: Kind,
-    program: PathBuf,
+    pub(super) program: PathBuf,
     version: String,
 }
 
