@@ -43,8 +43,8 @@ pub(super) fn blame(error: &Error) -> Blame {
     let (kind, phase) = (error.kind(), error.phase());
     match whom(kind, phase) {
         Blame::Proxy if is_about_who_asks(error) => Blame::Nobody,
-        Blame::Protocol if kind == ErrorKind::Dial && is_nobodys(error) => Blame::Nobody,
         Blame::Protocol if phase == Phase::Validate && planted("who_fails_to_answer_blocks") => Blame::Status,
+        Blame::Nobody if kind == ErrorKind::Dial && is_the_address_s(error) => Blame::Protocol,
         Blame::Nobody if kind == ErrorKind::LocalResource && planted("shortages_blame_the_peer") => {
             Blame::Address
         }
@@ -74,10 +74,10 @@ const fn whom(kind: ErrorKind, phase: Phase) -> Blame {
         | Kind::Request
         | Kind::Body
         | Kind::NoRuntime
+        // Unless whoever dials for the owner says otherwise.
+        | Kind::Dial
         | Kind::Unsupported => Blame::Nobody,
         Kind::Source => Blame::Source,
-        // Whoever dials for its owner says whether the address is to blame.
-        Kind::Dial => Blame::Protocol,
         Kind::ProxyRefused | Kind::Proxy => Blame::Proxy,
         // In any other phase the pool says it, of what it holds already.
         Kind::Blocked => match phase {
@@ -128,10 +128,10 @@ const fn of_what_is_dialled(phase: Phase) -> Blame {
     }
 }
 
-/// Whether a dialler of the owner's does not blame the address.
-fn is_nobodys(error: &Error) -> bool {
-    let blames = error.cause_as().is_some_and(DialError::blames_address);
-    !blames && !planted("every_dialer_s_error_blames_the_address")
+/// Whether a dialer of the owner's says that the address is to blame.
+fn is_the_address_s(error: &Error) -> bool {
+    error.cause_as().is_some_and(DialError::blames_address)
+        || planted("every_dialer_s_error_blames_the_address")
 }
 
 /// Whether a proxy has something against whoever asks: another may be served.
@@ -159,7 +159,7 @@ mod tests {
             }
             Kind::LocalResource | Kind::SocketOption | Kind::ProxyLogin | Kind::Busy => ". . . . . . . . .",
             Kind::TooManyWaiters | Kind::TooManyHosts | Kind::Closed | Kind::NoRuntime => ". . . . . . . . .",
-            Kind::Unsupported | Kind::Request | Kind::Body => ". . . . . . . . .",
+            Kind::Unsupported | Kind::Dial | Kind::Request | Kind::Body => ". . . . . . . . .",
             Kind::Source => "s s s s s s s s s",
             Kind::ProxyRefused | Kind::Proxy => "p p p p p p p p p",
             Kind::Blocked => ". . . . . . . S .",
