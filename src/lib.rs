@@ -5,8 +5,8 @@
 //! Start at [`HotConnPool::builder`]. A [`Target`] says where to, [`GetOptions`] how; a [`HotConn`] is what you get, [`Returned`] what
 //! became of it; [`Error`] names the phase and the trouble. [`PoolConfig`] has every limit, [`Stats`] every count, and
 //! [`ConnectionManager`] the view inside. A [`Validator`] judges what is dialled, and a [`Scope`] says what is blocked or allowed. [`Tls`] says
-//! whom to trust and whom to be. [`Resolve`], [`SourceAddrs`] and [`clock::Clock`] are the seams. [`source`] says where
-//! connections come from, [`proxy`] through whom they go, [`TcpProfile`] what their sockets are like. [`fingerprint`] reads TLS
+//! whom to trust and whom to be. [`Resolve`], [`Dial`], [`SourceAddrs`] and [`clock::Clock`] are the seams. [`source`] says where
+//! connections come from, [`proxy`] through whom they go, [`dialer`] how else their streams come to be, [`TcpProfile`] what their sockets are like. [`fingerprint`] reads TLS
 //! hellos and what they tell of their client.
 //!
 //! The book is [`guide`]: what happens to a connection, which limits to set, what can be seen, how to come from another pool.
@@ -19,6 +19,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
+#[cfg(any(feature = "client", feature = "hyper", feature = "metrics"))]
+mod adapters;
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub mod answers {
@@ -29,6 +31,7 @@ pub mod clock;
 mod config;
 mod conn;
 mod dial;
+pub mod dialer;
 mod dns;
 mod error;
 mod event;
@@ -64,8 +67,20 @@ mod target;
 mod tasks;
 mod tls;
 mod told;
+mod transport;
 
 pub use crate::access::{AccessPolicy, AddressPolicy, Scope};
+#[cfg(all(feature = "client", feature = "__internals"))]
+#[doc(hidden)]
+pub use crate::adapters::client::Reading;
+#[cfg(feature = "client")]
+pub use crate::adapters::client::{Body, SendOptions, Upgraded};
+#[cfg(feature = "hyper")]
+pub use crate::adapters::hyper;
+#[cfg(feature = "metrics")]
+pub use crate::adapters::metrics;
+#[cfg(feature = "tower")]
+pub use crate::adapters::tower;
 pub use crate::config::{
     AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection, SocketOptionError, TcpProfile,
 };
@@ -73,6 +88,7 @@ pub use crate::conn::{Candidate, ConnInfo, H2, H2Response, H2Sender, H2Sent};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub use crate::conn::{Framing, Passed, Passing, Reshaping};
+pub use crate::dialer::{Dial, DialError, DialTo, Dialing};
 pub use crate::dns::{
     Answer, DnsName, DnsSnapshot, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver,
 };
@@ -81,8 +97,9 @@ pub use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 pub use crate::identity::Require;
 pub use crate::manager::{
     Attached, Block, BlockCause, CleanupPolicy, CloseReport, ConnectionManager, Counters, Detached, Endpoint,
-    Get, Health, HostStats, HotConn, IntoTarget, IpStats, RawH2, Resting, Stats, StatusValidator,
-    StepOutcome, StepReport, TaskStats, Trouble, Validating, Validator, Verdict, Warm, WarmReport,
+    Event, Get, Health, HostStats, HotConn, IntoTarget, IpStats, Observer, RawH2, Resting, Stats,
+    StatusValidator, StepOutcome, StepReport, TaskStats, Trouble, Validating, Validator, Verdict, Warm,
+    WarmReport,
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::proxy::{Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem, ProxyProtocol};
@@ -91,6 +108,7 @@ pub use crate::source::{
 };
 pub use crate::target::{Target, TargetError};
 pub use crate::tls::{OnShapeRejected, Revocation, Tls, TlsBuilder, TlsInfo};
+pub use crate::transport::Transport;
 pub use {h2, http, rustls};
 
 #[cfg(test)]

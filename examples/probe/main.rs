@@ -14,6 +14,7 @@ mod h1;
 mod h2;
 mod hold;
 mod html;
+mod opening;
 mod options;
 mod percentile;
 mod progress;
@@ -45,7 +46,6 @@ const MISUSED: u8 = 2;
 fn main() -> ExitCode {
     let command = match Options::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => return said(io::stdout().write_all(options::HELP.as_bytes())),
-        Ok(Command::Fingerprints) => return said(io::stdout().write_all(fingerprints::list().as_bytes())),
         Ok(command) => command,
         Err(problem) => {
             eprintln!("probe: {problem}\nprobe: --help tells what there is");
@@ -79,7 +79,11 @@ async fn run(command: Command) -> Result<bool, Box<dyn Error>> {
     match command {
         Command::Probe(options) => probe(*options).await,
         Command::DumpHello(profile, file) => dump::dump(profile, &file).await.map(|()| true),
-        Command::Help | Command::Fingerprints => Ok(true),
+        Command::Fingerprints => {
+            print(&fingerprints::list().await?)?;
+            Ok(true)
+        }
+        Command::Help => Ok(true),
     }
 }
 
