@@ -196,6 +196,13 @@ impl ConnectionManager {
     }
 
     /// Refuses new work, fails who waits, closes what is idle, ends the jobs. Waits for nothing.
+    /// How many hosts are to be looked at before one too many is refused: for this crate's own tests.
+    #[cfg(feature = "__internals")]
+    #[doc(hidden)]
+    pub fn on_the_roll(&self) -> usize {
+        self.inner.roll.lock().standing()
+    }
+
     pub(crate) fn shut(&self) {
         self.inner.shut();
         self.inner.close_hosts();

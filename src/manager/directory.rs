@@ -179,8 +179,4 @@ impl Shard {
     pub(super) fn hosts(&self) -> impl Iterator<Item = &Host> {
         self.table.iter().map(|host| &**host)
     }
-
-    pub(super) fn hosts_mut(&mut self) -> impl Iterator<Item = &mut Host> {
-        self.table.iter_mut().map(|host| &mut **host)
-    }
 }

@@ -45,8 +45,8 @@ pub(super) struct Host {
     pub(super) unresolved: Option<Error>,
     pub(super) resolving: bool,
     pub(super) last_asked: Moment,
-    /// The use of it that the roll knows of.
-    pub(super) enrolled: Moment,
+    /// The use of it that the roll knows of; none while it is off the roll, because it was found in use.
+    pub(super) enrolled: Option<Moment>,
     /// Whoever warms it holds this: one at a time, so that the next finds what the one before has opened.
     pub(super) warming: Arc<tokio::sync::Mutex<()>>,
     /// The runtime of whoever asked last: its dials run there.
@@ -126,7 +126,7 @@ impl Host {
             unresolved: None,
             resolving: false,
             last_asked: now,
-            enrolled: now,
+            enrolled: Some(now),
             warming: Arc::default(),
             home: None,
             armed: Moment::FAR,

@@ -11,11 +11,11 @@
 //! | the jobs' (`checks`, `upkeep`: `Inner::checks`, `blocked`, `rounds`) | what each job keeps from one turn to the next | any other lock, anything but copying it |
 //! | the dials' (`Inner::dials`) | what ends the dials under way | any other lock, a wake-up |
 //! | a closer's (`closing`) | the owner's steps, and their reports | any other lock, a step |
-//! | the roll's (`roll`) | which hosts there are, by their last known use | any other lock |
+//! | the roll's (`roll`) | which hosts there are, by their last known use | any other lock; taken under a shard's, for a host that leaves it or comes back |
 //! | the bell's (`alarm`) | which resting connections to look at | any other lock |
 //! | the identities' (`Inner::identities`) | which identity has which number | any other lock; taken under a shard's, by a miss |
 //! | the owner's rules' (`Inner::rules`) | what is blocked and allowed by word | anything but changing or copying them; taken under a shard's, to bring them there |
-//! | the settings' (`Inner::settings`) | the settings in force | anything but copying them; taken under a shard's, for a new host |
+//! | the settings' (`Inner::settings`) | the settings in force | anything but copying them; taken under a shard's or the desk's, by whoever brings them there |
 //! | the book's of an HTTP/2 connection (`conn`) | what passed on it | a wake-up, I/O, any other lock; taken under a shard's, by whoever brings a lease home and by what the driver tells |
 //! | the names' (`dns`) | what is known of names, and who is asked about which | asking a resolver, any other lock but a crowd's |
 //! | a question's (`dns`) | a resolver's answer as it comes: one of those who wait polls it there | any other lock but its crowd's |
@@ -39,6 +39,7 @@ mod connections;
 mod control;
 mod dialling;
 mod directory;
+mod ears;
 mod get;
 mod health;
 mod hearing;

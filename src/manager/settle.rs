@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::dialling::{self, DialJob};
+use super::ears::Ear;
 use super::host::{Errand, Todo};
 use super::inner::Inner;
 use super::live::Live;
@@ -198,7 +199,7 @@ impl Inner {
         // Raised here, and never lowered: the Ledger still counts on hearing from those who had nothing idle when they were asked, until it
         // notices, at its next step, that nobody waits. Who goes idle before that, unheard, would not be asked again by the next in line.
         if desk.ledger.contended() && !planted("flag_is_shown_after_the_look") {
-            self.contended.store(true, Ordering::Release);
+            self.ears.set(Ear::Desk, true);
         }
         blocked
     }
@@ -209,7 +210,7 @@ impl Inner {
         let step = desk.ledger.poll_step();
         let looks = matches!(step, Some(Step::Evict(_)));
         if !(looks && planted("flag_is_shown_after_the_look")) {
-            self.contended.store(desk.ledger.contended(), Ordering::Release);
+            self.ears.set(Ear::Desk, desk.ledger.contended());
         }
         step
     }
@@ -233,7 +234,7 @@ impl Inner {
                 None => (Evicted::None, None),
                 Some(host) => (
                     host.machine.evict_idle(now, victim.into()),
-                    self.finish(host, now),
+                    self.follow(host, now),
                 ),
             }
         };
