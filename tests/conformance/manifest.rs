@@ -56,6 +56,9 @@ const OWN: &[&str] = &[
     "what_fails_late_in_the_network_before_blames_nobody",
     "what_is_kept_of_a_family_misses_nobody",
     "a_dial_that_comes_to_nothing_gives_its_source_back",
+    "a_victim_that_is_slow_to_close_holds_up_nobody_else",
+    "a_victim_whose_close_panics_holds_up_nobody_else",
+    "a_driver_that_ends_with_its_runtime_has_failed",
 ];
 
 /// Modules of which no test is named by such a list.
