@@ -113,7 +113,7 @@ impl ConnectionManager {
     }
 
     /// Hands nothing out and dials nothing from now on: whoever asks waits, up to its timeout, and nothing is
-    /// warmed. What comes home rests.
+    /// warmed; who warms already waits, too, if its dials have not begun. What comes home rests.
     pub fn pause(&self) {
         self.set_paused(true);
     }
@@ -129,10 +129,15 @@ impl ConnectionManager {
         inner.paused.store(paused, Ordering::Release);
         if !planted("known_hosts_know_no_pause") {
             // Each reads it under its own lock: of two callers at once the later one has the last word everywhere.
-            inner.each_host(|host, now| {
+            let left = inner.each_host(|host, now| {
                 let paused = inner.paused.load(Ordering::Acquire);
                 host.machine.set_paused(now, paused);
+                match paused {
+                    true => Vec::new(),
+                    false => host.go_on(now),
+                }
             });
+            drop(left); // not under the lock: it wakes them
         }
     }
 

@@ -634,7 +634,7 @@ impl Inner {
         let mut shard = self.directory.shard_of(origin).lock();
         let used = shard
             .by_id(origin)
-            .filter(|host| planted("forgets_without_another_look") || host.machine.is_vacant())
+            .filter(|host| planted("forgets_without_another_look") || host.is_vacant())
             .map(|host| host.enrolled);
         let Some(used) = used else { return };
         shard.forget(origin);

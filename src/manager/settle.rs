@@ -134,8 +134,8 @@ impl Inner {
         let any_closed = !errand.closed.is_empty();
         let resolve = errand.resolve;
         for (dial, until) in self.visit_desk(origin, errand) {
-            let watcher = self.with_host(origin, |host, now| host.dial_blocked(now, dial, until));
-            if let Some((watcher, error)) = watcher.flatten() {
+            let said = self.with_host(origin, |host, now| host.dial_blocked(now, dial, until));
+            if let Some((_dial, Some((watcher, error)))) = said {
                 watcher.tell(Err(error));
             }
         }

@@ -16,6 +16,7 @@ mod jobs;
 mod leases;
 mod life;
 mod limits;
+mod locks;
 mod log;
 mod names;
 mod pause;
