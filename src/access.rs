@@ -8,7 +8,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 pub use self::rules::{AccessPolicy, Scope};
-pub(crate) use self::rules::{Gate, Rules};
+pub(crate) use self::rules::{Gate, Rules, Way};
 use crate::error::ConfigError;
 use crate::fault::planted;
 

@@ -34,6 +34,8 @@ pub enum ErrorKind {
     LocalResource,
     /// This machine refused an option of the socket; the [`cause`](Error::cause) is a [`SocketOptionError`](crate::SocketOptionError), which names it.
     SocketOption,
+    /// A [`Dial`](crate::Dial) made no stream: its [`DialError`](crate::DialError) is the [`cause`](Error::cause).
+    Dial,
     /// No address to connect from could be used, and one is required; the [`cause`](Error::cause) is a [`SourceError`](crate::SourceError).
     Source,
     /// The proxy takes no such login, or wants one; the [`cause`](Error::cause) is a [`ProxyError`](crate::ProxyError), as of the next two.
@@ -74,6 +76,12 @@ pub enum ErrorKind {
     Rejected,
     /// The pool is closed.
     Closed,
+    /// A request cannot be sent as it is: it may be read in two ways, or its body is not what its headers say. The cause says why.
+    Request,
+    /// The body of a request failed; the cause is its error.
+    Body,
+    /// What came back is no HTTP.
+    Answer,
     /// The call needs a tokio runtime with I/O and time enabled.
     NoRuntime,
     /// The connection's protocol does not offer this.
@@ -83,6 +91,46 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind, in the order in which they stand here.
+    pub const ALL: &'static [ErrorKind] = &[
+        ErrorKind::InvalidTarget,
+        ErrorKind::NameNotFound,
+        ErrorKind::Resolve,
+        ErrorKind::AddressDenied,
+        ErrorKind::ConnectionRefused,
+        ErrorKind::ConnectionReset,
+        ErrorKind::Unreachable,
+        ErrorKind::Timeout,
+        ErrorKind::LocalResource,
+        ErrorKind::SocketOption,
+        ErrorKind::Source,
+        ErrorKind::ProxyLogin,
+        ErrorKind::ProxyRefused,
+        ErrorKind::Proxy,
+        ErrorKind::CertificateExpired,
+        ErrorKind::CertificateNotYetValid,
+        ErrorKind::CertificateName,
+        ErrorKind::CertificateIssuer,
+        ErrorKind::CertificateSelfSigned,
+        ErrorKind::CertificateInvalid,
+        ErrorKind::Tls,
+        ErrorKind::Shape,
+        ErrorKind::Protocol,
+        ErrorKind::Http2,
+        ErrorKind::Busy,
+        ErrorKind::TooManyWaiters,
+        ErrorKind::TooManyHosts,
+        ErrorKind::Blocked,
+        ErrorKind::Rejected,
+        ErrorKind::Closed,
+        ErrorKind::Request,
+        ErrorKind::Body,
+        ErrorKind::Answer,
+        ErrorKind::NoRuntime,
+        ErrorKind::Unsupported,
+        ErrorKind::Io,
+    ];
+
     /// The kind as logs and reports name it, in `snake_case`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -96,6 +144,7 @@ impl ErrorKind {
             ErrorKind::Timeout => "timeout",
             ErrorKind::LocalResource => "local_resource",
             ErrorKind::SocketOption => "socket_option",
+            ErrorKind::Dial => "dial",
             ErrorKind::Source => "source",
             ErrorKind::ProxyLogin => "proxy_login",
             ErrorKind::ProxyRefused => "proxy_refused",
@@ -116,6 +165,9 @@ impl ErrorKind {
             ErrorKind::Blocked => "blocked",
             ErrorKind::Rejected => "rejected",
             ErrorKind::Closed => "closed",
+            ErrorKind::Request => "request",
+            ErrorKind::Body => "body",
+            ErrorKind::Answer => "answer",
             ErrorKind::NoRuntime => "no_runtime",
             ErrorKind::Unsupported => "unsupported",
             ErrorKind::Io => "io",
@@ -134,6 +186,7 @@ impl ErrorKind {
             ErrorKind::Timeout => "timed out",
             ErrorKind::LocalResource => "this machine is out of a resource",
             ErrorKind::SocketOption => "this machine refused an option of the socket",
+            ErrorKind::Dial => "the dialer made no connection",
             ErrorKind::Source => "the address to connect from could not be used",
             ErrorKind::ProxyLogin => "the proxy takes no such login",
             ErrorKind::ProxyRefused => "the proxy did not connect",
@@ -154,6 +207,9 @@ impl ErrorKind {
             ErrorKind::Blocked => "every address is blocked for now",
             ErrorKind::Rejected => "not taken by the validator",
             ErrorKind::Closed => "the pool is closed",
+            ErrorKind::Request => "the request cannot be sent as it is",
+            ErrorKind::Body => "the body of the request failed",
+            ErrorKind::Answer => "what came back is no HTTP",
             ErrorKind::NoRuntime => "no tokio runtime with I/O and time is running here",
             ErrorKind::Unsupported => "not offered by this connection's protocol",
             ErrorKind::Io => "reading or writing failed",
@@ -171,7 +227,7 @@ pub enum Phase {
     Acquire,
     /// Resolving the name.
     Resolve,
-    /// Connecting TCP.
+    /// Connecting TCP, or having a [`Dial`](crate::Dial) do so.
     Connect,
     /// Having the proxy connect.
     Proxy,
@@ -472,6 +528,18 @@ mod tests {
             );
             assert_eq!(error.kind(), ErrorKind::LocalResource);
         }
+    }
+
+    #[test]
+    fn every_kind_is_among_all_of_them() {
+        for (place, kind) in ErrorKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, place, "{kind:?}");
+        }
+        assert_eq!(
+            ErrorKind::ALL.len(),
+            ErrorKind::Io as usize + 1,
+            "none after the last"
+        );
     }
 
     #[test]

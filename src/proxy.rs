@@ -13,6 +13,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::error::ConfigError;
+use crate::fault::planted;
 use crate::target::Target;
 
 /// A proxy.
@@ -109,8 +110,17 @@ impl Proxy {
     }
 
     /// Takes the login away: it belongs to an identity.
-    pub(crate) fn take_login(&mut self) -> Option<ProxyLogin> {
-        self.login.take()
+    ///
+    /// # Errors
+    /// Its protocol has no room for it.
+    pub(crate) fn take_login(&mut self) -> Result<Option<ProxyLogin>, ConfigError> {
+        let login = self.login.take();
+        let unsaid = login.as_ref().filter(|login| !login.fits_socks5());
+        if self.protocol == ProxyProtocol::Socks5 && unsaid.is_some() {
+            let problem = "user and password must be 1 to 255 octets for SOCKS5";
+            return Err(ConfigError::new("proxy_login", problem));
+        }
+        Ok(login)
     }
 }
 
@@ -167,21 +177,31 @@ impl fmt::Debug for Proxy {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ProxyLogin(Arc<(Box<str>, Box<str>)>);
 
-/// The longest user and the longest password (RFC 1929, section 2), in octets.
-const LONGEST: usize = 255;
+/// The longest user and the longest password, in octets: both have room in a head that any server reads.
+const LONGEST: usize = 1024;
+/// The same of SOCKS5 (RFC 1929, section 2).
+const LONGEST_OF_SOCKS5: usize = u8::MAX as usize;
 
 impl ProxyLogin {
-    /// This user, by this password, which are sent as they are in UTF-8: to an HTTP proxy as "Basic" (RFC 7617), to a SOCKS5 one by RFC 1929.
+    /// This user, by this password, which are sent as they are in UTF-8: to an HTTP proxy as "Basic" (RFC 7617), to a SOCKS5 one by RFC 1929. HTTP knows an
+    /// empty password; SOCKS5 does not, and has room for 255 octets of each. With a login that a SOCKS5 proxy cannot be told a pool is not built, and
+    /// a call that brings one fails ([`ProxyProblem::Login`]).
     ///
     /// # Errors
-    /// [`ConfigError`] if one of them is empty, longer than 255 octets, or has control characters, or the user a colon.
+    /// [`ConfigError`] if the user is empty or has a colon, or one of them is longer than 1,024 octets or has control characters.
     pub fn new(user: &str, password: &str) -> Result<Self, ConfigError> {
-        let fits = |text: &str| (1..=LONGEST).contains(&text.len()) && !text.contains(char::is_control);
-        if !fits(user) || !fits(password) || user.contains(':') {
-            let problem = "user and password must be 1 to 255 octets without control characters, the user without a colon";
+        let fits = |text: &str| text.len() <= LONGEST && !text.contains(char::is_control);
+        if !fits(user) || !fits(password) || user.is_empty() || user.contains(':') {
+            let problem = "user and password must be at most 1024 octets without control characters, the user not empty and without a colon";
             return Err(ConfigError::new("proxy_login", problem));
         }
         Ok(ProxyLogin(Arc::new((user.into(), password.into()))))
+    }
+
+    /// Whether SOCKS5 can say it.
+    pub(crate) fn fits_socks5(&self) -> bool {
+        let fits = |text: &str| (1..=LONGEST_OF_SOCKS5).contains(&text.len());
+        fits(self.user()) && fits(self.password()) || planted("logins_are_cut_to_their_field")
     }
 
     pub(crate) fn user(&self) -> &str {
@@ -231,7 +251,7 @@ fn decode(text: &str) -> Option<String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyProblem {
-    /// It takes no such login, or wants one: 407 or 401, or what SOCKS5 says of that.
+    /// It takes no such login, or wants one: 407 or 401, or what SOCKS5 says of that. Or the login is one that SOCKS5 has no room for.
     #[error("the login was refused, or there is none")]
     Login,
     /// It answered CONNECT with this status.
@@ -258,6 +278,9 @@ pub enum ProxyProblem {
     /// The address that was asked for is none of its own: nothing was sent there.
     #[error("the address is none of its own")]
     NotItsAddress,
+    /// The target is an address with a zone of this machine's (`fe80::1%eth0`), of which a proxy knows nothing.
+    #[error("the zone of the target's address means nothing to it")]
+    Zone,
     /// The call has a login for a proxy, and the pool has no proxy.
     #[error("there is none")]
     NoProxy,
@@ -333,7 +356,6 @@ mod tests {
             "http://proxy.example:3128/secret",
             "http://secret%zz:secret@proxy.example:3128",
             "http://secret%0a:secret@proxy.example:3128",
-            "http://secret:@proxy.example:3128",
             "http://:secret@proxy.example:3128",
             "http://::1:3128",
             "http://secret :secret@pro xy:3128",
@@ -351,12 +373,39 @@ mod tests {
         for shown in [format!("{proxy:?} {proxy}"), format!("{login:?}")] {
             assert!(!shown.contains("alice") && !shown.contains("secret"), "{shown}");
         }
-        let long = "a".repeat(256);
-        for (user, password) in [("", "b"), ("a", ""), ("a:b", "c"), ("a", "b\r\n"), (&*long, "b")] {
+        let long = "a".repeat(LONGEST + 1);
+        for (user, password) in [
+            ("", "b"),
+            ("a:b", "c"),
+            ("a", "b\r\n"),
+            (&*long, "b"),
+            ("a", &*long),
+        ] {
             assert_eq!(
                 ProxyLogin::new(user, password).expect_err("refused").field(),
                 "proxy_login"
             );
+        }
+    }
+
+    #[test]
+    fn a_protocol_is_told_no_login_that_it_has_no_room_for() {
+        let long = "a".repeat(256);
+        for (url, fits) in [
+            ("http://alice@proxy.example:3128", true),
+            ("http://alice:@proxy.example:3128", true),
+            (&format!("http://alice:{long}@proxy.example:3128"), true),
+            ("socks5://alice@proxy.example:1080", false),
+            ("socks5h://alice:@proxy.example:1080", false),
+            (&format!("socks5h://alice:{long}@proxy.example:1080"), false),
+            (&format!("socks5h://{long}:secret@proxy.example:1080"), false),
+            (&format!("socks5h://{0}:{0}@proxy.example:1080", &long[1..]), true),
+        ] {
+            let taken = read(url).take_login();
+            assert_eq!(taken.is_ok(), fits, "{url}");
+            if let Err(error) = taken {
+                assert_eq!(error.field(), "proxy_login", "{url}");
+            }
         }
     }
 }

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::access::Way;
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
 use crate::conn::{ConnInfo, Seen, Single, Wire};
 use crate::dial::{Ask, Attempt, Boxed, Connect, Dialled, DnsSnapshot, Early, Found};
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol};
-use crate::identity::IdentityId;
+use crate::identity::{IdentityId, Own};
 use crate::manager::Owners;
 use crate::pool::HotConnPool;
 use crate::source::SourceStats;
@@ -130,7 +131,7 @@ impl Stage {
         };
         Ok(HotConnPool::new(
             config,
-            Identities::new(tls, None, None),
+            Identities::new(tls, Own::default()),
             clock,
             Box::new(player),
             Owners::default(),
@@ -252,8 +253,9 @@ impl Stage {
             serial: 0,
             target: target.shared_text(),
             remote: SocketAddr::new(ip, target.port()),
-            local: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
+            local: None,
             protocol: Protocol::Http1,
+            profile: None,
             tls: TlsInfo {
                 version: "none",
                 suite: "none",
@@ -266,6 +268,7 @@ impl Stage {
             h2: None,
             connect_time: Duration::ZERO,
             tunnel_time: None,
+            tunnel_end: None,
             tls_time: Duration::ZERO,
         };
         Dialled {
@@ -377,8 +380,8 @@ impl Connect for Player {
 
     fn doubt_names(&self) {}
 
-    fn goes_by_proxy(&self) -> bool {
-        false
+    fn way(&self) -> Way {
+        Way::Direct
     }
 
     fn sources(&self) -> SourceStats {

@@ -354,18 +354,19 @@ impl SubnetSources {
     /// This one, as it is written: `2001:db8::/64`. An address by itself is a network of one.
     ///
     /// # Errors
-    /// [`ConfigError`] if it is no network.
+    /// [`ConfigError`] if it is no network, or has addresses that nothing can come from: unspecified or multicast ones, of IPv4 those that are reserved
+    /// (240.0.0.0/4), of IPv6 those that stand for IPv4 (`::ffff:0:0/96`).
     pub fn new(network: &str) -> Result<Self, ConfigError> {
         let parsed = IpNet::from_str(network).or_else(|_| network.parse::<IpAddr>().map(IpNet::from));
         let parsed = parsed.map_err(|_| ConfigError::new("sources", "neither a network nor an address"))?;
-        if parsed.addr().is_multicast() || (parsed.addr().is_unspecified() && parsed.prefix_len() > 0) {
-            return Err(ConfigError::new(
-                "sources",
-                format!("{parsed} is nobody's network"),
-            ));
+        let network = parsed.trunc();
+        let mut nobodys = nobodys().into_iter();
+        if let Some(nobodys) = nobodys.find(|nobodys| overlap(nobodys, &network)) {
+            let problem = format!("{parsed} has addresses that nothing can come from: {nobodys}");
+            return Err(ConfigError::new("sources", problem));
         }
         Ok(SubnetSources {
-            network: parsed.trunc(),
+            network,
             draw: Draw {
                 rotation: Rotation::Random,
                 ..Draw::default()
@@ -420,6 +421,25 @@ impl SourceAddrs for SubnetSources {
     fn freebind(&self) -> bool {
         self.freebind
     }
+}
+
+/// Networks that no connection comes from: this network and nobody (RFC 1122, section 3.2.1.3), multicast (RFC 1112, RFC 4291), what is reserved with the
+/// broadcast address in it (RFC 1112, section 4), and IPv4 in the dress of IPv6 (RFC 4291, section 2.5.5.2), which is leased for IPv4 or not at all.
+fn nobodys() -> [IpNet; 6] {
+    let v4 = |octets: [u8; 4], length| IpNet::new_assert(octets.into(), length);
+    let v6 = |segments: [u16; 8], length| IpNet::new_assert(segments.into(), length);
+    [
+        v4([0, 0, 0, 0], 8),
+        v4([224, 0, 0, 0], 4),
+        v4([240, 0, 0, 0], 4),
+        v6([0; 8], 128),
+        v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96),
+        v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),
+    ]
+}
+
+fn overlap(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(other) || other.contains(one)
 }
 
 #[cfg(test)]
@@ -482,7 +502,7 @@ mod tests {
             assert_eq!(drawn.first(), Some(&ip(first)), "{network}");
             assert_eq!(drawn.last(), Some(&ip(last)), "{network}");
         }
-        for network in ["2001:db8::/64", "::/0", "10.0.0.0/8"] {
+        for network in ["2001:db8::/64", "2000::/3", "10.0.0.0/8"] {
             let sources = SubnetSources::new(network).expect("a network");
             let remote = if network.contains(':') { "::1" } else { "127.0.0.1" };
             let drawn: BTreeSet<_> = drawn(&sources, remote, 200).into_iter().collect();
@@ -499,8 +519,37 @@ mod tests {
         for addresses in [&[][..], &["0.0.0.0"], &["::"], &["192.0.2.1", "224.0.0.1"]] {
             assert!(StaticSources::new(addresses.iter().map(|text| ip(text))).is_err());
         }
-        for network in ["", "example.com", "10.0.0.0/33", "ff02::/16", "0.0.0.0"] {
+        for network in ["", "example.com", "10.0.0.0/33"] {
             assert!(SubnetSources::new(network).is_err(), "{network}");
+        }
+    }
+
+    #[test]
+    fn a_network_with_addresses_of_nobody_s_is_refused_by_name() {
+        for network in [
+            "0.0.0.0",
+            "0.0.0.0/0",
+            "0.1.2.0/24",
+            "192.0.0.0/2",
+            "224.0.0.0/4",
+            "239.1.2.3",
+            "255.255.255.255",
+            "::",
+            "::/0",
+            "::/80",
+            "::ffff:0:0/96",
+            "::ffff:192.0.2.0/120",
+            "::ffff:192.0.2.1",
+            "ff02::/16",
+            "fe00::/7",
+        ] {
+            let error = SubnetSources::new(network).expect_err(network);
+            assert_eq!(error.field(), "sources", "{network}");
+            let named: IpNet = network.parse().unwrap_or_else(|_| IpNet::from(ip(network)));
+            assert!(error.to_string().contains(&named.to_string()), "{error}");
+        }
+        for network in ["::1", "::fffe:0:0/96", "127.0.0.0/8", "128.0.0.0/2", "fe80::/10"] {
+            assert!(SubnetSources::new(network).is_ok(), "{network}");
         }
     }
 }

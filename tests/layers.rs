@@ -12,8 +12,22 @@ use std::path::{Path, PathBuf};
 struct Room(&'static str, &'static [&'static str], &'static [&'static str]);
 
 const GROUND: &[&str] = &[
-    "access", "clock", "config", "error", "event", "identity", "os", "rng", "rt", "source", "sync", "target",
-    "told", "fault",
+    "access",
+    "clock",
+    "config",
+    "dialer",
+    "error",
+    "event",
+    "identity",
+    "os",
+    "rng",
+    "rt",
+    "source",
+    "sync",
+    "target",
+    "told",
+    "transport",
+    "fault",
 ];
 
 /// Libraries that some room must not name. Any other (`bytes`, `http`, `thiserror` …) is free to all.
@@ -41,10 +55,15 @@ const ROOMS: &[Room] = &[
     Room("access", &["clock", "error", "fault", "target"], &[]),
     Room("clock", &["sync"], &["tokio", "rustix"]),
     Room("config", &["error"], &[]),
+    Room("dialer", &["error", "target", "transport"], &[]),
     Room("error", &["target", "told"], &["rustix"]),
     Room("event", &[], &[]),
-    Room("identity", &["event", "fault", "proxy", "source", "sync"], &[]),
-    Room("proxy", &["error", "target"], &[]),
+    Room(
+        "identity",
+        &["dialer", "event", "fault", "proxy", "source", "sync"],
+        &[],
+    ),
+    Room("proxy", &["error", "fault", "target"], &[]),
     Room("fault", &[], &[]),
     Room("told", &["fault"], &[]),
     Room("os", &[], &["rustix"]),
@@ -53,6 +72,8 @@ const ROOMS: &[Room] = &[
     Room("source", &["error", "fault"], &[]),
     Room("sync", &[], &["parking_lot", "shuttle", "spin"]),
     Room("target", &["fault"], &["idna", "rustix"]),
+    // tokio, for its streams and their traits.
+    Room("transport", &["fault", "source"], &["tokio"]),
     Room("machine", GROUND, &[]),
     Room("fingerprint", GROUND, &["md5", "sha2"]),
     Room(
@@ -88,6 +109,7 @@ const ROOMS: &[Room] = &[
             "sync",
             "target",
             "tls",
+            "transport",
         ],
         // socket2, to look at a socket past the reactor.
         &["tokio", "tokio_rustls", "h2", "socket2"],
@@ -95,8 +117,22 @@ const ROOMS: &[Room] = &[
     Room(
         "dial",
         &[
-            "access", "clock", "config", "fault", "error", "event", "identity", "proxy", "source", "sync",
-            "target", "tls", "dns", "conn",
+            "access",
+            "clock",
+            "config",
+            "dialer",
+            "fault",
+            "error",
+            "event",
+            "identity",
+            "proxy",
+            "source",
+            "sync",
+            "target",
+            "tls",
+            "transport",
+            "dns",
+            "conn",
         ],
         // socket2, rustix and nix, for what a socket is to be before it connects.
         &["tokio", "socket2", "rustix", "nix", "tracing"],
@@ -105,8 +141,8 @@ const ROOMS: &[Room] = &[
     Room(
         "manager",
         &[
-            "access", "clock", "config", "error", "event", "fault", "identity", "os", "proxy", "rt",
-            "source", "sync", "target", "machine", "conn", "dial",
+            "access", "clock", "config", "dialer", "error", "event", "fault", "identity", "os", "proxy",
+            "rt", "source", "sync", "target", "machine", "conn", "dial",
         ],
         &["tokio", "tokio_util", "tracing"],
     ),
@@ -114,8 +150,8 @@ const ROOMS: &[Room] = &[
     Room(
         "scripted",
         &[
-            "clock", "config", "error", "event", "identity", "source", "sync", "target", "manager", "dial",
-            "conn", "tls", "pool",
+            "access", "clock", "config", "error", "event", "identity", "source", "sync", "target", "manager",
+            "dial", "conn", "tls", "pool",
         ],
         &[],
     ),
@@ -131,6 +167,7 @@ const ROOMS: &[Room] = &[
             "access",
             "clock",
             "config",
+            "dialer",
             "error",
             "event",
             "fault",
@@ -150,7 +187,12 @@ const ROOMS: &[Room] = &[
         // rustls alone, for the types that its builder takes.
         &["rustls"],
     ),
+    // What `lib.rs` offers to everybody, and nothing else: see `offered`.
+    Room("adapters", &["fault"], &["tokio", "h2"]),
 ];
+
+/// The room that stands above the front door.
+const ABOVE: &str = "adapters";
 
 /// Modules of the standard library and of the ground that are no part of a pure room.
 const IMPURE: &[&str] = &[
@@ -289,6 +331,26 @@ fn a_planted_violation_is_found() {
             "machine imports manager",
         ),
         (
+            "adapters/client/mod.rs",
+            "use crate::manager::Inner;",
+            "adapters imports manager",
+        ),
+        (
+            "adapters/client/mod.rs",
+            "use crate::{HotConn, conn::Wire};",
+            "adapters imports conn",
+        ),
+        (
+            "adapters/client/mod.rs",
+            "use crate::scripted::Stage;",
+            "adapters imports scripted",
+        ),
+        (
+            "pool/mod.rs",
+            "use crate::adapters::client::Body;",
+            "pool imports adapters",
+        ),
+        (
             "sync.rs",
             "#[cfg(test)]\nmod tests {\n    use super::*;\n}\nuse crate::rt::Rt;",
             "sync imports rt",
@@ -378,10 +440,79 @@ fn judge(Room(room, rooms, libraries): &Room, module: &[String], path: &str) -> 
     let Some(target) = target else {
         return Some(format!("{room} imports the root"));
     };
+    if *room == ABOVE && offered().contains(target) {
+        return None;
+    }
     if !ROOMS.iter().any(|rules| rules.0 == target) {
         return Some(format!("{room} imports {target}, which is no room"));
     }
     (target != *room && !rooms.contains(&target)).then(|| format!("{room} imports {target}"))
+}
+
+/// What `lib.rs` offers: the names that it re-exports, and its public modules.
+fn offered() -> BTreeSet<String> {
+    let door = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let code = strip(&fs::read_to_string(door).unwrap());
+    // What is hidden is not offered.
+    let items = code.split(';').filter(|item| !item.contains("doc(hidden)"));
+    let mut names = BTreeSet::new();
+    for item in items {
+        if let Some((_, tree)) = item.split_once("pub use ") {
+            let mut found = Vec::new();
+            expand("", tree, &mut found);
+            let last = |path: &String| path.rsplit("::").next().map(str::to_owned);
+            names.extend(found.iter().filter_map(last));
+        } else if let Some((_, module)) = item.split_once("pub mod ") {
+            names.insert(module.to_owned());
+        }
+    }
+    names
+}
+
+/// What stands above the front door calls nothing that is shut to everybody else: no function by which the pool's types
+/// serve the crate alone. But for errors, which it makes itself.
+#[test]
+fn adapters_call_what_everybody_may_call() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut shut, mut open) = (BTreeSet::new(), BTreeSet::new());
+    let mut above = String::new();
+    for file in rust_files(&source) {
+        let code = strip(&fs::read_to_string(&file).unwrap());
+        let relative = file.strip_prefix(&source).unwrap();
+        if relative.starts_with(ABOVE) {
+            open.extend(functions(&code, "fn "));
+            above += &code;
+        } else if relative.starts_with("error.rs") {
+            open.extend(functions(&code, "pub(crate) fn "));
+        } else {
+            open.extend(functions(&code, "pub fn "));
+            let front = ["manager", "pool", "target.rs"];
+            for private in ["pub(crate) fn ", "pub(super) fn ", "pub(crate) async fn "] {
+                let named = functions(&code, private).into_iter();
+                shut.extend(named.filter(|_| front.iter().any(|room| relative.starts_with(room))));
+            }
+        }
+    }
+    assert!(shut.contains("give_back") && !open.contains("give_back"));
+    let called =
+        |name: &String| above.contains(&format!(".{name}(")) || above.contains(&format!("::{name}("));
+    let wrong: Vec<_> = shut.difference(&open).filter(|name| called(name)).collect();
+    // What other types have, too.
+    let wrong: Vec<_> = wrong
+        .iter()
+        .filter(|name| !["insert", "set"].contains(&name.as_str()))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+/// The names of the functions that are declared so.
+fn functions(code: &str, declared: &str) -> Vec<String> {
+    let word = |text: &str| {
+        text.split(|c: char| !c.is_alphanumeric() && c != '_')
+            .next()
+            .map(str::to_owned)
+    };
+    code.split(declared).skip(1).filter_map(word).collect()
 }
 
 fn rust_files(dir: &Path) -> BTreeSet<PathBuf> {

@@ -51,7 +51,8 @@ enum Of {
 }
 
 impl Scope {
-    /// A network (`192.0.2.0/24`) or an address, for every host. An IPv4 address within an IPv6 one (mapped, NAT64, 6to4) is meant, too.
+    /// A network (`192.0.2.0/24`) or an address, for every host. An IPv4 address within an IPv6 one (mapped, NAT64, 6to4) is meant, too. Where the
+    /// pool has a proxy, the addresses that are meant are those behind it: see [`ConnectionManager::block`](crate::ConnectionManager::block).
     ///
     /// # Errors
     /// [`ConfigError`] if it is neither.
@@ -75,7 +76,7 @@ impl Scope {
         Ok(Scope(Of::Origin(Target::try_from(target)?.shared_text())))
     }
 
-    /// An origin at one address: what a 403 blocks.
+    /// An origin at one address: what a 403 blocks. Where the pool has a proxy, that is one of the proxy's; one behind it may be meant as well.
     ///
     /// # Errors
     /// The text names no target.
@@ -87,6 +88,11 @@ impl Scope {
     /// The same of what is canonical already.
     pub(crate) fn of_address(target: &Target<'_>, ip: IpAddr) -> Self {
         Scope(Of::Address(target.shared_text(), ip))
+    }
+
+    /// Whether it is about addresses alone, whoever has them.
+    pub(crate) fn is_network(&self) -> bool {
+        matches!(self.0, Of::Network(_))
     }
 
     /// One address, for every host: none if it is anything else.
@@ -259,6 +265,19 @@ fn full_unless(added: bool, field: &'static str) -> Result<(), ConfigError> {
     }
 }
 
+/// Where the connections of a pool end, as its gates see it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// At the addresses that are dialled.
+    #[default]
+    Direct,
+    /// Behind a proxy, which is handed addresses. Those that are dialled are its own: its owner has named it, and no network that is blocked or
+    /// allowed means them.
+    Tunnel,
+    /// Behind a proxy, which is handed names: what they stand for nobody here knows.
+    Unseen,
+}
+
 /// The rules as one origin has them. The default bars nothing, and costs nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gate(Option<Box<Barrier>>);
@@ -271,10 +290,13 @@ struct Barrier {
     blocked: Moment,
     /// Whether one of them is allowed.
     allowed: bool,
+    way: Way,
+    /// The address that the origin itself names, where another is dialled.
+    behind: Option<IpAddr>,
 }
 
 impl Gate {
-    pub(crate) fn new(rules: &Arc<Rules>, now: Moment, target: &Target<'_>) -> Self {
+    pub(crate) fn new(rules: &Arc<Rules>, now: Moment, target: &Target<'_>, way: Way) -> Self {
         if rules.bar_nobody() {
             return Gate::default();
         }
@@ -286,6 +308,8 @@ impl Gate {
         Gate(Some(Box::new(Barrier {
             blocked: rules.blocked.until(now, names()).unwrap_or(Moment::ZERO),
             allowed: rules.allowed.until(now, names()).is_some(),
+            way,
+            behind: target.ip().filter(|_| way != Way::Direct),
             rules: Arc::clone(rules),
             origin,
         })))
@@ -296,26 +320,66 @@ impl Gate {
         self.0.is_none()
     }
 
-    /// Until when every address is barred, whichever there are.
+    /// Until when every address is barred, whichever there are; [`Moment::FAR`] if nobody knows until when.
     pub(crate) fn bars_all(&self, now: Moment) -> Option<Moment> {
         let barrier = self.0.as_ref()?;
-        Some(barrier.blocked).filter(|&until| now < until)
+        match (barrier.behind, barrier.way) {
+            (Some(end), _) if !planted("ends_of_tunnels_are_not_judged") => barrier.judge(now, end),
+            (None, Way::Unseen) if barrier.is_unlisted() => Some(Moment::FAR),
+            _ => barrier.by_name(now),
+        }
     }
 
-    /// Until when `ip` is barred; [`Moment::FAR`] if nobody knows until when.
+    /// Until when `ip` is barred, which is dialled.
     pub(crate) fn bars(&self, now: Moment, ip: IpAddr) -> Option<Moment> {
         let barrier = self.0.as_ref()?;
-        let Barrier { rules, origin, .. } = &**barrier;
-        let here = |ip| Scope(Of::Address(Arc::clone(origin), ip));
+        match barrier.way {
+            Way::Direct => barrier.judge(now, ip),
+            Way::Tunnel | Way::Unseen => {
+                let here = barrier.rules.blocked.until(now, [barrier.at(ip)]);
+                here.max(self.bars_all(now))
+            }
+        }
+    }
+
+    /// Until when `end` is barred, to which a tunnel leads.
+    pub(crate) fn bars_behind(&self, now: Moment, end: IpAddr) -> Option<Moment> {
+        let barrier = self.0.as_ref()?;
+        let judged = barrier.way != Way::Direct && !planted("ends_of_tunnels_are_not_judged");
+        judged.then(|| barrier.judge(now, end)).flatten()
+    }
+}
+
+impl Barrier {
+    fn at(&self, ip: IpAddr) -> Scope {
+        Scope(Of::Address(Arc::clone(&self.origin), ip.to_canonical()))
+    }
+
+    fn by_name(&self, now: Moment) -> Option<Moment> {
+        Some(self.blocked).filter(|&until| now < until)
+    }
+
+    /// Whether it is closed to what no list names, and none names its host.
+    fn is_unlisted(&self) -> bool {
+        self.rules.policy == AccessPolicy::AllowlistOnly && !self.allowed
+    }
+
+    /// Until when a connection may not end there.
+    fn judge(&self, now: Moment, ip: IpAddr) -> Option<Moment> {
+        let Barrier { rules, .. } = self;
         let (written, inner) = (ip.to_canonical(), reached(ip));
         let around = |list: &List| -> Vec<Scope> { list.around(written).chain(list.around(inner)).collect() };
         let is_allowed = || {
             let around = around(&rules.allowed).into_iter();
-            barrier.allowed || rules.allowed.until(now, around.chain([here(written)])).is_some()
+            self.allowed
+                || rules
+                    .allowed
+                    .until(now, around.chain([self.at(written)]))
+                    .is_some()
         };
         let networks = around(&rules.blocked).into_iter();
-        let blocked = rules.blocked.until(now, networks.chain([here(written)]));
-        let blocked = blocked.max(self.bars_all(now));
+        let blocked = rules.blocked.until(now, networks.chain([self.at(written)]));
+        let blocked = blocked.max(self.by_name(now));
         if blocked.is_some() && !(planted("allowed_beats_blocked") && is_allowed()) {
             return blocked;
         }
@@ -340,7 +404,7 @@ mod tests {
 
     fn gate(rules: &Rules, target: &str) -> Gate {
         let target = Target::try_from(target).expect("a target");
-        Gate::new(&Arc::new(rules.clone()), at(0), &target)
+        Gate::new(&Arc::new(rules.clone()), at(0), &target, Way::Direct)
     }
 
     fn network(text: &str) -> Scope {
@@ -406,6 +470,53 @@ mod tests {
             "as it is written"
         );
         assert_eq!(gate.bars(at(0), ip("192.0.2.1")), None);
+    }
+
+    #[test]
+    fn behind_a_proxy_the_ends_are_judged_and_not_the_proxy() {
+        let proxy = ip("10.0.0.9");
+        let gate = |rules: &Rules, target: &str, way| {
+            let target = Target::try_from(target).expect("a target");
+            Gate::new(&Arc::new(rules.clone()), at(0), &target, way)
+        };
+        let mut blocks = Rules::default();
+        blocks.block(at(0), network("10.0.0.0/8"), at(9)).expect("room");
+        let mut list = Rules::of(AccessPolicy::AllowlistOnly);
+        for scope in [network("192.0.2.0/24"), Scope::host("b.test").expect("a host")] {
+            list.allow(scope).expect("room");
+        }
+        let far = Some(Moment::FAR);
+        for way in [Way::Tunnel, Way::Unseen] {
+            for (target, blocked, unlisted) in [
+                ("10.1.2.3", Some(at(9)), far),
+                ("192.0.2.1", None, None),
+                ("198.51.100.1", None, far),
+                ("b.test", None, None),
+                // What its addresses are is seen at the end of the tunnel, or nowhere.
+                ("a.test", None, far.filter(|_| way == Way::Unseen)),
+            ] {
+                for (rules, expected) in [(&blocks, blocked), (&list, unlisted)] {
+                    let gate = gate(rules, target, way);
+                    assert_eq!(gate.bars_all(at(8)), expected, "{target} {way:?}");
+                    assert_eq!(gate.bars(at(8), proxy), expected, "{target} {way:?}");
+                }
+            }
+        }
+        let ends = |rules, target| {
+            let gate = gate(rules, target, Way::Tunnel);
+            ["10.1.2.3", "192.0.2.1", "198.51.100.1"].map(|end| gate.bars_behind(at(8), ip(end)))
+        };
+        assert_eq!(ends(&blocks, "a.test"), [Some(at(9)), None, None]);
+        assert_eq!(ends(&list, "a.test"), [far, None, far]);
+        assert_eq!(ends(&list, "b.test"), [None; 3]);
+        blocks
+            .block(at(0), Scope::address("c.test", proxy).expect("one"), at(5))
+            .expect("room");
+        assert_eq!(
+            gate(&blocks, "c.test", Way::Unseen).bars(at(4), proxy),
+            Some(at(5))
+        );
+        assert_eq!(gate(&blocks, "a.test", Way::Unseen).bars(at(4), proxy), None);
     }
 
     #[test]

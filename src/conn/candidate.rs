@@ -11,6 +11,7 @@ use super::{ConnInfo, Driver, Wire};
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
+use crate::fault::planted;
 
 /// A connection fresh from its handshakes that a [`Validator`](crate::Validator) judges. If it is taken, this very connection goes into the pool.
 pub struct Candidate<'a> {
@@ -20,6 +21,8 @@ pub struct Candidate<'a> {
     clock: &'a dyn Clock,
     deadline: Moment,
     answered: Option<StatusCode>,
+    /// Whether a question is out: one that was dropped stays so.
+    asking: bool,
 }
 
 impl<'a> Candidate<'a> {
@@ -37,6 +40,7 @@ impl<'a> Candidate<'a> {
             clock,
             deadline,
             answered: None,
+            asking: false,
         }
     }
 
@@ -48,7 +52,7 @@ impl<'a> Candidate<'a> {
     /// Sends a request without a body over it, and reads the answer to its end: 1 MiB at the most, heads included. Over either protocol; of the URI the
     /// path and the query count. `Host` is the target's unless the request names one, `Accept` is `*/*`.
     ///
-    /// Dropped before it has answered it leaves a connection that is not pooled.
+    /// Dropped before it has answered it leaves a connection that is not pooled; one of HTTP/2 that others use stays with them, and this call fails.
     ///
     /// # Errors
     /// In [`Phase::Validate`]: time ran out, the connection failed or ended, what came is no answer or is too long. [`ErrorKind::Unsupported`] for CONNECT.
@@ -61,12 +65,14 @@ impl<'a> Candidate<'a> {
         if request.method() == http::Method::CONNECT {
             return Err(Error::new(ErrorKind::Unsupported, Phase::Validate));
         }
+        self.asking = true;
         let answer = match &mut *self.wire {
             Wire::H1(h1) => exchange(h1, ask, self.clock, self.deadline).await,
             Wire::H2(h2) => exchange_h2(h2, ask, self.clock, self.deadline).await,
             #[cfg(feature = "__internals")]
             Wire::Scripted(_) => Err(Error::new(ErrorKind::Unsupported, Phase::Validate)),
         };
+        self.asking = false;
         let answer = answer.map_err(|error| error.with_phase(Phase::Validate));
         self.answered = answer.as_ref().ok().map(Response::status);
         answer
@@ -79,6 +85,9 @@ impl<'a> Candidate<'a> {
 
     /// Whether it may be used after what was asked.
     pub(crate) fn verdict(&mut self) -> Result<(), CloseReason> {
+        if self.asking && !planted("given_up_questions_are_forgotten") {
+            return Err(CloseReason::HalfRead);
+        }
         match &mut *self.wire {
             Wire::H2(h2) => h2.look(),
             wire => wire.verdict(),

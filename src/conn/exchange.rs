@@ -164,7 +164,8 @@ fn still_under_way(h1: &H1) -> io::Result<()> {
     }
 }
 
-/// As [`exchange`], over HTTP/2. Somebody must move the connection meanwhile. Cancelled, it leaves a stream that is reset.
+/// As [`exchange`], over HTTP/2. Somebody must move the connection meanwhile. Cancelled, it leaves a stream that is reset, and that the book lets go of
+/// when it is.
 ///
 /// # Errors
 /// As [`exchange`].
@@ -174,10 +175,18 @@ pub(crate) async fn exchange_h2(
     clock: &dyn Clock,
     deadline: Moment,
 ) -> Result<Response<()>, Error> {
-    let mut lease = h2.another();
-    let answer = before(clock, deadline, pin!(converse_h2(&mut lease, ask))).await;
-    lease.come_home();
+    let mut lease = ComesHome(h2.another());
+    let answer = before(clock, deadline, pin!(converse_h2(&mut lease.0, ask))).await;
     answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, ask.phase)))
+}
+
+/// A lease of an exchange, which comes home whatever becomes of that. Its stream must have been dropped by then.
+struct ComesHome(H2Handle);
+
+impl Drop for ComesHome {
+    fn drop(&mut self) {
+        self.0.come_home();
+    }
 }
 
 async fn converse_h2(lease: &mut H2Handle, ask: Ask<'_>) -> Result<Response<()>, Error> {
@@ -224,21 +233,27 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::config::ReuseCheck;
-    use crate::conn::{Records, Socket};
+    use crate::conn::Records;
     use crate::support::certs;
     use crate::support::peer::{Alpn, Order, Peer, To};
+    use crate::transport::Transport;
 
-    async fn connect(peer: &Peer) -> H1 {
-        let config = ClientConfig::builder_with_provider(certs::provider())
+    async fn secured(peer: &Peer, alpn: &[u8]) -> crate::conn::Tls {
+        let mut config = ClientConfig::builder_with_provider(certs::provider())
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_root_certificates(certs::authority().roots())
             .with_no_client_auth();
+        config.alpn_protocols = vec![alpn.to_vec()];
         let tcp = TcpStream::connect(peer.addr(0)).await.expect("the peer listens");
         let name = ServerName::try_from("peer.test").expect("a name");
-        let transport = crate::tls::Shaped::watched(Records::new(Socket::new(tcp, None)));
+        let transport = crate::tls::Shaped::watched(Records::new(Transport::tcp(tcp, None)));
         let tls = TlsConnector::from(Arc::new(config)).connect(name, transport);
-        H1::new(tls.await.expect("a handshake"), ReuseCheck::Readiness)
+        tls.await.expect("a handshake")
+    }
+
+    async fn connect(peer: &Peer) -> H1 {
+        H1::new(secured(peer, b"http/1.1").await, ReuseCheck::Readiness)
     }
 
     fn peer() -> Peer {
@@ -319,5 +334,34 @@ mod tests {
         peer.order(To::All, Order::Close);
         let error = ask(&mut h1, true, "/", LONG).await.expect_err("an end");
         assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn an_exchange_that_is_given_up_leaves_nothing_in_the_book() {
+        let peer = Peer::builder().alpn(Alpn::Http2).start();
+        peer.hold(To::All);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let tls = secured(&peer, b"h2").await;
+        let (h2, mut driver, _) = crate::conn::handshake(tls, &clock, None).await.expect("HTTP/2");
+        let authority = Authority::from_static("peer.test");
+        let request = Request::get("/held").body(()).expect("a request");
+        let ask = Ask {
+            phase: Phase::Use,
+            authority: &authority,
+            request: &request,
+        };
+        tokio::select! {
+            biased;
+            () = driver.carry() => panic!("the connection ended"),
+            _ = exchange_h2(&h2, ask, &*clock, clock.now() + LONG) => panic!("an answer"),
+            _ = peer.wait_for("it is asked", |seen| seen.requests() == 1) => {}
+        }
+        assert_eq!(h2.remembered(), 1, "its reset has yet to go out");
+        tokio::select! {
+            biased;
+            () = driver.carry() => panic!("the connection ended"),
+            _ = peer.wait_for("its reset", |seen| seen.stream_resets == 1) => {}
+        }
+        assert_eq!((h2.remembered(), h2.loose(), h2.look()), (0, 0, Ok(())));
     }
 }

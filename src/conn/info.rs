@@ -1,11 +1,12 @@
 //! What is known of a connection since its birth.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::H2Sent;
 use crate::event::Protocol;
+use crate::fingerprint::Profile;
 use crate::tls::TlsInfo;
 
 /// What is known of a connection since its birth. None of it changes, but what [`h2`](Self::h2) tells once a request is out.
@@ -16,20 +17,24 @@ pub struct ConnInfo {
     pub serial: u64,
     /// The target it was made for: `host` or `host:port`.
     pub target: Arc<str>,
-    /// The peer's address; the proxy's, where the pool has one.
+    /// The peer's address; the proxy's, where the pool has one. What a [`Dial`](crate::Dial) was asked for, where one was.
     pub remote: SocketAddr,
-    /// Its own address.
-    pub local: SocketAddr,
+    /// Its own address; none if it goes by a [`Dial`](crate::Dial) that told none.
+    pub local: Option<SocketAddr>,
     /// What it speaks.
     pub protocol: Protocol,
+    /// Whom it looks like. None where that is nobody, and where it fell back from its profile.
+    pub profile: Option<Profile>,
     /// What TLS agreed on.
     pub tls: TlsInfo,
     /// How it opened HTTP/2, where its profile has a spec of that.
     pub h2: Option<H2Sent>,
-    /// How long TCP took to connect.
+    /// How long TCP, or the dialer, took to connect.
     pub connect_time: Duration,
     /// How long the proxy took to open the tunnel, where the pool has one.
     pub tunnel_time: Option<Duration>,
+    /// Where that tunnel ends, if the proxy was handed an address and not a name.
+    pub tunnel_end: Option<IpAddr>,
     /// How long the TLS handshake took.
     pub tls_time: Duration,
 }

@@ -4,22 +4,57 @@ use std::net::IpAddr;
 
 use super::tunnel::{self, End};
 use super::{Ask, Attempt, Dialler, Early, Found};
+use crate::access::Way;
 use crate::clock::Moment;
-use crate::conn::Socket;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
 use crate::proxy::{Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem};
 use crate::sync::Mutex;
 use crate::target::Target;
+use crate::transport::Transport;
 
 /// The proxy of a pool.
 pub(crate) struct ByProxy {
     proxy: Proxy,
-    /// The addresses that its name has. Nothing is sent to any other, whoever names it: a login may be among the first octets.
-    known: Mutex<Vec<IpAddr>>,
+    known: Mutex<Known>,
+}
+
+/// The addresses that a proxy's name has, by any answer that may still be used: nothing is sent to any other, whoever names it, for a login may be among the
+/// first octets. A name that answers with another record each time has as many as it gave in that time, and hosts that asked earlier still dial theirs.
+#[derive(Default)]
+struct Known(Vec<(IpAddr, Moment)>);
+
+/// No more of them are known; those that are soonest over make room. One that is not known any more is asked for again when it is dialled.
+const MOST_KNOWN: usize = 256;
+
+impl Known {
+    fn learn(&mut self, now: Moment, found: &Found) {
+        if planted("a_proxy_has_the_records_of_its_last_answer") {
+            self.0.clear();
+        }
+        self.0.retain(|&(_, until)| now < until);
+        for &ip in &found.addresses {
+            match self.0.iter_mut().find(|(known, _)| *known == ip) {
+                Some((_, until)) => *until = found.usable_until.max(*until),
+                None => self.0.push((ip, found.usable_until)),
+            }
+        }
+        if self.0.len() > MOST_KNOWN {
+            self.0.sort_by_key(|&(_, until)| std::cmp::Reverse(until));
+            self.0.truncate(MOST_KNOWN);
+        }
+    }
+
+    fn has(&self, now: Moment, ip: IpAddr) -> bool {
+        self.0.iter().any(|&(known, until)| known == ip && now < until)
+    }
 }
 
 impl ByProxy {
+    pub(super) fn place(&self) -> &Target<'static> {
+        self.proxy.place()
+    }
+
     pub(crate) fn new(proxy: Proxy) -> Self {
         ByProxy {
             proxy,
@@ -27,13 +62,17 @@ impl ByProxy {
         }
     }
 
-    /// The proxy, if this is an address of its own.
-    pub(super) fn at(&self, ip: IpAddr) -> Result<&Target<'static>, Error> {
-        if !self.known.lock().contains(&ip) && !planted("logins_are_shown_to_strangers") {
-            let problem = ProxyProblem::NotItsAddress;
-            return Err(tunnel::failed(Some(&self.proxy), problem, Phase::Connect));
+    /// What may be known here of where its tunnels end.
+    pub(super) fn way(&self) -> Way {
+        match self.proxy.resolver() {
+            ProxyNames::Local => Way::Tunnel,
+            ProxyNames::Remote => Way::Unseen,
         }
-        Ok(self.proxy.place())
+    }
+
+    /// The network is another one: its name may have other addresses there, and those of before may be strangers'.
+    pub(super) fn doubt(&self) {
+        self.known.lock().0.clear();
     }
 }
 
@@ -47,7 +86,6 @@ impl Dialler {
     ) -> Result<Found, Error> {
         let place = by.proxy.place();
         if let Some(ip) = place.ip() {
-            *by.known.lock() = vec![ip];
             return Ok(Found {
                 addresses: vec![ip],
                 fresh_until: Moment::FAR,
@@ -57,8 +95,9 @@ impl Dialler {
                 kept_v6: None,
             });
         }
+        let learn = |found: &Found| by.known.lock().learn(self.clock.now_coarse(), found);
         let mut tell = |found: &Found| {
-            by.known.lock().extend(&found.addresses);
+            learn(found);
             early(found);
         };
         let found = self.find(Ask { target: place, ..ask }, &mut tell).await;
@@ -66,47 +105,78 @@ impl Dialler {
             let unresolved = ProxyError::new(Some(&by.proxy), ProxyProblem::Name);
             error.with_target(ask.target).with_source(unresolved)
         })?;
-        by.known.lock().clone_from(&found.addresses);
+        learn(&found);
         Ok(found)
     }
 
-    /// Where the tunnel of an attempt is to end, as far as the policy allows that.
+    /// The proxy, if an attempt goes to an address of its own. One that no answer has named yet is asked for: a call may name it before any other is made.
+    pub(super) async fn place_of_proxy<'a>(
+        &self,
+        by: &'a ByProxy,
+        attempt: Attempt<'_>,
+    ) -> Result<&'a Target<'static>, Error> {
+        let Attempt { ip, progress, .. } = attempt;
+        let place = by.proxy.place();
+        let knows = || match place.ip() {
+            Some(own) => own == ip,
+            None => by.known.lock().has(self.clock.now_coarse(), ip),
+        };
+        if place.ip().is_none() && !knows() && !planted("who_names_a_proxy_s_address_must_wait_for_another") {
+            progress.reach(Phase::Resolve);
+            self.proxy_addresses(by, attempt.ask(), &mut |_| {}).await?;
+        }
+        if !knows() && !planted("logins_are_shown_to_strangers") {
+            let problem = ProxyProblem::NotItsAddress;
+            return Err(tunnel::failed(Some(&by.proxy), problem, Phase::Connect));
+        }
+        Ok(place)
+    }
+
+    /// Where the tunnel of an attempt is to end, as far as the policy and the owner allow that.
     pub(super) async fn end<'a>(&self, by: &ByProxy, attempt: Attempt<'a>) -> Result<End<'a>, Error> {
         let Attempt {
             target,
-            config,
-            deadline,
             progress,
+            barred,
             ..
         } = attempt;
-        let denied = || Error::new(ErrorKind::AddressDenied, Phase::Resolve);
-        if let Some(ip) = target.ip() {
-            let end = End::Ip(ip, target.port());
-            return self.policy.allows(ip).then_some(end).ok_or_else(denied);
+        if target.zone().is_some() && !planted("zones_are_dropped_in_tunnels") {
+            return Err(tunnel::failed(
+                Some(&by.proxy),
+                ProxyProblem::Zone,
+                Phase::Resolve,
+            ));
         }
-        if by.proxy.resolver() == ProxyNames::Remote {
+        let denied = || Error::new(ErrorKind::AddressDenied, Phase::Resolve);
+        let named = target.ip().map(|ip| vec![ip]);
+        if let (None, Way::Unseen) = (&named, by.way()) {
             return Ok(End::Name(target.host(), target.port()));
         }
-        progress.reach(Phase::Resolve);
-        let ask = Ask {
-            target,
-            deadline,
-            refresh: config.dns_refresh,
-            stale: config.dns_stale,
+        let addresses = match named {
+            Some(named) => named.into_iter().filter(|&ip| self.policy.allows(ip)).collect(),
+            None => {
+                progress.reach(Phase::Resolve);
+                let found = self.find(attempt.ask(), &mut |_| {}).await?;
+                self.allowed(found).ok_or_else(denied)?.addresses
+            }
         };
-        let found = self.find(ask, &mut |_| {}).await?;
-        let addresses = self.allowed(found).ok_or_else(denied)?.addresses;
         // Whether the proxy has IPv6 nobody here knows.
-        let v4 = addresses.iter().find(|ip| ip.is_ipv4());
-        let ip = v4.or(addresses.first()).ok_or_else(denied)?;
-        Ok(End::Ip(*ip, target.port()))
+        let (v4, v6): (Vec<_>, Vec<_>) = addresses.into_iter().partition(IpAddr::is_ipv4);
+        let mut refusal = None;
+        for ip in v4.into_iter().chain(v6) {
+            match barred(ip) {
+                None => return Ok(End::Ip(ip, target.port())),
+                Some(error) => refusal = refusal.or(Some(error.with_phase(Phase::Resolve))),
+            }
+        }
+        Err(refusal.unwrap_or_else(denied))
     }
 
-    /// Opens the tunnel. Cancel safe, as its caller drops the socket.
+    /// Opens the tunnel. Cancel safe, as its caller drops the stream.
     pub(super) async fn open_tunnel(
         &self,
         by: &ByProxy,
-        socket: &mut Socket,
+        stream: &mut Transport,
         attempt: Attempt<'_>,
         end: End<'_>,
     ) -> Result<(), Error> {
@@ -115,6 +185,52 @@ impl Dialler {
         if planted("logins_are_logged") {
             tracing::trace!(target: "hotpool", login = login.map(ProxyLogin::password), "a login");
         }
-        tunnel::open(socket, &by.proxy, login, end).await
+        tunnel::open(stream, &by.proxy, login, end).await
+    }
+}
+
+impl<'a> Attempt<'a> {
+    /// The question for a name, within its time.
+    fn ask(&self) -> Ask<'a> {
+        Ask {
+            target: self.target,
+            deadline: self.deadline,
+            refresh: self.config.dns_refresh,
+            stale: self.config.dns_stale,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_any_answer_said_is_known_until_it_is_over_and_no_more_than_so_many() {
+        let at = |seconds| Moment::ZERO + Duration::from_secs(seconds);
+        let ip = |n: u32| IpAddr::from(n.to_be_bytes());
+        let found = |n, until| Found {
+            addresses: vec![ip(n)],
+            fresh_until: at(until),
+            usable_until: at(until),
+            whole: true,
+            stale: false,
+            kept_v6: None,
+        };
+        let mut known = Known::default();
+        known.learn(at(0), &found(1, 10));
+        known.learn(at(1), &found(2, 20));
+        known.learn(at(1), &found(1, 5));
+        assert!(known.has(at(9), ip(1)) && known.has(at(9), ip(2)));
+        assert!(!known.has(at(10), ip(1)) && known.has(at(19), ip(2)));
+        known.learn(at(10), &found(3, 20));
+        assert_eq!(known.0.len(), 2, "what is over is not kept");
+        for n in 0..1_000 {
+            known.learn(at(10), &found(100 + n, 100 + u64::from(n)));
+        }
+        assert_eq!(known.0.len(), MOST_KNOWN);
+        assert!(known.has(at(11), ip(1_099)) && !known.has(at(11), ip(2)));
     }
 }

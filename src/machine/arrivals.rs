@@ -32,13 +32,27 @@ impl Machine {
     ///
     /// None if the right is void (abandoned, closed): the connection is the driver's to drop.
     pub fn dialled(&mut self, now: Moment, dial: DialId, ip: IpAddr, protocol: Protocol) -> Option<ConnId> {
+        self.dialled_through(now, dial, (ip, None), protocol)
+    }
+
+    /// The same of a connection that goes on from `ip` through a tunnel, to its end as far as that is known.
+    pub fn dialled_through(
+        &mut self,
+        now: Moment,
+        dial: DialId,
+        (ip, end): (IpAddr, Option<IpAddr>),
+        protocol: Protocol,
+    ) -> Option<ConnId> {
         let now = self.tick(now);
         let right = self.finish(dial.0)?;
         self.counts.dialled += 1;
         let unwelcome = self.reached(now, ip, right.ordered);
         let slot = self.birth(now, right.want.identity, ip, protocol);
         let conn = self.conns.id(slot);
-        if self.bars(now, ip).is_some() && !planted("a_block_spares_what_is_dialled") {
+        let barred = self
+            .bars(now, ip)
+            .or(end.and_then(|end| self.bars_behind(now, end)));
+        if barred.is_some() && !planted("a_block_spares_what_is_dialled") {
             self.end(slot, CloseReason::Blocked);
             self.settle(now);
             return Some(conn);
@@ -241,7 +255,7 @@ impl Machine {
         let over = self.live() > self.limits.max_per_host && self.conns[slot].leases == 0;
         match over {
             true => self.wind_up(slot, CloseReason::OverLimit),
-            false => self.rest(slot),
+            false => _ = self.rest(slot),
         }
         self.settle(now);
     }

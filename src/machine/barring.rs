@@ -27,6 +27,11 @@ impl Machine {
         self.gate.bars(now, ip)
     }
 
+    /// Until when the owner bars `end`, to which a tunnel leads.
+    pub fn bars_behind(&self, now: Moment, end: IpAddr) -> Option<Moment> {
+        self.gate.bars_behind(now, end)
+    }
+
     /// Until when the owner bars all that `want` could be served from, as far as that is known; but for what is alive, of which nothing barred is.
     pub fn barred(&self, now: Moment, want: &Want) -> Option<Moment> {
         if self.gate.is_open() {

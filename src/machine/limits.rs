@@ -17,12 +17,15 @@ pub struct PenaltyTerms {
     pub entries: usize,
 }
 
+/// No failure, and no word of a peer's, holds an address for longer.
+pub(crate) const LONGEST_PENALTY: Duration = Duration::from_secs(15 * 60);
+
 impl Default for PenaltyTerms {
     fn default() -> Self {
         PenaltyTerms {
             base: Duration::from_secs(1),
-            max: Duration::from_secs(15 * 60),
-            status: Duration::from_secs(15 * 60),
+            max: LONGEST_PENALTY,
+            status: LONGEST_PENALTY,
             entries: 10_000,
         }
     }

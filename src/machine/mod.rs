@@ -74,6 +74,7 @@ use crate::rng::Rng;
 pub use self::age::AT_ONCE;
 pub use self::id::{ConnId, DialId, OriginId, Ticket};
 pub use self::ledger::{Ask, Ledger, LedgerCounts, Step, Victim};
+pub(crate) use self::limits::LONGEST_PENALTY;
 pub use self::limits::{AllBlocked, Growth, LedgerLimits, Limits, PenaltyTerms, Selection};
 pub use self::penalties::{Penalties, Screen};
 pub use self::wheel::Wheel;
@@ -301,6 +302,11 @@ impl Machine {
                 _ => None,
             },
         }
+    }
+
+    /// The latest time seen.
+    pub fn latest(&self) -> Moment {
+        self.latest
     }
 
     /// The latest of `now` and every time seen before.

@@ -1,16 +1,19 @@
 //! What the pool's owner blocks and allows, brought to every host; and everything that is blocked, by whom.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ConnectionManager;
 use super::host::Host;
 use super::inner::Inner;
-use crate::access::{AccessPolicy, Gate, Rules, Scope};
+use crate::access::{AccessPolicy, Gate, Rules, Scope, Way};
 use crate::clock::Moment;
 use crate::error::ConfigError;
+use crate::event::CloseReason;
 use crate::fault::planted;
-use crate::machine::Cause;
+use crate::machine::{Cause, ConnId};
 use crate::target::Target;
 
 /// Something that is blocked: see [`ConnectionManager::blocklist`].
@@ -50,10 +53,20 @@ impl ConnectionManager {
     /// [`ErrorKind::Blocked`](crate::ErrorKind::Blocked). What is being dialled there is closed before anybody has it. Blocks survive
     /// [`network_changed`](Self::network_changed). Takes each shard's lock in turn: not for the hot path.
     ///
+    /// Where the pool has a proxy, a network concerns what lies behind it, and not the proxy's own addresses: those that targets name themselves, and those
+    /// that names are resolved to here ([`ProxyNames::Local`](crate::ProxyNames::Local)). Of an address behind it that is allowed by no list and named by nobody
+    /// a proxy that resolves names itself is told nothing: with [`AccessPolicy::AllowlistOnly`] their host or origin must be allowed.
+    ///
     /// # Errors
-    /// [`ConfigError`] if 10,000 blocks are held already.
+    /// [`ConfigError`] if 10,000 blocks are held already; and if it is a network, in a pool whose proxy resolves the names itself: nobody here sees what
+    /// they stand for.
     pub fn block(&self, scope: Scope, span: Option<Duration>) -> Result<(), ConfigError> {
         let inner = self.inner();
+        let unseen = scope.is_network() && inner.dialler.way() == Way::Unseen;
+        if unseen && !planted("networks_are_blocked_unseen") {
+            let problem = "the proxy resolves names where no block of a network sees what they are: use ProxyNames::Local";
+            return Err(ConfigError::new("block", problem));
+        }
         let now = inner.clock().now_coarse();
         let until = span.map_or(Moment::FAR, |span| now + span);
         inner.change_rules(|rules| rules.block(now, scope, until))
@@ -128,8 +141,9 @@ impl Inner {
     /// Brings the owner's rules to a host. Under its lock.
     pub(super) fn bar(&self, host: &mut Host, now: Moment) {
         let rules = Arc::clone(&self.rules.lock());
-        let gate = Gate::new(&rules, now, &host.target);
+        let gate = Gate::new(&rules, now, &host.target, self.dialler.way());
         host.machine.set_gate(now, gate);
+        host.close_barred_ends(now);
     }
 
     /// Forgets what the pool itself holds against exactly this. Answers whether it held anything.
@@ -169,6 +183,25 @@ impl Inner {
 }
 
 impl Host {
+    /// Closes what goes through a tunnel that leads where the owner bars the way, at once or with its last lease.
+    fn close_barred_ends(&mut self, now: Moment) {
+        let ends = self.live.iter().flatten().filter_map(|live| live.info.tunnel_end);
+        let barred: HashSet<IpAddr> = ends
+            .filter(|&end| self.machine.bars_behind(now, end).is_some())
+            .collect();
+        if barred.is_empty() || planted("a_block_spares_what_stands") {
+            return;
+        }
+        let live = &self.live;
+        let leads_there = |conn: ConnId| {
+            let live = live.get(conn.slot()).and_then(Option::as_ref);
+            live.and_then(|live| live.info.tunnel_end)
+                .is_some_and(|end| barred.contains(&end))
+        };
+        self.machine
+            .retain(now, CloseReason::Blocked, |conn| !leads_there(conn.conn));
+    }
+
     /// What it holds against addresses by itself.
     fn blocks(&self, now: Moment) -> Vec<Block> {
         let penalties = self.machine.penalties();

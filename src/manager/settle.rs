@@ -15,6 +15,7 @@ use super::ears::Ear;
 use super::host::{Errand, Todo};
 use super::inner::Inner;
 use super::live::Live;
+use super::observer::Event;
 use crate::clock::Moment;
 use crate::event::CloseReason;
 use crate::fault::planted;
@@ -83,16 +84,25 @@ impl Todo {
     }
 }
 
-fn bury(victims: Vec<(Live, CloseReason)>) {
-    for (live, reason) in victims {
-        if !planted("closes_are_silent") {
-            tracing::debug!(target: "hotpool", conn = live.info.serial, host = &*live.info.target, %reason, "closed");
-        }
-        live.end();
-    }
-}
-
 impl Inner {
+    fn bury(&self, victims: Vec<(Live, CloseReason)>) {
+        let now = self.clock().now_coarse();
+        for (live, reason) in victims {
+            if !planted("closes_are_silent") {
+                tracing::debug!(target: "hotpool", conn = live.info.serial, host = &*live.info.target, %reason, "closed");
+            }
+            let (info, age) = (Arc::clone(&live.info), now.since(live.born));
+            live.end();
+            if !planted("closes_are_not_told") {
+                self.audience.tell(Event::Closed {
+                    info: &info,
+                    reason,
+                    age,
+                });
+            }
+        }
+    }
+
     /// Leaves what is to be done beyond its host. Under that host's lock, and not without a [`settle`](Self::settle) once it is released.
     pub(super) fn leave_errand(&self, origin: OriginId, errand: Errand) {
         let queue = &mut self.work.lock().queue;
@@ -107,10 +117,10 @@ impl Inner {
         let victims = todo.tell();
         if planted("closes_under_the_desk_s_lock") {
             let _desk = self.desk.lock();
-            return bury(victims);
+            return self.bury(victims);
         }
         self.pump();
-        bury(victims);
+        self.bury(victims);
     }
 
     /// Does the work that waits and what the desk wants, until nothing is left. To be called after every change at the desk.
@@ -126,7 +136,7 @@ impl Inner {
                 None => {}
             }
         }
-        bury(victims);
+        self.bury(victims);
     }
 
     fn carry_out(self: &Arc<Self>, origin: OriginId, errand: Errand) {
@@ -247,7 +257,7 @@ impl Inner {
         if planted("victims_are_buried_before_the_answer")
             && let Some(todo) = todo.take()
         {
-            bury(todo.tell());
+            self.bury(todo.tell());
         }
         // The permit that came free first, then the answer: the other way round the desk would still count it and ask for another. What runs code of
         // others comes last: whatever becomes of that, the desk has its answer.

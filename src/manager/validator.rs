@@ -13,6 +13,7 @@ use crate::dial::{Attempt, Boxed, Dialled};
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::fault::planted;
+use crate::machine::LONGEST_PENALTY;
 
 /// What a [`Validator`] answers with.
 pub type Validating<'a> = Pin<Box<dyn Future<Output = Result<Verdict, Error>> + Send + 'a>>;
@@ -273,6 +274,13 @@ pub(super) async fn judge(
         (Verdict::Allow, Err(reason)) => Err(error(ErrorKind::Rejected).with_source(Spent(reason))),
         (Verdict::Block, _) => Err(refusal(ErrorKind::Blocked)),
         (Verdict::BackOff(None), _) => Err(refusal(ErrorKind::Rejected)),
-        (Verdict::BackOff(Some(span)), _) => Err(refusal(ErrorKind::Rejected).with_retry_after(span)),
+        (Verdict::BackOff(Some(span)), _) => {
+            // Whoever is told this may reckon with it: no number of a peer's goes on as it came.
+            let span = match planted("a_peer_s_number_goes_on_as_it_came") {
+                true => span,
+                false => span.min(LONGEST_PENALTY),
+            };
+            Err(refusal(ErrorKind::Rejected).with_retry_after(span))
+        }
     }
 }

@@ -77,7 +77,7 @@ impl Inner {
                 if order.pin.is_none() && host.fresh_until == Moment::ZERO {
                     return Ok(None);
                 }
-                let want = claim.want(&self.identities);
+                let want = claim.want(claim.identity(&self.identities));
                 if let Some(until) = host.machine.barred(now, &want) {
                     return Err(host.blocked(now, until));
                 }

@@ -257,7 +257,7 @@ impl Book {
     }
 
     /// How many streams there is an entry for.
-    #[cfg(feature = "__internals")]
+    #[cfg(any(test, feature = "__internals"))]
     pub(super) fn remembered(&self) -> usize {
         self.streams.len()
     }

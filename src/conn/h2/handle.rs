@@ -55,6 +55,12 @@ impl H2Handle {
         self.link.shared.book.lock().come_home(self.stream.take())
     }
 
+    /// How many streams the book knows.
+    #[cfg(test)]
+    pub(crate) fn remembered(&self) -> usize {
+        self.link.shared.book.lock().remembered()
+    }
+
     /// How many streams have no lease any more.
     pub(crate) fn loose(&self) -> u32 {
         self.link.shared.book.lock().loose()

@@ -21,6 +21,16 @@ pub(super) enum End<'a> {
     Ip(IpAddr, u16),
 }
 
+impl End<'_> {
+    /// Its address, if it is not left to the proxy.
+    pub(super) fn ip(self) -> Option<IpAddr> {
+        match self {
+            End::Name(..) => None,
+            End::Ip(ip, _) => Some(ip),
+        }
+    }
+}
+
 /// Why there is no tunnel.
 #[derive(Debug)]
 enum Failure {
@@ -71,7 +81,7 @@ pub(super) fn failed(proxy: Option<&Proxy>, problem: ProxyProblem, phase: Phase)
     let kind = match problem {
         ProxyProblem::Login | ProxyProblem::NoProxy => ErrorKind::ProxyLogin,
         ProxyProblem::Status(_) | ProxyProblem::Reply(_) => ErrorKind::ProxyRefused,
-        ProxyProblem::NotItsAddress => ErrorKind::AddressDenied,
+        ProxyProblem::NotItsAddress | ProxyProblem::Zone => ErrorKind::AddressDenied,
         _ => ErrorKind::Proxy,
     };
     Error::new(kind, phase).with_source(ProxyError::new(proxy, problem))

@@ -26,6 +26,9 @@ pub(super) async fn connect(
     login: Option<&ProxyLogin>,
     end: End<'_>,
 ) -> Result<(), Failure> {
+    if login.is_some_and(|login| !login.fits_socks5()) {
+        return Err(ProxyProblem::Login.into());
+    }
     let methods: &[u8] = match login {
         Some(_) => &[VERSION, 2, NO_LOGIN, PASSWORD],
         None => &[VERSION, 1, NO_LOGIN],
@@ -61,7 +64,7 @@ async fn log_in(
 ) -> Result<(), Failure> {
     let mut text = vec![PASSWORD_VERSION];
     for part in [login.user(), login.password()] {
-        text.push(part.len() as u8); // at most 255, by its constructor
+        text.push(part.len() as u8); // at most 255: it fits
         text.extend_from_slice(part.as_bytes());
     }
     say(stream, &text).await?;

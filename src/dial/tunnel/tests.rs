@@ -17,7 +17,7 @@ async fn told(
     piece: usize,
 ) -> (Result<(), Error>, Vec<u8>) {
     let mut proxy: Proxy = proxy.parse().expect("a proxy");
-    let login = proxy.take_login();
+    let login = proxy.take_login().expect("a login that fits");
     let (mut near, mut far) = duplex(64 * 1024);
     let speaking = async {
         let mut said = Vec::new();
@@ -136,6 +136,11 @@ async fn what_an_http_proxy_is_asked() {
             "http://Aladdin:open%20sesame@proxy.test:1080",
             NAME,
             "CONNECT a.test:8443 HTTP/1.1\r\nHost: a.test:8443\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n",
+        ),
+        (
+            "http://Aladdin@proxy.test:1080",
+            NAME,
+            "CONNECT a.test:8443 HTTP/1.1\r\nHost: a.test:8443\r\nProxy-Authorization: Basic QWxhZGRpbjo=\r\n\r\n",
         ),
         (
             "http://proxy.test:1080",

@@ -1,14 +1,18 @@
 //! Pools that go through a proxy: whose addresses count, who rides on whose tunnel, what a proxy may do.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hotpool::clock::ManualClock;
 use hotpool::{
-    AddressPolicy, Builder, Error, ErrorKind, GetOptions, HotConnPool, Phase, PoolConfig, Proxy, ProxyError,
-    ProxyLogin, ProxyNames, ProxyProblem, ProxyProtocol, Returned, StaticResolver,
+    AccessPolicy, AddressPolicy, Answer, Builder, Candidate, CloseReason, Error, ErrorKind, GetOptions,
+    HotConnPool, Phase, PoolConfig, Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem, ProxyProtocol,
+    Resolve, Resolving, Returned, Scope, StaticResolver, Validating, Validator, Verdict,
 };
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use crate::common::{at_rest, builder, failure, finish, host, http1_peer, name, use_up, within};
 use crate::support::measure;
@@ -285,6 +289,284 @@ async fn a_login_is_shown_to_no_stranger() {
         (ErrorKind::ProxyLogin, Phase::Connect)
     );
     assert_eq!(direct.stats().counters.opened, 0);
+    assert_eq!(
+        direct.manager().blocklist(),
+        [],
+        "nothing was sent: nobody is to blame"
+    );
+    drop(within("a connection", direct.get(name(&peer))).await.unwrap());
+    at_rest(&direct).await;
     within("close", direct.close()).await;
     finish(pool, peer).await;
+}
+
+/// SOCKS5 has one octet for the length of each; HTTP has room.
+#[tokio::test]
+async fn a_login_that_has_no_room_in_the_protocol_is_not_sent() {
+    let long = "a".repeat(256);
+    for (manner, protocol) in BOTH {
+        for (user, password) in [("alice", ""), ("alice", &*long), (&*long, "secret")] {
+            let peer = http1_peer();
+            let fake = Fake::start(HERE, manner, peer.addr(0)).await;
+            let login = ProxyLogin::new(user, password).unwrap();
+            let own = by(&peer, proxy(protocol, &fake).login(login.clone()), |_| {}).build();
+            let pool = by(&peer, proxy(protocol, &fake), |_| {}).build().unwrap();
+            let call = GetOptions::new().proxy_login(login);
+            let got = within("an answer", pool.get_with(name(&peer), call)).await;
+            let shown: Vec<_> = fake.asked().into_iter().filter_map(|asked| asked.login).collect();
+            if protocol == ProxyProtocol::Http {
+                drop(got.unwrap());
+                assert!(own.is_ok());
+                assert_eq!(shown, [format!("{user}:{password}")]);
+            } else {
+                assert_eq!(own.unwrap_err().field(), "proxy_login");
+                let refused = (ErrorKind::ProxyLogin, Phase::Proxy, ProxyProblem::Login);
+                assert_eq!(problem(&got.unwrap_err()), refused);
+                assert!(shown.is_empty(), "{shown:?}");
+                assert!(pool.manager().blocklist().is_empty(), "it blames nobody");
+            }
+            finish(pool, peer).await;
+        }
+    }
+}
+
+fn network(text: &str) -> Scope {
+    Scope::network(text).unwrap()
+}
+
+/// What is blocked and allowed by network is what lies behind the proxy, never the proxy itself: at once, for what stands and what is dialled.
+#[tokio::test]
+async fn the_owner_s_networks_are_those_behind_the_proxy() {
+    for (manner, protocol) in BOTH {
+        let peer = http1_peer();
+        let fake = Fake::start(HERE, manner, peer.addr(0)).await;
+        let elsewhere: IpAddr = "198.51.100.7".parse().unwrap();
+        let resolver = StaticResolver::new()
+            .with(&*host(&peer, "peer.test"), [peer.ips()[0]])
+            .and_then(|resolver| resolver.with(&*host(&peer, "a.peer.test"), [peer.ips()[0], elsewhere]));
+        let pool = by(&peer, proxy(protocol, &fake).names(ProxyNames::Local), |_| {});
+        let pool = pool.resolver(resolver.unwrap()).build().unwrap();
+        let (named, literal) = (name(&peer), peer.addr(0).to_string());
+        let held = within("a connection", pool.get(&*named)).await.unwrap();
+        assert_eq!(held.info().tunnel_end, Some(peer.ips()[0]));
+        drop(within("a connection", pool.get(&*literal)).await.unwrap());
+        let asked = fake.asked().len();
+
+        let manager = pool.manager();
+        manager.block(HERE.into(), None).unwrap();
+        drop(within("a connection", pool.get(&*literal)).await.unwrap());
+        manager.block(peer.ips()[0].into(), None).unwrap();
+        assert_eq!(pool.size(), 1, "what rested there is closed");
+        assert_eq!(pool.put(held), Returned::Closed(CloseReason::Blocked));
+        for (barred, phase) in [(&*named, Phase::Resolve), (&*literal, Phase::Acquire)] {
+            let error = failure(&pool, barred).await;
+            assert_eq!(
+                (error.kind(), error.phase()),
+                (ErrorKind::Blocked, phase),
+                "{barred}"
+            );
+        }
+        assert_eq!(fake.asked().len(), asked, "no proxy is asked to go there");
+        // Of a name's addresses the next one.
+        let conn = within("a connection", pool.get(host(&peer, "a.peer.test")))
+            .await
+            .unwrap();
+        assert_eq!(conn.info().tunnel_end, Some(elsewhere));
+        drop(conn);
+
+        assert!(manager.unblock(&peer.ips()[0].into()));
+        manager.set_access(AccessPolicy::AllowlistOnly);
+        for unlisted in [&*named, &*literal] {
+            assert_eq!(
+                failure(&pool, unlisted).await.kind(),
+                ErrorKind::Blocked,
+                "{unlisted}"
+            );
+        }
+        manager.allow(HERE.into()).unwrap();
+        assert_eq!(
+            failure(&pool, &literal).await.kind(),
+            ErrorKind::Blocked,
+            "the proxy's own is none of them"
+        );
+        manager.allow(network("127.0.0.0/30")).unwrap();
+        for listed in [&*named, &*literal] {
+            drop(within("a connection", pool.get(listed)).await.unwrap());
+        }
+        let blamed = manager
+            .blocklist()
+            .into_iter()
+            .filter(|block| block.scope != HERE.into());
+        assert_eq!(blamed.count(), 0, "a refusal is nobody's fault");
+        finish(pool, peer).await;
+    }
+}
+
+/// Where the proxy resolves names nobody here sees their addresses: then no network is blocked, and a list has to name hosts.
+#[tokio::test]
+async fn no_network_is_blocked_that_nobody_can_see() {
+    let peer = http1_peer();
+    let fake = Fake::start(HERE, Manner::Http, peer.addr(0)).await;
+    let pool = by(&peer, proxy(ProxyProtocol::Http, &fake), |_| {})
+        .build()
+        .unwrap();
+    let (named, literal) = (name(&peer), peer.addr(0).to_string());
+    let manager = pool.manager();
+    let error = manager.block(network("10.0.0.0/8"), None).unwrap_err();
+    assert_eq!(error.field(), "block");
+    manager.block(Scope::host("peer.test").unwrap(), None).unwrap();
+    assert_eq!(failure(&pool, &named).await.kind(), ErrorKind::Blocked);
+    assert!(manager.unblock(&Scope::host("peer.test").unwrap()));
+
+    manager.set_access(AccessPolicy::AllowlistOnly);
+    manager.allow(network("127.0.0.0/8")).unwrap(); // it has the proxy in it
+    assert_eq!(failure(&pool, &named).await.kind(), ErrorKind::Blocked);
+    drop(within("a connection", pool.get(&*literal)).await.unwrap());
+    manager.allow(Scope::host("peer.test").unwrap()).unwrap();
+    drop(within("a connection", pool.get(&*named)).await.unwrap());
+    finish(pool, peer).await;
+}
+
+/// Says when it judges, and lets pass what it is told to.
+#[derive(Clone, Default)]
+struct Gatekeeper(Arc<(Notify, Notify)>);
+
+impl Validator for Gatekeeper {
+    fn validate<'a>(&'a self, _: &'a mut Candidate<'_>) -> Validating<'a> {
+        Box::pin(async move {
+            self.0.0.notify_one();
+            self.0.1.notified().await;
+            Ok(Verdict::Allow)
+        })
+    }
+}
+
+/// A connection that is being dialled when the end of its tunnel is blocked reaches nobody, however far it has come.
+#[tokio::test]
+async fn a_tunnel_to_what_was_blocked_meanwhile_reaches_nobody() {
+    let peer = http1_peer();
+    let fake = Fake::start(HERE, Manner::Http, peer.addr(0)).await;
+    let resolver = StaticResolver::new()
+        .with(&*name(&peer), [peer.ips()[0]])
+        .unwrap();
+    let pool = by(
+        &peer,
+        proxy(ProxyProtocol::Http, &fake).names(ProxyNames::Local),
+        |_| {},
+    );
+    let gatekeeper = Gatekeeper::default();
+    let pool = pool
+        .resolver(resolver)
+        .validator(gatekeeper.clone())
+        .build()
+        .unwrap();
+    let target = name(&peer);
+    let meanwhile = async {
+        within("it is judged", gatekeeper.0.0.notified()).await;
+        pool.manager().block(peer.ips()[0].into(), None).unwrap();
+        gatekeeper.0.1.notify_one();
+    };
+    let (error, ()) = tokio::join!(failure(&pool, &target), meanwhile);
+    assert_eq!(error.kind(), ErrorKind::Blocked, "{error:?}");
+    finish(pool, peer).await;
+}
+
+/// It need not have been asked for by anybody before.
+#[tokio::test]
+async fn a_call_may_name_the_proxy_s_address_before_any_other() {
+    let peer = http1_peer();
+    let fake = Fake::start(HERE, Manner::Http, peer.addr(0)).await;
+    let named = format!("proxy.test:{}", fake.addr().port());
+    for place in [named.clone(), fake.addr().to_string()] {
+        let resolver = StaticResolver::new().with(&*named, [HERE]).unwrap();
+        let proxy = Proxy::new(ProxyProtocol::Http, &place).unwrap();
+        let pool = by(&peer, proxy, |_| {}).resolver(resolver).build().unwrap();
+        let stranger = GetOptions::new().ip("127.0.0.78".parse().unwrap());
+        let refused = within("a refusal", pool.get_with(name(&peer), stranger))
+            .await
+            .unwrap_err();
+        let cause = refused
+            .cause()
+            .and_then(|cause| cause.downcast_ref::<ProxyError>());
+        assert_eq!(
+            cause.map(ProxyError::problem),
+            Some(ProxyProblem::NotItsAddress),
+            "{place}"
+        );
+        let own = GetOptions::new().ip(HERE);
+        let conn = within("a connection", pool.get_with(name(&peer), own))
+            .await
+            .unwrap();
+        assert_eq!(conn.info().remote, fake.addr());
+        drop(conn);
+        at_rest(&pool).await;
+        within("close", pool.close()).await;
+    }
+    peer.shutdown().await;
+}
+
+/// Has another address each time it is asked; the second stays.
+struct Rotating([IpAddr; 2], AtomicUsize);
+
+impl Resolve for Rotating {
+    fn resolve(&self, _: &str, _: u16) -> Resolving {
+        let nth = self.1.fetch_add(1, Ordering::Relaxed);
+        Resolving::ready(Ok(Answer {
+            addresses: vec![self.0[nth.min(1)]],
+            ttl: Duration::from_secs(10),
+        }))
+    }
+}
+
+/// A host that asked earlier still dials what it was told then, as long as that may be used; and nobody does for longer.
+#[tokio::test]
+async fn a_proxy_that_changes_its_records_keeps_those_that_hosts_have() {
+    let peer = http1_peer();
+    let fake = Fake::start(Ipv4Addr::UNSPECIFIED.into(), Manner::Http, peer.addr(0)).await;
+    let named = format!("proxy.test:{}", fake.addr().port());
+    let ips = ["127.0.0.77", "127.0.0.78"].map(|ip| ip.parse().unwrap());
+    let clock = ManualClock::new();
+    let proxy = Proxy::new(ProxyProtocol::Http, &named).unwrap();
+    let pool = by(&peer, proxy, |config| config.max_idle_per_host = 0)
+        .resolver(Rotating(ips, AtomicUsize::new(0)))
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let round = async |target: &str| {
+        let conn = within("a connection", pool.get(target)).await.unwrap();
+        conn.info().remote.ip()
+    };
+    let (first, second) = (name(&peer), host(&peer, "a.peer.test"));
+    assert_eq!(round(&first).await, ips[0]);
+    clock.advance(Duration::from_secs(11));
+    assert_eq!(round(&second).await, ips[1]);
+    assert_eq!(round(&first).await, ips[0], "its own record has not ended");
+    clock.advance(2 * PoolConfig::default().dns_stale);
+    let pinned = GetOptions::new().ip(ips[0]);
+    let error = within("a refusal", pool.get_with(&*second, pinned))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddressDenied, "{error:?}");
+    finish(pool, peer).await;
+}
+
+#[tokio::test]
+async fn a_zone_of_this_machine_s_goes_to_no_proxy() {
+    for (manner, protocol) in BOTH {
+        let peer = http1_peer();
+        let fake = Fake::start(HERE, manner, peer.addr(0)).await;
+        for names in [ProxyNames::Remote, ProxyNames::Local] {
+            let pool = by(&peer, proxy(protocol, &fake).names(names), |_| {})
+                .build()
+                .unwrap();
+            let error = failure(&pool, "[fe80::1%lo]:8443").await;
+            let refused = (ErrorKind::AddressDenied, Phase::Resolve, ProxyProblem::Zone);
+            assert_eq!(problem(&error), refused);
+            assert_eq!(fake.accepts(), 0);
+            assert!(pool.manager().blocklist().is_empty());
+            at_rest(&pool).await;
+            within("close", pool.close()).await;
+        }
+        peer.shutdown().await;
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hotpool::clock::ManualClock;
 use hotpool::{
     Block, BlockCause, Candidate, CloseReason, Error, ErrorKind, GetOptions, HotConn, HotConnPool, Outcome,
-    Phase, Protocol, Returned, Scope, StatusValidator, Validating, Validator,
+    Phase, Protocol, Returned, Scope, StatusValidator, Validating, Validator, Verdict,
 };
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -186,6 +186,76 @@ async fn the_answer_decides_what_a_get_brings() {
             finish(pool, peer).await;
         }
     }
+}
+
+/// Asks, gives the question up when it is told to, and finds nothing wrong.
+#[derive(Clone, Default)]
+struct GivesUp(Arc<tokio::sync::Notify>);
+
+impl Validator for GivesUp {
+    fn validate<'a>(&'a self, conn: &'a mut Candidate<'_>) -> Validating<'a> {
+        Box::pin(async move {
+            let request = http::Request::get(HELD).body(()).unwrap();
+            tokio::select! {
+                biased;
+                () = self.0.notified() => Ok(Verdict::Allow),
+                answer = conn.ask(&request) => panic!("{answer:?}"),
+            }
+        })
+    }
+}
+
+/// Whatever its validator thinks of that.
+#[tokio::test]
+async fn a_question_that_was_given_up_leaves_no_connection() {
+    for alpn in BOTH {
+        let peer = peer(alpn);
+        peer.hold(To::All);
+        let validator = GivesUp::default();
+        let (pool, _clock) = validated(&peer, validator.clone());
+        let name = name(&peer);
+        let got = get(&pool, &name);
+        peer.wait_for("it is asked", |seen| seen.requests() == 1).await;
+        validator.0.notify_one();
+        let error = within("a refusal", got).await.unwrap().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (ErrorKind::Rejected, Phase::Validate),
+            "{alpn:?}"
+        );
+        assert_eq!((pool.size(), pool.stats().counters.opened), (0, 0), "{alpn:?}");
+        peer.release(To::All);
+        finish(pool, peer).await;
+    }
+}
+
+/// Tells of another network while it judges, and then to come again after the end of all times.
+struct Elsewhere(Arc<Mutex<Option<HotConnPool>>>);
+
+impl Validator for Elsewhere {
+    fn validate<'a>(&'a self, _: &'a mut Candidate<'_>) -> Validating<'a> {
+        let pool = self.0.lock().take();
+        pool.expect("a pool").network_changed();
+        Box::pin(async { Ok(Verdict::BackOff(Some(Duration::MAX))) })
+    }
+}
+
+/// Nothing is held against an address of the network before; what the caller is told is a time that can be reckoned with all the same.
+#[tokio::test]
+async fn a_caller_is_told_no_longer_than_a_penalty_lasts() {
+    let peer = peer(Alpn::Http1);
+    let known = Arc::default();
+    let (pool, _clock) = validated(&peer, Elsewhere(Arc::clone(&known)));
+    *known.lock() = Some(pool.clone());
+    let name = name(&peer);
+    let error = within("a refusal", pool.get(&name)).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.phase()),
+        (ErrorKind::Rejected, Phase::Validate)
+    );
+    assert_eq!(error.retry_after(), Some(QUARTER));
+    assert_eq!(held(&pool), None);
+    finish(pool, peer).await;
 }
 
 /// One exchange, whose status is what counts. None if none came.
