@@ -461,6 +461,9 @@ fn adapters_call_what_everybody_may_call() {
     // What the standard library and others have, too.
     let common = [
         "bytes",
+        "from_bytes",
+        "get_mut",
+        "set",
         "is_pending",
         "iter",
         "now",
