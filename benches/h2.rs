@@ -108,6 +108,10 @@ impl Server {
         connector.connect(name, tcp).await.unwrap()
     }
 
+    fn is_http2(&self) -> bool {
+        true
+    }
+
     /// Bare h2, with the settings of the pool.
     async fn bare(&self) -> h2::client::SendRequest<Bytes> {
         let (send, connection) = h2::client::Builder::new()

@@ -50,9 +50,10 @@ async fn main() -> Result<(), AnyError> {
         None => flight,
     };
     let hello = HelloSpec::from_client_hello(&capture)?;
+    println!("{hello}");
     let learned = match chosen.h2() {
-        Some(h2) => Profile::custom("learned", hello).with_h2(H2Spec::clone(h2)),
-        None => Profile::custom("learned", hello),
+        Some(h2) => Profile::custom("learned", hello.spec).with_h2(H2Spec::clone(h2)),
+        None => Profile::custom("learned", hello.spec),
     };
     let (flight, info) = connect(&server, &learned).await?;
     verify(&learned, &flight, &info)
@@ -69,14 +70,16 @@ fn verify(profile: &Profile, flight: &[u8], info: &ConnInfo) -> Result<(), AnyEr
     {
         return Err("another JA4 than the profile's".into());
     }
+    let Some(h2) = profile.h2() else {
+        return Ok(());
+    };
     let sent = info.h2.as_ref().and_then(|h2| h2.akamai());
-    if let (Some(h2), Some(sent)) = (profile.h2(), sent) {
-        println!("{}: Akamai's text {sent}", profile.name());
-        if h2.akamai() != sent {
-            return Err("another way to open HTTP/2 than the profile's".into());
-        }
+    let sent = sent.ok_or("no text of Akamai's: HTTP/2 was not opened, and the profile says how")?;
+    println!("{}: Akamai's text {sent}", profile.name());
+    match h2.akamai() == sent {
+        true => Ok(()),
+        false => Err("another way to open HTTP/2 than the profile's".into()),
     }
-    Ok(())
 }
 
 /// Makes one request with the profile and its headers. Answers what went out first, and what the connection tells of itself.

@@ -100,6 +100,12 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Sleeps until `deadline`. Polled inside the pool's runtime.
     fn sleep_until(&self, deadline: Moment) -> Sleep;
+
+    /// The same clock, if it is the system's: that one is read on the hot path without asking which clock it is.
+    #[doc(hidden)]
+    fn as_system(&self) -> Option<&SystemClock> {
+        None
+    }
 }
 
 /// Runs `future` until it answers or `deadline` comes; none if the deadline came first.
@@ -107,7 +113,7 @@ pub trait Clock: Send + Sync + 'static {
 /// As cancel safe as `future`. At the deadline itself an answer that is ready still counts; one that is ready at once needs no timer.
 ///
 /// Takes it pinned: an `async fn` would keep room for it twice, as its argument and where it pins it.
-pub(crate) async fn before<F>(clock: &dyn Clock, deadline: Moment, mut future: F) -> Option<F::Output>
+pub async fn before<F>(clock: &dyn Clock, deadline: Moment, mut future: F) -> Option<F::Output>
 where
     F: Future + Unpin,
 {
@@ -163,12 +169,17 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
+    fn as_system(&self) -> Option<&SystemClock> {
+        Some(self)
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is the room that reads clocks")]
     fn now(&self) -> Moment {
         Moment::ZERO + self.zero.elapsed()
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[inline]
     fn now_coarse(&self) -> Moment {
         Moment(read(rustix::time::ClockId::MonotonicCoarse).saturating_sub(self.coarse_zero))
     }

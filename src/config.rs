@@ -71,7 +71,7 @@ pub struct PoolConfig {
     /// How long an answer serves beyond its time where the name servers fail to give another (RFC 8767). Zero: not at all. Default 1 h.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub dns_stale: Duration,
-    /// How long a connection may stay idle. Default 60 s.
+    /// How long a connection may stay idle. A lease in which nothing is read or written is no use: to the peer it was idle all the while. Default 60 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub idle_timeout: Duration,
     /// How old a connection may grow; less up to [`lifetime_jitter`](Self::lifetime_jitter) percent, drawn at its birth, so that

@@ -76,6 +76,12 @@ pub enum ErrorKind {
     Rejected,
     /// The pool is closed.
     Closed,
+    /// A request cannot be sent as it is: it may be read in two ways, or its body is not what its headers say. The cause says why.
+    Request,
+    /// The body of a request failed; the cause is its error.
+    Body,
+    /// What came back is no HTTP.
+    Answer,
     /// The call needs a tokio runtime with I/O and time enabled.
     NoRuntime,
     /// The connection's protocol does not offer this.
@@ -85,6 +91,47 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind, in the order in which they stand here.
+    pub const ALL: &'static [ErrorKind] = &[
+        ErrorKind::InvalidTarget,
+        ErrorKind::NameNotFound,
+        ErrorKind::Resolve,
+        ErrorKind::AddressDenied,
+        ErrorKind::ConnectionRefused,
+        ErrorKind::ConnectionReset,
+        ErrorKind::Unreachable,
+        ErrorKind::Timeout,
+        ErrorKind::LocalResource,
+        ErrorKind::SocketOption,
+        ErrorKind::Dial,
+        ErrorKind::Source,
+        ErrorKind::ProxyLogin,
+        ErrorKind::ProxyRefused,
+        ErrorKind::Proxy,
+        ErrorKind::CertificateExpired,
+        ErrorKind::CertificateNotYetValid,
+        ErrorKind::CertificateName,
+        ErrorKind::CertificateIssuer,
+        ErrorKind::CertificateSelfSigned,
+        ErrorKind::CertificateInvalid,
+        ErrorKind::Tls,
+        ErrorKind::Shape,
+        ErrorKind::Protocol,
+        ErrorKind::Http2,
+        ErrorKind::Busy,
+        ErrorKind::TooManyWaiters,
+        ErrorKind::TooManyHosts,
+        ErrorKind::Blocked,
+        ErrorKind::Rejected,
+        ErrorKind::Closed,
+        ErrorKind::Request,
+        ErrorKind::Body,
+        ErrorKind::Answer,
+        ErrorKind::NoRuntime,
+        ErrorKind::Unsupported,
+        ErrorKind::Io,
+    ];
+
     /// The kind as logs and reports name it, in `snake_case`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -119,6 +166,9 @@ impl ErrorKind {
             ErrorKind::Blocked => "blocked",
             ErrorKind::Rejected => "rejected",
             ErrorKind::Closed => "closed",
+            ErrorKind::Request => "request",
+            ErrorKind::Body => "body",
+            ErrorKind::Answer => "answer",
             ErrorKind::NoRuntime => "no_runtime",
             ErrorKind::Unsupported => "unsupported",
             ErrorKind::Io => "io",
@@ -158,6 +208,9 @@ impl ErrorKind {
             ErrorKind::Blocked => "every address is blocked for now",
             ErrorKind::Rejected => "not taken by the validator",
             ErrorKind::Closed => "the pool is closed",
+            ErrorKind::Request => "the request cannot be sent as it is",
+            ErrorKind::Body => "the body of the request failed",
+            ErrorKind::Answer => "what came back is no HTTP",
             ErrorKind::NoRuntime => "no tokio runtime with I/O and time is running here",
             ErrorKind::Unsupported => "not offered by this connection's protocol",
             ErrorKind::Io => "reading or writing failed",
@@ -476,6 +529,18 @@ mod tests {
             );
             assert_eq!(error.kind(), ErrorKind::LocalResource);
         }
+    }
+
+    #[test]
+    fn every_kind_is_among_all_of_them() {
+        for (place, kind) in ErrorKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, place, "{kind:?}");
+        }
+        assert_eq!(
+            ErrorKind::ALL.len(),
+            ErrorKind::Io as usize + 1,
+            "none after the last"
+        );
     }
 
     #[test]

@@ -41,6 +41,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
+#[cfg(any(feature = "client", feature = "hyper", feature = "metrics"))]
+mod adapters;
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub mod answers {
@@ -89,6 +91,17 @@ mod told;
 mod transport;
 
 pub use crate::access::{AccessPolicy, AddressPolicy, Scope};
+#[cfg(all(feature = "client", feature = "__internals"))]
+#[doc(hidden)]
+pub use crate::adapters::client::Reading;
+#[cfg(feature = "client")]
+pub use crate::adapters::client::{Body, SendOptions, Upgraded};
+#[cfg(feature = "hyper")]
+pub use crate::adapters::hyper;
+#[cfg(feature = "metrics")]
+pub use crate::adapters::metrics;
+#[cfg(feature = "tower")]
+pub use crate::adapters::tower;
 pub use crate::config::{
     AllBlocked, H2Growth, PoolConfig, ReuseCheck, Selection, SocketOptionError, TcpProfile,
 };
@@ -105,8 +118,9 @@ pub use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 pub use crate::identity::Require;
 pub use crate::manager::{
     Attached, Block, BlockCause, CleanupPolicy, CloseReport, ConnectionManager, Counters, Detached, Endpoint,
-    Get, Health, HostStats, HotConn, IntoTarget, IpStats, RawH2, Resting, Stats, StatusValidator,
-    StepOutcome, StepReport, TaskStats, Trouble, Validating, Validator, Verdict, Warm, WarmReport,
+    Event, Get, Health, HostStats, HotConn, IntoTarget, IpStats, Observer, RawH2, Resting, Stats,
+    StatusValidator, StepOutcome, StepReport, TaskStats, Trouble, Validating, Validator, Verdict, Warm,
+    WarmReport,
 };
 pub use crate::pool::{Builder, GetOptions, HotConnPool};
 pub use crate::proxy::{Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem, ProxyProtocol};

@@ -255,6 +255,7 @@ impl Stage {
             remote: SocketAddr::new(ip, target.port()),
             local: None,
             protocol: Protocol::Http1,
+            profile: None,
             tls: TlsInfo {
                 version: "none",
                 suite: "none",

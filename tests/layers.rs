@@ -187,7 +187,12 @@ const ROOMS: &[Room] = &[
         // rustls alone, for the types that its builder takes.
         &["rustls"],
     ),
+    // What `lib.rs` offers to everybody, and nothing else: see `offered`.
+    Room("adapters", &["fault"], &["tokio", "h2"]),
 ];
+
+/// The room that stands above the front door.
+const ABOVE: &str = "adapters";
 
 /// Modules of the standard library and of the ground that are no part of a pure room.
 const IMPURE: &[&str] = &[
@@ -326,6 +331,26 @@ fn a_planted_violation_is_found() {
             "machine imports manager",
         ),
         (
+            "adapters/client/mod.rs",
+            "use crate::manager::Inner;",
+            "adapters imports manager",
+        ),
+        (
+            "adapters/client/mod.rs",
+            "use crate::{HotConn, conn::Wire};",
+            "adapters imports conn",
+        ),
+        (
+            "adapters/client/mod.rs",
+            "use crate::scripted::Stage;",
+            "adapters imports scripted",
+        ),
+        (
+            "pool/mod.rs",
+            "use crate::adapters::client::Body;",
+            "pool imports adapters",
+        ),
+        (
             "sync.rs",
             "#[cfg(test)]\nmod tests {\n    use super::*;\n}\nuse crate::rt::Rt;",
             "sync imports rt",
@@ -415,10 +440,97 @@ fn judge(Room(room, rooms, libraries): &Room, module: &[String], path: &str) -> 
     let Some(target) = target else {
         return Some(format!("{room} imports the root"));
     };
+    if *room == ABOVE && offered().contains(target) {
+        return None;
+    }
     if !ROOMS.iter().any(|rules| rules.0 == target) {
         return Some(format!("{room} imports {target}, which is no room"));
     }
     (target != *room && !rooms.contains(&target)).then(|| format!("{room} imports {target}"))
+}
+
+/// What `lib.rs` offers: the names that it re-exports, and its public modules.
+fn offered() -> BTreeSet<String> {
+    let door = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let code = strip(&fs::read_to_string(door).unwrap());
+    // What is hidden is not offered.
+    let items = code.split(';').filter(|item| !item.contains("doc(hidden)"));
+    let mut names = BTreeSet::new();
+    for item in items {
+        if let Some((_, tree)) = item.split_once("pub use ") {
+            let mut found = Vec::new();
+            expand("", tree, &mut found);
+            let last = |path: &String| path.rsplit("::").next().map(str::to_owned);
+            names.extend(found.iter().filter_map(last));
+        } else if let Some((_, module)) = item.split_once("pub mod ") {
+            names.insert(module.to_owned());
+        }
+    }
+    names
+}
+
+/// What stands above the front door calls nothing that is shut to everybody else: no function of another room that is private to the crate. But for
+/// errors, which it makes itself.
+#[test]
+fn adapters_call_what_everybody_may_call() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut shut, mut open) = (BTreeSet::new(), BTreeSet::new());
+    let mut above = String::new();
+    for file in rust_files(&source) {
+        let code = strip(&fs::read_to_string(&file).unwrap());
+        let relative = file.strip_prefix(&source).unwrap();
+        if relative.starts_with(ABOVE) {
+            open.extend(functions(&code, "fn "));
+            above += &code;
+        } else if relative.starts_with("error.rs") {
+            open.extend(functions(&code, "pub(crate) fn "));
+        } else {
+            open.extend(functions(&code, "pub fn "));
+            for private in ["pub(crate) fn ", "pub(super) fn ", "pub(crate) async fn "] {
+                shut.extend(functions(&code, private));
+            }
+        }
+    }
+    assert!(shut.contains("give_back") && !open.contains("give_back"));
+    let called =
+        |name: &String| above.contains(&format!(".{name}(")) || above.contains(&format!("::{name}("));
+    let wrong: Vec<_> = shut.difference(&open).filter(|name| called(name)).collect();
+    // What the standard library and others have, too.
+    let common = [
+        "bytes",
+        "is_pending",
+        "iter",
+        "now",
+        "parse",
+        "poll",
+        "take",
+        "new",
+        "insert",
+        "len",
+        "push",
+        "drain",
+        "read",
+        "write",
+        "end",
+        "from_bytes",
+        "get_mut",
+        "set",
+    ];
+    let wrong: Vec<_> = wrong
+        .iter()
+        .filter(|name| !common.contains(&name.as_str()))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+/// The names of the functions that are declared so.
+fn functions(code: &str, declared: &str) -> Vec<String> {
+    let word = |text: &str| {
+        text.split(|c: char| !c.is_alphanumeric() && c != '_')
+            .next()
+            .map(str::to_owned)
+    };
+    code.split(declared).skip(1).filter_map(word).collect()
 }
 
 fn rust_files(dir: &Path) -> BTreeSet<PathBuf> {

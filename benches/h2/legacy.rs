@@ -22,7 +22,7 @@ pub(super) struct Client(hyper_util::client::legacy::Client<Connector, Empty<Byt
 impl Client {
     pub(super) fn new(server: &Server) -> Self {
         let mut builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
-        builder.http2_only(true); // one dial for all
+        builder.http2_only(server.is_http2()); // then one dial for all
         Client(builder.build(Connector(server.clone())))
     }
 
@@ -55,15 +55,20 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let server = self.0.clone();
-        Box::pin(async move { Ok(Stream(TokioIo::new(server.connect().await))) })
+        let http2 = server.is_http2();
+        Box::pin(async move { Ok(Stream(TokioIo::new(server.connect().await), http2)) })
     }
 }
 
-pub(super) struct Stream(TokioIo<TlsStream<TcpStream>>);
+/// And whether it speaks HTTP/2.
+pub(super) struct Stream(TokioIo<TlsStream<TcpStream>>, bool);
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        Connected::new().negotiated_h2()
+        match self.1 {
+            true => Connected::new().negotiated_h2(),
+            false => Connected::new(),
+        }
     }
 }
 

@@ -13,10 +13,25 @@ use tokio::net::TcpListener;
 /// The name that is asked for: reserved for examples (RFC 2606).
 const NAME: &str = "www.example.com";
 /// The listener is of this process.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Lets a pool of `profile` dial a listener on the loopback, and writes what arrives there first to `file`.
+/// Writes what a connection of `profile` sends first to `file`.
 pub(crate) async fn dump(profile: Profile, file: &Path) -> Result<(), Box<dyn Error>> {
+    let flight = flight_of(&profile).await?;
+    std::fs::write(file, &flight).map_err(|error| format!("{}: {error}", file.display()))?;
+    let found = hellos(&flight).next().ok_or("no hello was sent")??;
+    let mut out = std::io::stdout();
+    writeln!(out, "profile  {}", profile.name())?;
+    writeln!(out, "bytes    {}", flight.len())?;
+    writeln!(out, "ja3      {}", Ja3::of(&found.hello))?;
+    writeln!(out, "ja3n     {}", Ja3::sorted(&found.hello))?;
+    writeln!(out, "ja4      {}", Ja4::of(&found.hello))?;
+    writeln!(out, "ja4_r    {}", Ja4::of(&found.hello).raw())?;
+    Ok(())
+}
+
+/// Lets a pool of `profile` dial a listener on the loopback. Answers what arrives there first: a whole hello.
+pub(crate) async fn flight_of(profile: &Profile) -> Result<Vec<u8>, Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let at = listener.local_addr()?;
     let name = format!("{NAME}:{}", at.port());
@@ -31,17 +46,7 @@ pub(crate) async fn dump(profile: Profile, file: &Path) -> Result<(), Box<dyn Er
     let (got, flight) = tokio::join!(pool.get(name), first_flight(listener));
     drop(got);
     pool.close().await;
-    let flight = flight?;
-    std::fs::write(file, &flight).map_err(|error| format!("{}: {error}", file.display()))?;
-    let found = hellos(&flight).next().ok_or("no hello was sent")??;
-    let mut out = std::io::stdout();
-    writeln!(out, "profile  {}", profile.name())?;
-    writeln!(out, "bytes    {}", flight.len())?;
-    writeln!(out, "ja3      {}", Ja3::of(&found.hello))?;
-    writeln!(out, "ja3n     {}", Ja3::sorted(&found.hello))?;
-    writeln!(out, "ja4      {}", Ja4::of(&found.hello))?;
-    writeln!(out, "ja4_r    {}", Ja4::of(&found.hello).raw())?;
-    Ok(())
+    flight
 }
 
 /// What the first connection sends, up to its first whole hello.

@@ -12,18 +12,24 @@ mod failure;
 mod fingerprints;
 mod h1;
 mod h2;
+mod hold;
+mod html;
+mod opening;
 mod options;
 mod percentile;
 mod progress;
 mod report;
+mod samples;
 #[path = "../support/server.rs"]
 mod server;
 mod table;
 mod tally;
+mod watch;
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use hotpool::{HickoryResolver, StaticResolver};
 use rustls::RootCertStore;
@@ -31,6 +37,7 @@ use rustls::RootCertStore;
 use self::drive::{Drive, Plan};
 use self::options::{Command, Options, Site};
 use self::report::Row;
+use self::tally::Tally;
 
 /// Exit codes: every request was answered, some were not, the command line is wrong.
 const FAILED: u8 = 1;
@@ -39,7 +46,6 @@ const MISUSED: u8 = 2;
 fn main() -> ExitCode {
     let command = match Options::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => return said(io::stdout().write_all(options::HELP.as_bytes())),
-        Ok(Command::Fingerprints) => return said(io::stdout().write_all(fingerprints::list().as_bytes())),
         Ok(command) => command,
         Err(problem) => {
             eprintln!("probe: {problem}\nprobe: --help tells what there is");
@@ -73,43 +79,62 @@ async fn run(command: Command) -> Result<bool, Box<dyn Error>> {
     match command {
         Command::Probe(options) => probe(*options).await,
         Command::DumpHello(profile, file) => dump::dump(profile, &file).await.map(|()| true),
-        Command::Help | Command::Fingerprints => Ok(true),
+        Command::Fingerprints => {
+            print(&fingerprints::list().await?)?;
+            Ok(true)
+        }
+        Command::Help => Ok(true),
     }
 }
 
-/// Probes each target over each protocol, one after the other, so that none disturbs another's figures. Answers whether every request was
-/// answered.
+/// Probes each target over each protocol: one after the other, so that none disturbs another's figures, or, watched, all at once. Answers
+/// whether every request was answered.
 async fn probe(options: Options) -> Result<bool, Box<dyn Error>> {
     let world = World::of(&options)?;
-    seed();
-    let mut rows = Vec::new();
+    server::loopback::seed();
+    let mut drives = Vec::new();
     for site in &world.sites {
         for &require in options.protocols() {
             let plan = Plan::new(site, require, &options, world.connections)?;
             let (resolver, roots) = (&world.resolver, world.roots.as_ref());
-            let tally = Drive::run(plan, &options, resolver, roots).await?;
-            for (what, trouble) in &tally.troubles {
-                eprintln!("probe: {what}: {trouble}");
-            }
-            let row = Row::new(site.target.to_string(), require, &tally);
-            if options.json {
-                print(&(serde_json::to_string(&row)? + "\n"))?;
-            }
-            rows.push(row);
+            drives.push(Drive::new(plan, &options, resolver, roots)?);
         }
     }
+    let rows = match options.watch {
+        true => watch::watch(&drives, options.json).await?,
+        false => one_after_the_other(drives, &options).await?,
+    };
     if !options.json {
         print(&table::render(&rows))?;
+    }
+    if let Some(file) = &options.report {
+        let page = html::page(&rows);
+        std::fs::write(file, page).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(rows.iter().all(Row::is_good))
 }
 
-/// Makes the process's first random key. A provider may gather entropy for tens of milliseconds then, which is no part of anybody's
-/// handshake.
-fn seed() {
-    if let Some(group) = server::provider().kx_groups.first() {
-        let _ = group.start(); // what is wrong shows in the handshakes
+/// Says what went wrong, one of each kind.
+fn tell(tally: &Tally) {
+    for (what, trouble) in &tally.troubles {
+        eprintln!("probe: {what}: {trouble}");
     }
+}
+
+async fn one_after_the_other(drives: Vec<Arc<Drive>>, options: &Options) -> Result<Vec<Row>, Box<dyn Error>> {
+    let mut interrupted = options.hold.map(|_| hold::interrupts()).transpose()?;
+    let mut rows = Vec::new();
+    for drive in drives {
+        let tally = Arc::clone(&drive).run(interrupted.as_mut()).await;
+        tell(&tally);
+        let (target, require) = drive.plan();
+        let row = Row::new(target.to_string(), require, &tally);
+        if options.json {
+            print(&(serde_json::to_string(&row)? + "\n"))?;
+        }
+        rows.push(row);
+    }
+    Ok(rows)
 }
 
 /// What is probed, and how its names and certificates are judged.

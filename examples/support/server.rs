@@ -7,11 +7,12 @@
     reason = "a server lives outside the pool: its own thread and tasks"
 )]
 
+pub(crate) mod loopback;
+
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
-use std::sync::Arc;
+use std::net::{IpAddr, TcpListener};
 use std::thread::JoinHandle;
 
 use hotpool::{StaticResolver, TargetError};
@@ -19,18 +20,16 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 const NAME: &str = "hotpool.test";
 
-/// A port that is free on the first address may be taken on the others.
-const ATTEMPTS: usize = 10;
+/// 127.0.0.1, .2 and .3.
+const ADDRESSES: u8 = 3;
 
 /// A running server. Dropping it closes every socket it has.
 pub(crate) struct Server {
@@ -47,8 +46,8 @@ impl Server {
     /// # Errors
     /// No port is free on the loopback addresses, or this machine starts no thread.
     pub(crate) fn start() -> Result<Self, Box<dyn Error>> {
-        let (authority, acceptor) = tls()?;
-        let listeners = listen()?;
+        let (authority, acceptor) = loopback::tls(&[NAME])?;
+        let listeners = loopback::listen(ADDRESSES)?;
         let addresses: Vec<_> = listeners
             .iter()
             .map(TcpListener::local_addr)
@@ -92,9 +91,7 @@ impl Server {
     /// # Errors
     /// None: the certificate reads as a root.
     pub(crate) fn roots(&self) -> Result<RootCertStore, rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.authority.clone())?;
-        Ok(roots)
+        loopback::roots(&self.authority)
     }
 }
 
@@ -105,65 +102,6 @@ impl Drop for Server {
             let _ = thread.join();
         }
     }
-}
-
-/// Sockets on 127.0.0.1, .2 and .3 at one free port. Where a system gives its loopback one address alone, on that one.
-fn listen() -> io::Result<Vec<TcpListener>> {
-    let mut trouble = None;
-    for _ in 0..ATTEMPTS {
-        match listen_once() {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => trouble = Some(error),
-            done => return done,
-        }
-    }
-    Err(trouble.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
-}
-
-fn listen_once() -> io::Result<Vec<TcpListener>> {
-    let mut listeners = vec![TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?];
-    let port = listeners[0].local_addr()?.port();
-    for last in [2, 3] {
-        match TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), port)) {
-            Ok(listener) => listeners.push(listener),
-            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
-            Err(error) => return Err(error),
-        }
-    }
-    for listener in &listeners {
-        listener.set_nonblocking(true)?;
-    }
-    Ok(listeners)
-}
-
-/// A new authority, and what shakes hands with a certificate of its own.
-fn tls() -> Result<(CertificateDer<'static>, TlsAcceptor), Box<dyn Error>> {
-    let mut params = CertificateParams::default();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "hotpool example authority");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-    let key = KeyPair::generate()?;
-    let leaf = CertificateParams::new([NAME.to_owned()])?.signed_by(&key, &authority)?;
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![leaf.der().clone()],
-            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        )?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok((authority.der().clone(), TlsAcceptor::from(Arc::new(config))))
-}
-
-/// The cryptography that the crate is built with; aws-lc-rs where both are.
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    #[cfg(feature = "aws-lc-rs")]
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
-    let provider = rustls::crypto::ring::default_provider();
-    Arc::new(provider)
 }
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor) {

@@ -34,7 +34,8 @@ fn check(hello: &ClientHello, message: &[u8]) {
             assert_eq!(Extension::from_body(*kind, &body).as_ref(), Ok(extension));
         }
     }
-    if let Ok(spec) = HelloSpec::from_client_hello(message) {
+    if let Ok(learned) = HelloSpec::from_client_hello(message) {
+        let spec = learned.spec;
         assert!([spec.ja4(), spec.ja4_resumed()].contains(&Ja4::of(hello)));
     }
 }

@@ -1,12 +1,14 @@
 //! Whatever is given for a capture: a spec comes of it that is like it and passes the other doors, or a reason.
 #![no_main]
 
-use hotpool::fingerprint::{Akamai, ClientHello, Draws, H2Spec, HelloSpec, Ja3, Ja4, hellos};
+use hotpool::fingerprint::{Akamai, ClientHello, Draws, Extension, H2Spec, HelloSpec, Ja3, Ja4, hellos};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     match HelloSpec::from_client_hello(bytes) {
-        Ok(spec) => {
+        Ok(learned) => {
+            assert!(!learned.to_string().is_empty() && learned.captures == 1);
+            let spec = learned.spec;
             let hello = match bytes[0] {
                 1 => ClientHello::from_message(bytes).expect("it was learned"),
                 _ => hellos(bytes).next().expect("one").expect("it was learned").hello,
@@ -16,10 +18,12 @@ fuzz_target!(|bytes: &[u8]| {
         Err(error) => assert!(!error.to_string().is_empty()),
     }
     if let Ok(both) = HelloSpec::from_client_hellos([bytes, bytes]) {
-        assert!(both.permuted().is_empty(), "nothing moved");
+        assert!(both.spec.permuted().is_empty(), "nothing moved");
     }
     match H2Spec::from_preface(bytes) {
-        Ok(spec) => {
+        Ok(learned) => {
+            assert!(!learned.to_string().is_empty());
+            let spec = learned.spec;
             assert_eq!(Ok(spec.akamai()), Akamai::of_bytes(bytes));
             let made = H2Spec::new(spec.settings(), spec.pseudo_order())
                 .and_then(|made| made.with_window_update(spec.window_update()))
@@ -52,6 +56,16 @@ fn like(spec: &HelloSpec, hello: &ClientHello) {
             Ok(())
         },
     );
-    let shaped = spec.shape(hello, &draws.expect("a source")).expect("it has its own shares");
+    let draws = draws.expect("a source");
+    let shaped = spec.shape(hello, &draws).expect("it has its own shares");
+    assert_eq!((Ja3::of(&shaped), Ja4::of(&shaped)), (ja3, ja4));
+    // So does one that would speak what a pool speaks, and nothing else.
+    let mut native = hello.clone();
+    for extension in native.extensions.iter_mut().flatten() {
+        if let Extension::Alpn(protocols) = extension {
+            *protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
+    }
+    let shaped = spec.shape(&native, &draws).expect("it has its own shares");
     assert_eq!((Ja3::of(&shaped), Ja4::of(&shaped)), (ja3, ja4));
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::H2Sent;
 use crate::event::Protocol;
+use crate::fingerprint::Profile;
 use crate::tls::TlsInfo;
 
 /// What is known of a connection since its birth. None of it changes, but what [`h2`](Self::h2) tells once a request is out.
@@ -22,6 +23,8 @@ pub struct ConnInfo {
     pub local: Option<SocketAddr>,
     /// What it speaks.
     pub protocol: Protocol,
+    /// Whom it looks like. None where that is nobody, and where it fell back from its profile.
+    pub profile: Option<Profile>,
     /// What TLS agreed on.
     pub tls: TlsInfo,
     /// How it opened HTTP/2, where its profile has a spec of that.

@@ -343,6 +343,7 @@ impl Dialler {
             remote,
             local,
             protocol,
+            profile: identity.identity.tls.profile(dress).cloned(),
             tls,
             h2,
             connect_time: connected.since(began),

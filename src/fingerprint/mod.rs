@@ -4,6 +4,7 @@
 //! - [`Ja3`] and [`Ja4`] are the fingerprints that others will compute of it, [`HelloPrints`] all of them, as long as nobody asks.
 //! - [`HelloSpec`] is the recipe of a hello, by hand or learned from captures; with the [`Draws`] of a connection it [shapes](HelloSpec::shape)
 //!   the hello that TLS itself would send.
+//! - [`Learned`] is a spec out of captures, with each [`Assumption`] that they made necessary.
 //! - [`H2Spec`] is the recipe of how HTTP/2 is opened, and [`Akamai`] the text that others make of that.
 //! - A [`Profile`] is whom a pool's connections look like: a browser, a tool, or a recipe of one's own; the [`ProfileLibrary`] finds one, and a
 //!   [`Rotation`] takes turns.
@@ -38,6 +39,7 @@ mod hello;
 mod http2;
 mod ja3;
 mod ja4;
+mod learned;
 mod prints;
 mod profile;
 mod records;
@@ -54,6 +56,7 @@ pub use self::http2::{Akamai, H2Spec, H2SpecError, Priority, PriorityFrame, Pseu
 pub(crate) use self::http2::{Field, Form, frame, pseudo_order};
 pub use self::ja3::Ja3;
 pub use self::ja4::Ja4;
+pub use self::learned::{Assumption, Learned};
 pub use self::prints::HelloPrints;
 pub use self::profile::{
     Browser, Guarantee, HeaderError, Headers, Platform, Profile, ProfileLibrary, Rotation, UnknownVersion,

@@ -237,7 +237,7 @@ impl Machine {
         let over = self.live() > self.limits.max_per_host && self.conns[slot].leases == 0;
         match over {
             true => self.wind_up(slot, CloseReason::OverLimit),
-            false => self.rest(slot),
+            false => _ = self.rest(slot),
         }
         self.settle(now);
     }

@@ -299,6 +299,11 @@ impl Machine {
         }
     }
 
+    /// The latest time seen.
+    pub fn latest(&self) -> Moment {
+        self.latest
+    }
+
     /// The latest of `now` and every time seen before.
     fn tick(&mut self, now: Moment) -> Moment {
         self.latest = self.latest.max(now);

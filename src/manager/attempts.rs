@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::blame::blame;
 use super::dialling::DialJob;
 use super::host::Host;
 use super::jobs::Job;
@@ -12,11 +13,9 @@ use super::validator::Judge;
 use crate::clock::Moment;
 use crate::dial::plan::{Plan, Step, Terms};
 use crate::dial::{Attempt, Baton, Dialled, attempt_time};
-use crate::dialer::DialError;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
 use crate::machine::Cause;
-use crate::proxy::{ProxyError, ProxyProblem};
 use crate::source::SourceError;
 
 /// A timer that fires later than this tells of this machine, not of the peer.
@@ -240,7 +239,7 @@ impl DialJob {
     fn lost(&mut self, ip: IpAddr, error: Error, late: bool) {
         tracing::debug!(target: "hotpool", %error, "an attempt failed");
         let late = late && !planted("late_timers_blame_the_peer");
-        let cause = if late { Cause::Local } else { blame(&error) };
+        let cause = if late { Cause::Local } else { blame(&error).cause() };
         let until = self.release(ip, Some(cause));
         // So long a validator was told to stay away.
         let least = error.retry_after().unwrap_or_default();
@@ -254,6 +253,7 @@ impl DialJob {
             }
             Some(until?.since(now))
         });
+        self.inner.tell_of_failure(self.target.as_str(), &error);
         let held = held.flatten();
         if held.is_some_and(|held| held >= self.inner.config().blacklist_interval) {
             self.inner.call(Job::Blacklist); // it is tried when its time has come
@@ -267,18 +267,6 @@ impl DialJob {
     }
 }
 
-/// Whether a proxy has something against whoever asks: another may be served.
-fn is_about_who_asks(error: &Error) -> bool {
-    /// "Connection not allowed by ruleset" (RFC 1928, section 6).
-    const NOT_ALLOWED: u8 = 2;
-    let problem = error.cause_as().map(ProxyError::problem);
-    let refused = matches!(
-        problem,
-        Some(ProxyProblem::Login | ProxyProblem::Status(403) | ProxyProblem::Reply(NOT_ALLOWED))
-    );
-    refused && !planted("bad_logins_blame_the_proxy")
-}
-
 /// Whether no other address is to be tried: the source that was required cannot be used, or the login was refused.
 fn is_the_end(error: &Error) -> bool {
     if error.kind() == ErrorKind::ProxyLogin {
@@ -286,29 +274,4 @@ fn is_the_end(error: &Error) -> bool {
     }
     let source = error.cause_as().and_then(SourceError::ip);
     source.is_some() && !planted("dials_go_on_without_their_source")
-}
-
-/// Whom an error blames.
-pub(super) fn blame(error: &Error) -> Cause {
-    match (error.kind(), error.phase()) {
-        (
-            ErrorKind::LocalResource | ErrorKind::SocketOption | ErrorKind::Source | ErrorKind::AddressDenied,
-            _,
-        ) if !planted("shortages_blame_the_peer") => Cause::Local,
-        (ErrorKind::Dial, _) => match error.cause_as().is_some_and(DialError::blames_address) {
-            false if !planted("every_dialer_s_error_blames_the_address") => Cause::Local,
-            _ => Cause::Protocol,
-        },
-        // Of the target's name, by a pool whose addresses are its proxy's.
-        (_, Phase::Resolve) => Cause::Local,
-        (_, Phase::Proxy) if is_about_who_asks(error) => Cause::Local,
-        (_, Phase::Proxy) => Cause::Protocol,
-        // A port that refuses or stays silent says nothing of the other ports of its address: that is the origin's trouble.
-        (ErrorKind::ConnectionRefused | ErrorKind::Timeout, Phase::Connect) => Cause::Protocol,
-        (_, Phase::Connect) => Cause::Tcp,
-        (ErrorKind::Blocked, Phase::Validate) => Cause::Status,
-        (_, Phase::Validate) if planted("who_fails_to_answer_blocks") => Cause::Status,
-        (ErrorKind::Protocol, _) | (_, Phase::Validate) | (_, Phase::Http2) => Cause::Protocol,
-        _ => Cause::Tls,
-    }
 }

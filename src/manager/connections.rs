@@ -15,6 +15,7 @@ use super::stats::Stats;
 use super::validator::Validator;
 use super::warm::{Warm, WarmReport};
 use super::{Detached, HotConn, Order};
+use crate::clock::Clock;
 use crate::conn::ConnInfo;
 use crate::dial::DnsSnapshot;
 use crate::error::{Error, ErrorKind, Phase};
@@ -46,6 +47,11 @@ impl ConnectionManager {
 
     pub(super) fn closing(&self) -> &Closing {
         &self.closing
+    }
+
+    /// Where the pool has its time from.
+    pub fn clock(&self) -> &dyn Clock {
+        self.inner.clock()
     }
 
     /// A connection to `target`: see [`HotConnPool::get`](crate::HotConnPool::get).

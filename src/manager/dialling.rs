@@ -8,6 +8,7 @@ use tracing::Instrument;
 use super::host::{Host, Waiter};
 use super::inner::Inner;
 use super::live::{Fresh, Live, Rest, Shared};
+use super::observer::Event;
 use super::span;
 use crate::clock::Moment;
 use crate::conn::{ConnInfo, Driver, News, Wire};
@@ -82,6 +83,7 @@ struct Question {
 impl Question {
     fn answer(&mut self, answer: Result<Found, Error>) {
         self.answered = true;
+        let error = answer.as_ref().err().cloned();
         self.inner.with_host(self.origin, |host, now| {
             host.resolving = false;
             match answer {
@@ -94,6 +96,9 @@ impl Question {
             }
             host.announce();
         });
+        if let Some(error) = error {
+            self.inner.tell_of_failure(self.target.as_str(), &error);
+        }
     }
 }
 
@@ -263,9 +268,14 @@ impl DialJob {
         self.over = true;
         dialled.info.serial = self.inner.next_serial();
         let protocol = dialled.info.protocol;
-        let (serial, end) = (dialled.info.serial, dialled.info.tunnel_end);
+        let end = dialled.info.tunnel_end;
         let info = Arc::new(dialled.info);
-        let born = Born::new(&self.inner, dialled.wire, info, self.identity.clone());
+        let born = Born::new(
+            &self.inner,
+            dialled.wire,
+            Arc::clone(&info),
+            self.identity.clone(),
+        );
         let now = self.inner.clock().now_coarse();
         {
             let mut desk = self.inner.desk.lock();
@@ -284,7 +294,7 @@ impl DialJob {
             host.counters.opened += 1;
             let rung = born
                 .take()
-                .is_some_and(|born| born.settle_in(&self.inner, host, conn));
+                .is_some_and(|born| born.settle_in(&self.inner, host, (conn, now)));
             // A new epoch that has been here already did not see it; one that has yet to come will.
             let identities = &self.inner.identities;
             let retired = self
@@ -326,7 +336,8 @@ impl DialJob {
                     drive(&self.inner, self.origin, conn, driver);
                 }
                 let host = self.target.as_str();
-                tracing::debug!(target: "hotpool", conn = serial, host, %ip, protocol = %protocol, "opened");
+                tracing::debug!(target: "hotpool", conn = info.serial, host, %ip, protocol = %protocol, "opened");
+                self.inner.audience.tell(Event::Opened { info: &info });
                 inform(watcher, Ok(()));
                 self.inner.tell_of_life();
                 let leak_timeout = self.inner.config().leak_timeout;
@@ -430,7 +441,7 @@ impl Born {
     }
 
     /// Gives it its place. Answers whether it is to be looked at.
-    fn settle_in(self, inner: &Arc<Inner>, host: &mut Host, conn: ConnId) -> bool {
+    fn settle_in(self, inner: &Arc<Inner>, host: &mut Host, (conn, born): (ConnId, Moment)) -> bool {
         let Born { info, identity, kind } = self;
         let (rest, rung) = match kind {
             Kind::Shared(shared) => (Rest::Shared(shared), false),
@@ -441,6 +452,7 @@ impl Born {
         };
         let live = Live {
             info,
+            born,
             _identity: identity,
             rest,
         };

@@ -13,6 +13,7 @@ use super::inner::{Asked, Inner};
 use super::judging::is_worth_another;
 use super::lent::Site;
 use super::name::Name;
+use super::observer::Event;
 use super::place::Place;
 use super::validator::Validator;
 use super::{HotConn, Order, span};
@@ -246,10 +247,13 @@ impl Inner {
         self.with_target(target, |host, _| {
             host.counters.wait_time += waited;
         });
-        match granted {
-            Some(granted) => granted?,
-            None => return Err(self.out_of_time(target, place.phase())),
-        }
+        let granted = granted.unwrap_or_else(|| Err(self.out_of_time(target, place.phase())));
+        self.audience.tell(Event::Waited {
+            target: target.as_str(),
+            waited,
+            error: granted.as_ref().err(),
+        });
+        granted?;
         let Some(mut conn) = place.take() else {
             return Ok(Err(reset(target)));
         };

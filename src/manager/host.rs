@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::directory::Hash;
 use super::inner::Inner;
 use super::leaks::Adrift;
 use super::lent::{Lent, Site};
@@ -27,6 +28,8 @@ pub(super) type Answer = Result<(), Error>;
 /// One origin: its rules, its live connections, and those who wait.
 pub(super) struct Host {
     pub(super) id: OriginId,
+    /// Of its target's text.
+    pub(super) hash: Hash,
     pub(super) target: Target<'static>,
     pub(super) machine: Machine,
     pub(super) counters: Counters,
@@ -111,9 +114,15 @@ pub(super) struct Errand {
 }
 
 impl Host {
-    pub(super) fn new(id: OriginId, target: Target<'static>, machine: Machine, now: Moment) -> Self {
+    pub(super) fn new(
+        (id, hash): (OriginId, Hash),
+        target: Target<'static>,
+        machine: Machine,
+        now: Moment,
+    ) -> Self {
         Host {
             id,
+            hash,
             target,
             machine,
             counters: Counters::default(),

@@ -87,6 +87,20 @@ impl HotConn {
         }
     }
 
+    /// Whether all that passed on it so far leaves it fit for another caller: on HTTP/1.1 no exchange is under way, and none ended so that the connection has to
+    /// end with it; on HTTP/2 it takes new streams. Whether anything came since is looked at when it is given back.
+    pub fn is_clean(&self) -> bool {
+        let lent = self.lent();
+        let sound = !matches!(lent.standing, Standing::Doomed(_));
+        sound
+            && match &lent.wire {
+                Wire::H1(h1) => h1.verdict().is_ok(),
+                Wire::H2(h2) => h2.look().is_ok(),
+                #[cfg(feature = "__internals")]
+                Wire::Scripted(scripted) => scripted.verdict().is_ok(),
+            }
+    }
+
     /// Vouches for a connection that could not be followed: what was asked for was answered and read to its end, and nothing is left in any
     /// buffer. For protocols other than HTTP/1.1 in which the client speaks first, for heads too long to follow, for requests that were
     /// pipelined. The connection may then serve another caller, who is handed whatever was overlooked.
@@ -287,7 +301,9 @@ impl Lent {
             }
             _ => Error::new(ErrorKind::ConnectionReset, Phase::Tls),
         };
-        error.with_ip(ip)
+        let error = error.with_ip(ip);
+        self.home.tell_of_failure(&self.info.target, &error);
+        error
     }
 }
 

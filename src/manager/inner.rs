@@ -13,10 +13,11 @@ use super::HotConn;
 use super::alarm::Bell;
 use super::checks::{Blocked, Checks, Watch};
 use super::cleaning::CleanupPolicy;
-use super::directory::{Directory, Hash, Key};
+use super::directory::{Directory, Hash, Key, Shard};
 use super::host::{Host, TakenBack, Todo};
 use super::jobs::{Job, Jobs, Start};
 use super::lent::{Lent, Site};
+use super::observer::Audience;
 use super::order::Claim;
 use super::place::Place;
 use super::roll::{KeptPlace, Roll};
@@ -24,18 +25,19 @@ use super::settle::Work;
 use super::upkeep::Rounds;
 use super::validator::Validator;
 use crate::access::{AccessPolicy, Rules, Way};
-use crate::clock::{Clock, Moment, before};
+use crate::clock::{Clock, Moment, SystemClock, before};
 use crate::config::PoolConfig;
 use crate::dial::{Connect, Identities};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Returned};
 use crate::fault::planted;
+use crate::identity::IdentityId;
 use crate::machine::{
     Acquire, AllBlocked, DialId, DialOrder, Fate, Lease, Ledger, LedgerLimits, Limits, Machine, OriginId,
     Penalties, PenaltyTerms, Ticket, Want, Wheel,
 };
 use crate::rt::Rt;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, yield_now};
+use crate::sync::{AtomicBool, AtomicU64, BriefGuard, Mutex, Ordering, yield_now};
 use crate::target::Target;
 
 /// What the owner of a pool decides by itself.
@@ -79,6 +81,7 @@ pub(crate) struct Inner {
     pub(super) shortage: AtomicBool,
     pub(super) policy: Option<Box<dyn CleanupPolicy>>,
     pub(super) validator: Option<Box<dyn Validator>>,
+    pub(super) audience: Audience,
     pub(super) work: Mutex<Work>,
     serial: AtomicU64,
     /// Permits of connections that closed and of connections that were dialled, as long as only one of host and desk knows.
@@ -88,6 +91,8 @@ pub(crate) struct Inner {
     pub(super) identities: Identities,
     pub(crate) rt: Rt,
     pub(super) clock: Arc<dyn Clock>,
+    /// The same, if it is the system's.
+    system: Option<SystemClock>,
     pub(super) dialler: Box<dyn Connect>,
 }
 
@@ -166,12 +171,14 @@ impl Inner {
             shortage: AtomicBool::new(false),
             policy: owners.cleanup,
             validator: owners.validator,
+            audience: Audience::default(),
             work: Mutex::default(),
             serial: AtomicU64::new(0),
             in_transit: AtomicU64::new(0),
             network: AtomicU64::new(0),
             identities,
             rt: Rt::new(),
+            system: clock.as_system().cloned(),
             clock,
             dialler,
         })
@@ -179,6 +186,15 @@ impl Inner {
 
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// The time by the coarse clock.
+    #[inline]
+    pub(super) fn now_coarse(&self) -> Moment {
+        match &self.system {
+            Some(system) => system.now_coarse(),
+            None => self.clock.now_coarse(),
+        }
     }
 
     /// Waits for `what` where a task would run, and no longer than until `deadline`; not at all where there is no runtime left, and so no timer.
@@ -237,7 +253,7 @@ impl Inner {
         origin: OriginId,
         act: impl FnOnce(&mut Host, Moment) -> T,
     ) -> Option<T> {
-        let now = self.clock().now_coarse();
+        let now = self.now_coarse();
         let (answer, todo) = {
             let mut shard = self.directory.shard_of(origin).lock();
             let host = shard.by_id(origin)?;
@@ -307,7 +323,7 @@ impl Inner {
                 return Ok(host.id);
             }
             if let Some(place) = place.take() {
-                let (host, look) = self.new_host(key.hash, target);
+                let (host, look) = self.new_host(shard.next_id(), key.hash, target);
                 let (id, used) = (host.id, host.enrolled);
                 shard.insert(host);
                 drop(shard);
@@ -328,14 +344,11 @@ impl Inner {
         }
     }
 
-    fn new_host(&self, hash: Hash, target: &Target<'_>) -> (Box<Host>, Option<Moment>) {
-        let (id, now, config) = (
-            self.directory.next_id(hash),
-            self.clock().now_coarse(),
-            self.config(),
-        );
+    fn new_host(&self, id: OriginId, hash: Hash, target: &Target<'_>) -> (Box<Host>, Option<Moment>) {
+        let (now, config) = (self.now_coarse(), self.config());
         let machine = Machine::new(limits(&config), self.directory.seed(id));
-        let mut host = Box::new(Host::new(id, target.clone().into_owned(), machine, now));
+        let owned = target.clone().into_owned();
+        let mut host = Box::new(Host::new((id, hash), owned, machine, now));
         if let Some(ip) = target.ip().filter(|_| self.dialler.way() == Way::Direct) {
             host.machine.resolved(now, &[ip]);
             host.fresh_until = Moment::FAR;
@@ -399,7 +412,7 @@ impl Inner {
 
     /// Forgets a host, with its idle connections, unless it was used after that moment or is in use.
     fn dismiss(self: &Arc<Self>, origin: OriginId, used: Moment) -> Dismissed {
-        let now = self.clock().now_coarse();
+        let now = self.now_coarse();
         let mut shard = self.directory.shard_of(origin).lock();
         let Some(host) = shard.by_id(origin) else {
             return Dismissed::Gone;
@@ -447,23 +460,36 @@ impl Inner {
         claim: &Claim<'_>,
         site: Site,
     ) -> Option<Result<Asked, Error>> {
-        let now = self.clock().now_coarse();
+        let now = self.now_coarse();
         let mut shard = self.directory.shard(key.hash).lock();
         let host = shard.named(key)?;
         host.last_asked = now;
-        let origin = host.id;
-        // A hit returns from here, in registers: what a miss answers is larger, and slower to move.
-        let want = claim.want(&self.identities);
-        let acquired = host.machine.acquire(now, want);
-        if let Acquire::Lease(lease) = acquired {
-            let conn = self.lend(host, now, lease, site);
-            let todo = self.finish(host, now);
-            drop(shard);
-            if let Some(todo) = todo {
-                self.settle(*todo);
-            }
-            return conn.map(|conn| Ok(Asked::Ready(conn)));
+        let identity = claim.identity(&self.identities);
+        let Some(lease) = claim.hit(&mut host.machine, now, identity) else {
+            return self.ask_in_line(shard, key, (claim, identity), site, now);
+        };
+        let conn = self.lend(host, now, lease, site);
+        let todo = self.finish(host, now);
+        drop(shard);
+        if let Some(todo) = todo {
+            self.settle(*todo);
         }
+        conn.map(|conn| Ok(Asked::Ready(conn)))
+    }
+
+    /// As [`ask_known`](Self::ask_known), for a caller for whom nothing was ready. Still under the host's lock.
+    #[cold]
+    fn ask_in_line<'a>(
+        self: &'a Arc<Self>,
+        mut shard: BriefGuard<'a, Shard>,
+        key: &Key<'_>,
+        (claim, identity): (&Claim<'_>, IdentityId),
+        site: Site,
+        now: Moment,
+    ) -> Option<Result<Asked, Error>> {
+        let host = shard.named(key)?;
+        let want = claim.want(identity);
+        let acquired = host.machine.acquire(now, want);
         let host = match planted("acquired_and_stood_apart") {
             false => host,
             true => {
@@ -472,6 +498,7 @@ impl Inner {
                 shard.named(key)?
             }
         };
+        let origin = host.id;
         let missed = self.missed(host, now, acquired, want, site);
         let look = missed.is_ok().then(|| host.arm(now)).flatten();
         let todo = self.finish(host, now);
@@ -484,7 +511,6 @@ impl Inner {
     }
 
     /// What follows for a caller for whom nothing was ready. Under the host's lock.
-    #[cold]
     fn missed(
         self: &Arc<Self>,
         host: &mut Host,
@@ -538,12 +564,14 @@ impl Inner {
 
     /// A connection that is idle now, without waiting or dialling.
     pub(super) fn try_ask(self: &Arc<Self>, key: &Key<'_>, claim: &Claim<'_>, site: Site) -> Option<HotConn> {
-        let now = self.clock().now_coarse();
+        let now = self.now_coarse();
         let (conn, todo) = {
             let mut shard = self.directory.shard(key.hash).lock();
             let host = shard.named(key)?;
             host.last_asked = now;
-            let lease = host.machine.try_acquire(now, claim.want(&self.identities));
+            let lease = host
+                .machine
+                .try_acquire(now, claim.want(claim.identity(&self.identities)));
             let conn = lease.and_then(|lease| self.lend(host, now, lease, site));
             (conn, self.finish(host, now))
         };
@@ -579,7 +607,11 @@ impl Inner {
     pub(super) fn give_back(self: &Arc<Self>, mut lent: Box<Lent>) -> Returned {
         let fate = lent.fate(); // a look, if one is due, before any lock
         let (origin, conn) = (lent.origin, lent.conn);
-        let now = self.clock().now_coarse();
+        // What was not used is as old as it was, and needs no time of its own.
+        let now = match fate {
+            Fate::Untouched => Moment::ZERO,
+            _ => self.now_coarse(),
+        };
         if planted("released_before_it_is_home") {
             self.with_host(origin, |host, now| host.machine.release(now, conn, fate));
         }
@@ -601,6 +633,7 @@ impl Inner {
                     if quiet {
                         host.machine.take_parked();
                     }
+                    let now = host.machine.latest();
                     (returned, stray, rung, self.finish(host, now))
                 }
             }

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use super::HotConn;
-use super::attempts::blame;
+use super::blame::blame;
 use super::jobs::Job;
 use super::live::Way;
 use super::validator::{Validator, judge};
@@ -33,7 +33,7 @@ impl HotConn {
         let judged = poll_fn(|cx| abort.watch(Way::In, cx, |cx| judging.as_mut().poll(cx).map(Ok))).await;
         let judged = judged.unwrap_or_else(|aborted| Err(Error::from_io(Phase::Validate, aborted)));
         let ip = info.remote.ip();
-        let cause = judged.as_ref().err().map(blame);
+        let cause = judged.as_ref().err().map(|error| blame(error).cause());
         let held = home.with_host(lent.origin, |host, now| match (&judged, cause) {
             (Err(error), Some(cause)) => {
                 host.counters.count_failure(Phase::Validate);
@@ -47,6 +47,9 @@ impl HotConn {
         });
         if cause == Some(Cause::Status) {
             home.call(Job::Blacklist); // it is tried when its time has come
+        }
+        if let Err(error) = &judged {
+            home.tell_of_failure(&info.target, error);
         }
         judged.map_err(|error| match held.flatten() {
             Some(held) => error.with_ip(ip).with_retry_after(held),

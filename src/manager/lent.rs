@@ -93,20 +93,23 @@ impl Lent {
         if self.alarm.is_none() {
             self.extensions.clear(); // on HTTP/2 they go with the lease
         }
+        let polled = std::mem::take(&mut self.polled);
+        let touched = polled || self.is_in_doubt();
         match self.standing {
             Standing::Doomed(CloseReason::Discarded) if planted("discarded_is_kept") => {
                 self.standing = Standing::Sound;
             }
             Standing::Doomed(_) => {}
-            _ if (self.polled || self.is_in_doubt()) && !blind => {
+            _ if touched && !blind => {
                 self.standing = self.wire.verdict().and_then(|()| self.look()).into();
             }
             _ => {}
         }
-        if std::mem::take(&mut self.polled) {
+        if polled {
             self.abort.forget(); // whoever waited for its bytes has gone
         }
         match self.standing {
+            Standing::Sound if !touched => Fate::Untouched,
             Standing::Sound => Fate::Reusable,
             Standing::HalfRecord if planted("half_a_record_comes_home_clean") => Fate::Reusable,
             Standing::HalfRecord => Fate::Aside,

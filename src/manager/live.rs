@@ -23,6 +23,7 @@ pub(super) type Ids<'a> = (&'a Arc<Inner>, OriginId, ConnId);
 /// A live connection.
 pub(super) struct Live {
     pub(super) info: Arc<ConnInfo>,
+    pub(super) born: Moment,
     /// Held while it lives: whoever asks for the same again has to find it.
     pub(super) _identity: Option<Arc<Interned>>,
     pub(super) rest: Rest,

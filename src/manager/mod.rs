@@ -10,6 +10,7 @@
 //! | the wheel's (`Inner::wheel`) | when to look at which host again | any other lock |
 //! | the jobs' (`checks`, `upkeep`: `Inner::checks`, `blocked`, `rounds`) | what each job keeps from one turn to the next | any other lock, anything but copying it |
 //! | the dials' (`Inner::dials`) | what ends the dials under way | any other lock, a wake-up |
+//! | the audience's (`observer`) | who is told of events | telling them, dropping one, any other lock |
 //! | a closer's (`closing`) | the owner's steps, and their reports | any other lock, a step |
 //! | the roll's (`roll`) | which hosts there are, by their last known use | any other lock |
 //! | the bell's (`alarm`) | which resting connections to look at | any other lock |
@@ -32,6 +33,7 @@ mod alarm;
 mod asking;
 mod attached;
 mod attempts;
+mod blame;
 mod checks;
 mod cleaning;
 mod closing;
@@ -52,6 +54,7 @@ mod lent;
 mod live;
 mod name;
 mod network;
+mod observer;
 mod order;
 mod place;
 mod race;
@@ -75,6 +78,7 @@ pub(crate) use inner::{Inner, Owners};
 pub use jobs::TaskStats;
 pub(crate) use jobs::{Job, Running};
 pub use name::{Endpoint, IntoTarget};
+pub use observer::{Event, Observer};
 pub(crate) use order::Order;
 pub use stats::{Counters, HostStats, IpStats, Stats};
 pub use validator::{StatusValidator, Validating, Validator, Verdict};

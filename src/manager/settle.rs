@@ -14,6 +14,7 @@ use super::dialling::{self, DialJob};
 use super::host::{Errand, Todo};
 use super::inner::Inner;
 use super::live::Live;
+use super::observer::Event;
 use crate::clock::Moment;
 use crate::event::CloseReason;
 use crate::fault::planted;
@@ -82,16 +83,25 @@ impl Todo {
     }
 }
 
-fn bury(victims: Vec<(Live, CloseReason)>) {
-    for (live, reason) in victims {
-        if !planted("closes_are_silent") {
-            tracing::debug!(target: "hotpool", conn = live.info.serial, host = &*live.info.target, %reason, "closed");
-        }
-        live.end();
-    }
-}
-
 impl Inner {
+    fn bury(&self, victims: Vec<(Live, CloseReason)>) {
+        let now = self.clock().now_coarse();
+        for (live, reason) in victims {
+            if !planted("closes_are_silent") {
+                tracing::debug!(target: "hotpool", conn = live.info.serial, host = &*live.info.target, %reason, "closed");
+            }
+            let (info, age) = (Arc::clone(&live.info), now.since(live.born));
+            live.end();
+            if !planted("closes_are_not_told") {
+                self.audience.tell(Event::Closed {
+                    info: &info,
+                    reason,
+                    age,
+                });
+            }
+        }
+    }
+
     /// Leaves what is to be done beyond its host. Under that host's lock, and not without a [`settle`](Self::settle) once it is released.
     pub(super) fn leave_errand(&self, origin: OriginId, errand: Errand) {
         let queue = &mut self.work.lock().queue;
@@ -106,10 +116,10 @@ impl Inner {
         let victims = todo.tell();
         if planted("closes_under_the_desk_s_lock") {
             let _desk = self.desk.lock();
-            return bury(victims);
+            return self.bury(victims);
         }
         self.pump();
-        bury(victims);
+        self.bury(victims);
     }
 
     /// Does the work that waits and what the desk wants, until nothing is left. To be called after every change at the desk.
@@ -241,7 +251,7 @@ impl Inner {
         if let Some(todo) = todo {
             let victims = todo.tell();
             shift.run_errands();
-            bury(victims);
+            self.bury(victims);
         }
         self.desk.lock().ledger.answer(now, victim, answer);
     }

@@ -82,7 +82,7 @@ impl Inner {
         loop {
             let origin = self.origin(target)?;
             let ordered = self.with_host(origin, |host, now| {
-                let want = claim.want(&self.identities);
+                let want = claim.want(claim.identity(&self.identities));
                 if let Some(until) = host.machine.barred(now, &want) {
                     return Err(host.blocked(now, until));
                 }

@@ -20,8 +20,8 @@ use crate::dns::DnsSnapshot;
 use crate::error::Error;
 use crate::event::Returned;
 use crate::manager::{
-    CloseReport, ConnectionManager, Endpoint, Get, Health, HotConn, Inner, IntoTarget, Owners, Stats, Warm,
-    WarmReport,
+    CloseReport, ConnectionManager, Endpoint, Get, Health, HotConn, Inner, IntoTarget, Observer, Owners,
+    Stats, Warm, WarmReport,
 };
 use crate::target::TargetError;
 use crate::tls::{Identities, Tls};
@@ -168,6 +168,11 @@ impl HotConnPool {
         self.0.0.stats()
     }
 
+    /// Where it has its time from.
+    pub fn clock(&self) -> &dyn Clock {
+        self.0.0.clock()
+    }
+
     /// How the pool is, and why: see [`ConnectionManager::health`].
     pub fn health(&self) -> Health {
         self.0.0.health()
@@ -207,6 +212,23 @@ impl HotConnPool {
         step: impl Future<Output = Result<(), E>> + Send + 'static,
     ) -> Result<(), Error> {
         self.0.0.on_close(name, limit, step)
+    }
+
+    /// Has somebody told of every [`Event`](crate::Event) from now on, for as long as the pool lives: what opens, closes, fails and waits, as it happens.
+    /// Whoever is told must not block, and must not own the pool, which would then outlive its last handle. One that panics is not told again.
+    ///
+    /// ```
+    /// # use hotpool::{Event, HotConnPool};
+    /// let pool = HotConnPool::builder().build()?;
+    /// pool.on_event(|event: &Event<'_>| match event {
+    ///     Event::Closed { info, reason, .. } => eprintln!("{} at {}: {reason}", info.target, info.remote),
+    ///     Event::Failed { target, error, .. } => eprintln!("{target}: {error}"),
+    ///     _ => {}
+    /// });
+    /// # Ok::<(), hotpool::ConfigError>(())
+    /// ```
+    pub fn on_event(&self, observer: impl Observer) {
+        self.0.0.on_event(observer);
     }
 
     /// Ends every connection now, leased ones, too: see [`ConnectionManager::force_cleanup`].

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 use super::Interned;
 use super::error::handshake_error;
 use super::shape::{self, Rejected, Shaped};
-use super::tickets::Room;
+use super::tickets::{Room, Tickets};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
 use crate::fault::planted;
@@ -79,10 +80,20 @@ struct Configs {
 
 struct Used {
     config: Arc<ClientConfig>,
+    /// Where its sessions are. Closed with it: its connections may live on, and nobody will ask for what they are given.
+    sessions: Option<Arc<Tickets>>,
     /// When it was last used, as a count of uses.
     last: u64,
     /// Held: sessions are of use when no connection is left, to whoever asks for the same again and is given the same number.
     _identity: Arc<Interned>,
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        if let Some(sessions) = &self.sessions {
+            sessions.close();
+        }
+    }
 }
 
 impl Connector {
@@ -98,29 +109,22 @@ impl Connector {
         let mut configs = self.configs.lock();
         configs.uses += 1;
         let (key, last) = ((identity.id, port, dress), configs.uses);
-        let config = match configs.by_use.get_mut(&key) {
-            Some(used) => {
-                used.last = last;
-                Arc::clone(&used.config)
-            }
-            None => {
-                let config = Arc::new(configs.derive(identity, dress, &self.room));
-                if configs.by_use.len() >= MOST_CONFIGS {
-                    configs.forget_oldest();
-                }
-                let used = Used {
-                    config: Arc::clone(&config),
-                    last,
-                    _identity: Arc::clone(identity),
-                };
-                configs.by_use.insert(key, used);
-                config
-            }
-        };
-        // Whoever comes now is to have places for sessions of its own.
-        if self.room.is_full() && configs.by_use.len() > 1 {
+        if let Some(used) = configs.by_use.get_mut(&key) {
+            used.last = last;
+            return Arc::clone(&used.config);
+        }
+        let (config, sessions) = configs.derive(identity, dress, &self.room);
+        let config = Arc::new(config);
+        if configs.by_use.len() >= MOST_CONFIGS {
             configs.forget_oldest();
         }
+        let used = Used {
+            config: Arc::clone(&config),
+            sessions,
+            last,
+            _identity: Arc::clone(identity),
+        };
+        configs.by_use.insert(key, used);
         config
     }
 
@@ -169,8 +173,13 @@ fn shaper(identity: &Interned, dress: Dress) -> Option<&Arc<shape::Shaper>> {
 }
 
 impl Configs {
-    /// A configuration for one more port of `identity`, or another dress.
-    fn derive(&self, identity: &Interned, dress: Dress, room: &Arc<Room>) -> ClientConfig {
+    /// A configuration for one more port of `identity`, or another dress, and where its sessions are.
+    fn derive(
+        &self,
+        identity: &Interned,
+        dress: Dress,
+        room: &Arc<Room>,
+    ) -> (ClientConfig, Option<Arc<Tickets>>) {
         let shaper = shaper(identity, dress);
         let Identity {
             require,
@@ -190,14 +199,19 @@ impl Configs {
         };
         config.alpn_protocols = require.offers().iter().map(|p| p.alpn().into()).collect();
         config.enable_early_data = false;
-        if !(shared && other.is_some()) {
-            config.resumption = tls.sessions(shaper.map(|shaper| &**shaper), room);
+        let mut sessions = tls.sessions(shaper.map(|shaper| &**shaper), room);
+        if shared && let Some((_, other)) = other {
+            sessions.clone_from(&other.sessions);
         }
+        config.resumption = match &sessions {
+            Some(sessions) => Resumption::store(Arc::<Tickets>::clone(sessions)),
+            None => Resumption::disabled(),
+        };
         if let Dress::ShortRecords(limit) = dress {
             // The limit counts the type of the content (RFC 8449 section 4), rustls a record's header.
             config.max_fragment_size = Some(usize::from(limit) - 1 + RECORD_HEADER);
         }
-        config
+        (config, sessions)
     }
 
     /// What was not used for longest goes, with its sessions.

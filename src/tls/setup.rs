@@ -4,8 +4,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -59,10 +59,15 @@ impl Tls {
         self.0.shaper.as_ref()
     }
 
+    /// Whom its connections look like, if anybody.
+    pub(crate) fn profile(&self, dress: Dress) -> Option<&Profile> {
+        let profile = self.0.parts.profile.as_ref();
+        profile.filter(|_| dress != Dress::Unshaped)
+    }
+
     /// How its connections open HTTP/2, if not h2's own way.
     pub(crate) fn h2(&self, dress: Dress) -> Option<&H2Spec> {
-        let profile = self.0.parts.profile.as_ref();
-        profile.and_then(Profile::h2).filter(|_| dress != Dress::Unshaped)
+        self.profile(dress).and_then(Profile::h2)
     }
 
     /// Whether connections whose shape is the trouble may go without.
@@ -70,13 +75,11 @@ impl Tls {
         self.0.unshaped.is_some()
     }
 
-    /// A new store for sessions, which have their places in `room`; or none if they are not resumed.
-    pub(super) fn sessions(&self, shaper: Option<&Shaper>, room: &Arc<Room>) -> Resumption {
+    /// A new store for sessions, which are kept in `room`. None if they are not resumed.
+    pub(super) fn sessions(&self, shaper: Option<&Shaper>, room: &Arc<Room>) -> Option<Arc<Tickets>> {
         let may = shaper.is_none_or(Shaper::resumes);
-        match self.0.parts.resumption == Some(true) && may {
-            true => Resumption::store(Arc::new(Tickets::new(shaper.is_none(), room))),
-            false => Resumption::disabled(),
-        }
+        let resumes = self.0.parts.resumption == Some(true) && may;
+        resumes.then(|| Arc::new(Tickets::new(shaper.is_none(), room)))
     }
 
     /// The configuration, shaped or not, with a verifier and a certificate resolver that no other has: rustls resumes a session only under the

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustls::client::ResolvesClientCert;
+use rustls::client::{
+    ClientSessionStore, ResolvesClientCert, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+};
 use rustls::compress::{
     CertCompressor, CertDecompressor, CompressionFailed, CompressionLevel, DecompressionFailed,
 };
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ProducesTickets;
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{CertificateCompressionAlgorithm, SignatureAlgorithm, SignatureScheme};
+use rustls::{CertificateCompressionAlgorithm, NamedGroup, SignatureAlgorithm, SignatureScheme};
 
 use crate::log::{Log, messages};
 use crate::run::{GROUPS, client, run, server};
@@ -172,6 +175,82 @@ fn a_client_certificate_of_tls12_signs_the_messages_themselves() {
             assert_eq!(message[..64], [b' '; 64], "RFC 8446 section 4.4.3");
         } else {
             assert_eq!(messages(message), "1+2+11+12+13+14+11+16");
+        }
+    }
+}
+
+/// Notes how sessions show themselves, and keeps none.
+#[derive(Debug, Default)]
+struct Shown(Mutex<Vec<String>>);
+
+impl ClientSessionStore for Shown {
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.0.lock().push(format!("{value:?}"));
+    }
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.0.lock().push(format!("{value:?}"));
+    }
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        None
+    }
+}
+
+/// A ticket of this octet alone.
+#[derive(Debug)]
+struct Monotone(u8);
+
+const TICKET: usize = 3000;
+
+impl ProducesTickets for Monotone {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        3600
+    }
+
+    fn encrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        Some(vec![self.0; TICKET])
+    }
+
+    fn decrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// It is by this that sessions are weighed: there is no other way to learn how long a ticket is.
+#[test]
+fn a_session_shows_its_ticket_and_the_certificates_in_two_digits_an_octet() {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    for version in [&TLS12, &TLS13] {
+        let (log, shown) = (Log::default(), Arc::new(Shown::default()));
+        let mut config = client(&log, false);
+        config.resumption = Resumption::store(Arc::<Shown>::clone(&shown));
+        let mut server = server(&GROUPS, version, false);
+        server.ticketer = Arc::new(Monotone(0xa7));
+        let ran = run(&log, &Arc::new(config), &Arc::new(server));
+        let shown = shown.0.lock();
+        assert!(!shown.is_empty());
+        let leaf = hex(&ran.client.peer_certificates().unwrap()[0]);
+        for session in shown.iter() {
+            assert!(session.contains(&leaf) && session.contains(&"a7".repeat(TICKET)));
+            let rest = session.len() - leaf.len() - 2 * TICKET;
+            assert!(rest < 1000, "{rest} characters are neither");
         }
     }
 }

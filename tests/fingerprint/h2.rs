@@ -1,6 +1,8 @@
 //! How HTTP/2 is opened, as data: what is refused, what others make of it, and its form in a file.
 
-use hotpool::fingerprint::{Akamai, H2Spec, H2SpecError, Priority, PriorityFrame, Profile, Pseudo};
+use hotpool::fingerprint::{
+    Akamai, Assumption, H2Spec, H2SpecError, Priority, PriorityFrame, Profile, Pseudo,
+};
 
 const ORDER: [Pseudo; 4] = [Pseudo::Method, Pseudo::Authority, Pseudo::Scheme, Pseudo::Path];
 
@@ -32,7 +34,7 @@ fn frames(frames: &[(u32, u32, u16)]) -> Made {
 
 #[test]
 fn what_cannot_be_kept_is_refused_by_its_field() {
-    use Pseudo::{Authority, Method, Path, Scheme};
+    use Pseudo::{Method, Path, Scheme};
     let entries: Vec<(u16, u32)> = (100..165).map(|id| (id, 0)).collect();
     let order = |order| H2Spec::new([], order);
     let cases: Vec<(&str, &str, Made)> = vec![
@@ -70,16 +72,6 @@ fn what_cannot_be_kept_is_refused_by_its_field() {
             "stream_window_update",
             "more than 2147483647",
             plain().with_stream_window_update((1 << 31) - 65_536),
-        ),
-        (
-            "pseudo_order",
-            "before :method",
-            order([Authority, Method, Scheme, Path]),
-        ),
-        (
-            "pseudo_order",
-            "before :method",
-            order([Scheme, Authority, Path, Method]),
         ),
         ("pseudo_order", "once", order([Method, Method, Scheme, Path])),
         ("first_stream", "0 is no odd", plain().with_first_stream(0)),
@@ -128,6 +120,7 @@ fn what_can_be_kept_is_taken_up_to_its_limits() {
         [Method, Scheme, Path, Authority],
         [Method, Scheme, Authority, Path],
         [Scheme, Path, Method, Authority],
+        [Authority, Method, Path, Scheme],
     ];
     for order in orders {
         assert_eq!(H2Spec::new([], order).unwrap().pseudo_order(), order);
@@ -202,7 +195,13 @@ fn bytes_that_are_no_first_flight_are_refused() {
             "first_flight",
         ),
         (
-            after(&[&settings[..], b"\0\0\x01\x01\x05\0\0\0\x01\x82"].concat()),
+            after(
+                &[
+                    &settings[..],
+                    b"\0\0\x01\x01\x05\0\0\0\x01\x82\0\0\0\x04\x01\0\0\0\0",
+                ]
+                .concat(),
+            ),
             "pseudo_order",
         ),
     ] {
@@ -212,15 +211,23 @@ fn bytes_that_are_no_first_flight_are_refused() {
             "{bytes:?}"
         );
     }
-    let whole = after(&[&settings[..], headers].concat());
-    let learned = H2Spec::from_preface(&whole).unwrap();
+    let whole = after(&[&settings[..], headers, b"\0\0\0\x04\x01\0\0\0\0"].concat());
+    let learned = H2Spec::from_preface(&whole).unwrap().spec;
     assert_eq!(learned.akamai().to_string(), "4:65536|00|0|m,s,a,p");
     // However much of it has come, nothing panics.
     for cut in 0..whole.len() {
         let _ = Akamai::of_bytes(&whole[..cut]);
     }
     // What could not be kept has a text all the same: a window that is raised by 1.
-    let small = after(&[&settings[..], b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01", headers].concat());
+    let small = after(
+        &[
+            &settings[..],
+            b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01",
+            headers,
+            b"\0\0\0\x04\x01\0\0\0\0",
+        ]
+        .concat(),
+    );
     assert_eq!(
         Akamai::of_bytes(&small).unwrap().to_string(),
         "4:65536|01|0|m,s,a,p"
@@ -265,7 +272,7 @@ fn what_is_learned_from_a_browser_is_what_is_written() {
         (Profile::chromium(156).expect("known"), "chromium-156"),
         (Profile::firefox_esr(153).expect("known"), "firefox-153esr"),
     ] {
-        let learned = H2Spec::from_preface(&captured(name)).unwrap();
+        let learned = H2Spec::from_preface(&captured(name)).unwrap().spec;
         assert_eq!(Some(&learned), profile.h2(), "{name}");
     }
 }
@@ -316,6 +323,15 @@ fn what_no_spec_could_send_is_not_learned() {
             "by nothing",
             vec![settings.clone(), headers.clone(), update(1, 0)],
         ),
+        (
+            "a second WINDOW_UPDATE of the stream",
+            vec![settings.clone(), headers.clone(), update(1, 9), update(1, 9)],
+        ),
+        (
+            "reserved bit",
+            vec![settings.clone(), headers.clone(), update(RESERVED | 1, 9)],
+        ),
+        ("ends with the request", vec![settings.clone(), headers.clone()]),
         (
             "kind 8 on stream 1",
             vec![settings.clone(), update(1, 9), headers.clone()],
@@ -392,8 +408,53 @@ fn what_no_spec_could_send_is_not_learned() {
         &frame(4, 1, 0, &[]),
         &update(0, 9),
     ];
-    let spec = H2Spec::from_preface(&fine.concat()).unwrap();
+    let spec = H2Spec::from_preface(&fine.concat()).unwrap().spec;
     assert_eq!(spec.akamai().to_string(), "4:65536|65536|3:0:0:201|m,s,a,p");
+}
+
+#[test]
+fn what_a_capture_leaves_open_is_said() {
+    let settings = frame(4, 0, 0, &[0x1a, 0x1a, 0, 0, 0, 7, 0, 2, 0, 0, 0, 0]);
+    let headers = frame(1, 5, 1, &[0x82, 0x87, 0x41, 1, b'a', 0x84]);
+    let (ack, ping, update) = (
+        frame(4, 1, 0, &[]),
+        frame(6, 1, 0, &[0; 8]),
+        frame(8, 0, 1, &[0, 0, 0, 9]),
+    );
+    let acked = |frame, before_request| Assumption::SettingsAck {
+        frame,
+        before_request,
+    };
+    let grease = Assumption::GreaseSetting { id: 0x1a1a, value: 7 };
+    let behind = Assumption::FrameBehind { kind: 6, stream: 0 };
+    let window = frame(8, 0, 0, &[0, 1, 0, 0]);
+    let raised = Assumption::FrameBehind { kind: 8, stream: 0 };
+    let cases: [(&[&[u8]], Vec<Assumption>); 5] = [
+        (&[&ack, &headers, &update], vec![acked(1, true)]),
+        (&[&window, &ack, &headers, &update], vec![acked(2, true)]),
+        (&[&window, &headers, &ack], vec![acked(3, false)]),
+        (&[&headers, &ping], vec![behind]),
+        (&[&headers, &window], vec![raised]),
+    ];
+    for (frames, open) in cases {
+        let bytes = [PREFACE, &settings, &frames.concat()].concat();
+        let learned = H2Spec::from_preface(&bytes).unwrap();
+        let always = [grease.clone(), Assumption::EveryRequest];
+        assert_eq!(learned.assumptions, [open, always.to_vec()].concat());
+        assert_eq!(
+            learned.spec.stream_window_update() > 0,
+            frames.contains(&&update[..])
+        );
+        let text = learned.to_string();
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert!(text.contains("0x1a1a is 7"), "{text}");
+    }
+    // As the browsers were captured: Firefox had the server's SETTINGS before it asked.
+    for (name, frame, before_request) in [("chromium-156", 3, false), ("firefox-153esr", 2, true)] {
+        let learned = H2Spec::from_preface(&captured(name)).unwrap();
+        let expected = [acked(frame, before_request), Assumption::EveryRequest];
+        assert_eq!(learned.assumptions, expected, "{name}: {learned}");
+    }
 }
 
 #[cfg(feature = "serde")]
@@ -415,7 +476,7 @@ fn a_file_says_the_same() {
     for (text, why) in [
         ("settings = []", "pseudo_order"),
         ("settings = []\npseudo_order = \"m,s,p\"", "pseudo_order"),
-        ("settings = []\npseudo_order = \"a,m,s,p\"", "before :method"),
+        ("settings = []\npseudo_order = \"a,m,s,a\"", "stands there once"),
         (
             "settings = [[2, 3]]\npseudo_order = \"m,a,s,p\"",
             "settings: 2 is 0 to 1",

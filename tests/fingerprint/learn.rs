@@ -8,7 +8,9 @@ use crate::h2;
 /// What becomes of bytes that may be anything.
 fn check(given: &[u8]) {
     match HelloSpec::from_client_hello(given) {
-        Ok(spec) => {
+        Ok(learned) => {
+            assert!(!learned.assumptions.is_empty() && learned.to_string().lines().count() > 1);
+            let spec = learned.spec;
             let hello = hellos(given).next().unwrap().unwrap().hello;
             let resumed = spec.ja4_resumed() == Ja4::of(&hello);
             assert!(resumed || spec.ja4() == Ja4::of(&hello));
@@ -17,7 +19,7 @@ fn check(given: &[u8]) {
         Err(error) => assert!(!error.to_string().is_empty()),
     }
     match H2Spec::from_preface(given) {
-        Ok(spec) => assert_eq!(Ok(spec.akamai()), Akamai::of_bytes(given)),
+        Ok(learned) => assert_eq!(Ok(learned.spec.akamai()), Akamai::of_bytes(given)),
         Err(error) => assert!(!error.to_string().is_empty() && !error.field().is_empty()),
     }
 }
@@ -55,7 +57,7 @@ fn a_hello_in_records_that_are_not_written_here_is_not_learned() {
 fn curl_node_python_and_go_are_learned_with_both_their_fingerprints() {
     for name in ["curl-7.88-00", "node-20-00", "python311-00", "go-1.19-00"] {
         let hello = &capture(name)[0].hello;
-        let spec = HelloSpec::from_client_hello(&bytes(name)).unwrap();
+        let spec = HelloSpec::from_client_hello(&bytes(name)).unwrap().spec;
         assert_eq!(
             (spec.ja3(), spec.ja4()),
             (Ja3::of(hello), Ja4::of(hello)),

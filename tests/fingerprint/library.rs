@@ -90,6 +90,48 @@ fn the_library_finds_by_what_is_asked() {
 }
 
 #[test]
+fn what_takes_the_place_of_the_recommended_one_is_recommended() {
+    let mine = Profile::custom("chrome", Profile::go().hello().unwrap().clone());
+    let library = ProfileLibrary::new().with(mine.clone());
+    assert_eq!(library.recommended(), &mine);
+    assert_eq!(library.by_name("chrome"), Some(library.recommended()));
+    let another = Profile::custom("another", mine.hello().unwrap().clone());
+    assert_eq!(library.with(another).recommended(), &mine);
+}
+
+#[test]
+fn headers_of_ones_own_say_so_and_promise_no_platform() {
+    let own = || Headers::new([("Host", "")], [("user-agent", "mine")]).unwrap();
+    let (chrome, mine) = (Profile::chrome(), Profile::chrome().with_headers(own()));
+    assert_eq!(
+        (chrome.platform(), mine.platform()),
+        (Platform::Windows, Platform::Any)
+    );
+    assert_eq!(
+        mine.source(),
+        format!("{}; the headers are the caller's", chrome.source())
+    );
+    assert_eq!(
+        mine.clone().with_headers(own()).source(),
+        mine.source(),
+        "said once"
+    );
+    // The rest is as it was.
+    assert_eq!(
+        (mine.browser(), mine.guarantee(), mine.limits()),
+        (chrome.browser(), chrome.guarantee(), chrome.limits())
+    );
+    let custom = || Profile::custom("mine", chrome.hello().unwrap().clone());
+    assert_eq!(custom().with_headers(own()).source(), custom().source());
+    let h2 = chrome.h2().unwrap().clone();
+    assert_eq!(
+        mine.with_h2(h2).source(),
+        custom().source(),
+        "nothing is promised any more"
+    );
+}
+
+#[test]
 fn hosts_keep_their_profile_and_connections_take_turns() {
     let library = ProfileLibrary::new();
     let browsers = || library.browsers().cloned();

@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod assumed;
 mod captures;
 mod grammar;
 mod h2;

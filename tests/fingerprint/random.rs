@@ -22,7 +22,8 @@ fn check_message(message: &[u8]) -> bool {
         assert_eq!(hello.is_truncated(), nth == 1);
         assert_eq!(hello.to_message().as_deref(), Ok(message));
         check_prints(&hello);
-        if let Ok(spec) = HelloSpec::from_client_hello(message) {
+        if let Ok(learned) = HelloSpec::from_client_hello(message) {
+            let spec = learned.spec;
             let ja4 = Ja4::of(&hello);
             assert!([spec.ja4(), spec.ja4_resumed()].contains(&ja4), "{ja4}");
         }

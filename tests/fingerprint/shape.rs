@@ -29,7 +29,9 @@ const FIREFOX: [&str; 5] = [
 const CHROMIUM_PAYLOADS: [usize; 4] = [144, 176, 208, 240];
 
 fn spec(names: &[&str]) -> HelloSpec {
-    HelloSpec::from_client_hellos(names.iter().map(|name| bytes(name))).unwrap()
+    HelloSpec::from_client_hellos(names.iter().map(|name| bytes(name)))
+        .unwrap()
+        .spec
 }
 
 /// A small generator of numbers that are the same on every run.

@@ -56,15 +56,18 @@ fn instead(slot: Slot) -> Result<HelloSpec, SpecError> {
 }
 
 fn learned(names: &[&str]) -> Result<HelloSpec, SpecError> {
-    HelloSpec::from_client_hellos(names.iter().map(|name| bytes(name)))
+    of(names.iter().map(|name| bytes(name)))
+}
+
+fn of<B: AsRef<[u8]>>(captures: impl IntoIterator<Item = B>) -> Result<HelloSpec, SpecError> {
+    HelloSpec::from_client_hellos(captures).map(|learned| learned.spec)
 }
 
 #[test]
 fn a_spec_has_the_ja4_of_the_hello_it_was_learned_from() {
     for name in names() {
         let hello = capture(&name)[0].hello.clone();
-        let spec =
-            HelloSpec::from_client_hello(&bytes(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let spec = of([bytes(&name)]).unwrap_or_else(|error| panic!("{name}: {error}"));
         let resumed = hello.extension(kind::PRE_SHARED_KEY).is_some();
         let (seen, other) = match resumed {
             true => (spec.ja4_resumed(), spec.ja4()),
@@ -73,11 +76,7 @@ fn a_spec_has_the_ja4_of_the_hello_it_was_learned_from() {
         assert_eq!(seen, Ja4::of(&hello), "{name}");
         assert_ne!(other, seen, "{name}: a resumed connection has pre_shared_key");
         let message = &capture(&name)[0].message;
-        assert_eq!(
-            HelloSpec::from_client_hello(message).as_ref(),
-            Ok(&spec),
-            "{name}"
-        );
+        assert_eq!(of([message]).as_ref(), Ok(&spec), "{name}");
     }
 }
 
@@ -142,7 +141,7 @@ fn firefox_is_learned_with_the_ticket_that_it_drops() {
 #[test]
 fn one_key_in_two_shares_needs_both() {
     let firefox = learned(&["firefox-153esr-00"]).unwrap();
-    let of = |groups: &[u16]| {
+    let sharing = |groups: &[u16]| {
         let mut slots = firefox.slots().to_vec();
         for slot in &mut slots {
             match slot {
@@ -154,14 +153,14 @@ fn one_key_in_two_shares_needs_both() {
         let spec = HelloSpec::new(firefox.cipher_suites().to_vec(), slots);
         spec.unwrap().reusing_x25519()
     };
-    assert!(of(&[0x11ec, 0x001d]).is_ok_and(|spec| spec.reuses_x25519()));
+    assert!(sharing(&[0x11ec, 0x001d]).is_ok_and(|spec| spec.reuses_x25519()));
     for (groups, lacks) in [
         (&[0x001d, 0x11ec][..], 0x11ec),
         (&[0x11ec], 0x001d),
         (&[0x11ec, 0x0017], 0x001d),
         (&[0x001d], 0x11ec),
     ] {
-        assert_eq!(of(groups), Err(SpecError::Share(lacks)), "{groups:?}");
+        assert_eq!(sharing(groups), Err(SpecError::Share(lacks)), "{groups:?}");
     }
 }
 
@@ -174,7 +173,7 @@ fn hellos_that_differ_in_their_keys_are_not_of_one_client() {
         }
     }
     let captures = [other.to_message().unwrap(), bytes("firefox-153esr-00")];
-    let refused = HelloSpec::from_client_hellos(captures);
+    let refused = of(captures);
     assert_eq!(refused, Err(SpecError::Disagree("the keys of X25519")));
 }
 
@@ -184,7 +183,7 @@ fn an_order_that_differs_is_found_beside_a_dropped_ticket() {
     // ALPN and status_request, which stand one place later in the fresh hello, behind its session_ticket.
     resumed.extensions.as_mut().unwrap().swap(5, 6);
     let captures = [resumed.to_message().unwrap(), bytes("firefox-153esr-00")];
-    let spec = HelloSpec::from_client_hellos(captures).unwrap();
+    let spec = of(captures).unwrap();
     assert_eq!(spec.slots()[5], Slot::Native(kind::SESSION_TICKET));
     assert_eq!(spec.permuted(), 6..8);
 }
@@ -207,7 +206,7 @@ fn hellos_of_two_clients_are_told_apart() {
     let changed = |change: fn(&mut ClientHello)| {
         let mut hello = capture("firefox-153esr-00")[0].hello.clone();
         change(&mut hello);
-        HelloSpec::from_client_hellos([bytes("firefox-153esr-00"), hello.to_message().unwrap()])
+        of([bytes("firefox-153esr-00"), hello.to_message().unwrap()])
     };
     assert!(changed(|_| {}).is_ok());
     let different = Err(SpecError::Disagree("the extensions"));
@@ -228,7 +227,7 @@ fn hellos_of_two_clients_are_told_apart() {
 fn refused(change: impl FnOnce(&mut ClientHello)) -> SpecError {
     let mut hello = capture("firefox-153esr-00")[0].hello.clone();
     change(&mut hello);
-    HelloSpec::from_client_hello(&hello.to_message().unwrap()).expect_err("must be refused")
+    of([hello.to_message().unwrap()]).expect_err("must be refused")
 }
 
 /// The same, with another extension in the place of the one of its type, or at the end.
@@ -244,9 +243,9 @@ fn refused_with(extension: Extension) -> SpecError {
 
 #[test]
 fn what_cannot_be_served_is_not_learned() {
-    assert_eq!(HelloSpec::from_client_hello(&[]), Err(SpecError::NoHello));
+    assert_eq!(of([[]]), Err(SpecError::NoHello));
     assert!(matches!(
-        HelloSpec::from_client_hello(&[1, 0, 0, 9]),
+        of([[1, 0, 0, 9]]),
         Err(SpecError::Hello(HelloError::Short { .. }))
     ));
     assert_eq!(
@@ -295,6 +294,7 @@ fn what_cannot_be_served_is_not_learned() {
         Extension::ApplicationSettings(vec![b"http/1.1".to_vec()]),
         Extension::Padding(3),
         Extension::Alpn(vec![vec![0xff]]),
+        Extension::Alpn(vec![b"h2".to_vec(), b"h3".to_vec()]),
         Extension::Alpn(vec![Vec::new()]),
         Extension::EncryptedClientHello(EncryptedClientHello::Inner),
     ] {
@@ -332,7 +332,7 @@ fn shares_that_cannot_be_made_are_not_learned() {
             shares[0].group = 0xeaea;
         }
     }
-    let changed = HelloSpec::from_client_hello(&hello.to_message().unwrap());
+    let changed = of([hello.to_message().unwrap()]);
     assert_eq!(changed, Err(SpecError::Grease("key_share")));
 }
 
@@ -353,6 +353,17 @@ fn what_cannot_be_served_is_not_written_by_hand_either() {
         (0x0a0a, &[]),
     ] {
         assert_eq!(with(raw(kind, body)), Err(SpecError::Extension(kind)));
+    }
+    for names in [&[][..], &[""], &["h3"], &["h2", "http/1.1", "http/1.0"]] {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut slots = slots.clone();
+        for slot in &mut slots {
+            if matches!(slot, Slot::Alpn(_)) {
+                *slot = Slot::Alpn(Vec::clone(&names));
+            }
+        }
+        let refused = HelloSpec::new(suites.clone(), slots);
+        assert_eq!(refused, Err(SpecError::Content(kind::ALPN)), "{names:?}");
     }
     for slot in [Slot::Native(kind::SERVER_NAME), Slot::Alpn(vec!["h2".to_owned()])] {
         let kind = if slot == Slot::Native(kind::SERVER_NAME) {
@@ -453,7 +464,9 @@ mod file {
         let chromium = learned(&["chromium-156-00", "chromium-156-01", "chromium-156-02"]).unwrap();
         let firefox = learned(&["firefox-153esr-resume-00", "firefox-153esr-resume-01"]).unwrap();
         let others = names().into_iter().map(|name| learned(&[&name]).unwrap());
-        for spec in [chromium, firefox].into_iter().chain(others) {
+        let never = firefox.clone().without_resumption();
+        assert_ne!(never, firefox, "who resumes nothing is somebody else");
+        for spec in [chromium, firefox, never].into_iter().chain(others) {
             let text = toml::to_string(&spec).unwrap();
             let again: HelloSpec = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
             assert_eq!(again, spec, "{text}");
@@ -481,7 +494,7 @@ mod file {
     #[test]
     fn a_file_written_by_hand_is_a_spec() {
         let spec: HelloSpec = toml::from_str(SMALL).unwrap();
-        assert_eq!(spec.permuted(), 0..2);
+        assert_eq!((spec.permuted(), spec.resumes()), (0..2, true));
         assert_eq!(spec.slots()[7], raw(27, &[2, 0, 2]));
         assert_eq!(spec.ja4().to_string()[..10], *"t13d0210h2");
     }

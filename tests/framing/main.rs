@@ -41,6 +41,13 @@ fn no_answer_is_over_before_hyper_has_read_it() {
     assert!(sum.clean > CASES / 20 && sum.distrusted > 0, "{sum:?}");
 }
 
+#[cfg(feature = "client")]
+#[test]
+fn the_client_reads_what_hyper_reads() {
+    let sum = many(oracle::readings);
+    assert!(sum.clean > CASES / 20 && sum.distrusted > 0, "{sum:?}");
+}
+
 #[test]
 fn no_request_is_over_before_hyper_has_read_it() {
     let sum = many(oracle::requests);

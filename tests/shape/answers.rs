@@ -9,6 +9,8 @@ use crate::world::{Browser, Client};
 const SERVER_HELLO: u8 = 2;
 const ENCRYPTED_EXTENSIONS: u8 = 8;
 const CERTIFICATE: u8 = 11;
+const SERVER_KEY_EXCHANGE: u8 = 12;
+const CERTIFICATE_VERIFY: u8 = 15;
 const FINISHED: u8 = 20;
 
 fn trial(browser: Browser) -> Trial {
@@ -43,6 +45,12 @@ fn list(extensions: &[Extension<'_>]) -> Vec<u8> {
 
 fn encrypted_extensions(extensions: &[Extension<'_>]) -> Vec<u8> {
     message(ENCRYPTED_EXTENSIONS, &list(extensions))
+}
+
+/// A message that signs with this scheme.
+fn verify(scheme: u16) -> Vec<u8> {
+    let body = [&scheme.to_be_bytes()[..], &vec16(&[6; 70])].concat();
+    message(CERTIFICATE_VERIFY, &body)
 }
 
 /// A certificate message whose entries are these bytes with these extensions.
@@ -332,9 +340,115 @@ fn a_choice_that_cannot_be_served_is_named() {
         let found = chosen(browser, &hello);
         assert!(found.contains(why), "{found}");
     }
+    for (browser, scheme, why) in [
+        (
+            Browser::Firefox,
+            0x0203,
+            "signature scheme 0x0203, which the profile offers",
+        ),
+        (
+            Browser::Firefox,
+            0x0401,
+            "signature scheme 0x0401, which the profile offers",
+        ),
+        (
+            Browser::Firefox,
+            0x0904,
+            "signature scheme 0x0904, which the profile does not offer",
+        ),
+        (
+            Browser::Chromium,
+            0x0807,
+            "signature scheme 0x0807, which the profile does not offer",
+        ),
+    ] {
+        let found = trial(browser).decrypts(&[&verify(scheme)]).unwrap_err();
+        assert!(found.contains(why), "{found}");
+    }
     // Not offered at all: for rustls to refuse, like anything malformed.
+    for sent in [verify(0x0804), message(CERTIFICATE_VERIFY, &[8])] {
+        assert_eq!(trial(Browser::Firefox).decrypts(&[&sent]), Ok(sent));
+    }
     let other = record(&server_hello([9; 32], 0xc00a, &[]));
     assert_eq!(trial(Browser::Chromium).reads(&[&other]), Ok(other));
+}
+
+/// The server signs its share in TLS 1.2, in a message that comes in any pieces.
+#[test]
+fn a_choice_of_tls12_that_cannot_be_served_is_named() {
+    let exchange = |group: u16, scheme: u16| {
+        let share = [&[3][..], &group.to_be_bytes(), &[65], &[4; 65]].concat();
+        let signature = [&scheme.to_be_bytes()[..], &vec16(&[6; 70])].concat();
+        message(SERVER_KEY_EXCHANGE, &[share, signature].concat())
+    };
+    let hello = server_hello([9; 32], 0xc02b, &[]);
+    for (browser, group, scheme, why) in [
+        (
+            Browser::Firefox,
+            0x0019,
+            0x0403,
+            "group 0x0019, which the profile offers",
+        ),
+        (
+            Browser::Firefox,
+            0x001e,
+            0x0403,
+            "group 0x001e, which the profile does not offer",
+        ),
+        // No share of TLS 1.2 (draft-ietf-tls-ecdhe-mlkem).
+        (
+            Browser::Firefox,
+            0x11ec,
+            0x0403,
+            "group 0x11ec, which the profile offers",
+        ),
+        (
+            Browser::Firefox,
+            0x001d,
+            0x0203,
+            "signature scheme 0x0203, which the profile offers",
+        ),
+        (
+            Browser::Chromium,
+            0x001d,
+            0x0203,
+            "signature scheme 0x0203, which the profile does not offer",
+        ),
+        (
+            Browser::Chromium,
+            0x001d,
+            0x0807,
+            "signature scheme 0x0807, which the profile does not offer",
+        ),
+        (Browser::Chromium, 0x001d, 0x0401, ""),
+    ] {
+        let sent = [certificate(&[]), exchange(group, scheme), message(14, &[])].concat();
+        let at_once = record(&[&*hello, &sent].concat());
+        let apart = [record(&hello), record(&sent[..9]), record(&sent[9..])].concat();
+        for stream in [at_once, apart] {
+            for chunk in [1, 7, stream.len()] {
+                let chunks: Vec<&[u8]> = stream.chunks(chunk).collect();
+                match trial(browser).reads(&chunks) {
+                    Err(found) => assert!(!why.is_empty() && found.contains(why), "{found}"),
+                    Ok(read) => {
+                        assert_eq!(why, "");
+                        let whole = [
+                            hello.clone(),
+                            certificate(&[]),
+                            exchange(group, scheme),
+                            message(14, &[]),
+                        ];
+                        assert_eq!(read, whole.map(|message| record(&message)).concat());
+                    }
+                }
+            }
+        }
+    }
+    // Of no named group, and cut short: for rustls to refuse.
+    for body in [&b""[..], &[3], &[3, 0], &[1, 0, 0x19], &[3, 0, 0x1d, 2, 4]] {
+        let sent = [record(&hello), record(&message(SERVER_KEY_EXCHANGE, body))].concat();
+        assert_eq!(trial(Browser::Firefox).reads(&[&sent]), Ok(sent));
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -52,7 +54,7 @@ struct Recipes {
 impl Seen {
     /// The recipe of the hello, with its extensions sorted where their order is drawn; that of HTTP/2; and the request's fields.
     fn recipes(&self, drawn: bool) -> Recipes {
-        let hello = HelloSpec::from_client_hello(&self.raw).unwrap();
+        let hello = HelloSpec::from_client_hello(&self.raw).unwrap().spec;
         let mut slots = hello.slots().to_vec();
         if drawn {
             let last = slots.len() - 1;
@@ -62,7 +64,7 @@ impl Seen {
             suites: hello.cipher_suites().to_vec(),
             slots,
             reuses_x25519: hello.reuses_x25519(),
-            h2: H2Spec::from_preface(&self.flight).unwrap(),
+            h2: H2Spec::from_preface(&self.flight).unwrap().spec,
             fields: self.fields(),
         }
     }
@@ -247,15 +249,9 @@ async fn compare(kind: Kind, known: fn(u32) -> Result<Profile, UnknownVersion>) 
     let Some(browser) = Browser::find(kind) else {
         return peers_table::skip(name, "is not installed");
     };
-    let profile = match known(browser.major().expect("a version")) {
-        Ok(profile) => profile,
-        Err(error) => {
-            eprintln!(
-                "LIVE CHECK NOT RUN: {} is installed, and {error}",
-                browser.version()
-            );
-            return peers_table::skip(name, "is of a version of which there is no profile");
-        }
+    let Ok(profile) = known(browser.major().expect("a version")) else {
+        // With its version, for `.ci/unheld`.
+        return Row::of(&browser).skip("every case", "is of a version of which there is no profile");
     };
     let (at, mut seen) = listen().await;
     let theirs = visit(&browser, at, &mut seen).await;
@@ -280,7 +276,11 @@ async fn compare(kind: Kind, known: fn(u32) -> Result<Profile, UnknownVersion>) 
         assert_eq!(hello(&ours).message.len(), hello(&theirs).message.len());
     }
     let mut row = Row::of(&browser);
-    row.case(browser.evidence("the first flight, as our profile's", 1));
+    let came = [&theirs]
+        .iter()
+        .filter(|seen| browser.is_named_in(&seen.fields()))
+        .count();
+    row.case(browser.evidence("the first flight, as our profile's", came));
     let Some(tshark) = Tshark::find() else {
         return peers_table::skip("tshark", "not installed");
     };
@@ -290,6 +290,50 @@ async fn compare(kind: Kind, known: fn(u32) -> Result<Profile, UnknownVersion>) 
     let (their_ja3, evidence) = theirs.ja3(&tshark, &format!("JA3 of a live {name}"), drawn);
     row.case(evidence);
     assert_eq!(our_ja3, their_ja3);
+}
+
+/// A table with nothing but the version and the reason, of which `.ci/unheld` makes its banner.
+#[test]
+fn a_browser_without_a_profile_of_its_version_stands_in_the_table() {
+    let Some(browser) = Browser::find(Kind::Chromium) else {
+        return peers_table::skip("chromium", "is not installed");
+    };
+    let table = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("unheld-{}", std::process::id()));
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--ignored",
+            "--exact",
+            "live::meets_a_version_of_which_there_is_no_profile",
+        ])
+        .env("HOTPOOL_PEERS_TABLE", &table)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{child:?}");
+    let version = browser.version();
+    assert_eq!(
+        std::fs::read_to_string(&table).unwrap(),
+        format!("chromium\t{version}\t0\t1\tevery case: is of a version of which there is no profile\n")
+    );
+    let root = env!("CARGO_MANIFEST_DIR");
+    let said = Command::new("bash")
+        .arg(format!("{root}/.ci/unheld"))
+        .arg(&table)
+        .output()
+        .unwrap();
+    std::fs::remove_file(table).unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(
+        said.contains(&format!("chromium: {version}: every case: is of a version")),
+        "{said}"
+    );
+}
+
+/// Run by the test above only.
+#[tokio::test]
+#[ignore = "the child of another test"]
+async fn meets_a_version_of_which_there_is_no_profile() {
+    compare(Kind::Chromium, |_| Profile::chromium(0)).await;
 }
 
 #[tokio::test]

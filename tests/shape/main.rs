@@ -27,6 +27,7 @@ mod makers;
 mod many;
 mod matrix;
 mod pool;
+mod signed;
 mod stock;
 mod tickets;
 mod world;

@@ -1,11 +1,16 @@
 //! Profiles of a whole pool: what its connections tell of themselves, and what becomes of those that a server does not take.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hotpool::fingerprint::{Code, HelloSpec, Profile, Slot, kind};
-use hotpool::{Builder, ErrorKind, GetOptions, HotConnPool, OnShapeRejected, Require, StaticResolver, Tls};
+use hotpool::{
+    Builder, ErrorKind, GetOptions, HotConnPool, OnShapeRejected, PoolConfig, Require, StaticResolver, Tls,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::support::certs;
 use crate::support::outside::tls::{Maker, TlsServer};
@@ -13,13 +18,13 @@ use crate::support::outside::{self, Outside};
 use crate::support::peer::{Alpn, Peer};
 use crate::world::{BROWSERS, Browser};
 
-fn builder(at: SocketAddr) -> (Builder, String) {
+pub(crate) fn builder(at: SocketAddr) -> (Builder, String) {
     let name = format!("peer.test:{}", at.port());
     let resolver = StaticResolver::new().with(&*name, [at.ip()]).unwrap();
     (HotConnPool::builder().resolver(resolver), name)
 }
 
-fn setup(profile: Profile, act: OnShapeRejected) -> Tls {
+pub(crate) fn setup(profile: Profile, act: OnShapeRejected) -> Tls {
     Tls::builder()
         .roots(certs::authority().roots())
         .profile(profile)
@@ -29,7 +34,7 @@ fn setup(profile: Profile, act: OnShapeRejected) -> Tls {
 }
 
 /// Asks for `/` on a fresh connection that closes after.
-async fn once(pool: &HotConnPool, name: &str) -> Result<hotpool::ConnInfo, hotpool::Error> {
+pub(crate) async fn once(pool: &HotConnPool, name: &str) -> Result<hotpool::ConnInfo, hotpool::Error> {
     let mut conn = pool
         .get_with(name, GetOptions::new().require(Require::Http1))
         .await?;
@@ -123,7 +128,77 @@ async fn idle_connections_of_a_profile_are_reused() {
     }
 }
 
-fn start(server: &TlsServer) -> Option<Outside> {
+/// A server that gives so many tickets, remembers none of them, and answers one request of each connection.
+async fn giving(tickets: usize) -> SocketAddr {
+    let mut config = certs::good().config(certs::provider(), &[&rustls::version::TLS13]);
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
+    config.send_tls13_tickets = tickets;
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (tcp, _) = listener.accept().await?;
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let mut tls = acceptor.accept(tcp).await?;
+                tls.read_u8().await?;
+                tls.write_all(b"HTTP/1.1 200 \r\nContent-Length: 9\r\n\r\n")
+                    .await?;
+                tls.flush().await?;
+                tls.read_to_end(&mut Vec::new()).await
+            });
+        }
+        #[expect(unreachable_code, reason = "it names the error")]
+        io::Result::Ok(())
+    });
+    at
+}
+
+/// Who comes where connections of many others are alive that were given all the tickets for which there is room, resumes all the same; and so does whoever
+/// comes again and again among them.
+#[tokio::test]
+async fn those_who_come_again_resume_whoever_else_is_alive() {
+    const TICKETS: usize = 64;
+    const OTHERS: usize = 8192 / TICKETS;
+    let (builder, name) = builder(giving(TICKETS).await);
+    let most = 2 * OTHERS as u32;
+    let mut config = PoolConfig::default();
+    (config.max_connections, config.max_per_host, config.max_per_ip) = (most, most, most);
+    let builder = builder.roots(certs::authority().roots()).config(config);
+    let pool = builder.build().unwrap();
+    // The tickets stand before the answer.
+    let talk = async |who: &str| {
+        let options = GetOptions::new().partition(who).require(Require::Http1);
+        let mut conn = pool.get_with(name.as_str(), options).await.unwrap();
+        conn.write_all(b"GET / HTTP/1.1\r\nHost: peer.test\r\n\r\n")
+            .await
+            .unwrap();
+        conn.flush().await.unwrap();
+        conn.read_u8().await.unwrap();
+        conn
+    };
+    let resumed = |conn: &hotpool::HotConn| conn.info().tls.resumed;
+    assert!(!resumed(&talk("busy").await));
+    let mut alive = Vec::new();
+    for nth in 0..OTHERS + OTHERS / 2 {
+        alive.push(talk(&nth.to_string()).await);
+        // Each of these is closed half-read, and the next is dialled.
+        if nth % (TICKETS / 4) == 0 || nth >= OTHERS - 2 {
+            assert!(resumed(&talk("busy").await), "beside {nth}");
+        }
+    }
+    assert!(alive.iter().all(|conn| !resumed(conn)));
+    for who in ["one", "another"] {
+        for nth in 0..4 {
+            assert_eq!(resumed(&talk(who).await), nth > 0, "{who}, {nth}");
+        }
+    }
+    drop(alive);
+    pool.close().await;
+}
+
+pub(crate) fn start(server: &TlsServer) -> Option<Outside> {
     outside::is_installed(server).then(|| outside::start_good(server, 1).unwrap())
 }
 

@@ -9,6 +9,7 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::UnixTime;
+use rustls::server::ProducesTickets;
 use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
 use rustls::{CipherSuite, HandshakeKind, ServerConfig};
@@ -39,7 +40,6 @@ async fn resumes(client: &Client, wire: Wire) -> bool {
 
 #[tokio::test]
 async fn many_are_kept_and_each_is_offered_once() {
-    const KEPT: usize = 64;
     for browser in BROWSERS {
         let client = browser.client();
         let [generous, mean] = servers([100, 0]);
@@ -54,44 +54,116 @@ async fn many_are_kept_and_each_is_offered_once() {
     }
 }
 
-/// Names without end, each of which gives as many tickets as are kept: there is an end to what all of them have, and it is the least recently used that has none.
+/// Tickets that are kept of one name, of one that comes where there is no room, and of all.
+const KEPT: usize = 64;
+const FAIR: usize = 32;
+const MOST: usize = 8192;
+
+/// Names, and a server of all of them.
+fn names(count: usize) -> (Vec<String>, certs::Leaf) {
+    let names: Vec<String> = (0..count).map(|nth| format!("n{nth}.test")).collect();
+    let leaf = certs::authority().server(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    (names, leaf)
+}
+
+/// The same that gives so many tickets, made by `ticketer`.
+fn giving(leaf: &certs::Leaf, ticketer: &Arc<dyn ProducesTickets>, tickets: usize) -> Arc<ServerConfig> {
+    let mut config = leaf.config(certs::provider(), &[&TLS13]);
+    config.ticketer = Arc::clone(ticketer);
+    config.send_tls13_tickets = tickets;
+    Arc::new(config)
+}
+
+async fn resumes_to(client: &Client, server: &Arc<ServerConfig>, name: &str) -> bool {
+    let connection = client.talk_to(name, serve(server)).await.unwrap();
+    connection.session().handshake_kind() == Some(HandshakeKind::Resumed)
+}
+
+/// How many connections resume until one does not, to a server that gives no tickets.
+async fn tickets_of(client: &Client, mean: &Arc<ServerConfig>, name: &str) -> usize {
+    let mut count = 0;
+    while resumes_to(client, mean, name).await {
+        count += 1;
+    }
+    count
+}
+
+/// Names without end, each of which gives as many tickets as are kept: there is an end to what all of them have. Whoever comes then takes of what was
+/// least recently used, until it has what everybody may have.
 #[tokio::test]
 async fn all_names_together_have_an_end() {
-    const KEPT: usize = 64;
-    const MOST: usize = 2048;
-    let names: Vec<String> = (0..=MOST / KEPT).map(|nth| format!("n{nth}.test")).collect();
-    let leaf = certs::authority().server(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    let with = |ticketer, tickets| {
-        let mut config = leaf.config(certs::provider(), &[&TLS13]);
-        config.ticketer = ticketer;
-        config.send_tls13_tickets = tickets;
-        Arc::new(config)
-    };
+    let (names, leaf) = names(MOST / KEPT + 1);
     let ticketer = Ticketer::new().unwrap();
-    let [generous, mean] = [with(Arc::clone(&ticketer), KEPT), with(ticketer, 0)];
+    let [generous, mean] = [KEPT, 0].map(|tickets| giving(&leaf, &ticketer, tickets));
     let client = Browser::Chromium.client();
-    let resumes = async |client: &Client, server, name: &str| {
-        let connection = client.talk_to(name, serve(server)).await.unwrap();
-        connection.session().handshake_kind() == Some(HandshakeKind::Resumed)
-    };
     for name in &names {
-        assert!(!resumes(&client, &generous, name).await);
+        assert!(!resumes_to(&client, &generous, name).await);
     }
     let [first, second, .., last] = &names[..] else {
         unreachable!()
     };
-    assert!(!resumes(&client, &mean, first).await, "the first one's went");
-    assert!(resumes(&client, &mean, second).await && resumes(&client, &mean, last).await);
-    // Two places are free, and no more for others.
-    let another = client.clone().configured(|config| client.shape.complete(config));
-    assert!(!resumes(&another, &generous, first).await);
-    for nth in 0..3 {
-        assert_eq!(resumes(&another, &mean, first).await, nth < 2, "ticket {nth}");
+    for (name, has) in [(first, KEPT - FAIR), (last, FAIR), (second, KEPT)] {
+        assert_eq!(tickets_of(&client, &mean, name).await, has, "{name}");
     }
+    // There is room again: for all that comes, be it in another store.
+    let another = client.clone().configured(|config| client.shape.complete(config));
+    assert!(!resumes_to(&another, &generous, first).await);
+    assert_eq!(tickets_of(&another, &mean, first).await, KEPT);
     drop(client);
-    assert!(!resumes(&another, &generous, first).await);
-    for nth in 0..3 {
-        assert!(resumes(&another, &mean, first).await, "ticket {nth}");
+    for name in &names[..3] {
+        assert!(!resumes_to(&another, &generous, name).await);
+        assert_eq!(tickets_of(&another, &mean, name).await, KEPT, "{name}");
+    }
+}
+
+/// Makes tickets of this length.
+#[derive(Debug)]
+struct Long(Arc<dyn ProducesTickets>, usize);
+
+impl ProducesTickets for Long {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.0.lifetime()
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        let ticket = self.0.encrypt(plain)?;
+        let len = u16::try_from(ticket.len()).ok()?;
+        let mut long = [&len.to_be_bytes()[..], &ticket].concat();
+        long.resize(self.1, 0);
+        Some(long)
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        let (len, rest) = cipher.split_first_chunk::<2>()?;
+        self.0.decrypt(rest.get(..u16::from_be_bytes(*len).into())?)
+    }
+}
+
+/// A server may make its tickets as long as a message. A few are kept all the same; beyond those only what is as long as tickets are.
+#[tokio::test]
+async fn long_tickets_are_kept_while_there_are_few() {
+    const UNWEIGHED: usize = 1024;
+    const LONGEST: usize = 16 << 10;
+    let (names, leaf) = names(UNWEIGHED / KEPT + 1);
+    let ticketer = Ticketer::new().unwrap();
+    let of_len = |len| Arc::new(Long(Arc::clone(&ticketer), len)) as Arc<dyn ProducesTickets>;
+    // A leaf's certificate, and whatever else there is, stand beside it.
+    let (light, heavy) = (of_len(LONGEST - 6 * 1024), of_len(LONGEST));
+    let client = Browser::Chromium.client();
+    let (last, others) = names.split_last().unwrap();
+    for (name, sessions) in others.iter().zip((KEPT..).step_by(KEPT)) {
+        assert!(!resumes_to(&client, &giving(&leaf, &ticketer, KEPT), name).await);
+        for (maker, kept) in [(&heavy, sessions < UNWEIGHED), (&light, true)] {
+            // In a store of its own, which is gone after.
+            let another = client.clone().configured(|config| client.shape.complete(config));
+            assert!(!resumes_to(&another, &giving(&leaf, maker, 1), last).await);
+            let again = resumes_to(&another, &giving(&leaf, maker, 0), last).await;
+            assert_eq!(again, kept, "beside {sessions} sessions");
+        }
     }
 }
 

@@ -36,7 +36,9 @@ impl Browser {
             ],
             Browser::Firefox => &["firefox-153esr-resume-00", "firefox-153esr-resume-01"],
         };
-        HelloSpec::from_client_hellos(names.iter().map(|name| fixture(name))).unwrap()
+        HelloSpec::from_client_hellos(names.iter().map(|name| fixture(name)))
+            .unwrap()
+            .spec
     }
 
     /// As the captures have it (see the fixtures' own README).

@@ -1,6 +1,6 @@
 //! Certificates made at test time: one authority per process, and leaves that are good or wrong in exactly one way.
 //!
-//! Every key is ECDSA P-256. Names that read as IP addresses become IP entries of the certificate.
+//! Every key is ECDSA P-256 where nothing else is said. Names that read as IP addresses become IP entries of the certificate.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, RevokedCertParams, SerialNumber, date_time_ymd,
+    PKCS_ECDSA_P256_SHA256, PKCS_ED25519, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{
@@ -120,6 +120,11 @@ impl Authority {
         list.signed_by(&self.0).expect("a signed list").der().clone()
     }
 
+    /// The authority's signature of these octets.
+    pub fn sign_bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        rcgen::SigningKey::sign(self.0.key(), bytes).expect("a signature")
+    }
+
     fn sign(&self, params: CertificateParams) -> Leaf {
         sign(params, &self.0)
     }
@@ -203,6 +208,13 @@ pub struct PemFiles {
 /// A good leaf for [`NAMES`].
 pub fn good() -> Leaf {
     authority().server(&NAMES)
+}
+
+/// Good, with a key of Ed25519.
+pub fn ed25519() -> Leaf {
+    let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key of Ed25519");
+    let params = leaf_params(&NAMES, ExtendedKeyUsagePurpose::ServerAuth);
+    sign_with(params, &authority().0, key)
 }
 
 /// Good but for its time: it ended with the year 2000.

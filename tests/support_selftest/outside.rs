@@ -217,6 +217,51 @@ fn skips_a_peer() {
     peers_table::skip("nginx", "for a look");
 }
 
+/// What `.ci/run` says last.
+#[test]
+fn a_profile_that_was_not_held_against_its_browser_is_shouted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let run = std::fs::read_to_string(root.join(".ci/run")).unwrap();
+    let last = run.lines().rfind(|line| !line.is_empty());
+    assert_eq!(last, Some(".ci/unheld \"$HOTPOOL_PEERS_TABLE\""));
+    let unprofiled = "every case: is of a version of which there is no profile";
+    let table = scratch("unheld");
+    for (rows, lines) in [
+        (
+            "chromium\tC 156\t1\t0\t-\nfirefox\tF 153\t1\t0\t-\n".to_owned(),
+            vec![],
+        ),
+        (
+            format!("chromium\tC 157\t0\t1\t{unprofiled}\nfirefox\tF 153\t1\t0\t-\n"),
+            vec![format!("chromium: C 157: {unprofiled}")],
+        ),
+        (
+            "nginx\tn 1\t3\t0\t-\nfirefox\t-\t0\t1\tevery case: is not installed\n".to_owned(),
+            vec![
+                "chromium: no test has met it".to_owned(),
+                "firefox: -: every case: is not installed".to_owned(),
+            ],
+        ),
+    ] {
+        std::fs::write(&table, rows).unwrap();
+        let said = Command::new("bash")
+            .arg(root.join(".ci/unheld"))
+            .arg(&table)
+            .output();
+        let said = said.unwrap();
+        assert!(said.status.success(), "{said:?}");
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert_eq!(
+            said.contains("NOT HELD AGAINST THE LIVE BROWSER"),
+            !lines.is_empty()
+        );
+        let named = |line: &&str| line.starts_with("#    ");
+        let named: Vec<&str> = said.lines().filter(named).map(|line| line[5..].trim()).collect();
+        assert_eq!(named, lines, "{said}");
+    }
+    std::fs::remove_file(table).unwrap();
+}
+
 #[test]
 fn the_excuses_on_file_are_lawful() {
     peers_table::excuses(include_str!("../SKIPS"));

@@ -1,5 +1,6 @@
 //! The tools without a network: against the server that they start themselves.
 
+use hotpool::fingerprint::ProfileLibrary;
 use serde_json::{Value, json};
 
 use crate::tool::run;
@@ -53,15 +54,30 @@ fn a_row_has_these_fields_and_no_others() {
         "ips",
         "tls",
         "closes",
+        "held",
     ];
     expected.sort_unstable();
     assert_eq!(fields(&row), expected);
     assert_eq!(fields(&row["latency_us"]), ["cold_p50", "hot_p50", "hot_p99"]);
     assert_eq!(
         fields(&row["ips"][0]),
-        ["blocked_ms", "connections", "dial_us", "ip", "live", "tls_us"]
+        [
+            "blocked_ms",
+            "cold_us",
+            "connections",
+            "dial_us",
+            "hot_us",
+            "ip",
+            "live",
+            "tls_us"
+        ]
     );
     assert_eq!(fields(&row["tls"]), ["resumed", "suite", "version"]);
+    assert_eq!(row["held"], Value::Null);
+    assert_eq!(
+        (row["ips"][0]["cold_us"].is_u64(), &row["ips"][0]["hot_us"]),
+        (true, &Value::Null)
+    );
     // Three requests, each the first on its connection: nothing was reused, and the report does not say otherwise.
     assert_eq!(
         (&row["reuse_rate"], &row["latency_us"]["hot_p50"]),
@@ -130,6 +146,20 @@ fn the_example_of_fingerprints_runs_with_each_profile() {
             .collect();
         assert_eq!(wire.len(), 2, "{}", run.out);
         assert_eq!(wire[0], wire[1], "what was learned is what was sent: {}", run.out);
+        let told = ProfileLibrary::new().by_name(profile).unwrap().h2().cloned();
+        let told = told.map(|h2| format!(": Akamai's text {}\n", h2.akamai()));
+        let count = |text: &str| run.out.matches(text).count();
+        assert_eq!(
+            (count(": Akamai's text "), told.map_or(0, |told| count(&told))),
+            if profile == "python" { (0, 0) } else { (2, 2) },
+            "{}",
+            run.out
+        );
+        assert!(
+            run.out.contains("learned of 1 capture\n  - the extensions"),
+            "{}",
+            run.out
+        );
     }
     let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/hello/go-1.19-00.bin");
     let learned = run("fingerprint", &["go", capture]);
@@ -141,8 +171,11 @@ fn the_example_of_fingerprints_runs_with_each_profile() {
         "{}",
         learned.out
     );
+    // Node's hello offers no HTTP/2, and Go's way to open it is to be seen.
+    let silent = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/hello/node-20-00.bin");
     for (arguments, why) in [
         (&["netscape"][..], "no profile"),
+        (&["go", silent], "no text of Akamai's"),
         (&["go", file!()], "type of a record"),
     ] {
         let refused = run("fingerprint", arguments);

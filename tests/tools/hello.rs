@@ -1,7 +1,10 @@
 //! `probe --dump-hello` writes what a connection of a profile sends first, `--fingerprints` what a peer makes of it.
 
-use hotpool::fingerprint::{Ja3, Ja4, ProfileLibrary, hellos};
+use hotpool::fingerprint::{Akamai, Ja3, Ja4, Profile, ProfileLibrary, hellos};
+use hotpool::{HotConnPool, StaticResolver};
 
+use crate::support::certs;
+use crate::support::frames::{FramePeer, HEADERS, Wire, frame};
 use crate::tool::run;
 
 #[test]
@@ -43,9 +46,6 @@ fn the_table_of_fingerprints_says_what_goes_over_the_wire() {
         let name = profile.name();
         assert_eq!(line.split(' ').next(), Some(name));
         assert!(line.ends_with(profile.source()), "{line}");
-        if profile.hello().is_none() {
-            continue;
-        }
         let file = std::env::temp_dir().join(format!("hotpool-print-{name}-{}", std::process::id()));
         let dumped = run(
             "probe",
@@ -64,11 +64,49 @@ fn the_table_of_fingerprints_says_what_goes_over_the_wire() {
             format!("{} sorted", Ja3::sorted(&hello)),
         ];
         assert!(ja3.iter().any(|ja3| line.contains(ja3)), "{ja3:?}: {line}");
-        let akamai = profile
-            .h2()
-            .map_or("h2's own".to_owned(), |h2| h2.akamai().to_string());
-        assert!(line.contains(&akamai), "{line}");
+        let akamai = match (profile.h2(), name) {
+            (Some(h2), _) => h2.akamai().to_string(),
+            (None, "rustls") => as_a_peer_reads_it(profile),
+            (None, _) => "HTTP/1.1 alone".to_owned(),
+        };
+        assert!(line.contains(&akamai), "{akamai}: {line}");
     }
+}
+
+/// Akamai's text of what a pool of this test sends to a peer that speaks in frames.
+fn as_a_peer_reads_it(profile: &Profile) -> String {
+    let (tell, heard) = std::sync::mpsc::channel();
+    let peer = FramePeer::start(move |mut wire: Wire| {
+        let tell = tell.clone();
+        Box::pin(async move {
+            let mut flight = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+            wire.settings(&[]).await;
+            while let Some(read) = wire.read().await {
+                flight.extend(frame(read.kind, read.flags, read.stream, &read.payload));
+                if read.kind == HEADERS {
+                    let _ = tell.send(Akamai::of_bytes(&flight).unwrap().to_string());
+                    wire.answer(read.stream).await;
+                }
+            }
+        })
+    });
+    let name = format!("peer.test:{}", peer.port());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(async {
+        let pool = HotConnPool::builder()
+            .roots(certs::authority().roots())
+            .resolver(StaticResolver::new().with(&*name, [peer.ip()]).unwrap())
+            .profile(profile.clone())
+            .build()
+            .unwrap();
+        let mut conn = pool.get(&*name).await.unwrap();
+        let request = http::Request::get("https://peer.test/").body(()).unwrap();
+        let sent = conn.h2().unwrap().send_request(request, true).await.unwrap();
+        assert_eq!(sent.0.await.unwrap().status(), 200);
+        drop(conn);
+        pool.close().await;
+    });
+    heard.recv().unwrap()
 }
 
 #[test]

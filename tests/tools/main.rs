@@ -17,6 +17,7 @@ mod percentile;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod dashboard;
 mod embedded;
 mod exact;
 mod framing;
@@ -26,4 +27,7 @@ mod misuse;
 mod nginx;
 mod peers;
 mod routes;
+#[cfg(feature = "full")]
+mod stacks;
 mod tool;
+mod watching;

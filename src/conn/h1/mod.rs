@@ -212,7 +212,8 @@ impl AsyncWrite for H1 {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.broken = Some(CloseReason::Discarded);
+        // Shut down in the middle of something, that is the reason.
+        self.broken = Some(self.verdict().err().unwrap_or(CloseReason::Discarded));
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

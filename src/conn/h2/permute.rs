@@ -1,14 +1,15 @@
 //! The pseudo-headers of a request in another order than h2's, without the table that both ends keep.
 //!
 //! h2 writes `:method`, `:scheme`, `:authority`, `:path`. It takes `:scheme` (http and https) and `:path` to no table, so they may move past anything. The other two it
-//! may remember, each behind what was remembered before it: their order must stay, and a spec that would change it is refused when it is made.
+//! may remember, each behind what was remembered before it: then their order must stay. GET and POST stand in the table that never changes, and `:authority`
+//! may come before them.
 
 use crate::fault::planted;
 use crate::fingerprint::{Field, Form, Pseudo};
 
 /// What brings a request's block of headers (RFC 7541) into another form.
 pub(super) trait Reblock {
-    /// Appends `block` to `out` in its other form; as it is, and answers false, if it is none that it knows.
+    /// Appends `block` to `out` in its other form; if that cannot be, in one that its reader takes for the same, and answers false.
     fn reblock(&mut self, block: &[u8], out: &mut Vec<u8>) -> bool;
 }
 
@@ -23,7 +24,16 @@ impl Reblock for Permuter {
             return false;
         };
         out.extend_from_slice(parts.resizes);
-        for pseudo in self.0 {
+        let mut order = self.0;
+        let place = |pseudo| self.0.iter().position(|one| *one == pseudo);
+        let (method, authority) = (place(Pseudo::Method), place(Pseudo::Authority));
+        let fits = authority > method || parts.authority.is_empty() || parts.has_static_method();
+        if let (false, Some(method), Some(authority)) =
+            (fits || planted("any_method_is_overtaken"), method, authority)
+        {
+            order[authority..=method].rotate_right(1);
+        }
+        for pseudo in order {
             out.extend_from_slice(match pseudo {
                 Pseudo::Method => parts.method,
                 Pseudo::Scheme => parts.scheme,
@@ -32,7 +42,7 @@ impl Reblock for Permuter {
             });
         }
         out.extend_from_slice(parts.rest);
-        true
+        fits
     }
 }
 
@@ -83,6 +93,12 @@ impl<'a> Parts<'a> {
         parts.path = rest.forgotten()?;
         parts.rest = rest.0;
         Some(parts)
+    }
+
+    /// Whether `:method` stands in the table that never changes, by its name and its value.
+    fn has_static_method(&self) -> bool {
+        let field = Field::first(self.method);
+        field.is_some_and(|field| matches!(field.form, Form::Indexed(_)) && !field.is_remembered())
     }
 }
 
@@ -145,6 +161,42 @@ mod tests {
         // CONNECT.
         let connect = b"\x42\x07CONNECT\x41\x01a\xbe";
         assert_eq!(permuted(connect).as_deref(), Some(&connect[..]));
+    }
+
+    /// Go's order: `:authority` overtakes what is in no table that changes.
+    #[test]
+    fn an_authority_comes_first_where_no_table_would_notice() {
+        let order = [Pseudo::Authority, Pseudo::Method, Pseudo::Path, Pseudo::Scheme];
+        for (block, moved, known) in [
+            (
+                &b"\x82\x87\x41\x01a\x84\xbe"[..],
+                &b"\x41\x01a\x82\x84\x87\xbe"[..],
+                true,
+            ),
+            (b"\x20\x83\x87\xbf\x84", b"\x20\xbf\x83\x84\x87", true),
+            (b"\x82\x87\x84", b"\x82\x84\x87", true),
+            // PUT, as it is remembered, and then as it was.
+            (
+                b"\x42\x03PUT\x87\x41\x01a\x84",
+                b"\x42\x03PUT\x41\x01a\x84\x87",
+                false,
+            ),
+            (b"\xbf\x87\xbe\x84", b"\xbf\xbe\x84\x87", false),
+            (b"\x02\x03PUT\x87\xbe\x84", b"\x02\x03PUT\xbe\x84\x87", false),
+            (
+                b"\x42\x07CONNECT\x41\x01a\xbe",
+                b"\x42\x07CONNECT\x41\x01a\xbe",
+                false,
+            ),
+        ] {
+            let mut out = Vec::new();
+            assert_eq!(Permuter(order).reblock(block, &mut out), known, "{block:?}");
+            assert_eq!(out, moved, "{block:?}");
+        }
+        let last = [Pseudo::Scheme, Pseudo::Authority, Pseudo::Path, Pseudo::Method];
+        let mut out = Vec::new();
+        assert!(!Permuter(last).reblock(b"\xbf\x87\xbe\x84", &mut out));
+        assert_eq!(out, b"\x87\xbf\xbe\x84", "the method just ahead of it");
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use super::super::profile::{About, Browser, Guarantee, Headers, Platform};
 use super::super::{EchGrease, H2Spec, HelloSpec, Priority, Pseudo, Slot, kind};
-use super::{SERVER_NAME, alpn, greased, raw, unserved};
+use super::{REQUIRE, SERVER_NAME, alpn, greased, raw, unserved};
 
-const UNSERVED: &str = unserved!("a cipher suite with CBC or without ECDHE, or an ML-DSA certificate,");
+const UNSERVED: &str = unserved!("a cipher suite with CBC or without ECDHE");
+
+const HTTP1: &str = "on HTTP/1.1 its own headers are in Chromium's order: none was published";
 
 pub(in crate::fingerprint) static CHROMIUM: About = About {
     browser: Browser::Chromium,
@@ -13,20 +15,22 @@ pub(in crate::fingerprint) static CHROMIUM: About = About {
     guarantee: Guarantee::Fields,
     limits: &[
         UNSERVED,
-        "the user agent is that of a window: the captures were made without one, and say HeadlessChrome",
+        REQUIRE,
+        "its own user agent is that of a window: the captures were made without one, and say HeadlessChrome",
     ],
 };
 
 pub(in crate::fingerprint) static CHROME: About = About {
     browser: Browser::Chrome,
     platform: Platform::Windows,
-    source: "the hello and HTTP/2 of the captured Chromium 156; JA4, Akamai's text and user agent of Chrome 156.0.8078.48 as leyline-http 0.1.6 \
-             (crates.io) has them from tls.peet.ws of 2026-10-22, sorted JA3 of Chrome 153 to 155 as the client koon published it in its table of references (as read on 2026-11-26)",
+    source: "the hello and HTTP/2 of the captured Chromium 156; JA4, Akamai's text, user agent and accept of Chrome 156.0.8078.48 as leyline-http 0.1.6 \
+             (crates.io) has them from tls.peet.ws of 2026-10-22, sorted JA3 of Chrome 153 and 155 as koon 1.1.0 (PyPI, 2026-09) has it in its reference chromium-mldsa-trust-anchors",
     guarantee: Guarantee::Prints,
     limits: &[
         UNSERVED,
+        REQUIRE,
         "that the bytes of Chrome's extensions are Chromium's is taken from their common source, not from a capture of Chrome",
-        "accept is Chromium's, with the image types that its build decodes; on HTTP/1.1 the headers are in Chromium's order",
+        HTTP1,
         "the server_padding extension, which Chrome sends for some clients by lot, is not sent",
     ],
 };
@@ -34,13 +38,15 @@ pub(in crate::fingerprint) static CHROME: About = About {
 pub(in crate::fingerprint) static EDGE: About = About {
     browser: Browser::Edge,
     platform: Platform::Windows,
-    source: "Chromium's hello without trust_anchors, which is what leyline-http 0.1.6 (crates.io, as read on 2026-11-26) says of Edge; JA4 and sorted JA3 of Edge 152 to 154 as the \
-             client koon published it in its table of references (as read on 2026-11-26)",
-    guarantee: Guarantee::Prints,
+    source: "Chromium's hello without trust_anchors, and its headers, which is what leyline-http 0.1.6 (crates.io, as read on 2026-11-26) says of Edge; JA4 and sorted JA3 of Edge 152 to \
+             154 as koon 1.1.0 (PyPI, 2026-09) has them in its reference chromium-mldsa",
+    guarantee: Guarantee::HelloPrints,
     limits: &[
         UNSERVED,
+        REQUIRE,
+        "HTTP/2 is the captured Chromium's: of Edge on Windows no text of Akamai's was at hand",
         "Edge 154 is two versions behind the Chromium that its hello was captured from; no hello of Edge was at hand",
-        "accept is Chromium's, with the image types that its build decodes; on HTTP/1.1 the headers are in Chromium's order",
+        HTTP1,
     ],
 };
 
@@ -49,28 +55,35 @@ pub(in crate::fingerprint) struct Brand {
     brands: &'static str,
     platform: &'static str,
     agent: &'static str,
+    accept: &'static str,
 }
 
 pub(in crate::fingerprint) const CHROMIUM_HEADERS: Brand = Brand {
     brands: r#""Not:A-Brand";v="8", "Chromium";v="156""#,
     platform: r#""Linux""#,
     agent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+    accept: DEBIAN_ACCEPT,
 };
 
 pub(in crate::fingerprint) const CHROME_HEADERS: Brand = Brand {
     brands: r#""Not:A-Brand";v="8", "Chromium";v="156", "Google Chrome";v="156""#,
     platform: r#""Windows""#,
     agent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+    accept: ACCEPT,
 };
 
 pub(in crate::fingerprint) const EDGE_HEADERS: Brand = Brand {
     brands: r#""Chromium";v="154", "Microsoft Edge";v="154", "Not A(Brand";v="99""#,
     platform: r#""Windows""#,
     agent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/154.0.0.0 Safari/537.36 Edg/154.0.0.0",
+    accept: ACCEPT,
 };
 
-const ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/jxl,image/avif,image/webp,image/apng,*/*;q=0.8,\
+const ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,\
                       application/signed-exchange;v=b3;q=0.7";
+/// Debian's build decodes JPEG XL as well.
+const DEBIAN_ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/jxl,image/avif,image/webp,image/apng,*/*;q=0.8,\
+                             application/signed-exchange;v=b3;q=0.7";
 const ENCODINGS: &str = "gzip, deflate, br, zstd";
 const LANGUAGES: &str = "en-US,en;q=0.9";
 
@@ -80,6 +93,7 @@ impl Brand {
             brands,
             platform,
             agent,
+            accept,
         } = *self;
         Headers::observed(
             &[
@@ -90,7 +104,7 @@ impl Brand {
                 ("sec-ch-ua-platform", platform),
                 ("Upgrade-Insecure-Requests", "1"),
                 ("User-Agent", agent),
-                ("Accept", ACCEPT),
+                ("Accept", accept),
                 ("Sec-Fetch-Site", "none"),
                 ("Sec-Fetch-Mode", "navigate"),
                 ("Sec-Fetch-User", "?1"),
@@ -104,7 +118,7 @@ impl Brand {
                 ("sec-ch-ua-platform", platform),
                 ("upgrade-insecure-requests", "1"),
                 ("user-agent", agent),
-                ("accept", ACCEPT),
+                ("accept", accept),
                 ("sec-fetch-site", "none"),
                 ("sec-fetch-mode", "navigate"),
                 ("sec-fetch-user", "?1"),

@@ -2,9 +2,11 @@
 
 use super::super::profile::{About, Browser, Guarantee, Headers, Platform};
 use super::super::{EchGrease, H2Spec, HelloSpec, Priority, Pseudo, Slot, kind};
-use super::{SERVER_NAME, alpn, plain, raw, unserved};
+use super::{REQUIRE, SERVER_NAME, alpn, plain, raw, unserved};
 
-const UNSERVED: &str = unserved!("a cipher suite with CBC or without ECDHE, P-521 or a finite-field group");
+const UNSERVED: &str = unserved!(
+    "a cipher suite with CBC or without ECDHE, P-521, a finite-field group or a signature with SHA-1"
+);
 const CREDENTIALS: &str = "delegated credentials are offered, and a server that uses one fails verification";
 
 pub(in crate::fingerprint) static ESR: About = About {
@@ -12,20 +14,21 @@ pub(in crate::fingerprint) static ESR: About = About {
     platform: Platform::Linux,
     source: "captured from Debian's Firefox 153.7.0esr on 2026-11-21 and 2026-11-26",
     guarantee: Guarantee::Fields,
-    limits: &[UNSERVED, CREDENTIALS],
+    limits: &[UNSERVED, REQUIRE, CREDENTIALS],
 };
 
 pub(in crate::fingerprint) static RELEASE: About = About {
     browser: Browser::Firefox,
     platform: Platform::Windows,
     source: "Firefox 156.0.1: the lists, JA4, Akamai's text and user agent as leyline-http 0.1.6 (crates.io) has them from tls.peet.ws of 2026-09-25, \
-             JA3 as the client koon published it in its table of references (as read on 2026-11-26); the rest is the captured Firefox 153 ESR's",
+             JA3 as koon 1.1.0 (PyPI, 2026-09) has it in its reference firefox-156; the rest is the captured Firefox 153 ESR's",
     guarantee: Guarantee::Prints,
     limits: &[
         UNSERVED,
+        REQUIRE,
         CREDENTIALS,
         "bodies that no print covers (encrypted_client_hello, delegated_credentials) are those of Firefox 153 ESR",
-        "the headers are Firefox 153 ESR's with another user agent",
+        "its own headers are Firefox 153 ESR's with another user agent",
     ],
 };
 

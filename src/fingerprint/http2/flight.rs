@@ -1,5 +1,7 @@
 //! The bytes of a first flight, written and read.
 
+use super::super::is_grease;
+use super::super::learned::{Assumption, Learned};
 use super::block::pseudo_order;
 use super::frame::{self, ENTRY, HEADER, flag, kind};
 use super::{H2Spec, H2SpecError, PREFACE, Priority, PriorityFrame, Pseudo};
@@ -30,13 +32,14 @@ impl H2Spec {
         bytes
     }
 
-    /// Learns a spec from what a client sent: from its preface to its first request and the frame behind that. What comes later is no part of it.
+    /// Learns a spec from what a client sent: from its preface to its first request and the frame behind that, which may be an update of the request's
+    /// stream. What comes later is no part of it.
     ///
     /// # Errors
-    /// [`H2SpecError`] if there is no request in it, or if it has anything that a connection of a spec would not send or could not keep: another
-    /// frame before the request, a second update of the connection's window, padding, flags of no meaning.
-    pub fn from_preface(bytes: &[u8]) -> Result<Self, H2SpecError> {
-        let flight = Flight::read(bytes)?;
+    /// [`H2SpecError`] if there is no request in it or nothing behind it, or if it has anything that a connection of a spec would not send or could not keep:
+    /// another frame before the request, a second update of a window, padding, flags of no meaning.
+    pub fn from_preface(bytes: &[u8]) -> Result<Learned<Self>, H2SpecError> {
+        let mut flight = Flight::read(bytes)?;
         if let Some(why) = flight.unlike {
             return Err(H2SpecError::new(FIELD, why));
         }
@@ -45,12 +48,21 @@ impl H2Spec {
         };
         let order = <[Pseudo; 4]>::try_from(request.pseudo)
             .map_err(|_| H2SpecError::new("pseudo_order", "not the four of a request"))?;
-        H2Spec::new(flight.settings, order)?
+        let drawn = flight.settings.iter().filter(|(id, _)| is_grease(*id));
+        let drawn = drawn.map(|&(id, value)| Assumption::GreaseSetting { id, value });
+        flight.open.extend(drawn);
+        flight.open.push(Assumption::EveryRequest);
+        let spec = H2Spec::new(flight.settings, order)?
             .with_window_update(flight.window_update)?
             .with_priority_frames(flight.priority_frames)?
             .with_first_stream(request.stream)?
             .with_headers_priority(request.priority)?
-            .with_stream_window_update(request.window_update)
+            .with_stream_window_update(request.window_update)?;
+        Ok(Learned {
+            spec,
+            captures: 1,
+            assumptions: flight.open,
+        })
     }
 }
 
@@ -84,6 +96,10 @@ pub(super) struct Flight {
     pub(super) request: Option<Request>,
     /// The first thing that no connection of a spec would send.
     unlike: Option<String>,
+    /// What of it is no part of a spec.
+    open: Vec<Assumption>,
+    /// How many frames were read.
+    frames: usize,
 }
 
 pub(super) struct Request {
@@ -92,6 +108,8 @@ pub(super) struct Request {
     pub(super) pseudo: Vec<Pseudo>,
     /// The stream's, in the frame behind it. 0 if that is another.
     pub(super) window_update: u32,
+    /// How many frames its block of headers has.
+    frames: usize,
 }
 
 /// A whole frame.
@@ -106,6 +124,14 @@ struct Frame<'a> {
 impl Frame<'_> {
     fn stream(&self) -> u32 {
         self.word & LOW_31
+    }
+
+    /// Whether it acknowledges the peer's SETTINGS.
+    fn is_ack(&self) -> bool {
+        self.kind == kind::SETTINGS
+            && self.word == 0
+            && self.flags & flag::ACK != 0
+            && self.payload.is_empty()
     }
 
     /// What of its header a spec's own frame would not have.
@@ -151,6 +177,8 @@ impl Flight {
             priority_frames: Vec::new(),
             request: None,
             unlike: first.unlike(),
+            open: Vec::new(),
+            frames: 1,
         };
         if first.word != 0 {
             flight.note("the SETTINGS are of a stream");
@@ -162,6 +190,7 @@ impl Flight {
             if flight.take(&frame, &mut rest).map_err(wrong)? {
                 return Ok(flight);
             }
+            flight.frames += 1;
         }
         Ok(flight)
     }
@@ -175,7 +204,10 @@ impl Flight {
     fn take(&mut self, frame: &Frame<'_>, rest: &mut &[u8]) -> Result<bool, &'static str> {
         match (frame.kind, frame.stream()) {
             // The peer's SETTINGS had come before the request was made.
-            (kind::SETTINGS, 0) if frame.flags & flag::ACK != 0 && frame.payload.is_empty() => {}
+            _ if frame.is_ack() => self.open.push(Assumption::SettingsAck {
+                frame: self.frames,
+                before_request: true,
+            }),
             (kind::WINDOW_UPDATE, 0) => self.take_update(frame),
             (kind::PRIORITY, stream) => {
                 let priority = Priority::from_bytes(frame.payload).ok_or("a PRIORITY frame is malformed")?;
@@ -186,7 +218,9 @@ impl Flight {
                 if let Some(why) = unlike {
                     self.note(why);
                 }
+                self.frames += request.frames;
                 self.request = Some(request);
+                self.take_behind(rest);
                 return Ok(true);
             }
             (kind, stream) => self.note(format!(
@@ -194,6 +228,42 @@ impl Flight {
             )),
         }
         Ok(false)
+    }
+
+    /// What stands behind the request: the update of its stream, or a frame that shows that there is none.
+    fn take_behind(&mut self, rest: &mut &[u8]) {
+        let Some(request) = &mut self.request else {
+            return;
+        };
+        let own = |frame: &Frame<'_>| frame.kind == kind::WINDOW_UPDATE && frame.stream() == request.stream;
+        match next(rest) {
+            None if rest.is_empty() => {
+                self.note("it ends with the request: whether an update of its stream follows is not in it")
+            }
+            None => self.note("cut within the frame behind the request"),
+            Some(frame) if own(&frame) => {
+                let second = next(rest).is_some_and(|frame| own(&frame));
+                request.window_update = increment(&frame).unwrap_or(0);
+                if let Some(why) = frame.unlike() {
+                    self.note(why);
+                }
+                match increment(&frame) {
+                    None => self.note("a WINDOW_UPDATE by nothing"),
+                    _ if second => self.note("a second WINDOW_UPDATE of the stream behind the request"),
+                    _ => {}
+                }
+            }
+            Some(frame) => self.open.push(match frame.is_ack() {
+                true => Assumption::SettingsAck {
+                    frame: self.frames,
+                    before_request: false,
+                },
+                false => Assumption::FrameBehind {
+                    kind: frame.kind,
+                    stream: frame.stream(),
+                },
+            }),
+        }
     }
 
     fn take_update(&mut self, frame: &Frame<'_>) {
@@ -211,7 +281,7 @@ impl Flight {
 }
 
 impl Request {
-    /// And what of it no spec would send. `rest` is what follows its HEADERS.
+    /// And what of it no spec would send. `rest` is what follows its HEADERS, and then what follows its block.
     fn read(headers: &Frame<'_>, rest: &mut &[u8]) -> Option<(Self, Option<String>)> {
         let mut payload = headers.payload;
         if headers.flags & flag::PADDED != 0 {
@@ -226,6 +296,7 @@ impl Request {
         }
         let mut block = payload.to_vec();
         let (mut flags, mut last, mut unlike) = (headers.flags, headers.payload.len(), None);
+        let mut frames = 1;
         while flags & flag::END_HEADERS == 0 {
             if last < MAX_FRAME {
                 unlike = Some("a header block goes on in a CONTINUATION where a frame had room".to_owned());
@@ -235,21 +306,14 @@ impl Request {
             unlike = unlike.or_else(|| more.unlike());
             block.extend(more.payload);
             (flags, last) = (more.flags, more.payload.len());
-        }
-        let behind = next(rest);
-        if behind.is_none() && !rest.is_empty() {
-            unlike = unlike.or_else(|| Some("cut within the frame behind the request".to_owned()));
-        }
-        let own = |frame: &Frame<'_>| frame.kind == kind::WINDOW_UPDATE && frame.stream() == headers.stream();
-        let update = behind.filter(own);
-        if update.as_ref().is_some_and(|frame| increment(frame).is_none()) {
-            unlike = unlike.or_else(|| Some("a WINDOW_UPDATE by nothing".to_owned()));
+            frames += 1;
         }
         let request = Request {
             stream: headers.stream(),
             priority,
             pseudo: pseudo_order(&block),
-            window_update: update.as_ref().and_then(increment).unwrap_or(0),
+            window_update: 0,
+            frames,
         };
         Some((request, unlike))
     }

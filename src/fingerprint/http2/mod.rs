@@ -135,6 +135,9 @@ impl H2Spec {
     /// A spec of these settings, in this order, and of this order of the pseudo-headers; with nothing else before the first request, which is on
     /// stream 1 without a priority.
     ///
+    /// Where `:authority` comes before `:method`, as with Go, that holds for GET and POST. h2 has its peer remember any other method, and then both in their order:
+    /// such a request has `:method` just ahead of it, and is counted.
+    ///
     /// Any id goes, a GREASE one (RFC 8701) as well: it is the same on every connection, as that of a browser's process is.
     ///
     /// # Errors

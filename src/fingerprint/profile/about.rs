@@ -48,6 +48,8 @@ pub enum Guarantee {
     Hello,
     /// JA4, JA3 (with sorted extensions where the client draws their order) and Akamai's text are those that were published. No bytes were at hand to compare.
     Prints,
+    /// The same for JA4 and JA3 alone: HTTP/2 is that of the browser that this one is made of, and nothing of its own was published.
+    HelloPrints,
 }
 
 impl fmt::Display for Guarantee {
@@ -57,6 +59,7 @@ impl fmt::Display for Guarantee {
             Guarantee::Fields => "fields",
             Guarantee::Hello => "hello",
             Guarantee::Prints => "prints",
+            Guarantee::HelloPrints => "hello prints",
         })
     }
 }

@@ -52,9 +52,12 @@ impl ProfileLibrary {
         }
     }
 
-    /// The same with one more, which takes the place of one of its name.
+    /// The same with one more, which takes the place of one of its name, as the recommended one, too.
     #[must_use]
     pub fn with(mut self, profile: Profile) -> Self {
+        if self.recommended.name() == profile.name() {
+            self.recommended = profile.clone();
+        }
         match self.profiles.iter_mut().find(|one| one.name() == profile.name()) {
             Some(old) => *old = profile,
             None => self.profiles.push(profile),
@@ -85,7 +88,7 @@ impl ProfileLibrary {
         self.profiles.iter().filter(matching)
     }
 
-    /// The one that most people have: Chrome on Windows.
+    /// The one that most people have: Chrome on Windows, or what stands there under its name.
     pub fn recommended(&self) -> &Profile {
         &self.recommended
     }

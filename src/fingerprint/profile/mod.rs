@@ -5,6 +5,7 @@ mod headers;
 mod library;
 mod random;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -46,6 +47,9 @@ struct Inner {
     h2: Option<H2Spec>,
     headers: Headers,
     about: &'static About,
+    /// What the headers of a caller's own make of the two.
+    platform: Platform,
+    source: Cow<'static, str>,
 }
 
 impl Profile {
@@ -112,7 +116,7 @@ impl Profile {
 
     /// Node 20, module `https`, as captured. It speaks HTTP/1.1.
     pub fn node() -> Self {
-        Profile::of("node", Some(tools::node()), &tools::NODE).with_headers(tools::node_headers())
+        Profile::of("node", Some(tools::node()), &tools::NODE).sending(tools::node_headers())
     }
 
     /// Go 1.19, `net/http`, as captured.
@@ -123,11 +127,12 @@ impl Profile {
 
     /// Python 3.11, `urllib` with a context of `ssl.create_default_context()`, as captured. It speaks HTTP/1.1.
     pub fn python() -> Self {
-        Profile::of("python", Some(tools::python()), &tools::PYTHON).with_headers(tools::python_headers())
+        Profile::of("python", Some(tools::python()), &tools::PYTHON).sending(tools::python_headers())
     }
 
-    /// Nobody: a hello and a way to open HTTP/2 that no client in particular has, the same for the same seed. A server that TLS itself can shake hands with
-    /// shakes hands with it, over either provider. It has no headers.
+    /// Nobody: a hello and a way to open HTTP/2 that no client in particular has, the same for the same seed. It offers all suites, groups and signatures
+    /// that both providers have, so a server that rustls over either can shake hands with shakes hands with it: not one that insists on
+    /// X25519MLKEM768, or whose only certificates have keys of P-521 or ML-DSA, which aws-lc-rs alone has. It has no headers.
     pub fn randomized(seed: u64) -> Self {
         let (hello, h2) = random::specs(seed);
         let name = format!("randomized-{seed}");
@@ -143,14 +148,21 @@ impl Profile {
     #[must_use]
     pub fn with_h2(mut self, h2: H2Spec) -> Self {
         let inner = Arc::make_mut(&mut self.0);
-        (inner.h2, inner.about) = (Some(h2), &clients::CUSTOM);
+        inner.h2 = Some(h2);
+        inner.claim(&clients::CUSTOM);
         self
     }
 
-    /// The same profile, with these headers.
+    /// The same profile, with these headers. Its hello and its HTTP/2 promise what they did; where it runs is no longer known, and its source says whose
+    /// the headers are.
     #[must_use]
     pub fn with_headers(mut self, headers: Headers) -> Self {
-        Arc::make_mut(&mut self.0).headers = headers;
+        let inner = Arc::make_mut(&mut self.0);
+        inner.headers = headers;
+        inner.platform = Platform::Any;
+        if inner.about.source != clients::CUSTOM.source {
+            inner.source = format!("{}; the headers are the caller's", inner.about.source).into();
+        }
         self
     }
 
@@ -161,12 +173,19 @@ impl Profile {
             h2: None,
             headers: Headers::default(),
             about,
+            platform: about.platform,
+            source: about.source.into(),
         }))
     }
 
     fn with(mut self, h2: H2Spec, headers: Headers) -> Self {
         Arc::make_mut(&mut self.0).h2 = Some(h2);
-        self.with_headers(headers)
+        self.sending(headers)
+    }
+
+    fn sending(mut self, headers: Headers) -> Self {
+        Arc::make_mut(&mut self.0).headers = headers;
+        self
     }
 
     /// Its name.
@@ -196,12 +215,12 @@ impl Profile {
 
     /// Where its headers say that it runs.
     pub fn platform(&self) -> Platform {
-        self.0.about.platform
+        self.0.platform
     }
 
     /// Whence it is known: captured when and of what, or published where and when.
     pub fn source(&self) -> &str {
-        self.0.about.source
+        &self.0.source
     }
 
     /// What it promises.
@@ -222,8 +241,16 @@ impl Profile {
             h2,
             headers,
             about: _,
+            platform: _,
+            source: _,
         } = &*self.0;
         hello.is_none() && h2.is_none() && headers.is_empty()
+    }
+}
+
+impl Inner {
+    fn claim(&mut self, about: &'static About) {
+        (self.about, self.platform, self.source) = (about, about.platform, about.source.into());
     }
 }
 
@@ -253,6 +280,8 @@ impl PartialEq for Profile {
             h2,
             headers,
             about: _,
+            platform: _,
+            source: _,
         } = &*self.0;
         *hello == other.0.hello
             && (*h2 == other.0.h2 || planted("h2_spec_is_not_compared"))

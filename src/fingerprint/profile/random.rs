@@ -1,4 +1,4 @@
-//! Hellos and first flights that are nobody's. Whatever a server chooses of them can be served.
+//! Hellos and first flights that are nobody's. Whatever a server chooses of them can be served, by either provider.
 
 use super::super::clients::{SERVER_NAME, alpn, plain, raw};
 use super::super::seed::Seed;
@@ -33,7 +33,9 @@ fn hello(seed: &mut Seed) -> HelloSpec {
     let shares = groups.iter().copied().take(most - seed.below(2)).collect();
     let signatures = codes(
         seed,
-        &[0x0403, 0x0503, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601],
+        &[
+            0x0403, 0x0503, 0x0807, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601,
+        ],
         false,
     );
     let mut versions = plain(&[0x0304, 0x0303]);

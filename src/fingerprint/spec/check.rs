@@ -1,9 +1,10 @@
 //! What a spec must be for TLS to go through with whatever a server chooses from it.
 
-use super::super::hello::{Extension, HelloError, kind};
-use super::super::is_grease;
+use super::super::hello::{Extension, HelloError, StatusRequest, kind};
+use super::super::{is_grease, is_grease_psk_mode};
 use super::sample::{X25519, X25519MLKEM768, share_len};
 use super::{Code, HelloSpec, Slot, SpecError};
+use crate::fault::planted;
 
 type Result<T = ()> = std::result::Result<T, SpecError>;
 
@@ -146,26 +147,46 @@ impl Slot {
             Slot::Signatures(codes) => check_list(kind::SIGNATURE_ALGORITHMS, "signature_algorithms", codes),
             Slot::Versions(codes) => check_list(kind::SUPPORTED_VERSIONS, "supported_versions", codes),
             Slot::KeyShares(codes) => check_list(kind::KEY_SHARE, "key_share", codes),
-            Slot::Alpn(protocols) if protocols.is_empty() || protocols.contains(&String::new()) => {
-                Err(SpecError::Content(kind::ALPN))
+            Slot::Alpn(protocols) => {
+                match !protocols.is_empty() && protocols.iter().all(|name| is_spoken(name)) {
+                    true => Ok(()),
+                    false => Err(SpecError::Content(kind::ALPN)),
+                }
             }
-            Slot::Alpn(_) => Ok(()),
         }
     }
+}
+
+/// Another protocol would stand in the fingerprints of the spec and never go out: only what is spoken is offered.
+fn is_spoken(protocol: &str) -> bool {
+    ["h2", "http/1.1"].contains(&protocol) || planted("any_protocol_is_offered")
 }
 
 /// Extensions whose answers are known: rustls understands them, they can be taken out of what it sees, or there are none.
 fn check_raw(extension: &Extension) -> Result {
     let servable = match extension {
-        Extension::StatusRequest(_)
+        // Extensions of the request are there for a nonce (RFC 8954), which is not sent twice.
+        Extension::StatusRequest(StatusRequest::Ocsp { extensions, .. }) if !extensions.is_empty() => {
+            return Err(SpecError::Drawn(kind::STATUS_REQUEST));
+        }
+        Extension::StatusRequest(StatusRequest::Ocsp { .. })
         | Extension::SignedCertificateTimestamp
         | Extension::EncryptThenMac
         | Extension::ExtendedMasterSecret
-        | Extension::DelegatedCredentials(_)
         // A server that makes use of it loses the connection, as one that asks unasked would.
         | Extension::PostHandshakeAuth
-        | Extension::SignatureAlgorithmsCert(_)
         | Extension::TrustAnchors(_) => true,
+        // No list that is sent as it is may have a value that is drawn.
+        Extension::DelegatedCredentials(list) if list.iter().any(|code| is_grease(*code)) => {
+            return Err(SpecError::Grease("delegated_credentials"));
+        }
+        Extension::SignatureAlgorithmsCert(list) if list.iter().any(|code| is_grease(*code)) => {
+            return Err(SpecError::Grease("signature_algorithms_cert"));
+        }
+        Extension::PskKeyExchangeModes(modes) if modes.iter().any(|mode| is_grease_psk_mode(*mode)) => {
+            return Err(SpecError::Grease("psk_key_exchange_modes"));
+        }
+        Extension::DelegatedCredentials(_) | Extension::SignatureAlgorithmsCert(_) => true,
         Extension::EcPointFormats(formats) => formats.contains(&0),
         Extension::CompressCertificate(list) => list.iter().all(|one| COMPRESSIONS.contains(one)),
         Extension::RecordSizeLimit(limit) => *limit >= LEAST_RECORD,
@@ -173,6 +194,7 @@ fn check_raw(extension: &Extension) -> Result {
         // Settings are answered for HTTP/2 alone.
         Extension::ApplicationSettings(protocols) => protocols.iter().all(|name| name == b"h2"),
         Extension::RenegotiationInfo(data) => data.is_empty(),
+        Extension::StatusRequest(StatusRequest::Other(..)) => false,
         other => return Err(SpecError::Extension(other.kind())),
     };
     if servable {

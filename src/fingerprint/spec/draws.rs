@@ -138,6 +138,7 @@ impl EchDraws {
     pub(super) fn aead(&self, ech: &EchGrease) -> u16 {
         match ech {
             EchGrease::Firefox if self.aead == 1 => 3,
+            EchGrease::ChromiumWithoutAes => 3,
             EchGrease::Chromium | EchGrease::Firefox => 1,
             EchGrease::Fixed { aead, .. } => *aead,
         }

@@ -45,6 +45,9 @@ pub enum SpecError {
     /// An extension that can be served, but not with this content.
     #[error("extension {0} cannot be served with this content")]
     Content(u16),
+    /// An extension with bytes that a client draws for each connection, as the nonce of status_request: a spec would repeat them.
+    #[error("extension {0} has bytes that may have been drawn, and would be repeated")]
+    Drawn(u16),
     /// A key share for a group that has no implementation here, or that is not offered in supported_groups, in the same order.
     #[error("a key share for group {0:#06x} cannot be sent")]
     Share(u16),

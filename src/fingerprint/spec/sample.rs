@@ -78,14 +78,14 @@ impl EchGrease {
         const TICKET: usize = 320;
         match self {
             EchGrease::Firefox => firefox_payload(0, TICKET),
-            EchGrease::Chromium | EchGrease::Fixed { .. } => self.longest(),
+            EchGrease::Chromium | EchGrease::ChromiumWithoutAes | EchGrease::Fixed { .. } => self.longest(),
         }
     }
 
     /// The longest payload on a connection that resumes nothing, in octets.
     fn longest(&self) -> usize {
         match self {
-            EchGrease::Chromium => 240,
+            EchGrease::Chromium | EchGrease::ChromiumWithoutAes => 240,
             EchGrease::Firefox => firefox_payload(LONGEST_NAME, 0),
             EchGrease::Fixed { payload, .. } => usize::from(*payload),
         }

@@ -2,9 +2,12 @@
 
 use super::super::hello::{CLIENT_HELLO, ClientHello, HelloError, MOST_OCTETS, Outline, Writer, kind, names};
 use super::draws::Draws;
-use super::learn::{CHROMIUM_PAYLOADS, PADDED};
 use super::sample::{firefox_payload, share_len};
+use super::seen::CHROMIUM_PAYLOADS;
 use super::{Code, EchGrease, HelloSpec, Slot};
+
+/// What [`Slot::Padding`] brings a hello to, in octets.
+pub(super) const PADDED: usize = 512;
 
 /// Why a hello cannot be brought into the shape of a spec.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -232,7 +235,9 @@ impl Shaping<'_> {
         let drawn = &self.draws.ech;
         let len = match ech {
             // Two bits pick among four.
-            EchGrease::Chromium => CHROMIUM_PAYLOADS[(drawn.len & 3) as usize],
+            EchGrease::Chromium | EchGrease::ChromiumWithoutAes => {
+                CHROMIUM_PAYLOADS[(drawn.len & 3) as usize]
+            }
             EchGrease::Firefox => firefox_payload(self.native.name_len(), self.psk_len()),
             EchGrease::Fixed { payload, .. } => usize::from(*payload),
         };
@@ -294,13 +299,18 @@ fn value(code: Code, grease: u16) -> u16 {
     }
 }
 
-/// Puts padding at `place`, as RFC 7685 and BoringSSL have it: one byte at least, since some servers take no empty extension for the last.
+/// How many zeros [`Slot::Padding`] has in a hello of `len` octets without it, as RFC 7685 and BoringSSL have it: one at least, since some servers take
+/// no empty extension for the last. None if the hello is not padded.
+pub(super) fn padding_of(len: usize) -> Option<usize> {
+    let padded = (PADDED / 2..PADDED).contains(&len);
+    padded.then(|| (PADDED - len).saturating_sub(4).max(1))
+}
+
+/// Puts padding at `place`.
 fn pad(place: usize, w: &mut Writer) {
-    let len = w.whole_len();
-    if !(PADDED / 2..PADDED).contains(&len) {
+    let Some(zeros) = padding_of(w.whole_len()) else {
         return;
-    }
-    let zeros = (PADDED - len).saturating_sub(4).max(1);
+    };
     let head = [kind::PADDING.to_be_bytes(), (zeros as u16).to_be_bytes()]; // below 512
     w.insert(
         place,

@@ -1,5 +1,8 @@
 //! Which connections share a configuration, and which parts of one.
 
+use rustls::NamedGroup;
+use rustls::client::ClientSessionStore;
+
 use super::*;
 use crate::identity::{Brought, Own, Partition};
 use crate::tls::{Identities, Tls};
@@ -78,4 +81,26 @@ fn the_least_recently_used_goes_and_a_retired_one_at_once() {
     assert_eq!(connector.configs.lock().by_use.len(), MOST_CONFIGS);
     connector.forget(&HashSet::from([users[0].id]));
     assert!(!known(0) && known(2));
+}
+
+/// Its connections live on, and have the store of its sessions for as long.
+#[test]
+fn the_sessions_of_what_goes_are_closed() {
+    let (connector, users) = (Connector::default(), users(MOST_CONFIGS + 1));
+    let store = |user: usize| {
+        connector.config(&users[user], 443, Dress::Profile);
+        let configs = connector.configs.lock();
+        let used = configs.by_use.get(&(users[user].id, 443, Dress::Profile));
+        used.and_then(|used| used.sessions.clone()).expect("a store")
+    };
+    let stores: Vec<Arc<Tickets>> = (0..=MOST_CONFIGS).map(store).collect();
+    connector.forget(&HashSet::from([users[2].id]));
+    let name: ServerName<'static> = "peer.test".try_into().expect("a name");
+    let takes = |user: usize| {
+        stores[user].set_kx_hint(name.clone(), NamedGroup::X25519);
+        stores[user].kx_hint(&name).is_some()
+    };
+    let taken: Vec<usize> = (0..stores.len()).filter(|user| takes(*user)).collect();
+    let kept: Vec<usize> = (0..stores.len()).filter(|user| ![0, 2].contains(user)).collect();
+    assert_eq!(taken, kept);
 }

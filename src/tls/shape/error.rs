@@ -8,6 +8,9 @@ pub(crate) enum Rejected {
     /// The server chose something that is offered only because the browser offers it.
     #[error("the server chose {what} {code:#06x}, which the profile offers and this TLS cannot serve")]
     Unserved { what: &'static str, code: u16 },
+    /// The server chose something that was not offered, and that TLS would take: the profile has it not.
+    #[error("the server chose {what} {code:#06x}, which the profile does not offer")]
+    Unoffered { what: &'static str, code: u16 },
     /// A HelloRetryRequest for a group that had a share (RFC 8446 section 4.1.4).
     #[error("the server asks again for group {0:#06x}, of which it was sent a share")]
     GroupAgain(u16),

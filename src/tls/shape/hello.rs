@@ -7,8 +7,8 @@ use super::wire::{Cursor, HEADER, SERVER_HELLO, extensions, message, write_exten
 use crate::fault::planted;
 use crate::fingerprint::{is_grease, kind};
 
-const TLS12: u16 = 0x0303;
-const TLS13: u16 = 0x0304;
+pub(super) const TLS12: u16 = 0x0303;
+pub(super) const TLS13: u16 = 0x0304;
 
 /// The random that makes a ServerHello a HelloRetryRequest: the SHA-256 of that word (RFC 8446 section 4.1.3).
 const RETRY: [u8; 32] = [
@@ -20,7 +20,8 @@ const RETRY: [u8; 32] = [
 pub(super) trait Served {
     fn suite(&self, code: u16) -> bool;
     fn version(&self, code: u16) -> bool;
-    fn group(&self, code: u16) -> bool;
+    fn group(&self, code: u16, version: u16) -> bool;
+    fn scheme(&self, code: u16, version: u16) -> bool;
     /// The group whose name rustls is told for a share that it did not send itself. None if it knows of this share.
     fn alias(&self, group: u16) -> Option<u16>;
 }
@@ -37,7 +38,9 @@ pub(super) struct Choice {
     pub(super) edited: Option<Vec<u8>>,
     /// The extensions that were taken out of it.
     pub(super) taken: Vec<u16>,
-    /// A ticket of TLS 1.2 will come that rustls did not ask for.
+    /// More messages come as they are, of which some are judged: TLS 1.2 encrypts none before its Finished.
+    pub(super) follows: bool,
+    /// Among them a ticket that rustls did not ask for.
     pub(super) hides_ticket: bool,
 }
 
@@ -68,7 +71,7 @@ pub(super) fn read(whole: &[u8], offer: Offer<'_>, served: &impl Served) -> Resu
             if offer.share(group) && !planted("a_share_is_asked_for_again") {
                 return Err(Rejected::GroupAgain(group));
             }
-            unserved("group", group, offer.group(group), served.group(group))?;
+            unserved("group", group, offer.group(group), served.group(group, TLS13))?;
         }
         list = answers::retry(&list, offer)?;
     } else if version == TLS12 {
@@ -89,6 +92,7 @@ pub(super) fn read(whole: &[u8], offer: Offer<'_>, served: &impl Served) -> Resu
         group,
         edited,
         taken: answers::taken(&parts.extensions, &list)?,
+        follows: version == TLS12 && !retry,
         hides_ticket: version == TLS12
             && promised
             && offer.hides_ticket

@@ -13,8 +13,8 @@ use crate::fingerprint::write_records;
 
 /// The longest fragment of a record, in octets.
 const MAX_FRAGMENT: u16 = 1 << 14;
-/// More than any ServerHello needs, in octets. A longer one is left to rustls.
-const LONGEST: usize = 1 << 16;
+/// More than any message that rustls takes, in octets. A longer one is left to it.
+const LONGEST: usize = 1 << 17;
 
 /// The server's direction, until its ServerHello is through.
 #[derive(Default)]
@@ -28,10 +28,10 @@ pub(super) struct Inbound {
     /// What rustls may read, from `read` on.
     out: Vec<u8>,
     read: usize,
-    /// A ticket of TLS 1.2 is taken out of what follows, up to the ChangeCipherSpec.
+    /// The messages of TLS 1.2 are looked at one by one, up to the ChangeCipherSpec.
+    follows: bool,
+    /// A ticket is taken out of them.
     hides_ticket: bool,
-    /// It was.
-    hid: bool,
     settled: bool,
     ended: bool,
 }
@@ -50,8 +50,8 @@ impl Inbound {
             match record.kind {
                 HANDSHAKE if !record.fragment.is_empty() => {
                     let messages = joined(std::mem::take(&mut self.messages), record.fragment);
-                    if self.hides_ticket {
-                        self.hide(&messages, record.version, shaping);
+                    if self.follows {
+                        self.follow(&messages, record.version, shaping)?;
                     } else {
                         self.held.extend_from_slice(record.whole);
                         self.judge(messages, record.version, shaping)?;
@@ -59,8 +59,7 @@ impl Inbound {
                 }
                 kind => {
                     // After a HelloRetryRequest a ChangeCipherSpec may come, and then the ServerHello.
-                    let between =
-                        kind == CHANGE_CIPHER_SPEC && self.messages.is_empty() && !self.hides_ticket;
+                    let between = kind == CHANGE_CIPHER_SPEC && self.messages.is_empty() && !self.follows;
                     self.pass_begun(record.version);
                     self.held.extend_from_slice(record.whole);
                     self.release(!between);
@@ -102,29 +101,28 @@ impl Inbound {
             write_records(edited, version, MAX_FRAGMENT, &mut self.held);
             write_records(after, version, MAX_FRAGMENT, &mut self.held);
         }
-        if choice.hides_ticket {
-            self.hides_ticket = true;
-            self.held.clear();
-            let shown = choice.edited.as_deref().unwrap_or(message);
-            write_records(shown, version, MAX_FRAGMENT, &mut self.out);
-            self.hide(after, version, shaping);
-        } else {
+        if !choice.follows {
             self.release(!choice.retry);
+            return Ok(());
         }
-        Ok(())
+        (self.follows, self.hides_ticket) = (true, choice.hides_ticket);
+        self.held.clear();
+        let shown = choice.edited.as_deref().unwrap_or(message);
+        write_records(shown, version, MAX_FRAGMENT, &mut self.out);
+        self.follow(after, version, shaping)
     }
 
     /// Passes whole messages on, in records of their own, but for the ticket.
-    fn hide(&mut self, messages: &[u8], version: u16, shaping: &Shaping) {
+    fn follow(&mut self, messages: &[u8], version: u16, shaping: &Shaping) -> Result<(), Rejected> {
         let mut rest = messages;
         while let Some((message, after)) = split_message(rest) {
-            match message[0] {
+            shaping.followed(message)?;
+            if self.hides_ticket && message[0] == NEW_SESSION_TICKET {
                 // There is one at most (RFC 5077 section 3.3): another is for rustls to refuse.
-                NEW_SESSION_TICKET if !self.hid || planted("tickets_are_hidden_without_end") => {
-                    self.hid = true;
-                    shaping.hide(message);
-                }
-                _ => write_records(message, version, MAX_FRAGMENT, &mut self.out),
+                self.hides_ticket = planted("tickets_are_hidden_without_end");
+                shaping.hide(message);
+            } else {
+                write_records(message, version, MAX_FRAGMENT, &mut self.out);
             }
             rest = after;
         }
@@ -133,11 +131,12 @@ impl Inbound {
             self.pass_begun(version);
             self.release(true);
         }
+        Ok(())
     }
 
     /// Passes on what was begun and is no message, where messages are passed on one by one.
     fn pass_begun(&mut self, version: u16) {
-        if self.hides_ticket {
+        if self.follows {
             write_records(&self.messages, version, MAX_FRAGMENT, &mut self.out);
         }
     }

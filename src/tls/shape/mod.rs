@@ -21,6 +21,7 @@ mod outbound;
 mod records;
 mod scope;
 mod shaper;
+mod signed;
 mod signer;
 mod state;
 mod stream;

@@ -45,6 +45,12 @@ impl<'a> Offer<'a> {
         self.hello.codes16(kind::SUPPORTED_GROUPS).any(|one| one == code)
     }
 
+    pub(super) fn scheme(self, code: u16) -> bool {
+        self.hello
+            .codes16(kind::SIGNATURE_ALGORITHMS)
+            .any(|one| one == code)
+    }
+
     /// Whether a share of this group went out.
     pub(super) fn share(self, group: u16) -> bool {
         self.hello.key_shares().any(|(one, _)| one == group)

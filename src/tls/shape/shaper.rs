@@ -9,15 +9,13 @@ use super::aead::ShapedAead;
 use super::certs::decompressors;
 use super::error::Rejected;
 use super::hash::ShapedHash;
-use super::hello::Served;
+use super::hello::{Served, TLS12, TLS13};
 use super::kx::ShapedGroup;
 use super::signer::ShapedResolver;
 use crate::error::ConfigError;
 use crate::fingerprint::{Code, Draws, Extension, HelloSpec, Slot, kind};
 use crate::sync::StaticMutex;
 
-const TLS12: u16 = 0x0303;
-const TLS13: u16 = 0x0304;
 const X25519: u16 = 0x001d;
 
 /// A spec, and what serves it.
@@ -146,9 +144,11 @@ impl Shaper {
         config.client_auth_cert_resolver = Arc::new(ShapedResolver(resolver));
     }
 
-    /// Whether tickets of TLS 1.3 may be offered: not without psk_key_exchange_modes (RFC 8446 section 4.2.9).
+    /// Whether sessions are resumed: where the client does it, and, as tickets of TLS 1.3 may be offered only so, beside psk_key_exchange_modes (RFC 8446
+    /// section 4.2.9).
     pub(crate) fn resumes(&self) -> bool {
-        !self.versions.contains(&TLS13) || self.raw(kind::PSK_KEY_EXCHANGE_MODES).is_some()
+        let may = !self.versions.contains(&TLS13) || self.raw(kind::PSK_KEY_EXCHANGE_MODES).is_some();
+        may && self.spec.resumes()
     }
 
     /// The compressions of certificates that are on offer.
@@ -211,8 +211,16 @@ impl Served for Shaper {
         self.versions.contains(&code)
     }
 
-    fn group(&self, code: u16) -> bool {
-        self.groups.contains(&code)
+    fn group(&self, code: u16, version: u16) -> bool {
+        let usable = |group: &dyn SupportedKxGroup| group.usable_for_version(version.into());
+        self.groups.contains(&code) && self.kx(code).is_some_and(usable)
+    }
+
+    /// In TLS 1.3 neither PKCS #1 nor DSA, nor a hash before SHA-256 (RFC 8446 section 4.2.3).
+    fn scheme(&self, code: u16, version: u16) -> bool {
+        let [hash, kind] = code.to_be_bytes();
+        let known = self.plain.signature_verification_algorithms.supported_schemes();
+        known.contains(&code.into()) && (version != TLS13 || hash > 3 && kind > 2)
     }
 
     fn alias(&self, group: u16) -> Option<u16> {

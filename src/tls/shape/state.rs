@@ -12,7 +12,8 @@ use super::error::Rejected;
 use super::hello::{self, Choice};
 use super::offer::{Offer, asks_ticket_of};
 use super::shaper::Shaper;
-use super::wire::{CLIENT_HELLO, split_message};
+use super::signed;
+use super::wire::{CERTIFICATE_VERIFY, CLIENT_HELLO, SERVER_KEY_EXCHANGE, split_message};
 use crate::fault::planted;
 use crate::fingerprint::{Draws, KeyShare, Outline, kind};
 use crate::sync::Mutex;
@@ -289,15 +290,28 @@ impl Shaping {
         self.inner.lock().hidden.take()
     }
 
+    /// A message that follows a ServerHello of TLS 1.2.
+    pub(super) fn followed(&self, message: &[u8]) -> Result<()> {
+        let inner = self.inner.lock();
+        match (message.first(), inner.offer()) {
+            (Some(&SERVER_KEY_EXCHANGE), Some(offer)) => signed::key_exchange(message, offer, &*self.shaper),
+            _ => Ok(()),
+        }
+    }
+
     /// A message of the server's encrypted flight.
     pub(super) fn answer(&self, message: &[u8]) -> Result<Option<Vec<u8>>> {
-        if !answers::may_answer(message) {
+        let signed = message.first() == Some(&CERTIFICATE_VERIFY);
+        if !signed && !answers::may_answer(message) {
             return Ok(None);
         }
         let mut inner = self.inner.lock();
         let Some(offer) = inner.offer() else {
             return Ok(None);
         };
+        if signed {
+            return signed::certificate_verify(message, offer, &*self.shaper).map(|()| None);
+        }
         let answer = answers::encrypted(message, offer)?;
         inner.answers.extend(&answer.taken);
         inner.swap(answer.edited.as_deref(), message);

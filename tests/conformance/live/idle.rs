@@ -141,6 +141,24 @@ async fn with_one_idle(change: impl FnOnce(&mut PoolConfig)) -> (Stage, HotConnP
     (stage, pool, clock)
 }
 
+/// What its peer closes by is when it last heard of a connection. Who only holds one says nothing to its peer, however often.
+#[tokio::test]
+async fn what_was_only_held_grows_older() {
+    let second = Duration::from_secs(1);
+    let (_stage, pool, clock) = with_one_idle(|config| config.idle_timeout = 60 * second).await;
+    for _ in 0..2 {
+        clock.advance(25 * second);
+        let conn = lease(&pool, "a.test").await;
+        assert_eq!((conn.info().serial, pool.put(conn)), (1, Returned::Kept));
+    }
+    clock.advance(25 * second);
+    let conn = lease(&pool, "a.test").await;
+    assert_eq!(conn.info().serial, 2, "one of the age of 75 s was handed out");
+    assert_eq!(pool.stats().counters.closes(CloseReason::IdleTimeout), 1);
+    drop(conn);
+    pool.manager().assert_invariants();
+}
+
 /// Half a record is found by whoever is handed the connection, before anybody else has looked at it: it is not the end of it there, either.
 #[tokio::test]
 async fn half_a_record_is_not_handed_out() {

@@ -19,6 +19,7 @@ mod life;
 mod limits;
 mod log;
 mod names;
+mod observer;
 mod pause;
 mod policy;
 mod proxies;

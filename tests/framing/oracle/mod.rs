@@ -9,7 +9,7 @@ mod reader;
 mod texts;
 mod writer;
 
-use hotpool::Framing;
+use hotpool::{CloseReason, Framing};
 
 pub(crate) use self::texts::Choose;
 
@@ -53,6 +53,62 @@ pub(crate) fn answers(choose: &mut dyn Choose) -> Outcome {
     outcome
 }
 
+/// Any answers to hyper's own requests, in any pieces, read by the client's reader and by hyper's.
+///
+/// # Panics
+/// The client read something else than hyper, or took it for whole where hyper does not; or the observer calls a connection clean whose answer the client has not
+/// read to its end.
+#[cfg(feature = "client")]
+pub(crate) fn readings(choose: &mut dyn Choose) -> Outcome {
+    let mut outcome = Outcome::default();
+    let (mut hyper, mut observer) = (writer::Client::new(), Framing::new());
+    for _ in 0..3 {
+        let kind = texts::request_kind(choose);
+        let Some(request) = hyper.ask(kind) else {
+            break;
+        };
+        observer.sent(&request);
+        let mut client = hotpool::Reading::new(&kind.method());
+        let answer = texts::answer(choose);
+        for piece in texts::pieces(choose, &answer) {
+            hyper.feed(&piece);
+            observer.received(&piece);
+            client.feed(&piece);
+            let heard = hyper.heard();
+            // Where the end is open to doubt, each may read what it likes: the connection is closed.
+            let doubtful = [CloseReason::BadFraming, CloseReason::NotFollowed];
+            let in_doubt = observer.verdict().is_err_and(|reason| doubtful.contains(&reason));
+            let fit = !client.is_malformed() && !client.is_upgraded() && !hyper.has_failed() && !in_doubt;
+            if fit {
+                assert_eq!(
+                    (client.status, &client.body, client.is_over()),
+                    (heard.status, &heard.body, hyper.is_over()),
+                    "{:?} {client:?} {hyper:?}",
+                    String::from_utf8_lossy(&answer)
+                );
+                assert_eq!(client.trailers, heard.trailers, "{client:?} {hyper:?}");
+            }
+            let refused = client.is_malformed() && !in_doubt && !hyper.has_failed();
+            assert!(!refused, "{:?} {client:?}", String::from_utf8_lossy(&answer));
+            if client.is_over() && !client.is_upgraded() && hyper.has_failed() {
+                assert!(
+                    observer.verdict().is_err(),
+                    "whole and clean, and hyper failed: {client:?} {hyper:?}"
+                );
+            }
+            if observer.verdict().is_ok() {
+                assert!(client.is_over(), "clean, and the client reads on: {client:?}");
+            }
+        }
+        if observer.verdict().is_err() {
+            outcome.distrusted += u64::from(hyper.is_over());
+            break;
+        }
+        outcome.clean += 1;
+    }
+    outcome
+}
+
 /// Any request, in any pieces, read by hyper's server.
 ///
 /// # Panics
@@ -69,7 +125,7 @@ pub(crate) fn requests(choose: &mut dyn Choose) -> Outcome {
     // An answer that ends before its request makes the connection unfit, so this asks whether the request was over.
     let mut answered = observer.clone();
     answered.received(b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n");
-    match answered.verdict().is_ok() || answered.verdict() == Err(hotpool::CloseReason::ConnectionClose) {
+    match answered.verdict().is_ok() || answered.verdict() == Err(CloseReason::ConnectionClose) {
         true if hyper.dislikes_the_target() => {} // which says nothing of the end
         true => {
             assert!(hyper.has_read(1), "whole, and hyper reads on: {hyper:?}");

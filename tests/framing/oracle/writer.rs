@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
-use hyper::{Method, Request, Response};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::pipe::{Bell, Pipe};
 
@@ -26,6 +26,14 @@ pub(super) enum Kind {
     Put,
 }
 
+/// What hyper has read of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub(super) status: Option<StatusCode>,
+    pub(super) body: Vec<u8>,
+    pub(super) trailers: Option<HeaderMap>,
+}
+
 type Answer = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>>>>;
 
 pub(super) struct Client {
@@ -35,6 +43,7 @@ pub(super) struct Client {
     answer: Option<Answer>,
     body: Option<Incoming>,
     over: bool,
+    heard: Heard,
     problem: Option<hyper::Error>,
     bell: Arc<Bell>,
 }
@@ -43,6 +52,18 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = (self.answer.is_some(), self.body.is_some(), self.over);
         write!(f, "awaits, reads, over: {parts:?}; {:?}", self.problem)
+    }
+}
+
+impl Kind {
+    pub(super) fn method(self) -> Method {
+        match self {
+            Kind::Get => Method::GET,
+            Kind::Head => Method::HEAD,
+            Kind::Connect => Method::CONNECT,
+            Kind::Post => Method::POST,
+            Kind::Put => Method::PUT,
+        }
     }
 }
 
@@ -61,6 +82,7 @@ impl Client {
             answer: None,
             body: None,
             over: false,
+            heard: Heard::default(),
             problem: None,
             bell: Arc::default(),
         }
@@ -92,7 +114,7 @@ impl Client {
             .uri(target)
             .header("host", "peer.test");
         let request = request.body(body).expect("a request");
-        self.over = false;
+        (self.over, self.heard) = (false, Heard::default());
         self.answer = Some(Box::pin(self.sender.send_request(request)));
         self.run();
         Some(self.pipe.written())
@@ -106,6 +128,16 @@ impl Client {
     /// Whether the answer was read to its end.
     pub(super) fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// What was read of the answer.
+    pub(super) fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    /// Whether it has given up on the answer.
+    pub(super) fn has_failed(&self) -> bool {
+        self.problem.is_some()
     }
 
     /// Whether the connection may carry another request.
@@ -135,7 +167,10 @@ impl Client {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
             self.answer = None;
             match answer {
-                Ok(answer) => self.body = Some(answer.into_body()),
+                Ok(answer) => {
+                    self.heard.status = Some(answer.status());
+                    self.body = Some(answer.into_body());
+                }
                 Err(problem) => self.problem = Some(problem),
             }
         }
@@ -145,7 +180,13 @@ impl Client {
         while let Some(body) = &mut self.body {
             match Pin::new(body).poll_frame(cx) {
                 Poll::Pending => return,
-                Poll::Ready(Some(Ok(_))) => continue,
+                Poll::Ready(Some(Ok(frame))) => {
+                    match frame.into_data() {
+                        Ok(data) => self.heard.body.extend_from_slice(&data),
+                        Err(frame) => self.heard.trailers = frame.into_trailers().ok(),
+                    }
+                    continue;
+                }
                 Poll::Ready(Some(Err(problem))) => self.problem = Some(problem),
                 Poll::Ready(None) => self.over = true,
             }

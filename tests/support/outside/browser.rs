@@ -18,7 +18,7 @@ pub enum Kind {
 /// An installed browser.
 pub struct Browser {
     kind: Kind,
-    program: PathBuf,
+    pub(super) program: PathBuf,
     version: String,
 }
 
@@ -88,6 +88,19 @@ impl Browser {
             Path::new("/usr/bin/env"),
             &arguments,
         )
+    }
+
+    /// Whether a request with these fields says that it is of this browser, in this version.
+    pub fn is_named_in(&self, fields: &[(String, String)]) -> bool {
+        let word = match self.kind {
+            Kind::Chromium => "Chrome",
+            Kind::Firefox => "Firefox",
+        };
+        let agent = self.major().map(|major| format!("{word}/{major}."));
+        let named = |(name, value): &(String, String)| {
+            name == "user-agent" && agent.as_ref().is_some_and(|agent| value.contains(agent))
+        };
+        fields.iter().any(named)
     }
 
     /// That so many of its connections were seen.

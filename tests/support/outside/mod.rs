@@ -18,6 +18,7 @@ use super::measure;
 use super::peer::sockets;
 
 pub mod browser;
+pub mod devtools;
 pub mod dnsmasq;
 pub mod h2;
 pub mod nginx;

@@ -1,0 +1,376 @@
+//! What a request costs through the client, get and answer and all: beside the same on a bare connection of hyper's or h2's, and on the client of hyper-util,
+//! over the same TLS.
+//!
+//! | line | what is measured |
+//! |---|---|
+//! | `h1`, `h2` | the CPU time of the client's thread for a GET with its answer read to the end, 64 at once; by turns with the others in one run |
+//! | `idle` | the resident memory of a process with so many idle connections that have served one request each, less that of the same process without |
+//!
+//! On HTTP/1.1 each of the 64 tasks of hyper's has a connection; on HTTP/2 all of them share one, as everywhere.
+//!
+//! It exits with an error if a request costs more than 1.10 times that of a bare connection of hyper's (HTTP/1.1), 1.25 times that of bare h2, or as much as one of
+//! hyper-util's, or if an idle HTTP/1.1 connection takes more than 10 KB. `cargo bench --features client --bench e2e`; `-- --test` runs each once and judges
+//! nothing; `-- --instructions` has valgrind count those of a request, in a process that has the client alone. valgrind 3.19 stops at the instructions with
+//! which rustix reads the vDSO by itself, so libc is to read it: `RUSTFLAGS="--cfg rustix_use_libc" CARGO_TARGET_DIR=target/valgrind`.
+#![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
+#![expect(clippy::disallowed_methods, reason = "a bench reads the clock and spawns")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a bench that cannot go on must say so"
+)]
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotpool::http::Request;
+use hotpool::rustls::pki_types::pem::PemObject;
+use hotpool::rustls::pki_types::{CertificateDer, ServerName};
+use hotpool::rustls::{ClientConfig, RootCertStore};
+use hotpool::{Body, GetOptions, HotConnPool, PoolConfig, StaticResolver, Warm};
+use http_body_util::BodyExt;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+#[path = "e2e/bare.rs"]
+mod bare;
+#[path = "h2/legacy.rs"]
+mod legacy;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use support::peer::{Alpn, Peer};
+use support::{certs, measure};
+
+const AT_ONCE: usize = 64;
+const IDLE: usize = 1_000;
+const BODY: usize = 100;
+/// The most that a request may cost, in bare ones: HTTP/1.1, and HTTP/2.
+const MOST: [f64; 2] = [1.10, 1.25];
+/// The most memory of an idle HTTP/1.1 connection, in bytes.
+const MOST_IDLE: f64 = 10_240.0;
+
+/// The CPU time of this thread.
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
+}
+
+/// A peer, how to trust it, and what is spoken with it.
+#[derive(Clone)]
+struct Server {
+    addr: SocketAddr,
+    roots: RootCertStore,
+    tls: Arc<ClientConfig>,
+    request: Request<()>,
+    http2: bool,
+}
+
+impl Server {
+    fn new(addr: SocketAddr, roots: RootCertStore, http2: bool) -> Self {
+        let builder = ClientConfig::builder_with_provider(certs::provider());
+        let mut tls = builder
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        let alpn = if http2 { "h2" } else { "http/1.1" };
+        tls.alpn_protocols = vec![alpn.into()];
+        let uri = format!("https://peer.test:{}/bytes/{BODY}", addr.port());
+        let request = Request::get(uri)
+            .header("user-agent", "bench")
+            .header("accept", "*/*");
+        Server {
+            addr,
+            roots,
+            tls: Arc::new(tls),
+            request: request.body(()).unwrap(),
+            http2,
+        }
+    }
+
+    fn request(&self) -> Request<()> {
+        self.request.clone()
+    }
+
+    fn is_http2(&self) -> bool {
+        self.http2
+    }
+
+    async fn connect(&self) -> TlsStream<TcpStream> {
+        let tcp = TcpStream::connect(self.addr).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let name = ServerName::try_from("peer.test").unwrap();
+        let connector = TlsConnector::from(Arc::clone(&self.tls));
+        connector.connect(name, tcp).await.unwrap()
+    }
+
+    fn pool(&self, most: usize) -> HotConnPool {
+        let target = format!("peer.test:{}", self.addr.port());
+        let mut config = PoolConfig::default();
+        let most = u32::try_from(most).unwrap();
+        (config.max_connections, config.max_per_host, config.max_per_ip) = (most, most, most);
+        config.max_idle_per_host = most;
+        (config.idle_timeout, config.max_lifetime) = (Duration::from_secs(3600), Duration::from_secs(36_000));
+        if self.http2 {
+            config.h2_max_streams = if most as usize == AT_ONCE { 100 } else { 1 };
+        }
+        let resolver = StaticResolver::new().with(target.as_str(), [self.addr.ip()]);
+        let pool = HotConnPool::builder()
+            .config(config)
+            .roots(self.roots.clone())
+            .resolver(resolver.unwrap());
+        pool.build().unwrap()
+    }
+}
+
+/// Who makes requests.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Client,
+    Bare,
+    Legacy,
+}
+
+const KINDS: [(&str, Kind); 3] = [
+    ("client", Kind::Client),
+    ("bare", Kind::Bare),
+    ("hyper-util", Kind::Legacy),
+];
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What makes the task that asks so often.
+type Asker = Box<dyn Fn(usize) -> Task>;
+
+async fn ask(pool: HotConnPool, server: Server, times: usize) {
+    for _ in 0..times {
+        let answer = pool.send(server.request().map(|()| Body::empty())).await.unwrap();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body.len(), BODY);
+    }
+}
+
+/// One with connections for as many tasks as there are at once.
+fn asker(kind: Kind, server: &Server, runtime: &Runtime) -> Asker {
+    let server = server.clone();
+    match kind {
+        Kind::Client => {
+            let pool = server.pool(AT_ONCE);
+            Box::new(move |times| Box::pin(ask(pool.clone(), server.clone(), times)))
+        }
+        Kind::Legacy => {
+            let client = legacy::Client::new(&server);
+            Box::new(move |times| {
+                let (client, server) = (client.clone(), server.clone());
+                Box::pin(async move {
+                    for _ in 0..times {
+                        assert_eq!(client.get(server.request()).await, BODY);
+                    }
+                })
+            })
+        }
+        Kind::Bare if server.http2 => {
+            let send = runtime.block_on(bare::h2(&server));
+            Box::new(move |times| Box::pin(bare::ask_h2(send.clone(), server.clone(), times)))
+        }
+        Kind::Bare => {
+            let all = runtime.block_on(bare::all_h1(&server, AT_ONCE));
+            Box::new(move |times| Box::pin(bare::ask_h1(Arc::clone(&all), server.clone(), times)))
+        }
+    }
+}
+
+/// Nanoseconds of CPU for each of `each` requests by each of so many tasks.
+fn spent(runtime: &Runtime, each: usize, asker: &Asker) -> f64 {
+    runtime.block_on(async {
+        let began = cpu();
+        let tasks: Vec<_> = (0..AT_ONCE).map(|_| tokio::spawn(asker(each))).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        (cpu() - began).as_nanos() as f64 / (AT_ONCE * each) as f64
+    })
+}
+
+/// Nanoseconds of a request of each kind, turn by turn.
+fn requests(server: &Server, rounds: usize, each: usize) -> Vec<[f64; 3]> {
+    let runtime = runtime();
+    let askers = KINDS.map(|(_, kind)| asker(kind, server, &runtime));
+    let mut times = Vec::new();
+    for round in 0..rounds + 1 {
+        let figures = [0, 1, 2].map(|kind| spent(&runtime, each, &askers[kind]));
+        // The first one only warms.
+        if round > 0 {
+            times.push(figures);
+        }
+    }
+    times
+}
+
+/// In a process of its own: the bytes that so many idle connections take.
+fn idle(kind: Kind, server: &Server, count: usize) -> usize {
+    let runtime = runtime();
+    runtime.block_on(async {
+        // What the first connection of a kind brings along, its code above all, is not the connections'.
+        ask(server.pool(AT_ONCE), server.clone(), 1).await;
+        let (pool, client) = (server.pool(count), legacy::Client::new(server));
+        if matches!(kind, Kind::Legacy) {
+            assert_eq!(client.get_of(count, server.request()).await, BODY);
+        }
+        let before = measure::resident_bytes();
+        if matches!(kind, Kind::Legacy) {
+            for host in 0..count {
+                assert_eq!(client.get_of(host, server.request()).await, BODY);
+            }
+        } else {
+            let target = format!("peer.test:{}", server.addr.port());
+            let report = pool
+                .warm(&target, Warm::Count(count), GetOptions::new())
+                .await
+                .unwrap();
+            assert_eq!(report.opened, count);
+            // Each is polled before any answer is there, so each has a connection of its own.
+            let tasks: Vec<_> = (0..count)
+                .map(|_| tokio::spawn(ask(pool.clone(), server.clone(), 1)))
+                .collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+            let stats = pool.stats();
+            assert_eq!(
+                (stats.idle as usize, stats.counters.opened as usize),
+                (count, count)
+            );
+        }
+        measure::resident_bytes() - before
+    })
+}
+
+/// Has a process of its own say a number.
+fn elsewhere(mut command: Command, arguments: &[&str]) -> String {
+    let run = command
+        .arg(std::env::current_exe().unwrap())
+        .args(arguments)
+        .env("HOTPOOL_BENCH_ROOT", certs::authority().pem())
+        .output()
+        .unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&run.stdout),
+        String::from_utf8_lossy(&run.stderr)
+    );
+    assert!(run.status.success(), "{said}");
+    said
+}
+
+fn measure_idle(kind: &str, server: &Server, count: usize) -> f64 {
+    let (addr, http2) = (server.addr.to_string(), server.http2.to_string());
+    let said = elsewhere(
+        Command::new("env"),
+        &["--idle", kind, &addr, &http2, &count.to_string()],
+    );
+    let bytes: f64 = said.trim().parse().unwrap_or_else(|_| panic!("{said}"));
+    bytes / count as f64
+}
+
+/// The instructions of a request: those of a process that has many, less those of one that has few.
+fn instructions(kind: &str, server: &Server) -> f64 {
+    let (addr, http2) = (server.addr.to_string(), server.http2.to_string());
+    let counted = |each: usize| -> f64 {
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+        let said = elsewhere(valgrind, &["--ask", kind, &addr, &http2, &each.to_string()]);
+        let count = said.lines().find_map(|line| line.split_once("Collected : "));
+        count
+            .unwrap_or_else(|| panic!("{said}"))
+            .1
+            .trim()
+            .parse()
+            .unwrap()
+    };
+    let (few, many) = (2, 12);
+    (counted(many) - counted(few)) / ((many - few) * AT_ONCE) as f64
+}
+
+/// What a process of its own was told to do.
+fn serve(arguments: &[String]) {
+    let pem = std::env::var("HOTPOOL_BENCH_ROOT").unwrap();
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
+        .unwrap();
+    let [what, kind, addr, http2, count] = arguments else {
+        panic!("{arguments:?}");
+    };
+    let server = Server::new(addr.parse().unwrap(), roots, http2 == "true");
+    let (count, kind) = (
+        count.parse().unwrap(),
+        KINDS.iter().find(|(name, _)| name == kind).unwrap().1,
+    );
+    if what == "--idle" {
+        return println!("{}", idle(kind, &server, count));
+    }
+    let runtime = runtime();
+    let asker = asker(kind, &server, &runtime);
+    spent(&runtime, count, &asker);
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments
+        .iter()
+        .position(|argument| argument == "--idle" || argument == "--ask")
+    {
+        return serve(&arguments[at..at + 5]);
+    }
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let test = has("--test");
+    let (rounds, each, count) = if test { (1, 1, 3) } else { (101, 10, IDLE) };
+    let mut within = true;
+    for (http2, name, most) in [(false, "h1", MOST[0]), (true, "h2", MOST[1])] {
+        let peer = Peer::builder()
+            .alpn(if http2 { Alpn::Http2 } else { Alpn::Http1 })
+            .start();
+        let server = Server::new(peer.addr(0), certs::authority().roots(), http2);
+        if has("--instructions") {
+            let [client, bare, util] = KINDS.map(|(kind, _)| instructions(kind, &server));
+            println!(
+                "{name}: instructions of a request: {client:.0} through the client, {bare:.0} bare, {util:.0} through hyper-util"
+            );
+            continue;
+        }
+        let times = requests(&server, rounds, each);
+        let figure = |of: fn(&[f64; 3]) -> f64| median(times.iter().map(of).collect());
+        let (to_bare, to_util) = (figure(|turn| turn[0] / turn[1]), figure(|turn| turn[0] / turn[2]));
+        println!(
+            "{name}: {:.0} ns through the client, {:.0} bare, {:.0} through hyper-util; ratios {to_bare:.3} and {to_util:.3}",
+            figure(|turn| turn[0]),
+            figure(|turn| turn[1]),
+            figure(|turn| turn[2])
+        );
+        let [client, util] = ["client", "hyper-util"].map(|kind| measure_idle(kind, &server, count));
+        println!("{name}: idle, {count} of them: {client:.0} bytes in the pool, {util:.0} in hyper-util");
+        within &= to_bare <= most && to_util < 1.0 && (http2 || client <= MOST_IDLE);
+    }
+    if !test && !within {
+        println!("FAILED: at most {MOST:?} of a bare request, less than hyper-util, {MOST_IDLE} bytes idle");
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,224 @@
+//! A request on its way, and whether it may go out again.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::time::Duration;
+
+use http::header::{EXPECT, UPGRADE};
+use http::{Method, Request, Response, StatusCode, Uri, request};
+
+use super::request::{Length, Refused, length};
+use super::upload::Upload;
+use super::{Body, SendOptions, Upgraded, h1, h2};
+use crate::clock::{Sleep, before};
+use crate::fault::planted;
+use crate::fingerprint::{Headers, Profile};
+use crate::{Error, ErrorKind, Phase};
+use crate::{HotConn, HotConnPool, Protocol, Require, RetrySafety, Target};
+
+/// How often a request goes out at the most.
+const TRIES: u32 = 3;
+/// How long a body waits to be asked for (RFC 9110 section 10.1.1: not for ever).
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A request, for as many tries as it takes.
+pub(super) struct Outgoing {
+    head: request::Parts,
+    upload: Upload,
+    length: Length,
+    options: SendOptions,
+}
+
+/// A try that failed.
+struct Failed {
+    error: Error,
+    again: bool,
+}
+
+impl Outgoing {
+    /// # Errors
+    /// The request may be read in two ways.
+    pub(super) fn new(request: Request<Upload>, mut options: SendOptions) -> Result<Self, Error> {
+        let (head, upload) = request.into_parts();
+        let length = length(&head, &upload).map_err(|refused| named(refused.into(), &head.uri))?;
+        if head.headers.contains_key(UPGRADE) {
+            options.get = options.get.require(Require::Http1);
+        }
+        Ok(Outgoing {
+            head,
+            upload,
+            length,
+            options,
+        })
+    }
+
+    /// The error, with the name of the target.
+    pub(super) fn named(&self, error: Error) -> Error {
+        match &self.options.target {
+            Some(target) => error.with_target(target),
+            None => named(error, &self.head.uri),
+        }
+    }
+
+    /// The head of the answer, in time.
+    pub(super) async fn send(mut self, pool: &HotConnPool) -> Result<Response<Body>, Error> {
+        let Some(limit) = self.options.head else {
+            return self.try_and_try(pool).await;
+        };
+        let clock = pool.clock();
+        let until = clock.now() + limit;
+        let answer = {
+            let sending = pin!(self.try_and_try(pool));
+            before(clock, until, sending).await
+        };
+        answer.unwrap_or_else(|| Err(self.named(Error::new(ErrorKind::Timeout, Phase::Use))))
+    }
+
+    /// The head of the answer, whichever try it is the answer to.
+    async fn try_and_try(&mut self, pool: &HotConnPool) -> Result<Response<Body>, Error> {
+        let tries = if planted("refused_without_end") { 99 } else { TRIES };
+        for _ in 1..tries {
+            match self.attempt(pool).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failed { again: true, .. }) if self.upload.rewind() => {}
+                Err(failed) => return Err(failed.error),
+            }
+        }
+        self.attempt(pool).await.map_err(|failed| failed.error)
+    }
+
+    async fn attempt(&mut self, pool: &HotConnPool) -> Result<Response<Body>, Failed> {
+        let options = self.options.get.clone();
+        let got = match &self.options.target {
+            Some(target) => pool.get_with(target, options).await,
+            None => pool.get_with(&self.head.uri, options).await,
+        };
+        let conn = got.map_err(Failed::for_good)?;
+        match conn.protocol() {
+            Protocol::Http1 => self.over_h1(conn, pool).await,
+            Protocol::Http2 => self.over_h2(conn, pool).await,
+        }
+    }
+
+    async fn over_h1(&mut self, conn: HotConn, pool: &HotConnPool) -> Result<Response<Body>, Failed> {
+        if self.head.method == Method::CONNECT && self.length != Length::None {
+            return Err(Failed::for_good(self.named(Refused::TunnelBody.into())));
+        }
+        let profile = conn.info().profile.clone();
+        let defaults = self.defaults(profile.as_ref());
+        let body = (std::mem::replace(&mut self.upload, Upload::Empty), self.length);
+        let mut exchange = h1::Exchange::new(conn, &self.head, defaults, body, self.patience(pool));
+        let head = poll_fn(|cx| exchange.poll_head(cx)).await;
+        let head = match head {
+            Ok(head) => head,
+            Err(error) => {
+                let unheard = !exchange.is_heard() && is_lost(&error);
+                let failed = self.judge(error, exchange.conn(), unheard);
+                self.upload = exchange.into_upload();
+                return Err(failed);
+            }
+        };
+        let body = h1_body(exchange).map_err(|error| Failed::for_good(self.named(error)))?;
+        Ok(head.map(|()| body))
+    }
+
+    async fn over_h2(&mut self, mut conn: HotConn, pool: &HotConnPool) -> Result<Response<Body>, Failed> {
+        let profile = conn.info().profile.clone();
+        let defaults = self.defaults(profile.as_ref());
+        let patience = self.patience(pool);
+        let body = (&mut self.upload, self.length);
+        let opened = h2::Call::open(&mut conn, &self.head, defaults, body, patience).await;
+        let mut call = match opened {
+            Ok(call) => call,
+            Err(error) => return Err(self.judge(error, &conn, false)),
+        };
+        match poll_fn(|cx| call.poll_head(cx)).await {
+            Ok(answer) => {
+                let (head, stream) = answer.into_parts();
+                let exchange = call.answered(stream, conn, head.status);
+                let body = self.h2_body(exchange, head.status);
+                Ok(Response::from_parts(head, body))
+            }
+            Err(error) => {
+                self.upload = call.into_upload();
+                let lost = is_lost(&error);
+                Err(self.judge(error, &conn, lost))
+            }
+        }
+    }
+
+    /// What an answer over HTTP/2 has behind its head.
+    fn h2_body(&self, exchange: h2::Exchange, status: StatusCode) -> Body {
+        if self.head.method == Method::CONNECT && self.length == Length::None && status.is_success() {
+            return Body::of_upgrade(Upgraded::of_h2(exchange.into_parts()));
+        }
+        match exchange.is_over() {
+            true => Body::empty(),
+            false => Body::of_h2(exchange),
+        }
+    }
+
+    fn defaults<'a>(&self, profile: Option<&'a Profile>) -> Option<&'a Headers> {
+        profile.map(Profile::headers).filter(|_| !self.options.bare)
+    }
+
+    /// How long the body waits, if it does.
+    fn patience(&self, pool: &HotConnPool) -> Option<Sleep> {
+        let expects = self.head.headers.get(EXPECT)?;
+        let expects = expects.as_bytes().eq_ignore_ascii_case(b"100-continue");
+        let clock = pool.clock();
+        let expects = expects && !planted("bodies_do_not_wait_to_be_asked_for");
+        expects.then(|| clock.sleep_until(clock.now() + PATIENCE))
+    }
+
+    /// What may become of a request whose try failed.
+    fn judge(&self, error: Error, conn: &HotConn, unheard: bool) -> Failed {
+        let ours = matches!(error.kind(), ErrorKind::Request | ErrorKind::Body);
+        let certain = match conn.retry_safety() {
+            RetrySafety::NeverSent | RetrySafety::Unprocessed => true,
+            RetrySafety::Sent if planted("what_was_sent_is_sent_again") => true,
+            RetrySafety::PartlySent | RetrySafety::Sent => {
+                let repeatable = self.head.method.is_idempotent() || planted("any_method_is_sent_twice");
+                self.options.resend && unheard && repeatable
+            }
+        };
+        Failed {
+            error: self.named(error),
+            again: certain && !ours,
+        }
+    }
+}
+
+fn named(error: Error, uri: &Uri) -> Error {
+    match Target::try_from(uri) {
+        Ok(target) => error.with_target(&target),
+        Err(_) => error,
+    }
+}
+
+impl Failed {
+    fn for_good(error: Error) -> Self {
+        Failed { error, again: false }
+    }
+}
+
+/// Whether the connection was lost, rather than what came over it no answer.
+fn is_lost(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::Http2)
+}
+
+/// What an answer has behind its head.
+fn h1_body(exchange: h1::Exchange) -> Result<Body, Error> {
+    if exchange.is_upgraded() && !planted("upgrades_end_with_their_head") {
+        let (conn, read) = exchange.into_parts();
+        let unsupported = |_| Error::new(ErrorKind::Unsupported, Phase::Use);
+        return Ok(Body::of_upgrade(Upgraded::of_h1(
+            conn.detach().map_err(unsupported)?,
+            read,
+        )));
+    }
+    match exchange.is_over() {
+        true => Ok(Body::empty()),
+        false => Ok(Body::of_h1(exchange)),
+    }
+}

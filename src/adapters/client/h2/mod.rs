@@ -1,0 +1,161 @@
+//! One exchange over HTTP/2, on the one stream of a lease.
+//!
+//! | what | where |
+//! |---|---|
+//! | the exchange, as long as it lasts | here |
+//! | the head of the request | `head` |
+//! | its body | `sender` |
+
+mod head;
+mod sender;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http::{Response, StatusCode, request};
+use http_body::{Frame, SizeHint};
+
+use self::sender::Sender;
+pub(super) use self::sender::poll_room;
+use super::request::Length;
+use super::upload::Upload;
+use crate::clock::Sleep;
+use crate::fault::planted;
+use crate::fingerprint::Headers;
+use crate::{Error, ErrorKind, H2Response, HotConn, Phase};
+
+/// A request on its way.
+pub(super) struct Call {
+    // In this order: the lease comes home when nothing of the stream is left.
+    response: H2Response,
+    sender: Sender,
+    /// Until when the body waits to be asked for.
+    patience: Option<Sleep>,
+}
+
+/// An answer, and the lease that it has until it is over.
+pub(super) struct Exchange {
+    // In this order, likewise.
+    answer: RecvStream,
+    sender: Sender,
+    conn: Option<HotConn>,
+    status: StatusCode,
+}
+
+impl Call {
+    /// Opens the stream. The body goes back where it came from if that fails.
+    pub(super) async fn open(
+        conn: &mut HotConn,
+        head: &request::Parts,
+        defaults: Option<&Headers>,
+        (upload, length): (&mut Upload, Length),
+        patience: Option<Sleep>,
+    ) -> Result<Self, Error> {
+        let request = head::of(head, defaults, length)?;
+        let tunnel = head.method == http::Method::CONNECT;
+        let ends = length == Length::None && !tunnel;
+        let (response, stream) = conn.h2()?.send_request(request, ends).await?;
+        let upload = std::mem::replace(upload, Upload::Empty);
+        let held = patience.is_some();
+        let sender = match length {
+            Length::None => Sender::idle(stream),
+            _ => Sender::new(stream, upload, length, held),
+        };
+        Ok(Call {
+            response,
+            sender,
+            patience,
+        })
+    }
+
+    /// The head of the answer. Interim ones are passed over.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<RecvStream>, Error>> {
+        if self.sender.is_held() {
+            let asked = matches!(self.response.poll_informational(cx), Poll::Ready(Some(Ok(interim)))
+                if interim.status() == StatusCode::CONTINUE);
+            let patience = self.patience.as_mut();
+            if asked || patience.is_some_and(|patience| patience.as_mut().poll(cx).is_ready()) {
+                self.sender.release();
+            }
+        }
+        if let Poll::Ready(Err(error)) = self.sender.poll(cx) {
+            return Poll::Ready(Err(error));
+        }
+        Pin::new(&mut self.response).poll(cx).map_err(failed)
+    }
+
+    /// What is left of the request's body.
+    pub(super) fn into_upload(self) -> Upload {
+        self.sender.into_upload()
+    }
+
+    pub(super) fn answered(self, answer: RecvStream, conn: HotConn, status: StatusCode) -> Exchange {
+        let early = planted("leases_go_home_before_their_bodies");
+        Exchange {
+            answer,
+            sender: self.sender,
+            conn: Some(conn).filter(|_| !early),
+            status,
+        }
+    }
+}
+
+impl Exchange {
+    /// Whether the answer is over, and nobody waits for the rest of the request.
+    pub(super) fn is_over(&self) -> bool {
+        self.answer.is_end_stream() && !self.is_still_sending()
+    }
+
+    fn is_still_sending(&self) -> bool {
+        !self.sender.is_done() && self.status.is_success()
+    }
+
+    /// Both ways of the stream, and the lease.
+    pub(super) fn into_parts(self) -> (RecvStream, h2::SendStream<Bytes>, Option<HotConn>) {
+        (self.answer, self.sender.into_stream(), self.conn)
+    }
+
+    /// The next piece of the answer's body.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.is_still_sending()
+            && let Poll::Ready(Err(error)) = self.sender.poll(cx)
+        {
+            return Poll::Ready(Some(Err(error)));
+        }
+        if let Some(data) = ready!(self.answer.poll_data(cx)) {
+            let data = data.map_err(failed)?;
+            self.answer
+                .flow_control()
+                .release_capacity(data.len())
+                .map_err(failed)?;
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if let Some(trailers) = ready!(self.answer.poll_trailers(cx)).map_err(failed)? {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        match self.is_still_sending() {
+            true => Poll::Pending,
+            false => Poll::Ready(None),
+        }
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        match self.answer.is_end_stream() {
+            true => SizeHint::with_exact(0),
+            false => SizeHint::new(),
+        }
+    }
+}
+
+pub(super) fn failed(error: h2::Error) -> Error {
+    if !error.is_io() {
+        return Error::new(ErrorKind::Http2, Phase::Use).with_source(error);
+    }
+    match error.into_io() {
+        Some(io) => Error::from_io(Phase::Use, io),
+        None => Error::new(ErrorKind::Http2, Phase::Use),
+    }
+}

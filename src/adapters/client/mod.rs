@@ -1,0 +1,75 @@
+//! A client: requests in, answers out, over whatever the connection speaks.
+//!
+//! | what | where |
+//! |---|---|
+//! | a request and its further tries | here, `attempt` |
+//! | what is sent, and what is refused | `request`, `upload` |
+//! | an exchange | `h1`, `h2` |
+//! | what comes back | `body`, `upgrade` |
+
+mod attempt;
+mod body;
+mod h1;
+mod h2;
+mod options;
+mod request;
+mod upgrade;
+mod upload;
+
+use std::error::Error as StdError;
+
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+
+use self::attempt::Outgoing;
+pub use self::body::Body;
+#[cfg(feature = "__internals")]
+pub use self::h1::Reading;
+pub use self::options::SendOptions;
+pub use self::upgrade::Upgraded;
+use self::upload::Upload;
+use crate::Error;
+use crate::HotConnPool;
+
+impl HotConnPool {
+    /// Sends `request` over a connection of the pool, and answers with the head of its answer; the [`Body`] has the lease until it is read.
+    ///
+    /// The URI is absolute and names where to. `Host` is what it says unless the request has one of its own, which on HTTP/2 becomes the authority. Where the body's length
+    /// is known it is announced, else it goes in chunks (HTTP/1.1). Trailers of a request go out on HTTP/2 and behind chunks; a `Trailer` header asks for
+    /// chunks. Interim answers are passed over; `Expect: 100-continue` has the body wait for one, for a second at the most. A request with `Upgrade` asks for an
+    /// HTTP/1.1 connection. Headers that the [profile](crate::fingerprint::Profile::headers) has are added where the request has none of that name.
+    ///
+    /// A request that was certainly not processed is sent again, over another connection, twice at the most: no byte of it was sent, or its
+    /// peer says so (HTTP/2: refused, or above the last stream of a GOAWAY). That takes a body which can begin anew: none, a [`Body`] made of bytes, or one of
+    /// which nothing was taken yet.
+    ///
+    /// Cancel safe: dropped, it leaves nothing behind. A request that was on its way may be acted upon; its connection closes (HTTP/1.1), or its stream
+    /// is reset (HTTP/2).
+    ///
+    /// # Errors
+    /// As [`get`](HotConnPool::get); and in [`Phase::Use`]: [`ErrorKind::Request`] if the request is malformed or may be read in two ways, [`ErrorKind::Body`] if its body
+    /// failed, [`ErrorKind::Answer`] if what came back is no HTTP, [`ErrorKind::ConnectionReset`], [`ErrorKind::Http2`] and others if the connection failed.
+    pub async fn send<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
+    where
+        B: HttpBody + Send + 'static,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.send_with(request, SendOptions::new()).await
+    }
+
+    /// As [`send`](HotConnPool::send), with options for this one request.
+    ///
+    /// # Errors
+    /// As [`send`](HotConnPool::send); and [`ErrorKind::Timeout`] once the time for the head is over.
+    pub async fn send_with<B>(
+        &self,
+        request: Request<B>,
+        options: SendOptions,
+    ) -> Result<Response<Body>, Error>
+    where
+        B: HttpBody + Send + 'static,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        Outgoing::new(request.map(Upload::new), options)?.send(self).await
+    }
+}

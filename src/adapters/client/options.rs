@@ -1,0 +1,65 @@
+//! What one request may ask for beside itself.
+
+use std::time::Duration;
+
+use crate::{GetOptions, Target};
+
+/// Options of one request: see [`HotConnPool::send_with`](crate::HotConnPool::send_with).
+///
+/// ```
+/// use std::time::Duration;
+/// use hotpool::{GetOptions, SendOptions};
+///
+/// let options = SendOptions::new()
+///     .get(GetOptions::new().timeout(Duration::from_secs(2)))
+///     .head_timeout(Duration::from_secs(10));
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct SendOptions {
+    pub(super) get: GetOptions,
+    pub(super) target: Option<Target<'static>>,
+    pub(super) head: Option<Duration>,
+    pub(super) resend: bool,
+    pub(super) bare: bool,
+}
+
+impl SendOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        SendOptions::default()
+    }
+
+    /// How its connection is got. Default: as the pool gets any.
+    pub fn get(mut self, options: GetOptions) -> Self {
+        self.get = options;
+        self
+    }
+
+    /// Where its connection leads, in place of what its URI names. Default: the URI's host and port.
+    pub fn target(mut self, target: Target<'static>) -> Self {
+        self.target = Some(target);
+        self
+    }
+
+    /// How long it may take until the head of the answer is there: getting a connection, every further try, and the request itself included. The
+    /// answer's body takes as long as it takes. Default: no limit but the one of getting a connection.
+    pub fn head_timeout(mut self, limit: Duration) -> Self {
+        self.head = Some(limit);
+        self
+    }
+
+    /// Sends a request with an idempotent method (RFC 9110 section 9.2.2) again if its connection ended before any byte of an answer, although it
+    /// may have been acted upon: being asked twice means the same as being asked once. Default: only what was certainly not processed is sent again.
+    pub fn resend_idempotent(mut self) -> Self {
+        self.resend = true;
+        self
+    }
+
+    /// Adds none of the headers that the connection's profile has. Default: those that the request does not have itself are added.
+    pub fn no_profile_headers(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+}

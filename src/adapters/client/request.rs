@@ -1,0 +1,162 @@
+//! What a request must be to be sent, and where it ends.
+//!
+//! A request that two readers could take for two different ones is not sent (RFC 9112 section 11.2).
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, request};
+
+use super::upload::Upload;
+use crate::fault::planted;
+use crate::{Error, ErrorKind, Phase};
+
+/// Why a request is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refused {
+    #[error("its content-length is no number, or several")]
+    Length,
+    #[error("its content-length is not the length of its body")]
+    OtherLength,
+    #[error("it has a content-length and a transfer-encoding")]
+    TwoFramings,
+    #[error("its transfer-encoding is not chunked alone")]
+    Coding,
+    #[error("its host is no authority, or several")]
+    Host,
+    #[error("its connection header names a field that says where it ends or whom it is for")]
+    Connection,
+    #[error("its body ended before its content-length")]
+    Short,
+    #[error("its body went on behind its content-length")]
+    Long,
+    #[error("its trailers have a field that must stand in its head")]
+    Trailer,
+    #[error("it would open a tunnel, and has a body")]
+    TunnelBody,
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Error::new(ErrorKind::Request, Phase::Use).with_source(refused)
+    }
+}
+
+/// How long a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    /// There is none, and nothing is said of it.
+    None,
+    Known(u64),
+    Unknown,
+}
+
+/// Where a request ends, by what its headers say and by what its body knows.
+pub(super) fn length(head: &request::Parts, upload: &Upload) -> Result<Length, Refused> {
+    let headers = &head.headers;
+    check_host(headers)?;
+    check_connection(headers)?;
+    let exact = upload.exact();
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if head.method == Method::CONNECT && exact == Some(0) && !headers.contains_key(CONTENT_LENGTH) {
+        return Ok(Length::None);
+    }
+    if let Some(coding) = codings.next() {
+        if headers.contains_key(CONTENT_LENGTH) && !planted("two_framings_are_sent") {
+            return Err(Refused::TwoFramings);
+        }
+        let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+        return chunked.then_some(Length::Unknown).ok_or(Refused::Coding);
+    }
+    if let Some(length) = content_length(headers)? {
+        return match exact {
+            Some(exact) if exact != length => Err(Refused::OtherLength),
+            _ => Ok(Length::Known(length)),
+        };
+    }
+    if headers.contains_key(TRAILER) {
+        return Ok(Length::Unknown); // which have their place behind chunks
+    }
+    Ok(match exact {
+        Some(0) if !expects_body(&head.method) => Length::None,
+        Some(length) => Length::Known(length),
+        None => Length::Unknown,
+    })
+}
+
+/// Content-Length, where it is said: once, or several times the same.
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
+    let mut length = None;
+    for value in headers.get_all(CONTENT_LENGTH) {
+        let digits = value.to_str().map_err(|_| Refused::Length)?;
+        let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let said = plain
+            .then(|| digits.parse().ok())
+            .flatten()
+            .ok_or(Refused::Length)?;
+        if length.replace(said).is_some_and(|before| before != said) {
+            return Err(Refused::Length);
+        }
+    }
+    Ok(length)
+}
+
+/// Whether nothing said of a body would be taken for something forgotten (RFC 9110 section 8.6).
+fn expects_body(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
+}
+
+fn check_host(headers: &HeaderMap) -> Result<(), Refused> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let Some(host) = hosts.next() else { return Ok(()) };
+    match hosts.next().is_none() && authority(host).is_some() {
+        true => Ok(()),
+        false => Err(Refused::Host),
+    }
+}
+
+/// The authority that a Host header names.
+pub(super) fn authority(host: &HeaderValue) -> Option<Authority> {
+    let authority = Authority::try_from(host.as_bytes()).ok()?;
+    (!authority.as_str().contains('@')).then_some(authority)
+}
+
+/// Who passes the request on would leave out what `Connection` names (RFC 9110 section 7.6.1).
+fn check_connection(headers: &HeaderMap) -> Result<(), Refused> {
+    let vital = [CONTENT_LENGTH, TRANSFER_ENCODING, HOST];
+    match connection_options(headers).any(|name| vital.contains(&name)) {
+        true => Err(Refused::Connection),
+        false => Ok(()),
+    }
+}
+
+/// The fields that `Connection` names.
+pub(super) fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let values = headers.get_all(CONNECTION).into_iter();
+    let options = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
+}
+
+/// Whether trailers may have it (RFC 9110 section 6.5.1): nothing that says where the message ends, whom it is for, or how it is to be read.
+pub(super) fn check_trailers(trailers: &HeaderMap) -> Result<(), Refused> {
+    use http::header::{
+        AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, TE, TRAILER,
+    };
+    let headish = [
+        CONTENT_LENGTH,
+        TRANSFER_ENCODING,
+        HOST,
+        CONNECTION,
+        AUTHORIZATION,
+        CONTENT_ENCODING,
+        CONTENT_RANGE,
+        CONTENT_TYPE,
+        COOKIE,
+        EXPECT,
+        TE,
+        TRAILER,
+    ];
+    match headish.iter().any(|name| trailers.contains_key(name)) {
+        true => Err(Refused::Trailer),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,21 @@
+//! The adapters: what stands over the pool, over real sockets and verified TLS. `MANIFEST` maps each rule to the fault that turns its test red.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test has tasks and deadlines of its own, beside the pool's"
+)]
+
+#[path = "../pool/common.rs"]
+#[expect(dead_code, reason = "the pool's own tests use the rest")]
+mod common;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod hyper;
+mod metrics;
+mod recorder;

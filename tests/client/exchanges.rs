@@ -1,0 +1,302 @@
+//! What every exchange does, whatever it is spoken over.
+
+use bytes::Bytes;
+use hotpool::{CloseReason, ErrorKind, HotConnPool, Phase};
+use http::{Method, Request, StatusCode};
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt, Empty, Full};
+
+use crate::ask::{Pieces, get, post, read, send, trailers};
+use crate::common::{at_rest, finish, name, pool, spawn, within};
+use crate::servers::{self, Server};
+use crate::support::peer::{Alpn, Peer, To, filler};
+
+const BOTH: [Alpn; 2] = [Alpn::Http1, Alpn::Http2];
+
+fn speaking(alpn: Alpn) -> (Peer, HotConnPool, String) {
+    let peer = Peer::builder().alpn(alpn).start();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    (peer, pool, name)
+}
+
+#[tokio::test]
+async fn bodies_come_whole_whatever_ends_them_and_the_connection_serves_again() {
+    for alpn in BOTH {
+        let (peer, pool, name) = speaking(alpn);
+        for size in [0, 1, 100, 5_000, 100_000, 3_000_000] {
+            for way in ["bytes", "chunked"] {
+                let read = send(&pool, get(&name, &format!("/{way}/{size}"))).await.unwrap();
+                assert_eq!((read.status, read.trailers), (StatusCode::OK, None));
+                assert!(read.body == filler(size), "{way} {size}: {}", read.body.len());
+            }
+        }
+        let posted = spawn({
+            let (pool, name) = (pool.clone(), name.clone());
+            async move { send(&pool, post(&name, "/read", filler(70_000))).await }
+        });
+        let read = posted.await.unwrap().unwrap();
+        assert_eq!((read.text(), read.header("x-conn")), ("70000", "1"));
+        let read = send(&pool, get(&name, "/eof/5000")).await.unwrap();
+        assert!(read.body == filler(5_000));
+        finish(pool, peer).await;
+    }
+}
+
+#[tokio::test]
+async fn bodies_go_whole_whether_their_length_is_known() {
+    for alpn in BOTH {
+        let (peer, pool, name) = speaking(alpn);
+        for size in [1, 16_384, 16_385, 500_000] {
+            let whole = filler(size);
+            let uri = format!("https://{name}/read");
+            let known = Request::put(&uri)
+                .body(Full::new(Bytes::from(whole.clone())))
+                .unwrap();
+            let read = send(&pool, known).await.unwrap();
+            assert_eq!(read.text(), size.to_string(), "{alpn:?}");
+            let pieces = whole
+                .chunks(7_000)
+                .map(|piece| Frame::data(Bytes::copy_from_slice(piece)));
+            let unknown = Request::put(&uri).body(Pieces::of(pieces)).unwrap();
+            let read = send(&pool, unknown).await.unwrap();
+            assert_eq!(
+                (read.text(), read.header("x-conn")),
+                (&*size.to_string(), "1"),
+                "{alpn:?}"
+            );
+        }
+        finish(pool, peer).await;
+    }
+}
+
+#[tokio::test]
+async fn answers_without_a_body_end_with_their_head() {
+    for alpn in BOTH {
+        let (peer, pool, name) = speaking(alpn);
+        for (method, path, status) in [
+            (Method::HEAD, "/bytes/100000", 200),
+            (Method::GET, "/status/204", 204),
+            (Method::GET, "/status/304", 304),
+            (Method::GET, "/bytes/0", 200),
+            (Method::HEAD, "/chunked/10", 200),
+        ] {
+            let request = Request::builder()
+                .method(method)
+                .uri(format!("https://{name}{path}"));
+            let request = request.body(Empty::<Bytes>::new()).unwrap();
+            let answer = within("an answer", pool.send(request)).await.unwrap();
+            assert_eq!(answer.status(), status, "{path}");
+            if alpn == Alpn::Http1 {
+                assert!(answer.body().is_end_stream(), "{path}");
+                assert_eq!(pool.stats().leases, 0, "{path}");
+            }
+            let read = read(answer).await.unwrap();
+            assert_eq!((&*read.body, read.header("x-conn")), (&b""[..], "1"), "{path}");
+        }
+        finish(pool, peer).await;
+    }
+}
+
+#[tokio::test]
+async fn the_lease_goes_home_with_the_last_piece_of_the_body() {
+    for alpn in BOTH {
+        for path in ["/bytes/60000", "/chunked/60000"] {
+            let (peer, pool, name) = speaking(alpn);
+            let mut body = pool.send(get(&name, path)).await.unwrap().into_body();
+            assert_eq!(pool.stats().leases, 1, "{alpn:?} {path}");
+            let mut size = 0;
+            while !body.is_end_stream() {
+                let Some(frame) = within("a piece", body.frame()).await else {
+                    break;
+                };
+                size += frame.unwrap().into_data().unwrap().len();
+            }
+            assert_eq!(size, 60_000);
+            // The body is still there.
+            assert_eq!(pool.stats().leases, 0, "{alpn:?} {path}");
+            assert_eq!(pool.stats().counters.closed(), 0, "{alpn:?} {path}");
+            drop(body);
+            finish(pool, peer).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_dropped_half_way_takes_its_connection_or_its_stream_along() {
+    let (peer, pool, name) = speaking(Alpn::Http1);
+    let mut body = pool.send(get(&name, "/bytes/3000000")).await.unwrap().into_body();
+    assert!(within("a piece", body.frame()).await.unwrap().is_ok());
+    drop(body);
+    at_rest(&pool).await;
+    assert_eq!(pool.stats().counters.closes(CloseReason::HalfRead), 1);
+    let read = send(&pool, get(&name, "/echo/mine")).await.unwrap();
+    assert_eq!((read.text(), read.header("x-conn")), ("mine", "2"));
+    finish(pool, peer).await;
+
+    let (peer, pool, name) = speaking(Alpn::Http2);
+    let mut body = pool.send(get(&name, "/partial/3000")).await.unwrap().into_body();
+    assert!(within("a piece", body.frame()).await.unwrap().is_ok());
+    drop(body);
+    peer.wait_for("a reset", |seen| seen.stream_resets == 1).await;
+    let read = send(&pool, get(&name, "/echo/mine")).await.unwrap();
+    assert_eq!((read.text(), read.header("x-conn")), ("mine", "1"));
+    finish(pool, peer).await;
+}
+
+#[tokio::test]
+async fn a_send_that_is_dropped_leaves_nothing_behind() {
+    for alpn in BOTH {
+        let (peer, pool, name) = speaking(alpn);
+        peer.hold(To::All);
+        for _ in 0..3 {
+            let asked = peer.seen().requests();
+            let sending = spawn({
+                let (pool, name) = (pool.clone(), name.clone());
+                async move { send(&pool, post(&name, "/read", filler(100))).await }
+            });
+            peer.wait_for("a request", |seen| seen.requests() > asked).await;
+            sending.abort();
+            assert!(sending.await.unwrap_err().is_cancelled());
+            at_rest(&pool).await;
+        }
+        peer.release(To::All);
+        assert_eq!(send(&pool, get(&name, "/")).await.unwrap().text(), "hello");
+        finish(pool, peer).await;
+    }
+}
+
+#[tokio::test]
+async fn interim_answers_are_passed_over() {
+    for alpn in BOTH {
+        let (peer, pool, name) = speaking(alpn);
+        for _ in 0..2 {
+            let read = send(&pool, get(&name, "/hints")).await.unwrap();
+            assert_eq!(
+                (read.status.as_u16(), read.text(), read.header("x-conn")),
+                (200, "hello", "1")
+            );
+        }
+        finish(pool, peer).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_before_the_end_of_the_request_is_read_and_both_go_on() {
+    for alpn in BOTH {
+        let (peer, pool, name) = speaking(alpn);
+        let (hand, pieces) = Pieces::new();
+        hand.send(Ok(Frame::data(Bytes::from_static(b"first")))).unwrap();
+        let request = Request::post(format!("https://{name}/early"))
+            .body(pieces)
+            .unwrap();
+        let answer = within("an early answer", pool.send(request)).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let reading = spawn(read(answer));
+        hand.send(Ok(Frame::data(Bytes::from(filler(300_000))))).unwrap();
+        drop(hand);
+        assert_eq!(reading.await.unwrap().unwrap().text(), "hello", "{alpn:?}");
+        at_rest(&pool).await;
+        // What an early answer leaves of an HTTP/1.1 connection is open to doubt.
+        let half_sent = pool.stats().counters.closes(CloseReason::HalfSent);
+        assert_eq!(half_sent, u64::from(alpn == Alpn::Http1));
+        finish(pool, peer).await;
+    }
+}
+
+#[tokio::test]
+async fn trailers_go_both_ways() {
+    for alpn in ["http/1.1", "h2"] {
+        let server = Server::hyper(&[alpn], |request| async move {
+            let collected = request.into_body().collect().await.unwrap();
+            let said = collected.trailers().map(|trailers| trailers["x-asked"].clone());
+            let mut back = trailers("x-answered", "yes");
+            back.insert("x-asked", said.unwrap());
+            let frames = [Frame::data(collected.to_bytes()), Frame::trailers(back)];
+            let mut answer = http::Response::new(Pieces::of(frames).boxed());
+            // hyper sends no others over HTTP/1.1.
+            answer
+                .headers_mut()
+                .insert("trailer", "x-answered, x-asked".parse().unwrap());
+            answer
+        })
+        .await;
+        let pool = server.pool();
+        for _ in 0..2 {
+            let body = Pieces::of([
+                Frame::data(Bytes::from_static(b"body")),
+                Frame::trailers(trailers("x-asked", "so")),
+            ]);
+            let request = Request::post(format!("https://{}/", server.name())).header("te", "trailers");
+            let read = send(&pool, request.body(body).unwrap()).await.unwrap();
+            let back = read.trailers.as_ref().unwrap();
+            assert_eq!(
+                (
+                    read.text(),
+                    back["x-asked"].as_bytes(),
+                    back["x-answered"].as_bytes()
+                ),
+                ("body", &b"so"[..], &b"yes"[..])
+            );
+        }
+        assert_eq!(server.accepted(), 1, "{alpn}");
+        within("close", pool.close()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_waits_to_be_asked_for_waits_for_the_answer_or_a_second() {
+    let (peer, pool, name) = speaking(Alpn::Http1);
+    let mut request = post(&name, "/read", filler(9_000));
+    request
+        .headers_mut()
+        .insert("expect", "100-continue".parse().unwrap());
+    let read = send(&pool, request).await.unwrap();
+    assert_eq!((read.text(), read.header("x-conn")), ("9000", "1"));
+    finish(pool, peer).await;
+
+    // One that refuses gets nothing of it.
+    let (got, mut rest) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::scripted(&["http/1.1"], move |mut stream, _| {
+        let got = got.clone();
+        async move {
+            let head = servers::head(&mut stream).await;
+            assert!(head.contains("expect: 100-continue\r\n"), "{head}");
+            servers::say(&mut stream, "HTTP/1.1 413 No\r\ncontent-length: 4\r\n\r\n").await;
+            servers::say(&mut stream, "no!\n").await;
+            let mut rest = Vec::new();
+            let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;
+            got.send(rest.len()).unwrap();
+        }
+    })
+    .await;
+    let pool = server.pool();
+    let mut request = post(&server.name(), "/", filler(9_000));
+    request
+        .headers_mut()
+        .insert("expect", "100-continue".parse().unwrap());
+    let read = send(&pool, request).await.unwrap();
+    assert_eq!((read.status.as_u16(), read.text()), (413, "no!\n"));
+    at_rest(&pool).await;
+    assert_eq!(pool.stats().counters.closes(CloseReason::HalfSent), 1);
+    assert_eq!(within("what came", rest.recv()).await, Some(0));
+    within("close", pool.close()).await;
+}
+
+#[tokio::test]
+async fn a_body_that_fails_is_the_callers_error_and_ends_the_exchange() {
+    for alpn in BOTH {
+        let (peer, pool, name) = speaking(alpn);
+        let (hand, pieces) = Pieces::new();
+        hand.send(Ok(Frame::data(Bytes::from_static(b"first")))).unwrap();
+        hand.send(Err(std::io::Error::other("no more"))).unwrap();
+        let request = Request::post(format!("https://{name}/read"))
+            .body(pieces)
+            .unwrap();
+        let error = within("an error", pool.send(request)).await.unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (ErrorKind::Body, Phase::Use));
+        assert_eq!(error.target(), Some(&*name));
+        assert_eq!(error.cause().unwrap().to_string(), "no more");
+        assert_eq!(send(&pool, get(&name, "/")).await.unwrap().text(), "hello");
+        finish(pool, peer).await;
+    }
+}

@@ -1,0 +1,275 @@
+//! What a request says, and what is not sent.
+
+use hotpool::fingerprint::{Headers, Profile};
+use hotpool::{Body, ErrorKind, HotConnPool, Phase, SendOptions};
+use http::{HeaderMap, Method, Request};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+
+use crate::ask::{Pieces, get, post, read, send};
+use crate::common::within;
+use crate::servers::{Server, mirror};
+
+/// The head that the server got, in its lines.
+async fn asked(pool: &HotConnPool, request: Request<Body>, options: SendOptions) -> Vec<String> {
+    let answer = within("an answer", pool.send_with(request, options))
+        .await
+        .unwrap();
+    let text = read(answer).await.unwrap();
+    text.text().lines().map(str::to_owned).collect()
+}
+
+fn with(mut request: Request<Body>, headers: &[(&'static str, &str)]) -> Request<Body> {
+    for (name, value) in headers {
+        request.headers_mut().append(*name, value.parse().unwrap());
+    }
+    request
+}
+
+#[tokio::test]
+async fn a_request_names_its_host_and_its_path() {
+    let server = mirror().await;
+    let (pool, name) = (server.pool(), server.name());
+    let host = format!("host: {name}");
+    let options = SendOptions::new;
+    let plain = asked(&pool, get(&name, "/a/b?c=d"), options()).await;
+    assert_eq!(plain, ["GET /a/b?c=d HTTP/1.1", &*host, ""]);
+    let bare = Request::get(format!("https://{name}"))
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(asked(&pool, bare, options()).await[0], "GET / HTTP/1.1");
+    let query = Request::get(format!("https://{name}?c=d"))
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(asked(&pool, query, options()).await[0], "GET /?c=d HTTP/1.1");
+    let other = asked(&pool, with(get(&name, "/"), &[("host", "other.test")]), options()).await;
+    assert_eq!(other, ["GET / HTTP/1.1", "host: other.test", ""]);
+    let post = with(
+        post(&name, "/", "four"),
+        &[("x-a", "1"), ("x-a", "2"), ("accept", "*/*")],
+    );
+    let lines = asked(&pool, post, options()).await;
+    let rest = ["x-a: 1", "x-a: 2", "accept: */*", "content-length: 4", ""];
+    assert_eq!(lines[..2], ["POST / HTTP/1.1", &*host]);
+    assert_eq!(lines[2..], rest);
+    let empty = Request::post(format!("https://{name}/"))
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(asked(&pool, empty, options()).await[2], "content-length: 0");
+    // Over a connection that leads elsewhere than the URI.
+    let elsewhere = Request::get("https://front.test/x").body(Body::empty()).unwrap();
+    let target = hotpool::Target::try_from(&*name).unwrap().into_owned();
+    let lines = asked(&pool, elsewhere, options().target(target)).await;
+    assert_eq!(lines, ["GET /x HTTP/1.1", "host: front.test", ""]);
+    within("close", pool.close()).await;
+}
+
+#[tokio::test]
+async fn headers_of_the_profile_come_in_their_order_and_override_nothing() {
+    let server = mirror().await;
+    let name = server.name();
+    let own = [
+        ("User-Agent", "profile"),
+        ("Host", ""),
+        ("Accept", "*/*"),
+        ("X-Last", "last"),
+    ];
+    let h2 = [("user-agent", "profile")];
+    let profile = Profile::rustls().with_headers(Headers::new(own, h2).unwrap());
+    let pool = server.builder(|_| {}).profile(profile).build().unwrap();
+    let request = || {
+        with(
+            post(&name, "/", "x"),
+            &[("x-mine", "1"), ("accept", "a/b"), ("accept", "c/d")],
+        )
+    };
+    let lines = asked(&pool, request(), SendOptions::new()).await;
+    let host = format!("Host: {name}");
+    let expected = [
+        "POST / HTTP/1.1",
+        "User-Agent: profile",
+        &*host,
+        "Accept: a/b",
+        "Accept: c/d",
+        "X-Last: last",
+        "X-Mine: 1",
+        "Content-Length: 1",
+        "",
+    ];
+    assert_eq!(lines, expected);
+    let lines = asked(&pool, request(), SendOptions::new().no_profile_headers()).await;
+    assert!(!lines.iter().any(|line| line.contains("profile")), "{lines:?}");
+    within("close", pool.close()).await;
+}
+
+/// The headers of a browser's request over HTTP/2 are those that it is known by, and the caller's.
+#[tokio::test]
+async fn a_profile_has_its_headers_on_http2_too() {
+    let server = Server::hyper(&["h2"], |request| async move {
+        let fields = request.headers().iter();
+        let lines: String = fields
+            .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()))
+            .collect();
+        let text = format!("{}\n{lines}", request.uri().authority().unwrap());
+        http::Response::new(
+            http_body_util::Full::from(text)
+                .map_err(|never| match never {})
+                .boxed(),
+        )
+    })
+    .await;
+    let (profile, name) = (Profile::firefox_esr(153).unwrap(), server.name());
+    let pool = server.builder(|_| {}).profile(profile.clone()).build().unwrap();
+    let request = with(
+        get(&name, "/"),
+        &[
+            ("accept-language", "eo"),
+            ("connection", "keep-alive, x-hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "5"),
+            ("te", "trailers"),
+            ("host", "other.test"),
+            ("x-mine", "1"),
+        ],
+    );
+    let lines = asked(&pool, request, SendOptions::new()).await;
+    let expected = profile.headers().http2().map(|(name, value)| match name {
+        "accept-language" => "accept-language: eo".to_owned(),
+        _ => format!("{name}: {value}"),
+    });
+    let mut expected: Vec<String> = std::iter::once("other.test".to_owned()).chain(expected).collect();
+    expected.retain(|line| !line.starts_with("te:"));
+    let mut lines = lines;
+    lines.retain(|line| !line.starts_with("te:"));
+    expected.push("x-mine: 1".to_owned());
+    assert_eq!(lines, expected);
+    within("close", pool.close()).await;
+}
+
+#[tokio::test]
+async fn a_request_that_can_be_read_in_two_ways_is_not_sent() {
+    for alpn in ["http/1.1", "h2"] {
+        let server = Server::hyper(&[alpn], |_| async { panic!("it was sent") }).await;
+        let (pool, name) = (server.pool(), server.name());
+        for (headers, body, why) in [
+            (
+                &[("content-length", "3")][..],
+                "four",
+                "is not the length of its body",
+            ),
+            (
+                &[("content-length", "5")],
+                "four",
+                "is not the length of its body",
+            ),
+            (
+                &[("content-length", "4"), ("content-length", "5")],
+                "four",
+                "no number, or several",
+            ),
+            (&[("content-length", "+4")], "four", "no number, or several"),
+            (&[("content-length", "4, 4")], "four", "no number, or several"),
+            (
+                &[("content-length", "4"), ("transfer-encoding", "chunked")],
+                "four",
+                "content-length and a transfer-encoding",
+            ),
+            (
+                &[("transfer-encoding", "gzip, chunked")],
+                "four",
+                "not chunked alone",
+            ),
+            (
+                &[
+                    ("transfer-encoding", "chunked"),
+                    ("transfer-encoding", "identity"),
+                ],
+                "four",
+                "not chunked alone",
+            ),
+            (&[("transfer-encoding", "xchunked")], "four", "not chunked alone"),
+            (
+                &[("host", "a.test"), ("host", "b.test")],
+                "",
+                "no authority, or several",
+            ),
+            (&[("host", "a.test/b")], "", "no authority, or several"),
+            (&[("host", "me@a.test")], "", "no authority, or several"),
+            (
+                &[("connection", "close, Content-Length")],
+                "four",
+                "names a field",
+            ),
+        ] {
+            let request = with(post(&name, "/", body), headers);
+            let error = within("an error", pool.send(request)).await.unwrap_err();
+            assert_eq!(
+                (error.kind(), error.phase()),
+                (ErrorKind::Request, Phase::Use),
+                "{headers:?}"
+            );
+            let text = error.cause().unwrap().to_string();
+            assert!(text.contains(why), "{headers:?}: {text}");
+        }
+        assert_eq!(server.accepted(), 0, "nobody was asked for a connection");
+        within("close", pool.close()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_as_long_as_announced_ends_its_exchange() {
+    for alpn in ["http/1.1", "h2"] {
+        let server = Server::hyper(&[alpn], |request| async move {
+            let read = request.into_body().collect().await;
+            assert!(read.is_err(), "a whole request");
+            http::Response::new(
+                http_body_util::Full::default()
+                    .map_err(|never| match never {})
+                    .boxed(),
+            )
+        })
+        .await;
+        let (pool, name) = (server.pool(), server.name());
+        for (length, why) in [(3, "went on behind"), (5, "ended before")] {
+            let body = Pieces::of([http_body::Frame::data(bytes::Bytes::from_static(b"four"))]);
+            let request = Request::post(format!("https://{name}/")).header("content-length", length);
+            let error = within("an error", pool.send(request.body(body).unwrap()))
+                .await
+                .unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Request);
+            assert!(error.cause().unwrap().to_string().contains(why), "{error:?}");
+        }
+        within("close", pool.close()).await;
+    }
+}
+
+#[tokio::test]
+async fn trailers_that_belong_in_the_head_are_not_sent() {
+    let server = mirror().await;
+    let pool = server.pool();
+    let fields = HeaderMap::from_iter([(http::header::CONTENT_LENGTH, 5.into())]);
+    let body = Pieces::of([http_body::Frame::trailers(fields)]);
+    let request = Request::builder()
+        .method(Method::PUT)
+        .uri(format!("https://{}/", server.name()));
+    let error = send(&pool, request.body(body).unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Request);
+    within("close", pool.close()).await;
+}
+
+#[tokio::test]
+async fn a_url_that_names_no_tls_target_is_no_request() {
+    let server = mirror().await;
+    let pool = server.pool();
+    for uri in ["http://peer.test/", "/path", "https://user@peer.test/"] {
+        let request = Request::get(uri).body(Body::empty()).unwrap();
+        assert!(request.body().is_end_stream());
+        let error = within("an error", pool.send(request)).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (ErrorKind::InvalidTarget, Phase::Target),
+            "{uri}"
+        );
+    }
+    within("close", pool.close()).await;
+}

@@ -1,0 +1,320 @@
+//! Requests of every kind over one pool, with two servers, over both protocols, broken off by either side at random: every answer belongs to its request, no
+//! connection serves anybody after it was left dirty, every count agrees, and nothing is left.
+#![expect(clippy::print_stdout, reason = "its figures are read as text")]
+
+mod servers;
+mod size;
+mod text;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use hotpool::{
+    Body, CloseReason, Error, ErrorKind, GetOptions, HotConnPool, Require, SendOptions, StaticResolver,
+};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+
+use self::text::{Tagged, Text};
+use crate::common::{Dice, at_rest, config, spawn, within};
+use crate::servers::Server;
+use crate::support::certs;
+use crate::support::measure::{self, Descriptors};
+use crate::support::outside::nginx;
+use crate::support::peer::DEADLINE;
+use crate::support::peers_table;
+use crate::support::process::alone;
+
+const REQUESTS: u64 = 2_000;
+const AT_ONCE: u64 = 64;
+/// How long one may take among the others: some have 10 MiB.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What the requests came to.
+#[derive(Debug, Default)]
+struct Tally {
+    whole: AtomicU64,
+    octets: AtomicU64,
+    /// Broken off by the client: before the head, in the request's body, in the answer's.
+    dropped: AtomicU64,
+    unsent: AtomicU64,
+    half_read: AtomicU64,
+    /// Broken off by the server, as it was asked to.
+    cut: AtomicU64,
+}
+
+/// What is asked of whom.
+struct World {
+    pool: HotConnPool,
+    hyper: String,
+    nginx: String,
+    tally: Tally,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Break {
+    Nothing,
+    /// The caller loses interest before the head is there.
+    Send,
+    /// The caller's body fails.
+    Upload,
+    /// The caller reads no more than so much of the answer.
+    Read(u64),
+    /// The server breaks off.
+    Server,
+}
+
+#[test]
+fn every_answer_belongs_to_its_request_and_nothing_is_left() {
+    alone(
+        "soak::every_answer_belongs_to_its_request_and_nothing_is_left",
+        || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let Some(nginx) = servers::nginx() else {
+                    return peers_table::skip("nginx", "not installed");
+                };
+                let requests =
+                    std::env::var("HOTPOOL_REQUESTS").map_or(REQUESTS, |count| count.parse().unwrap());
+                let (descriptors, tasks) = (Descriptors::now(), measure::alive_tasks());
+                let hyper = servers::hyper().await;
+                let mut row = peers_table::Row::of(&nginx);
+                let world = Arc::new(World {
+                    pool: pool(&hyper, &nginx),
+                    hyper: hyper.name(),
+                    nginx: format!("peer.test:{}", nginx.place().port),
+                    tally: Tally::default(),
+                });
+                soak(&world, requests).await;
+                judge(&world, requests).await;
+                let what = "requests of every kind through the client, broken off at random";
+                let (_, evidence) =
+                    nginx::evidence(&nginx, what, |log| log.len() as u64 > requests / 4).await;
+                row.case(evidence);
+                drop((world, hyper));
+                measure::settles(DEADLINE, "tasks", tasks, measure::alive_tasks).await;
+                measure::no_descriptor_beyond(DEADLINE, &descriptors).await;
+            });
+        },
+    );
+}
+
+fn pool(hyper: &Server, nginx: &crate::support::outside::Outside) -> HotConnPool {
+    let name = format!("peer.test:{}", nginx.place().port);
+    let resolver = StaticResolver::new()
+        .with(name.as_str(), nginx.place().ips.iter().copied())
+        .and_then(|resolver| resolver.with(hyper.name().as_str(), [hyper.ip()]));
+    HotConnPool::builder()
+        .config(config(|config| {
+            (config.max_connections, config.max_per_ip, config.max_per_host) = (64, 64, 24);
+        }))
+        .roots(certs::authority().roots())
+        .resolver(resolver.unwrap())
+        .build()
+        .unwrap()
+}
+
+async fn soak(world: &Arc<World>, requests: u64) {
+    let next = Arc::new(AtomicU64::new(0));
+    let asking: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let (world, next) = (Arc::clone(world), Arc::clone(&next));
+            spawn(async move {
+                loop {
+                    let tag = next.fetch_add(1, Relaxed);
+                    if tag >= requests {
+                        return;
+                    }
+                    ask(&world, tag).await;
+                }
+            })
+        })
+        .collect();
+    for asked in asking {
+        asked.await.unwrap();
+    }
+}
+
+/// The end: every count agrees.
+async fn judge(world: &World, requests: u64) {
+    at_rest(&world.pool).await;
+    let (tally, stats) = (&world.tally, world.pool.stats());
+    let [whole, dropped, unsent, half_read, cut] = [
+        &tally.whole,
+        &tally.dropped,
+        &tally.unsent,
+        &tally.half_read,
+        &tally.cut,
+    ]
+    .map(|count| count.load(Relaxed));
+    assert_eq!(whole + dropped + unsent + half_read + cut, requests);
+    assert!(
+        whole > requests / 2 && [dropped, unsent, half_read, cut].iter().all(|&count| count > 0),
+        "{tally:?}"
+    );
+    let counters = &stats.counters;
+    assert_eq!(counters.opened - counters.closed(), world.pool.size() as u64);
+    for dirty in [
+        CloseReason::StrayBytes,
+        CloseReason::BadFraming,
+        CloseReason::NotFollowed,
+        CloseReason::Pipelined,
+    ] {
+        assert_eq!(counters.closes(dirty), 0, "{dirty}");
+    }
+    let closes: Vec<_> = counters.closes_by_reason().collect();
+    println!(
+        "measured: {requests} requests: {whole} whole, {} MB; broken off: {dropped} before the head, {unsent} in the request, {half_read} in the answer, {cut} \
+         by the server; {} connections, {} hits, closed: {closes:?}",
+        tally.octets.load(Relaxed) >> 20,
+        counters.opened,
+        counters.hits
+    );
+    let report = within("close", world.pool.close()).await;
+    assert_eq!((report.leases_left, world.pool.size()), (0, 0));
+    world.pool.manager().assert_invariants();
+}
+
+/// One request, and what becomes of it.
+async fn ask(world: &World, tag: u64) {
+    let mut dice = Dice((tag + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let size = size::any(&mut dice);
+    let broken = match dice.below(40) {
+        0 | 1 => Break::Send,
+        2 => Break::Upload,
+        3..6 => Break::Read(dice.below(size / 2 + 1)),
+        6 | 7 => Break::Server,
+        _ => Break::Nothing,
+    };
+    let (request, expected) = match (dice.below(2), broken) {
+        (0, _) | (_, Break::Upload) => to_hyper(world, tag, size, broken, &mut dice),
+        _ => to_nginx(world, tag, broken, &mut dice),
+    };
+    let mut get = GetOptions::new();
+    if dice.below(2) == 0 || broken == Break::Server {
+        get = get.require(Require::Http1);
+    }
+    let sending = world.pool.send_with(request, SendOptions::new().get(get));
+    if broken == Break::Send {
+        // Polled a few times, and given up.
+        let polls = 1 + dice.below(6) as usize;
+        if crate::common::poll_times(sending, polls)
+            .await
+            .is_none_or(|answer| answer.is_ok())
+        {
+            world.tally.dropped.fetch_add(1, Relaxed);
+        }
+        return;
+    }
+    let came = tokio::time::timeout(PATIENCE, receive(sending, &expected, broken)).await;
+    let came = came.unwrap_or_else(|_| panic!("{tag}, {broken:?}: no end within {PATIENCE:?}"));
+    let tally = &world.tally;
+    match (came, broken) {
+        (Ok(Some(octets)), Break::Nothing) => {
+            tally.octets.fetch_add(octets, Relaxed);
+            &tally.whole
+        }
+        (Ok(None), Break::Read(_)) => &tally.half_read,
+        (Err(error), Break::Upload) if error.kind() == ErrorKind::Body => &tally.unsent,
+        (Err(error), Break::Server) if error.kind() == ErrorKind::ConnectionReset => &tally.cut,
+        (other, _) => panic!("{tag}, {broken:?}: {other:?}"),
+    }
+    .fetch_add(1, Relaxed);
+}
+
+/// What an answer must be.
+struct Expected {
+    /// What it says whose it is.
+    tag: u64,
+    /// Whose text its body is.
+    text: u64,
+    size: u64,
+    /// How much of the request's body it says to have seen.
+    got: Option<u64>,
+}
+
+fn to_hyper(
+    world: &World,
+    tag: u64,
+    size: u64,
+    broken: Break,
+    dice: &mut Dice,
+) -> (Request<Tagged>, Expected) {
+    let upload = match broken {
+        Break::Upload => 1 + size::ordinary(dice),
+        _ if dice.below(2) == 0 => size::any(dice),
+        _ => 0,
+    };
+    let fails_at = (broken == Break::Upload).then_some(upload / 2);
+    let (how, size) = match (broken, dice.below(2)) {
+        (Break::Server, _) => ("b", size + 2),
+        (_, 0) => ("l", size),
+        _ => ("c", size),
+    };
+    let method = if upload > 0 { "POST" } else { "GET" };
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("https://{}/{tag}/{size}/{how}", world.hyper));
+    let body = Tagged::new(tag, upload, upload == 0 || dice.below(2) == 0, fails_at);
+    let (text, got) = (tag, Some(upload));
+    (request.body(body).unwrap(), Expected { tag, text, size, got })
+}
+
+fn to_nginx(world: &World, tag: u64, broken: Break, dice: &mut Dice) -> (Request<Tagged>, Expected) {
+    let file = match dice.below(100) {
+        0 => 0,
+        _ => 1 + dice.below(servers::FILES - 1),
+    };
+    let path = match (broken, dice.below(2)) {
+        (Break::Server, _) => "hang".to_owned(),
+        (_, 0) => format!("f/{file}"),
+        _ => format!("c/{file}"),
+    };
+    let request = Request::get(format!("https://{}/{path}?tag={tag}", world.nginx));
+    let body = Tagged::new(tag, 0, true, None);
+    let (text, size) = (file, servers::file_size(file));
+    let expected = Expected {
+        tag,
+        text,
+        size,
+        got: None,
+    };
+    (request.body(body).unwrap(), expected)
+}
+
+/// How many octets the answer had, all of them right; none if no more of it was wanted.
+async fn receive(
+    sending: impl Future<Output = Result<Response<Body>, Error>>,
+    expected: &Expected,
+    broken: Break,
+) -> Result<Option<u64>, Error> {
+    let (head, mut body) = sending.await?.into_parts();
+    let said = |name: &str| {
+        head.headers
+            .get(name)
+            .map(|value| value.to_str().unwrap().parse::<u64>().unwrap())
+    };
+    assert_eq!(
+        (head.status.as_u16(), said("x-tag"), said("x-got")),
+        (200, Some(expected.tag), expected.got)
+    );
+    let (text, mut at) = (Text::of(expected.text), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        assert!(text.stands_at(at, &data), "another's answer, at {at}");
+        at += data.len() as u64;
+        if matches!(broken, Break::Read(most) if at >= most) {
+            return Ok(None);
+        }
+    }
+    assert_eq!(at, expected.size, "all of it");
+    match broken {
+        Break::Read(_) => Ok(None),
+        _ => Ok(Some(at)),
+    }
+}

@@ -1,0 +1,138 @@
+//! Connections and streams that speak something else than HTTP from some head on.
+
+use bytes::Bytes;
+use hotpool::{Body, CloseReason, SendOptions, Target, Upgraded};
+use http::Request;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::ask::{get, send};
+use crate::common::{at_rest, finish, name, pool, until, within};
+use crate::servers::{self, Server};
+use crate::support::peer::Peer;
+
+async fn echoed(upgraded: &mut Upgraded, text: &[u8]) {
+    upgraded.write_all(text).await.unwrap();
+    upgraded.flush().await.unwrap();
+    let mut back = vec![0; text.len()];
+    within("an echo", upgraded.read_exact(&mut back)).await.unwrap();
+    assert_eq!(back, text);
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_is_the_callers_and_nobody_elses() {
+    let peer = Peer::builder().start(); // which would choose HTTP/2, were it offered
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let mut request = get(&name, "/upgrade");
+    request
+        .headers_mut()
+        .insert("connection", "upgrade".parse().unwrap());
+    request.headers_mut().insert("upgrade", "echo".parse().unwrap());
+    let answer = within("an answer", pool.send(request)).await.unwrap();
+    assert_eq!(answer.status(), 101);
+    let mut upgraded = answer.into_body().into_upgraded().unwrap();
+    echoed(&mut upgraded, b"no HTTP at all").await;
+    // It counts, and nobody else gets it.
+    assert_eq!((pool.size(), pool.stats().idle), (1, 0));
+    let mut other = get(&name, "/echo/mine");
+    other.headers_mut().insert("upgrade", "echo".parse().unwrap());
+    let read = send(&pool, other).await.unwrap();
+    assert_eq!((read.text(), read.header("x-conn")), ("mine", "2"));
+    drop(upgraded);
+    let detached = |stats: &hotpool::Stats| stats.counters.closes(CloseReason::Detached) == 1;
+    until(&pool, "it closed", detached).await;
+    finish(pool, peer).await;
+}
+
+#[tokio::test]
+async fn what_came_with_the_head_is_read_first() {
+    let server = Server::scripted(&["http/1.1"], |mut stream, _| async move {
+        let head = servers::head(&mut stream).await;
+        let (status, early) =
+            match head.starts_with("CONNECT far.test:443 HTTP/1.1\r\nhost: far.test:443\r\n") {
+                true => ("200 Yes", "tunnel "),
+                false => ("101 Yes", "switch "),
+            };
+        servers::say(&mut stream, format!("HTTP/1.1 {status}\r\n\r\n{early}")).await;
+        let mut text = [0; 5];
+        stream.read_exact(&mut text).await.unwrap();
+        servers::say(&mut stream, text).await;
+    })
+    .await;
+    let pool = server.pool();
+    let target = Target::try_from(&*server.name()).unwrap().into_owned();
+    let tunnel = Request::connect("far.test:443").body(Body::empty()).unwrap();
+    let switch = get(&server.name(), "/");
+    for (request, early) in [(tunnel, "tunnel "), (switch, "switch ")] {
+        let options = SendOptions::new().target(target.clone());
+        let answer = within("an answer", pool.send_with(request, options))
+            .await
+            .unwrap();
+        let mut upgraded = answer.into_body().into_upgraded().unwrap();
+        let mut text = [0; 7];
+        upgraded.read_exact(&mut text).await.unwrap();
+        assert_eq!(text, early.as_bytes());
+        echoed(&mut upgraded, b"later").await;
+    }
+    at_rest(&pool).await;
+    assert_eq!((pool.size(), server.accepted()), (0, 2));
+    within("close", pool.close()).await;
+}
+
+#[tokio::test]
+async fn a_stream_is_a_tunnel_after_connect() {
+    let server = Server::scripted(&["h2"], |stream, _| async move {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            assert_eq!(
+                (request.method().as_str(), request.uri().to_string()),
+                ("CONNECT", "far.test:443".into())
+            );
+            let mut back = respond.send_response(http::Response::new(()), false).unwrap();
+            tokio::spawn(async move {
+                let mut asked = request.into_body();
+                while let Some(Ok(data)) = asked.data().await {
+                    asked.flow_control().release_capacity(data.len()).unwrap();
+                    back.send_data(data, false).unwrap();
+                }
+                back.send_data(Bytes::new(), true).unwrap();
+            });
+        }
+    })
+    .await;
+    let pool = server.pool();
+    let target = Target::try_from(&*server.name()).unwrap().into_owned();
+    let request = Request::connect("far.test:443").body(Body::empty()).unwrap();
+    let options = SendOptions::new().target(target);
+    let answer = within("an answer", pool.send_with(request, options))
+        .await
+        .unwrap();
+    let mut upgraded = answer.into_body().into_upgraded().unwrap();
+    echoed(&mut upgraded, &[7; 100_000]).await;
+    assert_eq!(pool.stats().leases, 1, "it holds its place");
+    upgraded.shutdown().await.unwrap();
+    assert_eq!(
+        within("the end", upgraded.read_u8()).await.unwrap_err().kind(),
+        std::io::ErrorKind::UnexpectedEof
+    );
+    drop(upgraded);
+    at_rest(&pool).await;
+    assert_eq!(
+        (pool.size(), pool.stats().idle),
+        (1, 1),
+        "the connection serves on"
+    );
+    within("close", pool.close()).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_one_is_no_upgrade() {
+    let peer = Peer::builder().start();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let body = pool.send(get(&name, "/bytes/10")).await.unwrap().into_body();
+    let body = body.into_upgraded().unwrap_err();
+    let read = within("a body", http_body_util::BodyExt::collect(body))
+        .await
+        .unwrap();
+    assert_eq!(read.to_bytes().len(), 10);
+    finish(pool, peer).await;
+}

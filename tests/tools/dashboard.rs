@@ -1,0 +1,348 @@
+//! The dashboard: its script comes to pass, and its page shows what the pool says.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::outside::browser::{self, Browser, Kind};
+use crate::support::outside::devtools::Page;
+use crate::support::peers_table::{self, Row};
+use crate::tool::{binary, run};
+
+/// A running dashboard. Dropping it ends it.
+struct Dashboard {
+    child: Child,
+    url: String,
+}
+
+impl Dashboard {
+    fn start() -> Self {
+        let mut child = Command::new(binary("dashboard"))
+            .arg("--manual")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        let url = line.trim_end().to_owned();
+        assert!(url.starts_with("http://127.0.0.1:"), "{line:?}");
+        Dashboard { child, url }
+    }
+
+    fn interrupt(&mut self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-INT", &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+impl Drop for Dashboard {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn its_script_comes_to_pass() {
+    let run = run("dashboard", &["--once"]);
+    assert_eq!((run.code, run.err.as_str()), (0, ""), "{}", run.out);
+    let steps = run.rows();
+    for step in &steps {
+        let totals = &step["totals"];
+        let count = |name: &str| totals[name].as_u64().unwrap();
+        assert_eq!(count("opened") - count("closed"), count("live"), "{totals}");
+        assert_eq!(count("active") + count("idle"), count("live"), "{totals}");
+        let ips = step["hosts"].as_array().unwrap().iter();
+        let ips = ips.flat_map(|host| host["ips"].as_array().unwrap());
+        let at_ips: u64 = ips.map(|ip| ip["live"].as_u64().unwrap()).sum();
+        assert_eq!(at_ips, count("live"), "{step}");
+    }
+    let [warm, load, gone, back, forbidden, allowed, pause] = &steps[..] else {
+        panic!("seven steps: {}", run.out)
+    };
+    // Warm before anybody asked, and reused from then on.
+    assert_eq!(
+        (&warm["totals"]["live"], &warm["totals"]["gets"]),
+        (&json!(6), &json!(0))
+    );
+    assert_eq!(load["totals"]["failed"], 0, "{load}");
+    let state = |step: &Value, host: usize, ip: usize| step["hosts"][host]["ips"][ip]["state"].clone();
+    let [of_api, of_shop] = [(0, 1), (1, 0)];
+    let blocked = |step: &Value, (host, ip): (usize, usize)| state(step, host, ip) == "blocked";
+    assert!(blocked(gone, of_api) || blocked(gone, of_shop), "{gone}");
+    assert!(!blocked(back, of_api) && !blocked(back, of_shop), "{back}");
+    let closes = |step: &Value, reason: &str| {
+        let closes = step["closes"].as_array().unwrap().iter();
+        closes
+            .filter(|row| row[0] == reason)
+            .map(|row| row[1].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    let closed = |step: &Value| step["totals"]["closed"].as_u64().unwrap();
+    assert!(
+        closed(gone) >= closed(load) + 2,
+        "one of each host: {load} {gone}"
+    );
+    assert!(closes(allowed, "blocked") >= 1, "{allowed}");
+    assert_eq!(state(forbidden, 1, 1), "blocked", "{forbidden}");
+    assert_ne!(
+        state(forbidden, 0, 2),
+        "blocked",
+        "the same address, another host: {forbidden}"
+    );
+    assert_ne!(state(allowed, 1, 1), "blocked", "{allowed}");
+    assert!(closes(pause, "idle_timeout") >= 1, "{pause}");
+    assert_eq!(pause["totals"]["live"], 0, "{pause}");
+    // Who was answered at that very moment was cut off: each of twelve callers once, at the most.
+    assert!(pause["totals"]["failed"].as_u64() <= Some(12), "{pause}");
+}
+
+#[test]
+fn a_wrong_command_line_is_named_and_an_interrupt_ends_it() {
+    for (arguments, names) in [
+        (&["--port", "many"][..], "\"many\" is no port"),
+        (&["--bogus"], "'--bogus'"),
+        (&["x"], "\"x\""),
+    ] {
+        let run = run("dashboard", arguments);
+        assert_eq!(run.code, 2, "{arguments:?}: {}", run.err);
+        assert!(run.err.contains(names), "{arguments:?}: {}", run.err);
+    }
+    let help = run("dashboard", &["--help"]);
+    for option in ["--port", "--manual", "--once"] {
+        assert!(help.code == 0 && help.out.contains(option), "{}", help.out);
+    }
+    let mut dashboard = Dashboard::start();
+    dashboard.interrupt();
+    assert!(dashboard.child.wait().unwrap().success());
+}
+
+/// What one reader sees at one moment: every number on the page with where it says that it is from, and the JSON of that very moment.
+const LOOK: &str = r#"(async () => {
+  for (let tries = 0; tries < 200; tries++) {
+    const json = await (await fetch("/stats.json")).json();
+    if (String(json.seq) !== document.documentElement.dataset.seq) {
+      await new Promise(done => setTimeout(done, 20));
+      continue;
+    }
+    const cells = [...document.querySelectorAll("[data-v]")].map(cell =>
+      ({ path: cell.dataset.v, kind: cell.dataset.f ?? "", text: cell.textContent }));
+    const tiles = [...document.querySelectorAll(".tile")].map(tile => tile.innerText);
+    const tables = [...document.querySelectorAll("table")].map(table =>
+      [...table.rows].map(row => [...row.cells].map(cell => cell.textContent)));
+    const dots = [...document.querySelectorAll("[data-dots]")].map(place => place.children.length);
+    const { scrollWidth, clientWidth } = document.documentElement;
+    return { json, cells, tiles, tables, dots, fits: scrollWidth <= clientWidth,
+      paper: getComputedStyle(document.body).backgroundColor };
+  }
+  throw new Error("the page lags behind");
+})()"#;
+
+/// Where everything stands that is not a number itself.
+const PLACES: &str = r#"[...document.querySelectorAll("header, .switches, .tile, .card, table, th, td, footer")].map(element => {
+  const { x, y, width, height } = element.getBoundingClientRect();
+  return `${element.className || element.tagName} ${x} ${y + scrollY} ${width} ${height}`;
+})"#;
+
+/// Ends when the page shows so.
+fn until(page: &mut Page, condition: &str) {
+    let wait = format!(
+        "(async () => {{ for (let tries = 0; tries < 1500; tries++) {{ if ({condition}) return true; await new Promise(done => setTimeout(done, 20)); }} return document.body.innerText; }})()"
+    );
+    assert_eq!(page.evaluate(&wait), true, "{condition}");
+}
+
+fn click(page: &mut Page, switch: &str, on: bool) {
+    page.evaluate(&format!("document.getElementById('switch-{switch}').click()"));
+    until(
+        page,
+        &format!("document.getElementById('switch-{switch}').getAttribute('aria-pressed') === '{on}'"),
+    );
+}
+
+/// As the page is to write it.
+fn written(value: &Value, kind: &str) -> String {
+    let thousands = |number: u64| {
+        let digits: Vec<u8> = number.to_string().into_bytes();
+        let groups: Vec<&str> = digits
+            .rchunks(3)
+            .rev()
+            .map(|group| std::str::from_utf8(group).unwrap())
+            .collect();
+        groups.join(",")
+    };
+    match (kind, value) {
+        (_, Value::Null) => "–".to_owned(),
+        ("share", share) => format!("{:.1} %", (share.as_f64().unwrap() * 1e3).round() / 10.0),
+        ("time", us) => match us.as_u64().unwrap() {
+            us if us < 1_000 => format!("{us} µs"),
+            us if us < 1_000_000 => format!("{:.2} ms", (us as f64 / 10.0).round() / 100.0),
+            us => format!("{:.2} s", (us as f64 / 10_000.0).round() / 100.0),
+        },
+        ("clock", ms) => {
+            let seconds = (ms.as_f64().unwrap() / 1e3).round() as u64;
+            format!("{}:{:02}", seconds / 60, seconds % 60)
+        }
+        (_, Value::Number(number)) => thousands(number.as_u64().unwrap()),
+        (_, text) => text.as_str().unwrap().to_owned(),
+    }
+}
+
+/// That everything which the page shows is what the pool says. Answers how many numbers those are, and the colour of the paper.
+fn compare(page: &mut Page) -> (usize, String) {
+    let seen = page.evaluate(LOOK);
+    let json = &seen["json"];
+    let cells = seen["cells"].as_array().unwrap();
+    for cell in cells {
+        let path = cell["path"].as_str().unwrap();
+        let value = json
+            .pointer(&format!("/{}", path.replace('.', "/")))
+            .unwrap_or(&Value::Null);
+        let bare = |text: &str| text.replace(' ', "");
+        let expected = written(value, cell["kind"].as_str().unwrap());
+        assert_eq!(bare(cell["text"].as_str().unwrap()), bare(&expected), "{path}");
+    }
+    // By the words that stand beside them, too.
+    let totals = &json["totals"];
+    for (tile, (name, value, kind)) in seen["tiles"].as_array().unwrap().iter().zip([
+        ("Reuse rate", &totals["reuse"], "share"),
+        ("Live connections", &totals["live"], ""),
+        ("Hot, median", &json["hot"]["p50"], "time"),
+        ("Cold, median", &json["cold"]["p50"], "time"),
+        ("Answers per second", &totals["rate"], ""),
+    ]) {
+        let lines: Vec<String> = tile
+            .as_str()
+            .unwrap()
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| line.replace(' ', ""))
+            .collect();
+        let expected = [name.replace(' ', ""), written(value, kind).replace(' ', "")];
+        assert_eq!(lines[..2], expected, "{tile}");
+    }
+    let mut dots = seen["dots"].as_array().unwrap().iter();
+    for (table, host) in seen["tables"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(json["hosts"].as_array().unwrap())
+    {
+        for (row, ip) in table.as_array().unwrap()[1..]
+            .iter()
+            .zip(host["ips"].as_array().unwrap())
+        {
+            let cells: Vec<&str> = row
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|cell| cell.as_str().unwrap())
+                .collect();
+            let [address, state, _, live, leases, hot] = cells[..] else {
+                panic!("{row}")
+            };
+            assert_eq!(ip["ip"], address);
+            assert_eq!(
+                (ip["live"].to_string().as_str(), ip["leases"].to_string().as_str()),
+                (live, leases),
+                "{row}"
+            );
+            assert_eq!(written(&ip["hot_p50"], "time"), hot, "{row}");
+            assert_eq!(
+                ip["state"] == "blocked",
+                state.starts_with("avoided"),
+                "{row}: {ip}"
+            );
+            let shown = ip["live"].as_u64().unwrap() + ip["dialling"].as_u64().unwrap();
+            assert_eq!(dots.next().unwrap().as_u64(), Some(shown), "{ip}");
+        }
+    }
+    assert_eq!(seen["fits"], true, "it is no wider than its window");
+    (cells.len(), seen["paper"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn its_page_shows_what_the_pool_says() {
+    let Some(browser) = Browser::find(Kind::Chromium) else {
+        return peers_table::skip(browser::name(Kind::Chromium), "is not installed");
+    };
+    let dashboard = Dashboard::start();
+    let mut page = Page::open(&browser, &dashboard.url);
+    let (mut compared, mut places) = (0, BTreeMap::new());
+    let mut everywhere = |page: &mut Page| {
+        for (width, height) in [(1200, 900), (390, 844)] {
+            page.resize(width, height);
+            let place = page.evaluate(PLACES);
+            assert_eq!(
+                *places.entry(width).or_insert_with(|| place.clone()),
+                place,
+                "nothing moves but the numbers"
+            );
+            let papers = ["light", "dark"].map(|scheme| {
+                page.prefer(scheme);
+                let (count, paper) = compare(page);
+                compared += count;
+                paper
+            });
+            assert_ne!(papers[0], papers[1]);
+        }
+    };
+    // Before anything has happened it says so.
+    until(
+        &mut page,
+        "document.getElementById('stream').textContent === 'live'",
+    );
+    until(
+        &mut page,
+        "document.body.innerText.includes('No connection has closed yet.')",
+    );
+    until(
+        &mut page,
+        "document.body.innerText.includes('No address is avoided.')",
+    );
+    everywhere(&mut page);
+    click(&mut page, "load", true);
+    until(
+        &mut page,
+        "last.totals.hits > 50 && last.hot.p50 !== null && last.cold.p50 !== null",
+    );
+    everywhere(&mut page);
+    // A server goes away and comes back.
+    click(&mut page, "away", true);
+    until(&mut page, "last.hosts[0].ips[1].state === 'blocked'");
+    everywhere(&mut page);
+    click(&mut page, "away", false);
+    until(&mut page, "last.hosts[0].ips[1].live > 0");
+    everywhere(&mut page);
+    // One answers 403.
+    click(&mut page, "forbid", true);
+    until(
+        &mut page,
+        "document.getElementById('blocked').innerText.includes('answered 403')",
+    );
+    everywhere(&mut page);
+    click(&mut page, "forbid", false);
+    until(&mut page, "last.hosts[1].ips[1].live > 0");
+    // The owner blocks.
+    click(&mut page, "block", true);
+    until(
+        &mut page,
+        "document.getElementById('blocked').innerText.includes('until unblocked')",
+    );
+    everywhere(&mut page);
+    click(&mut page, "block", false);
+    click(&mut page, "load", false);
+    until(&mut page, "last.totals.active === 0");
+    everywhere(&mut page);
+    let elsewhere = page.evaluate(
+        "performance.getEntriesByType('resource').map(entry => entry.name).filter(name => !name.startsWith(location.origin + '/'))",
+    );
+    assert_eq!(elsewhere, json!([]), "it asks nobody else for anything");
+    assert_eq!(page.complaints(), [""; 0]);
+    Row::of(&browser).case(browser.evidence("the dashboard's numbers, on its page", compared));
+}
