@@ -100,6 +100,12 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Sleeps until `deadline`. Polled inside the pool's runtime.
     fn sleep_until(&self, deadline: Moment) -> Sleep;
+
+    /// The same clock, if it is the system's: that one is read on the hot path without asking which clock it is.
+    #[doc(hidden)]
+    fn as_system(&self) -> Option<&SystemClock> {
+        None
+    }
 }
 
 /// Runs `future` until it answers or `deadline` comes; none if the deadline came first.
@@ -163,12 +169,17 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
+    fn as_system(&self) -> Option<&SystemClock> {
+        Some(self)
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is the room that reads clocks")]
     fn now(&self) -> Moment {
         Moment::ZERO + self.zero.elapsed()
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[inline]
     fn now_coarse(&self) -> Moment {
         Moment(read(rustix::time::ClockId::MonotonicCoarse).saturating_sub(self.coarse_zero))
     }

@@ -71,7 +71,7 @@ pub struct PoolConfig {
     /// How long an answer serves beyond its time where the name servers fail to give another (RFC 8767). Zero: not at all. Default 1 h.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub dns_stale: Duration,
-    /// How long a connection may stay idle. Default 60 s.
+    /// How long a connection may stay idle. A lease in which nothing is read or written is no use: to the peer it was idle all the while. Default 60 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub idle_timeout: Duration,
     /// How old a connection may grow; less up to [`lifetime_jitter`](Self::lifetime_jitter) percent, drawn at its birth, so that
@@ -190,6 +190,7 @@ pub enum ReuseCheck {
     /// That, and every byte that is in the socket when the first byte of a request is written, for one `recv` each time. The write then fails
     /// with [`InvalidData`](std::io::ErrorKind::InvalidData), or with [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted) if the
     /// peer had closed: nothing of the request was sent, and another connection may have it.
+    /// A stream that a [`Dial`](crate::Dial) made has no such socket: there it is as `Readiness`.
     Peek,
 }
 

@@ -8,10 +8,14 @@ pub(crate) use parking_lot::Mutex;
 
 /// What a [`BriefMutex`] is made of.
 #[cfg(not(feature = "__shuttle"))]
-use spin::mutex::{SpinMutex as Brief, SpinMutexGuard as BriefGuard};
+use spin::mutex::SpinMutex as Brief;
+#[cfg(not(feature = "__shuttle"))]
+pub(crate) use spin::mutex::SpinMutexGuard as BriefGuard;
 
 #[cfg(feature = "__shuttle")]
-use self::checked::{Mutex as Brief, MutexGuard as BriefGuard};
+use self::checked::Mutex as Brief;
+#[cfg(feature = "__shuttle")]
+pub(crate) use self::checked::MutexGuard as BriefGuard;
 
 #[cfg(feature = "__shuttle")]
 pub(crate) use self::checked::{AtomicBool, AtomicU64, Mutex, Ordering, chance, yield_now};

@@ -26,6 +26,8 @@ mod options;
 #[path = "../probe/percentile.rs"]
 mod percentile;
 mod rows;
+#[path = "../probe/samples.rs"]
+mod samples;
 mod script;
 mod show;
 mod site;

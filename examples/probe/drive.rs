@@ -14,13 +14,20 @@ use hotpool::{
 };
 use parking_lot::Mutex;
 use rustls::RootCertStore;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::failure::Failure;
+use crate::hold::hold;
 use crate::options::{Options, Site};
 use crate::progress::Progress;
 use crate::tally::{Sample, Tally};
 use crate::{h1, h2};
+
+/// Whoever is watched is not to be hammered.
+const REST: Duration = Duration::from_millis(100);
+/// Longer than anything that holds: only the peer is to end what is held.
+const MARGIN: Duration = Duration::from_secs(60);
 
 const AGENT: &str = concat!("hotpool-probe/", env!("CARGO_PKG_VERSION"));
 
@@ -32,6 +39,9 @@ pub(crate) struct Plan {
     concurrency: u32,
     connections: Option<u32>,
     timeout: Duration,
+    /// How long a caller rests after each request; none: there is an end to it.
+    rest: Option<Duration>,
+    hold: Option<Duration>,
     ip: Option<IpAddr>,
     http1: Vec<u8>,
     http2: http::Request<()>,
@@ -58,9 +68,14 @@ impl Plan {
             target: target.clone(),
             require,
             requests: options.requests,
-            concurrency: options.concurrency.min(options.requests),
+            concurrency: match options.watch {
+                true => options.concurrency,
+                false => options.concurrency.min(options.requests),
+            },
             connections,
             timeout: options.timeout,
+            rest: options.watch.then_some(REST),
+            hold: options.hold,
             ip: options.ip,
             http1: http1.into_bytes(),
             http2,
@@ -84,6 +99,10 @@ impl Plan {
             config.max_per_ip = config.max_per_ip.max(count);
             config.max_idle_per_host = count;
         }
+        if let Some(hold) = self.hold {
+            config.idle_timeout = config.idle_timeout.max(hold + MARGIN);
+            config.max_lifetime = config.max_lifetime.max((hold + MARGIN) * 2);
+        }
         config.h2_max_streams = self.streams().unwrap_or(config.h2_max_streams);
         config
     }
@@ -100,16 +119,16 @@ pub(crate) struct Drive {
 }
 
 impl Drive {
-    /// Makes the pool, opens the connections that were asked for, sends the requests, closes the pool.
+    /// Makes the pool.
     ///
     /// # Errors
-    /// The pool cannot be built. What goes wrong later is in the tally.
-    pub(crate) async fn run(
+    /// It cannot be built.
+    pub(crate) fn new(
         plan: Plan,
         options: &Options,
         resolver: &StaticResolver,
         roots: Option<&RootCertStore>,
-    ) -> Result<Tally, ConfigError> {
+    ) -> Result<Arc<Self>, ConfigError> {
         let mut builder = HotConnPool::builder()
             .config(plan.config())
             .address_policy(options.policy.clone())
@@ -124,22 +143,54 @@ impl Drive {
         if let Some(proxy) = &options.proxy {
             builder = builder.proxy(proxy.clone());
         }
-        let drive = Arc::new(Drive {
+        Ok(Arc::new(Drive {
             pool: builder.build()?,
             progress: Progress::new(plan.requests),
             plan,
             tally: Mutex::default(),
             begun: AtomicU32::new(0),
-        });
-        drive.first_round().await;
-        drive.all_other_rounds().await;
-        drive.progress.clear();
-        let hosts = drive.pool.stats().hosts;
-        drive.pool.close().await;
-        let mut tally = std::mem::take(&mut *drive.tally.lock());
-        tally.states = hosts.into_iter().flat_map(|host| host.ips).collect();
-        tally.counters = drive.pool.stats().counters;
-        Ok(tally)
+        }))
+    }
+
+    /// Opens the connections that were asked for, sends the requests, holds what stands if it is to, until interrupted, and closes the pool. What goes
+    /// wrong is in the tally.
+    pub(crate) async fn run(self: Arc<Self>, interrupted: Option<&mut watch::Receiver<bool>>) -> Tally {
+        self.first_round().await;
+        self.callers().join_all().await;
+        self.progress.clear();
+        if let (Some(span), Some(interrupted)) = (self.plan.hold, interrupted) {
+            let held = hold(&self.pool, &self.plan.target, span, interrupted).await;
+            self.tally.lock().held = Some(held);
+        }
+        self.end().await
+    }
+
+    /// The same without an end: until the future is dropped.
+    pub(crate) async fn watch(self: Arc<Self>) {
+        self.first_round().await;
+        self.callers().join_all().await;
+    }
+
+    /// How it stands.
+    pub(crate) fn tally(&self) -> Tally {
+        let stats = self.pool.stats();
+        let mut tally = self.tally.lock().clone();
+        tally.states = stats.hosts.into_iter().flat_map(|host| host.ips).collect();
+        tally.counters = stats.counters;
+        tally
+    }
+
+    /// Closes the pool. How it stood before that, but for what was closed.
+    pub(crate) async fn end(&self) -> Tally {
+        let mut tally = self.tally();
+        self.pool.close().await;
+        tally.counters = self.pool.stats().counters;
+        tally
+    }
+
+    /// What it asks, and over which protocol.
+    pub(crate) fn plan(&self) -> (&Target<'static>, Require) {
+        (&self.plan.target, self.plan.require)
     }
 
     /// Opens the connections that were asked for, and sends one request on each.
@@ -199,27 +250,35 @@ impl Drive {
         each
     }
 
-    async fn all_other_rounds(self: &Arc<Self>) {
-        let mut workers = JoinSet::new();
+    /// All other rounds.
+    fn callers(self: &Arc<Self>) -> JoinSet<()> {
+        let mut callers = JoinSet::new();
         for _ in 0..self.plan.concurrency {
             let drive = Arc::clone(self);
-            workers.spawn(async move {
+            callers.spawn(async move {
                 while drive.begin() {
                     drive.note(drive.in_time(drive.request()).await);
+                    if let Some(rest) = drive.plan.rest {
+                        tokio::time::sleep(rest).await;
+                    }
                 }
             });
         }
-        workers.join_all().await;
+        callers
     }
 
     /// Whether one more request may begin; it has then.
     fn begin(&self) -> bool {
-        !self.tally.lock().is_hopeless() && self.begun.fetch_add(1, Ordering::Relaxed) < self.plan.requests
+        self.plan.rest.is_some()
+            || !self.tally.lock().is_hopeless()
+                && self.begun.fetch_add(1, Ordering::Relaxed) < self.plan.requests
     }
 
     fn note(&self, result: Result<Sample, Failure>) {
         self.tally.lock().add(result);
-        self.progress.advance();
+        if self.plan.rest.is_none() {
+            self.progress.advance();
+        }
     }
 
     async fn in_time(
@@ -252,6 +311,7 @@ impl Drive {
     /// One exchange on `conn`, which goes back to the pool after it. `waited`: what it took to be handed it.
     async fn exchange(&self, mut conn: HotConn, waited: Duration) -> Result<Sample, Failure> {
         let first = self.tally.lock().meet(conn.info());
+        let ip = conn.info().remote.ip();
         let began = Instant::now();
         let status = match conn.protocol() {
             Protocol::Http1 => h1::exchange(&mut conn, &self.plan.http1).await?.status,
@@ -269,6 +329,7 @@ impl Drive {
         match status {
             400.. => Err(Failure::Status(status)),
             _ => Ok(Sample {
+                ip,
                 first,
                 took: before + took,
             }),

@@ -12,19 +12,24 @@ mod failure;
 mod fingerprints;
 mod h1;
 mod h2;
+mod hold;
+mod html;
 mod opening;
 mod options;
 mod percentile;
 mod progress;
 mod report;
+mod samples;
 #[path = "../support/server.rs"]
 mod server;
 mod table;
 mod tally;
+mod watch;
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use hotpool::{HickoryResolver, StaticResolver};
 use rustls::RootCertStore;
@@ -32,6 +37,7 @@ use rustls::RootCertStore;
 use self::drive::{Drive, Plan};
 use self::options::{Command, Options, Site};
 use self::report::Row;
+use self::tally::Tally;
 
 /// Exit codes: every request was answered, some were not, the command line is wrong.
 const FAILED: u8 = 1;
@@ -81,31 +87,54 @@ async fn run(command: Command) -> Result<bool, Box<dyn Error>> {
     }
 }
 
-/// Probes each target over each protocol, one after the other, so that none disturbs another's figures. Answers whether every request was
-/// answered.
+/// Probes each target over each protocol: one after the other, so that none disturbs another's figures, or, watched, all at once. Answers
+/// whether every request was answered.
 async fn probe(options: Options) -> Result<bool, Box<dyn Error>> {
     let world = World::of(&options)?;
     server::loopback::seed();
-    let mut rows = Vec::new();
+    let mut drives = Vec::new();
     for site in &world.sites {
         for &require in options.protocols() {
             let plan = Plan::new(site, require, &options, world.connections)?;
             let (resolver, roots) = (&world.resolver, world.roots.as_ref());
-            let tally = Drive::run(plan, &options, resolver, roots).await?;
-            for (what, trouble) in &tally.troubles {
-                eprintln!("probe: {what}: {trouble}");
-            }
-            let row = Row::new(site.target.to_string(), require, &tally);
-            if options.json {
-                print(&(serde_json::to_string(&row)? + "\n"))?;
-            }
-            rows.push(row);
+            drives.push(Drive::new(plan, &options, resolver, roots)?);
         }
     }
+    let rows = match options.watch {
+        true => watch::watch(&drives, options.json).await?,
+        false => one_after_the_other(drives, &options).await?,
+    };
     if !options.json {
         print(&table::render(&rows))?;
     }
+    if let Some(file) = &options.report {
+        let page = html::page(&rows);
+        std::fs::write(file, page).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
     Ok(rows.iter().all(Row::is_good))
+}
+
+/// Says what went wrong, one of each kind.
+fn tell(tally: &Tally) {
+    for (what, trouble) in &tally.troubles {
+        eprintln!("probe: {what}: {trouble}");
+    }
+}
+
+async fn one_after_the_other(drives: Vec<Arc<Drive>>, options: &Options) -> Result<Vec<Row>, Box<dyn Error>> {
+    let mut interrupted = options.hold.map(|_| hold::interrupts()).transpose()?;
+    let mut rows = Vec::new();
+    for drive in drives {
+        let tally = Arc::clone(&drive).run(interrupted.as_mut()).await;
+        tell(&tally);
+        let (target, require) = drive.plan();
+        let row = Row::new(target.to_string(), require, &tally);
+        if options.json {
+            print(&(serde_json::to_string(&row)? + "\n"))?;
+        }
+        rows.push(row);
+    }
+    Ok(rows)
 }
 
 /// What is probed, and how its names and certificates are judged.

@@ -42,9 +42,16 @@ Options:
       --fingerprints     list the profiles with the fingerprints that a peer will see; nothing is probed
       --dump-hello FILE  write the first bytes that a connection of the profile sends, as they went over the
                          wire, and say their fingerprints; nothing is probed
-      --timeout SECS     for one request, connecting included [10]
+      --timeout SPAN     for one request, connecting included [10s]
+      --hold SPAN        after the requests keep the connections for so long, use them for nothing, and say which
+                         of them ended, when and why; an interrupt ends it sooner, a second one the probe
+      --watch            show the table anew every second, all targets and protocols at once, until interrupted;
+                         callers rest for 100 ms after each request, and nothing is given up
+      --report FILE      write the figures to this file as well, as one HTML page with drawings
       --json             one line of JSON per target and protocol
   -h, --help             this text
+
+A SPAN is a number of seconds, or one with a unit: 500ms, 30s, 5m, 1h.
 
 Figures:
   cold       from the first byte of TCP to the last of the first answer: what a connection took to connect
@@ -52,7 +59,7 @@ Figures:
   hot        every other request, from asking the pool for a connection to the last byte of the answer;
              waiting in line counts.
   reuse      the share of answered requests that rode on a connection which had carried one before.
-  p50, p99   exact: the nearest rank among all samples.
+  p50, p99   exact: the nearest rank among all samples, or the last 100,000.
 
 A request fails that gets no whole answer in time, or one of status 400 and above. After 5 failures in a row, or
 when the pool refuses to dial what has just failed, the rest of that target and protocol is given up.
@@ -85,6 +92,9 @@ pub(crate) struct Options {
     pub(crate) sources: Option<SourcePolicy>,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) profile: Profile,
+    pub(crate) hold: Option<Duration>,
+    pub(crate) watch: bool,
+    pub(crate) report: Option<PathBuf>,
     dump_hello: Option<PathBuf>,
 }
 
@@ -141,12 +151,15 @@ impl Options {
             sources: None,
             proxy: None,
             profile: Profile::default(),
+            hold: None,
+            watch: false,
+            report: None,
             dump_hello: None,
         };
         let mut parser = lexopt::Parser::from_args(arguments);
         loop {
             let name = match parser.next().map_err(|error| Misuse::new("arguments", error))? {
-                None => return Ok(options.command()),
+                None => return options.command(),
                 Some(Value(url)) => {
                     options.sites.push(Site::parse(&url.to_string_lossy())?);
                     continue;
@@ -160,11 +173,17 @@ impl Options {
         }
     }
 
-    fn command(mut self) -> Command {
-        match self.dump_hello.take() {
+    fn command(mut self) -> Result<Command, Misuse> {
+        if self.watch && self.hold.is_some() {
+            return Err(Misuse::new(
+                "--hold",
+                "contradicts --watch, which has no end to hold after",
+            ));
+        }
+        Ok(match self.dump_hello.take() {
             Some(file) => Command::DumpHello(self.profile, file),
             None => Command::Probe(Box::new(self)),
-        }
+        })
     }
 
     fn set(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), Misuse> {
@@ -178,7 +197,10 @@ impl Options {
             "--requests" => self.requests = number(name, parser)?,
             "--concurrency" => self.concurrency = number(name, parser)?,
             "--connections" => self.connections = Some(number(name, parser)?),
-            "--timeout" => self.timeout = seconds(name, &value(name, parser)?)?,
+            "--timeout" => self.timeout = span(name, &value(name, parser)?)?,
+            "--hold" => self.hold = Some(span(name, &value(name, parser)?)?),
+            "--watch" => self.watch = true,
+            "--report" => self.report = Some(value(name, parser)?.into()),
             "--profile" => self.profile = profile(name, &value(name, parser)?)?,
             "--dump-hello" => self.dump_hello = Some(value(name, parser)?.into()),
             "--cacert" => self.roots = Some(roots(name, &value(name, parser)?)?),
@@ -253,16 +275,22 @@ fn number(name: &str, parser: &mut lexopt::Parser) -> Result<u32, Misuse> {
     }
 }
 
-fn seconds(name: &str, text: &str) -> Result<Duration, Misuse> {
-    let seconds = f64::from_str(text)
-        .ok()
-        .and_then(|s| Duration::try_from_secs_f64(s).ok());
-    // A day is more than any request may take, and far from what a clock overflows at.
-    match seconds {
+/// A number of seconds, or one with a unit.
+fn span(name: &str, text: &str) -> Result<Duration, Misuse> {
+    // `ms` before `s`, which it ends in.
+    let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)];
+    let (number, unit) = units
+        .iter()
+        .find_map(|&(unit, worth)| Some((text.strip_suffix(unit)?, worth)))
+        .unwrap_or((text, 1.0));
+    let seconds = f64::from_str(number).map(|number| number * unit);
+    let span = seconds.ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+    // A day is more than anything here may take, and far from what a clock overflows at.
+    match span {
         Some(span) if !span.is_zero() && span <= Duration::from_secs(86_400) => Ok(span),
         _ => Err(Misuse::new(
             name,
-            format!("{text:?} is no number of seconds up to a day"),
+            format!("{text:?} is no span of up to a day, as 500ms, 30s or 5m"),
         )),
     }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hotpool::{ConnInfo, IpStats, Require};
+use hotpool::{ConnInfo, Require};
 use serde::Serialize;
 
+use crate::hold::Held;
 use crate::percentile::percentile;
+use crate::samples::BUCKETS;
 use crate::tally::Tally;
 
 /// One target over one protocol.
@@ -33,6 +35,13 @@ pub(crate) struct Row {
     pub(crate) tls: Tls,
     /// Why connections closed, the end of the probe included (`pool_closed`): as many in all as were opened.
     pub(crate) closes: BTreeMap<&'static str, u64>,
+    /// What became of the connections that were held; null if none were to be.
+    pub(crate) held: Option<Held>,
+    /// How many requests took how long: see [`Samples::buckets`](crate::samples::Samples::buckets).
+    #[serde(skip)]
+    pub(crate) cold: [u32; BUCKETS],
+    #[serde(skip)]
+    pub(crate) hot: [u32; BUCKETS],
 }
 
 /// In microseconds; null without a sample.
@@ -53,6 +62,9 @@ pub(crate) struct Ip {
     pub(crate) dial_us: Option<u64>,
     /// How long the handshake took, the same.
     pub(crate) tls_us: Option<u64>,
+    /// The median of the requests that were the first on their connection to it, and of the others.
+    pub(crate) cold_us: Option<u64>,
+    pub(crate) hot_us: Option<u64>,
     /// Connections to it that were live at the end.
     pub(crate) live: u32,
     /// For how many milliseconds more the pool avoids it; null if it does not.
@@ -80,13 +92,16 @@ impl Row {
             connections_opened: tally.counters.opened,
             reuse_rate: tally.reuse_rate(),
             latency_us: Latency {
-                cold_p50: percentile(&tally.cold, 50),
-                hot_p50: percentile(&tally.hot, 50),
-                hot_p99: percentile(&tally.hot, 99),
+                cold_p50: tally.all.cold.percentile(50),
+                hot_p50: tally.all.hot.percentile(50),
+                hot_p99: tally.all.hot.percentile(99),
             },
-            ips: ips(tally.connections.values(), &tally.states),
+            ips: ips(tally),
             tls: tls(tally.connections.values()),
             closes: closes.map(|(reason, count)| (reason.name(), count)).collect(),
+            held: tally.held.clone(),
+            cold: tally.all.cold.buckets(),
+            hot: tally.all.hot.buckets(),
         }
     }
 
@@ -96,12 +111,12 @@ impl Row {
     }
 }
 
-fn ips<'a>(connections: impl Iterator<Item = &'a ConnInfo>, states: &[IpStats]) -> Vec<Ip> {
+fn ips(tally: &Tally) -> Vec<Ip> {
     let mut by_ip: BTreeMap<IpAddr, Vec<&ConnInfo>> = BTreeMap::new();
-    for info in connections {
+    for info in tally.connections.values() {
         by_ip.entry(info.remote.ip()).or_default().push(info);
     }
-    for state in states.iter().filter(|state| state.blocked.is_some()) {
+    for state in tally.states.iter().filter(|state| state.blocked.is_some()) {
         by_ip.entry(state.ip).or_default();
     }
     let median = |infos: &[&ConnInfo], time: fn(&ConnInfo) -> Duration| {
@@ -109,15 +124,18 @@ fn ips<'a>(connections: impl Iterator<Item = &'a ConnInfo>, states: &[IpStats]) 
         percentile(&samples, 50)
     };
     let rows = by_ip.into_iter().map(|(ip, infos)| {
-        let state = states.iter().find(|state| state.ip == ip);
+        let state = tally.states.iter().find(|state| state.ip == ip);
+        let latencies = tally.by_ip.get(&ip);
         let blocked = state.and_then(|state| state.blocked);
         Ip {
             ip,
             connections: infos.len(),
             dial_us: median(&infos, |info| info.connect_time),
             tls_us: median(&infos, |info| info.tls_time),
+            cold_us: latencies.and_then(|all| all.cold.percentile(50)),
+            hot_us: latencies.and_then(|all| all.hot.percentile(50)),
             live: state.map_or(0, |state| state.total),
-            blocked_ms: blocked.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+            blocked_ms: blocked.map(millis),
         }
     });
     rows.collect()
@@ -130,4 +148,8 @@ fn tls<'a>(connections: impl Iterator<Item = &'a ConnInfo>) -> Tls {
         suite: all.first().map(|tls| tls.suite),
         resumed: all.iter().filter(|tls| tls.resumed).count(),
     }
+}
+
+pub(crate) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

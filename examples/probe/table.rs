@@ -1,20 +1,25 @@
 //! The report for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::IpAddr;
 
+use crate::hold::{Ended, Held};
 use crate::report::Row;
 
 const REQUESTS: [&str; 11] = [
     "target", "protocol", "requests", "ok", "failed", "opened", "reuse", "cold p50", "hot p50", "hot p99",
     "cold/hot",
 ];
-const ADDRESSES: [&str; 7] = [
+const ADDRESSES: [&str; 9] = [
     "target",
     "protocol",
     "address",
     "connections",
     "dial",
     "tls",
+    "cold p50",
+    "hot p50",
     "state",
 ];
 
@@ -35,10 +40,6 @@ pub(crate) fn render(rows: &[Row]) -> String {
 
 fn requests(row: &Row) -> Vec<String> {
     let latency = &row.latency_us;
-    let gain = match (latency.cold_p50, latency.hot_p50) {
-        (Some(cold), Some(hot)) if hot > 0 => format!("{:.1}x", cold as f64 / hot as f64),
-        _ => "-".to_owned(),
-    };
     vec![
         row.target.clone(),
         row.alpn.to_owned(),
@@ -50,8 +51,16 @@ fn requests(row: &Row) -> Vec<String> {
         time(latency.cold_p50),
         time(latency.hot_p50),
         time(latency.hot_p99),
-        gain,
+        gain(row),
     ]
+}
+
+/// How much longer cold takes than hot.
+pub(crate) fn gain(row: &Row) -> String {
+    match (row.latency_us.cold_p50, row.latency_us.hot_p50) {
+        (Some(cold), Some(hot)) if hot > 0 => format!("{:.1}x", cold as f64 / hot as f64),
+        _ => "-".to_owned(),
+    }
 }
 
 fn addresses(row: &Row) -> Vec<Vec<String>> {
@@ -63,6 +72,8 @@ fn addresses(row: &Row) -> Vec<Vec<String>> {
             ip.connections.to_string(),
             time(ip.dial_us),
             time(ip.tls_us),
+            time(ip.cold_us),
+            time(ip.hot_us),
             match ip.blocked_ms {
                 Some(left) => format!("blocked for {}", time(Some(left.saturating_mul(1000)))),
                 None => format!("{} live", ip.live),
@@ -88,11 +99,32 @@ fn notes(row: &Row) -> String {
     let closes = list(&mut row.closes.iter().map(|(&name, &count)| (name, count)));
     let errors = list(&mut row.errors.iter().map(|(name, &count)| (name.as_str(), count)));
     let _ = writeln!(text, " closed: {closes}; failed: {errors}");
+    if let Some(held) = &row.held {
+        text += &holding(held);
+    }
+    text
+}
+
+/// What became of the connections that were held: how many still stood, and each that ended.
+pub(crate) fn holding(held: &Held) -> String {
+    let count = |by_ip: &BTreeMap<IpAddr, usize>| by_ip.values().sum::<usize>();
+    let (began, stood, span) = (count(&held.began), count(&held.stood), held.for_ms);
+    let mut text = format!(
+        "  held for {}: {stood} of {began} still stood\n",
+        time(Some(span * 1_000))
+    );
+    for Ended { ip, after_ms, reason } in &held.ended {
+        let _ = writeln!(
+            text,
+            "  {ip} ended after {}: {reason}",
+            time(Some(after_ms * 1_000))
+        );
+    }
     text
 }
 
 /// Microseconds as people read them.
-fn time(micros: Option<u64>) -> String {
+pub(crate) fn time(micros: Option<u64>) -> String {
     match micros {
         None => "-".to_owned(),
         Some(us) if us < 1_000 => format!("{us} µs"),

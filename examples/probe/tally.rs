@@ -1,18 +1,26 @@
 //! What the requests of one row came to.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hotpool::{ConnInfo, Counters, IpStats};
 
 use crate::failure::Failure;
+use crate::hold::Held;
+use crate::samples::Samples;
 
 /// After so many failures in a row the rest is given up: a peer that refuses is not to be hammered.
 const GIVE_UP: u32 = 5;
 
+/// So many samples of each kind are kept: the last ones.
+const SAMPLES: usize = 100_000;
+
 /// A whole answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
+    /// Where it came from.
+    pub(crate) ip: IpAddr,
     /// Whether it was the first request on its connection.
     pub(crate) first: bool,
     /// Cold or hot latency, as `--help` defines them.
@@ -20,10 +28,11 @@ pub(crate) struct Sample {
 }
 
 /// What the requests of one target and protocol came to.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
-    pub(crate) cold: Vec<Duration>,
-    pub(crate) hot: Vec<Duration>,
+    pub(crate) all: Latencies,
+    /// The same by address.
+    pub(crate) by_ip: BTreeMap<IpAddr, Latencies>,
     /// Failures by kind.
     pub(crate) errors: BTreeMap<String, u64>,
     /// Kinds of failure and what else went wrong, with one example each, in words.
@@ -36,6 +45,33 @@ pub(crate) struct Tally {
     pub(crate) states: Vec<IpStats>,
     /// The pool's own count, taken when it was closed.
     pub(crate) counters: Counters,
+    /// What became of the connections that were held, if any were.
+    pub(crate) held: Option<Held>,
+}
+
+/// How long requests took, the first ones on their connections apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Latencies {
+    pub(crate) cold: Samples,
+    pub(crate) hot: Samples,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Latencies {
+            cold: Samples::keeping(SAMPLES),
+            hot: Samples::keeping(SAMPLES),
+        }
+    }
+}
+
+impl Latencies {
+    fn add(&mut self, sample: Sample) {
+        match sample.first {
+            true => self.cold.push(sample.took),
+            false => self.hot.push(sample.took),
+        }
+    }
 }
 
 impl Tally {
@@ -48,12 +84,8 @@ impl Tally {
         match result {
             Ok(sample) => {
                 self.in_a_row = 0;
-                let samples = if sample.first {
-                    &mut self.cold
-                } else {
-                    &mut self.hot
-                };
-                samples.push(sample.took);
+                self.all.add(sample);
+                self.by_ip.entry(sample.ip).or_default().add(sample);
             }
             // The pool holds off after failures that are counted already: nothing is to be learnt from more of the same.
             Err(failure) if failure.is_blocked() && !self.errors.is_empty() => self.in_a_row = GIVE_UP,
@@ -79,7 +111,7 @@ impl Tally {
     }
 
     pub(crate) fn ok(&self) -> u64 {
-        (self.cold.len() + self.hot.len()) as u64
+        self.all.cold.count() + self.all.hot.count()
     }
 
     pub(crate) fn failed(&self) -> u64 {
@@ -88,6 +120,6 @@ impl Tally {
 
     /// The share of answered requests on connections that had carried one before, 0 to 1.
     pub(crate) fn reuse_rate(&self) -> f64 {
-        self.hot.len() as f64 / self.ok().max(1) as f64
+        self.all.hot.count() as f64 / self.ok().max(1) as f64
     }
 }

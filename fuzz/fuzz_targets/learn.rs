@@ -1,7 +1,7 @@
 //! Whatever is given for a capture: a spec comes of it that is like it and passes the other doors, or a reason.
 #![no_main]
 
-use hotpool::fingerprint::{Akamai, ClientHello, Draws, H2Spec, HelloSpec, Ja3, Ja4, hellos};
+use hotpool::fingerprint::{Akamai, ClientHello, Draws, Extension, H2Spec, HelloSpec, Ja3, Ja4, hellos};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -56,6 +56,16 @@ fn like(spec: &HelloSpec, hello: &ClientHello) {
             Ok(())
         },
     );
-    let shaped = spec.shape(hello, &draws.expect("a source")).expect("it has its own shares");
+    let draws = draws.expect("a source");
+    let shaped = spec.shape(hello, &draws).expect("it has its own shares");
+    assert_eq!((Ja3::of(&shaped), Ja4::of(&shaped)), (ja3, ja4));
+    // So does one that would speak what a pool speaks, and nothing else.
+    let mut native = hello.clone();
+    for extension in native.extensions.iter_mut().flatten() {
+        if let Extension::Alpn(protocols) = extension {
+            *protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
+    }
+    let shaped = spec.shape(&native, &draws).expect("it has its own shares");
     assert_eq!((Ja3::of(&shaped), Ja4::of(&shaped)), (ja3, ja4));
 }

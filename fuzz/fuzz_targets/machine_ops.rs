@@ -87,7 +87,7 @@ fn step(world: &mut World, bytes: &mut Unstructured<'_>) -> Result<()> {
         4 => world.try_get(origin, any_want(bytes)?),
         5 | 6 => world.random_cancel_or_take(bytes.arbitrary::<u8>()?.into()),
         7 | 8 => {
-            let fate = *bytes.choose(&[Fate::Reusable, Fate::Close(CloseReason::Failed)])?;
+            let fate = *bytes.choose(&[Fate::Reusable, Fate::Untouched, Fate::Close(CloseReason::Failed)])?;
             world.random_put(bytes.arbitrary::<u8>()?.into(), fate);
         }
         9 | 10 => {

@@ -6,3 +6,5 @@ pub(crate) mod client;
 pub mod hyper;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "tower")]
+pub mod tower;

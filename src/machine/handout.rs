@@ -18,15 +18,20 @@ impl Machine {
     /// call. No later caller overtakes: where somebody waits for the same, nothing that would serve them is idle.
     #[inline]
     pub fn acquire(&mut self, now: Moment, want: Want) -> Acquire {
-        match self.ready(now, &want) {
-            Some(lease) => {
-                if self.limits.growth == Growth::PerIp {
-                    self.cover_addresses(&want);
-                }
-                Acquire::Lease(lease)
-            }
+        match self.hit(now, &want) {
+            Some(lease) => Acquire::Lease(lease),
             None => self.join(want),
         }
+    }
+
+    /// As [`acquire`](Machine::acquire), but none where that stands in line.
+    #[inline]
+    pub fn hit(&mut self, now: Moment, want: &Want) -> Option<Lease> {
+        let lease = self.ready(now, want)?;
+        if self.limits.growth == Growth::PerIp {
+            self.cover_addresses(want);
+        }
+        Some(lease)
     }
 
     /// A connection that is ready for `want`, if there is one. Never waits and never dials.
@@ -81,6 +86,8 @@ impl Machine {
 
     /// Takes one lease of `conn` back, and says what became of the connection.
     ///
+    /// One that was not used stays as old as it was: what its peer closes by is when it last heard of it, not when somebody last held it.
+    ///
     /// One that is over already, by `died` or a retirement, answers the reason it ended for.
     #[inline(always)]
     pub fn release(&mut self, now: Moment, conn: ConnId, fate: Fate) -> Returned {
@@ -104,16 +111,27 @@ impl Machine {
         if let Some(reason) = reason {
             return self.put_down(now, slot, reason);
         }
-        if self.conns[slot].leases == 0 {
-            self.conns[slot].since = now;
+        let resting = &mut self.conns[slot];
+        let used = fate != Fate::Untouched || planted("a_lease_is_use_enough");
+        if resting.leases == 0 && used {
+            resting.since = now;
         }
         if planted("use_renews_life") {
-            self.conns[slot].expires = now + self.limits.max_lifetime;
+            resting.expires = now + self.limits.max_lifetime;
         }
-        match planted("put_does_not_look_at_the_line") {
+        let alone = match planted("put_does_not_look_at_the_line") {
             false => self.offer(now, slot, true),
             true => self.rest(slot),
+        };
+        match alone {
+            true => Returned::Kept,
+            false => self.what_became_of(conn),
         }
+    }
+
+    /// What was done with a connection that came home when others had their turn after it.
+    #[cold]
+    fn what_became_of(&self, conn: ConnId) -> Returned {
         match self.conns.slot(conn) {
             Some(_) => Returned::Kept,
             None => Returned::Closed(self.reason_just_given(conn)),
@@ -140,10 +158,7 @@ impl Machine {
             None => self.set_state(slot, State::Aside),
         }
         self.settle(now);
-        match self.conns.slot(conn) {
-            Some(_) => Returned::Kept,
-            None => Returned::Closed(self.reason_just_given(conn)),
-        }
+        self.what_became_of(conn)
     }
 
     /// Why `conn` ended in this very call.
@@ -161,9 +176,15 @@ impl Machine {
     /// The lane to serve `want` from, by selection; none if none has anything ready.
     #[inline]
     fn pick(&mut self, want: &Want) -> Option<usize> {
-        if self.limits.selection == Selection::Spread {
-            return self.least_used(want);
+        match self.limits.selection {
+            Selection::Spread => self.least_used(want),
+            _ => self.pick_by_turns(want),
         }
+    }
+
+    /// The same by any other selection.
+    #[cold]
+    fn pick_by_turns(&mut self, want: &Want) -> Option<usize> {
         let ready = |lane: &Lane| lane.offers() && lane.suits(want);
         let mut lanes = self
             .lanes
@@ -279,32 +300,39 @@ impl Machine {
     }
 
     /// Offers the places of a sound connection to those who wait, then lets it rest. `hit` is how its first lease
-    /// counts.
+    /// counts. Answers whether that was all: else it, or another, may have been closed.
     #[inline(always)]
-    pub(super) fn offer(&mut self, now: Moment, slot: u32, hit: bool) {
-        let somebody_waits = self.line.len > 0;
-        if somebody_waits {
-            self.serve(slot, hit);
-        }
-        self.rest(slot);
-        if somebody_waits {
-            // Even if nobody does any more: a dial that has not begun is of no use then.
-            self.settle(now);
+    pub(super) fn offer(&mut self, now: Moment, slot: u32, hit: bool) -> bool {
+        match self.line.len {
+            0 => self.rest(slot),
+            _ => self.offer_to_the_line(now, slot, hit),
         }
     }
 
-    /// Puts a sound connection where it belongs by its leases, and keeps the limit of idle ones.
+    #[cold]
+    fn offer_to_the_line(&mut self, now: Moment, slot: u32, hit: bool) -> bool {
+        self.serve(slot, hit);
+        self.rest(slot);
+        // Even if nobody waits any more: a dial that has not begun is of no use then.
+        self.settle(now);
+        false
+    }
+
+    /// Puts a sound connection where it belongs by its leases, and keeps the limit of idle ones. Answers whether that closed none.
     #[inline(always)]
-    pub(super) fn rest(&mut self, slot: u32) {
+    pub(super) fn rest(&mut self, slot: u32) -> bool {
         let conn = &self.conns[slot];
         if matches!(conn.state, State::Suspect) {
-            return;
+            return true;
         }
         let state = conn.rest();
         self.set_state(slot, state);
-        if self.counts.idle > self.limits.max_idle_per_host + u32::from(planted("one_idle_too_many")) {
+        let within =
+            self.counts.idle <= self.limits.max_idle_per_host + u32::from(planted("one_idle_too_many"));
+        if !within {
             self.close_the_surplus(slot);
         }
+        within
     }
 
     /// Closes those that have been idle longest, down to the limit.

@@ -103,7 +103,7 @@ impl Machine {
                 self.wind_up(slot, reason);
                 self.settle(now);
             }
-            None => self.offer(now, slot, true),
+            None => _ = self.offer(now, slot, true),
         }
     }
 

@@ -140,6 +140,8 @@ pub enum Cause {
 pub enum Fate {
     /// Known to be clean.
     Reusable,
+    /// The same, and nothing was read or written: to its peer it has been idle all the while.
+    Untouched,
     /// Not known to be clean yet: nobody may have it before the driver has looked again.
     Aside,
     /// To be closed; on HTTP/2 once its other leases are home.

@@ -1,7 +1,7 @@
 //! Where the hosts are: shards, each a table under one lock.
 //!
-//! A host is found by the hash of its canonical text, keyed by a seed of the pool's own, and either that text or its id. The id carries
-//! the hash, so that what knows the id never hashes again.
+//! A host is found by its canonical text, whose hash is keyed by a seed of the pool's own, or by its id. The id says where it stands, so that what
+//! knows the id never hashes and never searches.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::AtomicU64 as StaticAtomicU64; // a model checker's own cannot be static
@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64 as StaticAtomicU64; // a model checker's own ca
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
 use hashbrown::HashTable;
+use slab::Slab;
 
 use super::host::Host;
 use super::stats::Counters;
@@ -26,9 +27,15 @@ impl Hash {
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
             .rotate_left(32)
     }
+}
 
+/// Where a host stands: the lower half of its id. The upper half tells it from those that stood there before.
+#[derive(Clone, Copy)]
+struct Place(u32);
+
+impl Place {
     const fn of(origin: OriginId) -> Self {
-        Hash(origin.0 as u32)
+        Place(origin.0 as u32)
     }
 }
 
@@ -37,14 +44,11 @@ impl Hash {
 pub(super) struct Key<'a> {
     pub(super) hash: Hash,
     pub(super) text: &'a str,
-    /// The host that this text was found to name the last time, which saves comparing the text.
+    /// The host that this text was found to name the last time, which saves the search.
     pub(super) met: Option<&'a Met>,
 }
 
-/// No host's number.
-const NOBODY: u64 = 0;
-
-/// The host that a text named when it was last looked up.
+/// The host that a text named when it was last looked up; 0, which is no host's id, before that.
 #[derive(Debug, Default)]
 pub(super) struct Met(AtomicU64);
 
@@ -68,8 +72,6 @@ fn layout() -> (usize, SeedableRandomState) {
 pub(super) struct Directory {
     shards: Box<[BriefMutex<Shard>]>,
     hasher: SeedableRandomState,
-    /// Hosts there ever were.
-    born: AtomicU64,
     /// A number that no other directory of this process has or had: hashes and ids mean nothing elsewhere.
     pub(super) number: u64,
 }
@@ -80,9 +82,10 @@ impl Directory {
     pub(super) fn new() -> Self {
         let (shards, hasher) = layout();
         Directory {
-            shards: (0..shards).map(|_| BriefMutex::new(Shard::default())).collect(),
+            shards: (0..shards)
+                .map(|number| BriefMutex::new(Shard::new(number, shards)))
+                .collect(),
             hasher,
-            born: AtomicU64::new(1), // after `NOBODY`
             number: DIRECTORIES.fetch_add(1, Ordering::Relaxed),
         }
     }
@@ -109,20 +112,22 @@ impl Directory {
         self.hasher.hash_one(origin)
     }
 
-    /// The id of a host that is about to be entered. 2^32 hosts later a number comes again, for another hash.
-    pub(super) fn next_id(&self, hash: Hash) -> OriginId {
-        let number = self.born.fetch_add(1, Ordering::Relaxed);
-        OriginId(number << 32 | u64::from(hash.0))
-    }
-
     /// The shard of the host whose text has this hash.
     #[inline]
     pub(super) fn shard(&self, hash: Hash) -> &BriefMutex<Shard> {
-        &self.shards[hash.0 as usize & (self.shards.len() - 1)]
+        self.numbered(hash.0)
     }
 
+    /// The shard of the host with this id.
+    #[inline]
     pub(super) fn shard_of(&self, origin: OriginId) -> &BriefMutex<Shard> {
-        self.shard(Hash::of(origin))
+        self.numbered(Place::of(origin).0)
+    }
+
+    /// The lowest bits say which, of a hash and of a place.
+    #[inline]
+    fn numbered(&self, bits: u32) -> &BriefMutex<Shard> {
+        &self.shards[bits as usize & (self.shards.len() - 1)]
     }
 
     /// All shards, in the order in which whoever needs several locks them.
@@ -132,55 +137,98 @@ impl Directory {
 }
 
 /// Some of a pool's hosts.
-#[derive(Default)]
 pub(super) struct Shard {
-    table: HashTable<Box<Host>>,
+    hosts: Slab<Box<Host>>,
+    /// Where they stand in `hosts`, by their texts.
+    table: HashTable<u32>,
     /// What hosts that were forgotten had counted.
     pub(super) forgotten: Counters,
+    /// The number of the next host, for the upper half of its id.
+    next: u32,
+    /// Which shard it is, in the lowest bits of a place, and how many bits that takes.
+    number: usize,
+    bits: u32,
 }
 
 impl Shard {
-    /// The host of this canonical text. Any other text finds nothing, so a find proves the text canonical.
-    #[inline]
-    pub(super) fn named(&mut self, key: &Key<'_>) -> Option<&mut Host> {
-        let Key { hash, text, met } = *key;
-        let before = met.map_or(NOBODY, |met| met.0.load(Ordering::Relaxed));
-        let found = self.table.find_mut(hash.spread(), |host| {
-            host.id.0 == before || host.target.as_str() == text
-        })?;
-        if let Some(met) = met
-            && found.id.0 != before
-        {
-            met.0.store(found.id.0, Ordering::Relaxed);
+    /// One of so many, which is a power of two.
+    fn new(number: usize, shards: usize) -> Self {
+        Shard {
+            hosts: Slab::new(),
+            table: HashTable::new(),
+            forgotten: Counters::default(),
+            next: 1, // no id is 0: see `Met`
+            number,
+            bits: shards.trailing_zeros(),
         }
-        Some(found)
     }
 
+    /// The host of this canonical text. Any other text finds nothing, so a find proves the text canonical.
+    #[inline(always)]
+    pub(super) fn named(&mut self, key: &Key<'_>) -> Option<&mut Host> {
+        let met = key.met.map(|met| OriginId(met.0.load(Ordering::Relaxed)));
+        let slot = match met.and_then(|id| self.slot_of(id)) {
+            Some(slot) => slot,
+            None => self.search(key)?,
+        };
+        Some(self.hosts.get_mut(slot)?)
+    }
+
+    fn search(&self, key: &Key<'_>) -> Option<usize> {
+        let is_it = |&slot: &u32| {
+            let host = self.hosts.get(slot as usize);
+            host.is_some_and(|host| host.target.as_str() == key.text)
+        };
+        let slot = *self.table.find(key.hash.spread(), is_it)? as usize;
+        if let Some(met) = key.met {
+            met.0.store(self.hosts.get(slot)?.id.0, Ordering::Relaxed);
+        }
+        Some(slot)
+    }
+
+    #[inline]
     pub(super) fn by_id(&mut self, id: OriginId) -> Option<&mut Host> {
-        let found = self.table.find_mut(Hash::of(id).spread(), |host| host.id == id)?;
-        Some(found)
+        let slot = self.slot_of(id)?;
+        Some(self.hosts.get_mut(slot)?)
     }
 
+    /// Where the host with this id stands, if it still does.
+    #[inline(always)]
+    fn slot_of(&self, id: OriginId) -> Option<usize> {
+        let slot = (Place::of(id).0 >> self.bits) as usize;
+        self.hosts.get(slot).filter(|host| host.id == id).map(|_| slot)
+    }
+
+    /// The id of the host that is entered next. 2^32 hosts of a shard later a number comes again.
+    pub(super) fn next_id(&self) -> OriginId {
+        let place = (self.hosts.vacant_key() << self.bits | self.number) as u32;
+        OriginId(u64::from(self.next) << 32 | u64::from(place))
+    }
+
+    /// Enters a host that has the [`next_id`](Self::next_id).
     pub(super) fn insert(&mut self, host: Box<Host>) {
-        let hash = Hash::of(host.id).spread();
-        self.table
-            .insert_unique(hash, host, |other| Hash::of(other.id).spread());
+        let hash = host.hash.spread();
+        let slot = self.hosts.insert(host);
+        self.next = self.next.wrapping_add(1).max(1);
+        let Shard { hosts, table, .. } = self;
+        let hash_of = |&slot: &u32| hosts.get(slot as usize).map_or(0, |host| host.hash.spread());
+        table.insert_unique(hash, slot as u32, hash_of);
     }
 
     /// Forgets a host that has nothing alive; its counts are kept.
     pub(super) fn forget(&mut self, id: OriginId) {
-        let found = self.table.find_entry(Hash::of(id).spread(), |host| host.id == id);
+        let Some(slot) = self.slot_of(id) else { return };
+        let host = self.hosts.remove(slot);
+        self.forgotten.add(&host.counters);
+        let found = self
+            .table
+            .find_entry(host.hash.spread(), |&other| other as usize == slot);
         if let Ok(entry) = found {
-            let (host, _) = entry.remove();
-            self.forgotten.add(&host.counters);
+            entry.remove();
         }
     }
 
     pub(super) fn hosts(&self) -> impl Iterator<Item = &Host> {
-        self.table.iter().map(|host| &**host)
-    }
-
-    pub(super) fn hosts_mut(&mut self) -> impl Iterator<Item = &mut Host> {
-        self.table.iter_mut().map(|host| &mut **host)
+        self.hosts.iter().map(|(_, host)| &**host)
     }
 }

@@ -13,7 +13,8 @@ use super::HotConn;
 use super::alarm::Bell;
 use super::checks::{Blocked, Checks, Watch};
 use super::cleaning::CleanupPolicy;
-use super::directory::{Directory, Hash, Key};
+use super::directory::{Directory, Hash, Key, Shard};
+use super::ears::{Ear, Ears};
 use super::host::{Host, TakenBack, Todo};
 use super::jobs::{Job, Jobs, Start};
 use super::lent::{Lent, Site};
@@ -25,18 +26,19 @@ use super::settle::Work;
 use super::upkeep::Rounds;
 use super::validator::Validator;
 use crate::access::{AccessPolicy, Rules, Way};
-use crate::clock::{Clock, Moment, before};
+use crate::clock::{Clock, Moment, SystemClock, before};
 use crate::config::PoolConfig;
 use crate::dial::{Connect, Identities};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Returned};
 use crate::fault::planted;
+use crate::identity::IdentityId;
 use crate::machine::{
     Acquire, AllBlocked, DialId, DialOrder, Fate, Lease, Ledger, LedgerLimits, Limits, Machine, OriginId,
     Penalties, PenaltyTerms, Ticket, Want, Wheel,
 };
 use crate::rt::Rt;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, yield_now};
+use crate::sync::{AtomicBool, AtomicU64, BriefGuard, Mutex, Ordering, yield_now};
 use crate::target::Target;
 
 /// What the owner of a pool decides by itself.
@@ -56,8 +58,8 @@ pub(crate) struct Inner {
     settings: Mutex<Arc<PoolConfig>>,
     /// What the owner blocks and allows.
     pub(super) rules: Mutex<Arc<Rules>>,
-    /// Whether anybody waits for a permit at the desk: then an idle connection is worth a word to it.
-    pub(super) contended: AtomicBool,
+    /// Who wants to hear when a connection goes idle.
+    pub(super) ears: Ears,
     closed: AtomicBool,
     pub(super) paused: AtomicBool,
     /// Whose alarm rang. Its call wakes the upkeep, for a new first deadline of the wheel, too.
@@ -90,6 +92,8 @@ pub(crate) struct Inner {
     pub(super) identities: Identities,
     pub(crate) rt: Rt,
     pub(super) clock: Arc<dyn Clock>,
+    /// The same, if it is the system's.
+    system: Option<SystemClock>,
     pub(super) dialler: Box<dyn Connect>,
 }
 
@@ -121,16 +125,6 @@ pub(super) enum Asked {
     Line(Box<Place>),
 }
 
-/// The answer to [`Inner::dismiss`].
-enum Dismissed {
-    /// It is not known any more.
-    Gone,
-    /// It was used then, and so may stay for now.
-    Used(Moment),
-    /// Somebody uses or awaits it: it counts as used then.
-    InUse(Moment),
-}
-
 impl Inner {
     pub(crate) fn new(
         config: PoolConfig,
@@ -151,7 +145,7 @@ impl Inner {
             roll: Mutex::default(),
             settings: Mutex::new(Arc::new(config)),
             rules: Mutex::new(Arc::new(Rules::of(owners.access))),
-            contended: AtomicBool::new(false),
+            ears: Ears::default(),
             closed: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             bell: Arc::new(Bell::new(jobs.call_of(Job::Cleanup))),
@@ -175,6 +169,7 @@ impl Inner {
             network: AtomicU64::new(0),
             identities,
             rt: Rt::new(),
+            system: clock.as_system().cloned(),
             clock,
             dialler,
         })
@@ -182,6 +177,15 @@ impl Inner {
 
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// The time by the coarse clock.
+    #[inline]
+    pub(super) fn now_coarse(&self) -> Moment {
+        match &self.system {
+            Some(system) => system.now_coarse(),
+            None => self.clock.now_coarse(),
+        }
     }
 
     /// Waits for `what` where a task would run, and no longer than until `deadline`; not at all where there is no runtime left, and so no timer.
@@ -240,12 +244,12 @@ impl Inner {
         origin: OriginId,
         act: impl FnOnce(&mut Host, Moment) -> T,
     ) -> Option<T> {
-        let now = self.clock().now_coarse();
+        let now = self.now_coarse();
         let (answer, todo) = {
             let mut shard = self.directory.shard_of(origin).lock();
             let host = shard.by_id(origin)?;
             let answer = act(host, now);
-            (answer, self.finish(host, now))
+            (answer, self.follow(host, now))
         };
         if let Some(todo) = todo {
             self.settle(*todo);
@@ -267,15 +271,40 @@ impl Inner {
         self.with_host(origin, act)
     }
 
-    /// What follows from an act, if anything does. Under the host's lock.
+    /// What follows from handing out or taking back, if anything does. Under the host's lock.
     #[inline]
     pub(super) fn finish(&self, host: &mut Host, now: Moment) -> Option<Box<Todo>> {
-        // The flag is read inside the critical section: whoever waits at the desk set it before looking here.
-        let parked = host.machine.take_parked() && self.contended.load(Ordering::Acquire);
-        match host.machine.has_actions() || parked {
+        // Read inside the critical section: whoever wants to hear said so before looking here.
+        let heard = host.machine.take_parked() && self.ears.any();
+        match host.machine.has_actions() || heard {
             false => None,
-            true => Some(self.todo(host, now, parked)),
+            true => self.follow_up(host, now, heard),
         }
+    }
+
+    /// What follows from any other act: it may be the one after which nobody uses the host. Under its lock.
+    pub(super) fn follow(&self, host: &mut Host, now: Moment) -> Option<Box<Todo>> {
+        let parked = host.machine.take_parked();
+        self.follow_up(host, now, parked)
+    }
+
+    #[cold]
+    fn follow_up(&self, host: &mut Host, now: Moment, parked: bool) -> Option<Box<Todo>> {
+        let parked = parked && self.ears.has(Ear::Desk);
+        self.comes_back(host, now);
+        (host.machine.has_actions() || parked).then(|| self.todo(host, now, parked))
+    }
+
+    /// Puts a host that was found in use back on the roll, once it is not. Under its lock.
+    fn comes_back(&self, host: &mut Host, now: Moment) {
+        if host.enrolled.is_some() || host.is_busy() || planted("who_was_in_use_stays_off_the_roll") {
+            return;
+        }
+        let used = now.max(host.last_asked);
+        host.enrolled = Some(used);
+        let mut roll = self.roll.lock();
+        roll.come_back(used, host.id);
+        self.ears.set(Ear::Roll, roll.is_anybody_off());
     }
 
     /// Everything that a machine wants done. Under the host's lock.
@@ -310,8 +339,8 @@ impl Inner {
                 return Ok(host.id);
             }
             if let Some(place) = place.take() {
-                let (host, look) = self.new_host(key.hash, target);
-                let (id, used) = (host.id, host.enrolled);
+                let (host, look) = self.new_host(shard.next_id(), key.hash, target);
+                let (id, used) = (host.id, host.last_asked);
                 shard.insert(host);
                 drop(shard);
                 KeptPlace::enter(place, used, id);
@@ -321,7 +350,7 @@ impl Inner {
             }
             drop(shard);
             // Refused for good if no host came or went between the refusal and the look that did not find this one.
-            if refused.is_some() && refused == self.roll.lock().changes(0) {
+            if refused.is_some() && refused == self.roll.lock().changes() {
                 return Err(Error::new(ErrorKind::TooManyHosts, Phase::Acquire).with_target(target));
             }
             match self.place_for_a_host() {
@@ -331,14 +360,11 @@ impl Inner {
         }
     }
 
-    fn new_host(&self, hash: Hash, target: &Target<'_>) -> (Box<Host>, Option<Moment>) {
-        let (id, now, config) = (
-            self.directory.next_id(hash),
-            self.clock().now_coarse(),
-            self.config(),
-        );
+    fn new_host(&self, id: OriginId, hash: Hash, target: &Target<'_>) -> (Box<Host>, Option<Moment>) {
+        let (now, config) = (self.now_coarse(), self.config());
         let machine = Machine::new(limits(&config), self.directory.seed(id));
-        let mut host = Box::new(Host::new(id, target.clone().into_owned(), machine, now));
+        let owned = target.clone().into_owned();
+        let mut host = Box::new(Host::new((id, hash), owned, machine, now));
         if let Some(ip) = target.ip().filter(|_| self.dialler.way() == Way::Direct) {
             host.machine.resolved(now, &[ip]);
             host.fresh_until = Moment::FAR;
@@ -374,54 +400,52 @@ impl Inner {
     /// Lets hosts go until the roll `fits`: those that were used longest ago, unless they are in use. If too many are, what
     /// [`Roll::changes`] said then.
     fn make_room(self: &Arc<Self>, mut fits: impl FnMut(&mut Roll) -> bool) -> Result<(), Option<u64>> {
-        let mut in_use = Vec::new();
-        let made = loop {
+        loop {
             let (used, origin) = {
                 let mut roll = self.roll.lock();
                 if fits(&mut roll) {
-                    break Ok(());
+                    return Ok(());
                 }
                 match roll.take() {
                     Some(oldest) => oldest,
-                    None => break Err(roll.changes(in_use.len())),
+                    None => return Err(roll.changes()),
                 }
             };
-            match self.dismiss(origin, used) {
-                Dismissed::Gone => self.roll.lock().gone(),
-                Dismissed::Used(at) => self.roll.lock().put_back(at, origin),
-                // Not yet: the next one is to have its turn.
-                Dismissed::InUse(at) => in_use.push((at, origin)),
-            }
-        };
-        let mut roll = self.roll.lock();
-        for (at, origin) in in_use {
-            roll.put_back(at, origin);
+            self.dismiss(origin, used);
         }
-        made
     }
 
-    /// Forgets a host, with its idle connections, unless it was used after that moment or is in use.
-    fn dismiss(self: &Arc<Self>, origin: OriginId, used: Moment) -> Dismissed {
-        let now = self.clock().now_coarse();
+    /// Forgets a host that was taken from the roll, with its idle connections. One that was used after that moment goes back; one that is in use
+    /// stays off the roll until it is not, so that nobody looks at it in vain again.
+    fn dismiss(self: &Arc<Self>, origin: OriginId, used: Moment) {
+        let now = self.now_coarse();
         let mut shard = self.directory.shard_of(origin).lock();
         let Some(host) = shard.by_id(origin) else {
-            return Dismissed::Gone;
+            drop(shard);
+            return self.roll.lock().gone();
         };
         if host.is_busy() && !planted("busy_hosts_are_forgotten") {
-            host.enrolled = now.max(used);
-            return Dismissed::InUse(host.enrolled);
+            host.enrolled = None;
+            // Under the host's lock: the next one who leaves it finds the ear.
+            let _shard = match planted("the_roll_listens_too_late") {
+                true => Err(drop(shard)),
+                false => Ok(shard),
+            };
+            let mut roll = self.roll.lock();
+            roll.leave_off();
+            return self.ears.set(Ear::Roll, true);
         }
         if host.last_asked > used && !planted("first_come_first_forgotten") {
-            host.enrolled = host.last_asked;
-            return Dismissed::Used(host.enrolled);
+            host.enrolled = Some(host.last_asked);
+            return self.roll.lock().put_back(host.last_asked, origin);
         }
         host.machine.evict_all(now, CloseReason::Evicted);
         let todo = self.todo(host, now, false);
         shard.forget(origin);
         drop(shard);
+        self.roll.lock().gone();
         self.disarm(origin);
         self.settle(*todo);
-        Dismissed::Gone
     }
 
     /// Has the wheel look at a host at that time, if at any.
@@ -450,23 +474,36 @@ impl Inner {
         claim: &Claim<'_>,
         site: Site,
     ) -> Option<Result<Asked, Error>> {
-        let now = self.clock().now_coarse();
+        let now = self.now_coarse();
         let mut shard = self.directory.shard(key.hash).lock();
         let host = shard.named(key)?;
         host.last_asked = now;
-        let origin = host.id;
-        // A hit returns from here, in registers: what a miss answers is larger, and slower to move.
-        let want = claim.want(&self.identities);
-        let acquired = host.machine.acquire(now, want);
-        if let Acquire::Lease(lease) = acquired {
-            let conn = self.lend(host, now, lease, site);
-            let todo = self.finish(host, now);
-            drop(shard);
-            if let Some(todo) = todo {
-                self.settle(*todo);
-            }
-            return conn.map(|conn| Ok(Asked::Ready(conn)));
+        let identity = claim.identity(&self.identities);
+        let Some(lease) = claim.hit(&mut host.machine, now, identity) else {
+            return self.ask_in_line(shard, key, (claim, identity), site, now);
+        };
+        let conn = self.lend(host, now, lease, site);
+        let todo = self.finish(host, now);
+        drop(shard);
+        if let Some(todo) = todo {
+            self.settle(*todo);
         }
+        conn.map(|conn| Ok(Asked::Ready(conn)))
+    }
+
+    /// As [`ask_known`](Self::ask_known), for a caller for whom nothing was ready. Still under the host's lock.
+    #[cold]
+    fn ask_in_line<'a>(
+        self: &'a Arc<Self>,
+        mut shard: BriefGuard<'a, Shard>,
+        key: &Key<'_>,
+        (claim, identity): (&Claim<'_>, IdentityId),
+        site: Site,
+        now: Moment,
+    ) -> Option<Result<Asked, Error>> {
+        let host = shard.named(key)?;
+        let want = claim.want(identity);
+        let acquired = host.machine.acquire(now, want);
         let host = match planted("acquired_and_stood_apart") {
             false => host,
             true => {
@@ -475,6 +512,7 @@ impl Inner {
                 shard.named(key)?
             }
         };
+        let origin = host.id;
         let missed = self.missed(host, now, acquired, want, site);
         let look = missed.is_ok().then(|| host.arm(now)).flatten();
         let todo = self.finish(host, now);
@@ -487,7 +525,6 @@ impl Inner {
     }
 
     /// What follows for a caller for whom nothing was ready. Under the host's lock.
-    #[cold]
     fn missed(
         self: &Arc<Self>,
         host: &mut Host,
@@ -541,12 +578,14 @@ impl Inner {
 
     /// A connection that is idle now, without waiting or dialling.
     pub(super) fn try_ask(self: &Arc<Self>, key: &Key<'_>, claim: &Claim<'_>, site: Site) -> Option<HotConn> {
-        let now = self.clock().now_coarse();
+        let now = self.now_coarse();
         let (conn, todo) = {
             let mut shard = self.directory.shard(key.hash).lock();
             let host = shard.named(key)?;
             host.last_asked = now;
-            let lease = host.machine.try_acquire(now, claim.want(&self.identities));
+            let lease = host
+                .machine
+                .try_acquire(now, claim.want(claim.identity(&self.identities)));
             let conn = lease.and_then(|lease| self.lend(host, now, lease, site));
             (conn, self.finish(host, now))
         };
@@ -582,11 +621,15 @@ impl Inner {
     pub(super) fn give_back(self: &Arc<Self>, mut lent: Box<Lent>) -> Returned {
         let fate = lent.fate(); // a look, if one is due, before any lock
         let (origin, conn) = (lent.origin, lent.conn);
-        let now = self.clock().now_coarse();
+        // What was not used is as old as it was, and needs no time of its own.
+        let now = match fate {
+            Fate::Untouched => Moment::ZERO,
+            _ => self.now_coarse(),
+        };
         if planted("released_before_it_is_home") {
             self.with_host(origin, |host, now| host.machine.release(now, conn, fate));
         }
-        let quiet = planted("flag_is_read_before_the_lock") && !self.contended.load(Ordering::Acquire);
+        let quiet = planted("flag_is_read_before_the_lock") && !self.ears.any();
         let early = planted("rung_is_read_before_the_lock").then(|| lent.is_rung());
         let (returned, stray, rung, todo) = {
             let mut shard = self.directory.shard_of(origin).lock();
@@ -604,6 +647,7 @@ impl Inner {
                     if quiet {
                         host.machine.take_parked();
                     }
+                    let now = host.machine.latest();
                     (returned, stray, rung, self.finish(host, now))
                 }
             }
@@ -623,13 +667,15 @@ impl Inner {
         let mut shard = self.directory.shard_of(origin).lock();
         let used = shard
             .by_id(origin)
-            .filter(|host| planted("forgets_without_another_look") || host.machine.is_vacant())
+            .filter(|host| planted("forgets_without_another_look") || host.is_vacant())
             .map(|host| host.enrolled);
         let Some(used) = used else { return };
         shard.forget(origin);
         drop(shard);
         self.disarm(origin);
-        self.roll.lock().strike(used, origin);
+        let mut roll = self.roll.lock();
+        roll.strike(used, origin);
+        self.ears.set(Ear::Roll, roll.is_anybody_off());
     }
 
     /// The wheel need not look at a host any more: it is forgotten.

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::Moment;
 use crate::dial::{Identities, Interned, Tls};
-use crate::identity::{Brought, Require};
-use crate::machine::Want;
+use crate::identity::{Brought, IdentityId, Require};
+use crate::machine::{Lease, Machine, Want};
 
 /// One `get`, in the manager's words.
 #[derive(Clone, Debug, Default)]
@@ -50,32 +51,42 @@ fn intern(identities: &Identities, require: Require, brought: &Brought<Tls>) -> 
 }
 
 impl Claim<'_> {
-    /// The same in the machine's words. To be asked under the lock of the host: a new epoch goes through the hosts to retire the old one, and
-    /// must not be overtaken by an old number.
+    /// Whose connections will do. To be asked under the lock of the host: a new epoch goes through the hosts to retire the old one, and must not
+    /// be overtaken by an old number.
     #[inline]
-    pub(super) fn want(&self, identities: &Identities) -> Want {
-        let require = self.order.require;
-        let identity = match &self.brought {
-            None => identities.own(require),
+    pub(super) fn identity(&self, identities: &Identities) -> IdentityId {
+        match &self.brought {
+            None => identities.own(self.order.require),
             Some(brought) => brought.id,
-        };
-        let any = Want {
-            identity,
-            require,
-            pin: None,
-        };
-        match self.order.pin {
-            None => any,
-            Some(ip) => pinned(any, ip),
         }
     }
-}
 
-/// Apart, so that whoever does not pin an address does not copy one: read back right after it was written in pieces it would cost as much as a lock.
-#[cold]
-fn pinned(want: Want, ip: IpAddr) -> Want {
-    Want {
-        pin: Some(ip),
-        ..want
+    /// The same in the machine's words.
+    pub(super) fn want(&self, identity: IdentityId) -> Want {
+        Want {
+            identity,
+            require: self.order.require,
+            pin: self.order.pin,
+        }
+    }
+
+    /// A connection that is ready.
+    #[inline]
+    pub(super) fn hit(&self, machine: &mut Machine, now: Moment, identity: IdentityId) -> Option<Lease> {
+        if self.order.pin.is_some() {
+            return self.hit_pinned(machine, now, identity);
+        }
+        // Spelt out, so that it is never copied: read back right after it was written in pieces it would cost as much as a lock.
+        let any = Want {
+            identity,
+            require: self.order.require,
+            pin: None,
+        };
+        machine.hit(now, &any)
+    }
+
+    #[cold]
+    fn hit_pinned(&self, machine: &mut Machine, now: Moment, identity: IdentityId) -> Option<Lease> {
+        machine.hit(now, &self.want(identity))
     }
 }

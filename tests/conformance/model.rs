@@ -126,7 +126,7 @@ fn any_conn_op() -> impl Strategy<Value = ConnOp> {
 
 fn any_op() -> impl Strategy<Value = Op> {
     let origin = || 0..ORIGINS;
-    let fate = prop_oneof![4 => Just(Fate::Reusable), 1 => Just(Fate::Close(CloseReason::Failed))];
+    let fate = prop_oneof![4 => Just(Fate::Reusable), 2 => Just(Fate::Untouched), 1 => Just(Fate::Close(CloseReason::Failed))];
     let end = prop_oneof![4 => any_protocol().prop_map(Ok), 1 => any_cause().prop_map(Err)];
     prop_oneof![
         12 => (origin(), any_want()).prop_map(|(origin, want)| Op::Get { origin, want }),

@@ -294,6 +294,7 @@ fn what_cannot_be_served_is_not_learned() {
         Extension::ApplicationSettings(vec![b"http/1.1".to_vec()]),
         Extension::Padding(3),
         Extension::Alpn(vec![vec![0xff]]),
+        Extension::Alpn(vec![b"h2".to_vec(), b"h3".to_vec()]),
         Extension::Alpn(vec![Vec::new()]),
         Extension::EncryptedClientHello(EncryptedClientHello::Inner),
     ] {
@@ -352,6 +353,17 @@ fn what_cannot_be_served_is_not_written_by_hand_either() {
         (0x0a0a, &[]),
     ] {
         assert_eq!(with(raw(kind, body)), Err(SpecError::Extension(kind)));
+    }
+    for names in [&[][..], &[""], &["h3"], &["h2", "http/1.1", "http/1.0"]] {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut slots = slots.clone();
+        for slot in &mut slots {
+            if matches!(slot, Slot::Alpn(_)) {
+                *slot = Slot::Alpn(Vec::clone(&names));
+            }
+        }
+        let refused = HelloSpec::new(suites.clone(), slots);
+        assert_eq!(refused, Err(SpecError::Content(kind::ALPN)), "{names:?}");
     }
     for slot in [Slot::Native(kind::SERVER_NAME), Slot::Alpn(vec!["h2".to_owned()])] {
         let kind = if slot == Slot::Native(kind::SERVER_NAME) {
@@ -452,7 +464,9 @@ mod file {
         let chromium = learned(&["chromium-156-00", "chromium-156-01", "chromium-156-02"]).unwrap();
         let firefox = learned(&["firefox-153esr-resume-00", "firefox-153esr-resume-01"]).unwrap();
         let others = names().into_iter().map(|name| learned(&[&name]).unwrap());
-        for spec in [chromium, firefox].into_iter().chain(others) {
+        let never = firefox.clone().without_resumption();
+        assert_ne!(never, firefox, "who resumes nothing is somebody else");
+        for spec in [chromium, firefox, never].into_iter().chain(others) {
             let text = toml::to_string(&spec).unwrap();
             let again: HelloSpec = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
             assert_eq!(again, spec, "{text}");
@@ -480,7 +494,7 @@ mod file {
     #[test]
     fn a_file_written_by_hand_is_a_spec() {
         let spec: HelloSpec = toml::from_str(SMALL).unwrap();
-        assert_eq!(spec.permuted(), 0..2);
+        assert_eq!((spec.permuted(), spec.resumes()), (0..2, true));
         assert_eq!(spec.slots()[7], raw(27, &[2, 0, 2]));
         assert_eq!(spec.ja4().to_string()[..10], *"t13d0210h2");
     }

@@ -243,6 +243,11 @@ impl World {
         let _ = self.leases.remove(place.expect("not leased"));
         let now = self.now;
         let returned = self.machine(origin).release(now, conn, fate);
+        if fate == Fate::Untouched
+            && let Some(seen) = self.conns.get_mut(&(origin, conn))
+        {
+            seen.leases -= 1; // and is as old as it was
+        }
         self.rested(origin);
         self.settle(origin);
         returned

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hotpool::fingerprint::{ClientHello, Extension, Ja4, kind};
+use hotpool::fingerprint::{ClientHello, Extension, Ja4, Profile, kind};
 use rustls::crypto::aws_lc_rs::{Ticketer, kx_group};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
@@ -129,6 +129,35 @@ async fn a_client_that_resumes_nothing_looks_the_same() {
                 assert_eq!(kind, Some(HandshakeKind::Full));
                 let hello = &connection.transport().hellos()[0].hello;
                 assert_eq!(Ja4::of(hello).to_string(), browser.ja4(false));
+            }
+        }
+    }
+}
+
+/// Whoever is known to resume nothing does not, in either version, whatever the server gives.
+#[tokio::test]
+async fn only_those_resume_whose_client_does() {
+    for (profile, resumes) in [
+        (Profile::safari(), false),
+        (Profile::ios(), false),
+        (Profile::python(), false),
+        (Profile::chrome(), true),
+        (Profile::firefox(), true),
+        (Profile::curl(), true),
+        (Profile::node(), true),
+    ] {
+        let (hello, name) = (profile.hello().unwrap(), profile.name());
+        assert_eq!(hello.resumes(), resumes, "{name}");
+        for config in [server(&[], &[&TLS13]), tickets_of_12(), server(&[], &[&TLS12])] {
+            let (client, config) = (Client::new(hello), Arc::new(config));
+            for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+                let connection = client.talk(serve(&config)).await.unwrap();
+                let kind = if resumes { kind } else { HandshakeKind::Full };
+                assert_eq!(connection.session().handshake_kind(), Some(kind), "{name}");
+                if !resumes {
+                    let sent = &connection.transport().hellos()[0].hello;
+                    assert_eq!(Ja4::of(sent), hello.ja4(), "{name}");
+                }
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Many handshakes at once, many sessions, and specs of every kind.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hotpool::fingerprint::{Code, EchGrease, HelloSpec, Ja4, Slot, kind};
+use hotpool::fingerprint::{Code, EchGrease, FoundHello, HelloSpec, Ja3, Ja4, Slot, hellos, kind};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
@@ -98,7 +99,18 @@ fn raw(kind: u16, body: &[u8]) -> Slot {
     }
 }
 
-/// Slots that some client has, and a few that none may have.
+/// Slots that no spec may have.
+fn none_may() -> [Slot; 5] {
+    [
+        raw(kind::PSK_KEY_EXCHANGE_MODES, &[1, 0]),
+        raw(kind::EARLY_DATA, &[]),
+        raw(kind::COMPRESS_CERTIFICATE, &[2, 0, 9]),
+        raw(0x1234, &[1, 2, 3]),
+        Slot::Alpn(vec!["h3".to_owned(), "h2".to_owned()]),
+    ]
+}
+
+/// Slots that some client has, now and then with one that none may have.
 fn slots() -> impl Strategy<Value = Vec<Slot>> {
     let fixed = vec![
         Slot::Native(kind::SERVER_NAME),
@@ -123,23 +135,18 @@ fn slots() -> impl Strategy<Value = Vec<Slot>> {
         raw(kind::COMPRESS_CERTIFICATE, &[6, 0, 1, 0, 2, 0, 3]),
         raw(kind::APPLICATION_SETTINGS, b"\0\x03\x02h2"),
         raw(kind::POST_HANDSHAKE_AUTH, &[]),
-        // From here on, what none may have.
-        raw(kind::PSK_KEY_EXCHANGE_MODES, &[1, 0]),
-        raw(kind::EARLY_DATA, &[]),
-        raw(kind::COMPRESS_CERTIFICATE, &[2, 0, 9]),
-        raw(0x1234, &[1, 2, 3]),
     ];
-    let (len, servable) = (fixed.len(), fixed.len() - 4);
-    let none_may: Vec<Slot> = fixed[servable..].to_vec();
+    let len = fixed.len();
     let lists = (
         codes(&[0x11ec, 0x001d, 0x0017, 0x0018, 0x0019, 0x0100]),
         codes(&[0x0403, 0x0503, 0x0804, 0x0805, 0x0401, 0x0201]),
         codes(&[0x0304, 0x0303, 0x0302]),
         codes(&[0x11ec, 0x001d, 0x0017, 0x0018]),
     );
-    let shape = (0..8, vec(any::<prop::sample::Index>(), 8));
+    // One in three has one of those.
+    let shape = (0..15_usize, vec(any::<prop::sample::Index>(), 8));
     (subsequence(fixed, 4..len), lists, shape).prop_map(move |(mut slots, lists, (chance, places))| {
-        slots.retain(|slot| chance == 0 || !none_may.contains(slot));
+        slots.splice(..0, none_may().into_iter().nth(chance));
         slots.push(Slot::Native(kind::SERVER_NAME));
         slots.push(raw(kind::PSK_KEY_EXCHANGE_MODES, &[1, 1]));
         // Most of what would be refused for standing twice goes.
@@ -175,6 +182,95 @@ fn slots() -> impl Strategy<Value = Vec<Slot>> {
     })
 }
 
+/// A list of a spec, without its GREASE value.
+fn list(slots: &[Slot], of: impl Fn(&Slot) -> Option<&Vec<Code>>) -> Option<Vec<u16>> {
+    let plain = |code: &Code| match code {
+        Code::Plain(code) => Some(*code),
+        Code::Grease => None,
+    };
+    let list = slots.iter().find_map(of)?;
+    Some(list.iter().filter_map(plain).collect())
+}
+
+fn groups(slots: &[Slot]) -> Vec<u16> {
+    let groups = list(slots, |slot| match slot {
+        Slot::Groups(list) => Some(list),
+        _ => None,
+    });
+    groups.unwrap()
+}
+
+/// Why no spec may be made of these. None: one must be.
+fn defect(suites: &[Code], slots: &[Slot]) -> Option<&'static str> {
+    let versions = list(slots, |slot| match slot {
+        Slot::Versions(list) => Some(list),
+        _ => None,
+    });
+    let versions = versions.unwrap();
+    let shares = list(slots, |slot| match slot {
+        Slot::KeyShares(list) => Some(list),
+        _ => None,
+    });
+    let offers_h2 = slots
+        .iter()
+        .any(|slot| matches!(slot, Slot::Alpn(names) if names.contains(&"h2".to_owned())));
+    let settings = |slot: &Slot| {
+        matches!(
+            slot,
+            Slot::Raw {
+                kind: kind::APPLICATION_SETTINGS,
+                ..
+            }
+        )
+    };
+    let served: &[u16] = match versions.contains(&0x0304) {
+        true => &[0x1301, 0x1302, 0x1303],
+        false => &[0xc02b, 0xc02c, 0xcca9],
+    };
+    let offers = |suite: &u16| suites.contains(&Code::Plain(*suite));
+    [
+        (
+            "what none may have",
+            slots.iter().any(|slot| none_may().contains(slot)),
+        ),
+        ("settings without h2", slots.iter().any(settings) && !offers_h2),
+        (
+            "no version",
+            !versions.iter().any(|version| [0x0304, 0x0303].contains(version)),
+        ),
+        ("no cipher suite", !served.iter().any(offers)),
+        ("no share", shares.is_some_and(|shares| shares.is_empty())),
+    ]
+    .into_iter()
+    .find_map(|(why, is)| is.then_some(why))
+}
+
+/// What a spec and a server have not in common, and how a server of rustls says so. None: they must shake hands.
+fn nothing_in_common(
+    slots: &[Slot],
+    server: &ServerConfig,
+) -> Option<(&'static str, &'static [&'static str])> {
+    const P256_SHA256: u16 = 0x0403;
+    const X25519MLKEM768: u16 = 0x11ec;
+    let modern = slots.iter().any(|slot| matches!(slot, Slot::KeyShares(_)));
+    let signatures = list(slots, |slot| match slot {
+        Slot::Signatures(list) => Some(list),
+        _ => None,
+    });
+    let taken = server.crypto_provider().kx_groups.iter();
+    let mut taken = taken.map(|group| u16::from(group.name()));
+    let offered = groups(slots);
+    if !taken.any(|group| offered.contains(&group) && (modern || group != X25519MLKEM768)) {
+        return Some(("a group", &["NoKxGroupsInCommon", "NoEcPointFormatsInCommon"]));
+    }
+    if !signatures.unwrap().contains(&P256_SHA256) {
+        // The certificate's key signs in no other way.
+        let said = &["NoSignatureSchemesInCommon", "incompatible signing key"];
+        return Some(("a signature", said));
+    }
+    None
+}
+
 /// Any spec that can be made shakes hands with a server that has something in common with it; the rest are refused when they are made.
 #[test]
 fn any_spec_is_refused_or_shakes_hands() {
@@ -192,10 +288,11 @@ fn any_spec_is_refused_or_shakes_hands() {
             &[&TLS13, &TLS12],
         )),
     ];
-    let (mut made, mut refused) = (0, 0);
     let mut runner = TestRunner::new(Config {
         cases,
         failure_persistence: None,
+        // Each that passes shakes hands.
+        max_shrink_iters: 64,
         ..Config::default()
     });
     let strategy = (
@@ -205,35 +302,52 @@ fn any_spec_is_refused_or_shakes_hands() {
         any::<prop::sample::Index>(),
         any::<bool>(),
     );
-    let counted = (&mut made, &mut refused);
-    let counts = parking_lot::Mutex::new(counted);
+    let outcomes = parking_lot::Mutex::new(BTreeMap::<&str, u32>::new());
+    let count = |outcome| *outcomes.lock().entry(outcome).or_default() += 1;
     runner
         .run(&strategy, |(suites, slots, from, to, reuses)| {
             let (from, to) = (from.index(slots.len()), to.index(slots.len() + 1));
-            let spec = HelloSpec::new(suites, slots);
+            let defect = defect(&suites, &slots);
+            let spec = HelloSpec::new(suites, slots.clone());
             let spec = spec.and_then(|spec| spec.permuting(from.min(to)..from.max(to)));
+            prop_assert_eq!(
+                spec.is_err(),
+                defect.is_some(),
+                "{:?}: {:?}, {:?}",
+                defect,
+                spec,
+                slots
+            );
             let Ok(spec) = spec else {
-                *counts.lock().1 += 1;
+                count(defect.unwrap());
                 return Ok(());
             };
             let spec = match spec.clone().reusing_x25519() {
                 Ok(reusing) if reuses => reusing,
                 _ => spec,
             };
-            let tried = hotpool::shaped::Shape::new(&spec, &certs::provider());
-            if tried.is_err() {
-                *counts.lock().1 += 1;
+            let served = [0x11ec, 0x001d, 0x0017, 0x0018];
+            let no_group = !groups(&slots).iter().any(|group| served.contains(group));
+            let shape = hotpool::shaped::Shape::new(&spec, &certs::provider());
+            prop_assert_eq!(shape.is_err(), no_group, "{:?}: {:?}", shape, spec);
+            if no_group {
+                count("no group that is served");
                 return Ok(());
             }
-            *counts.lock().0 += 1;
             for config in &servers {
-                runtime.block_on(shakes(&spec, config))?;
+                let lack = nothing_in_common(&slots, config);
+                runtime.block_on(shakes(&spec, config, lack.map(|(_, said)| said)))?;
+                count(lack.map_or("shook hands", |(lack, _)| lack));
             }
             Ok(())
         })
         .unwrap();
-    eprintln!("{made} specs shook hands, {refused} were refused");
-    assert!(made > cases / 10 && refused > 0, "{made} made, {refused} refused");
+    let outcomes = outcomes.into_inner();
+    eprintln!("{outcomes:?}");
+    assert!(
+        outcomes["shook hands"] > cases / 10 && outcomes.len() >= 7,
+        "{outcomes:?}"
+    );
 }
 
 /// What the server found wrong; its alert may be here before it has said so.
@@ -248,37 +362,70 @@ async fn told(complaint: &parking_lot::Mutex<String>) -> String {
     String::new()
 }
 
-/// Twice, so that what can be resumed is. A server that finds nothing in common says so: that is its right.
-async fn shakes(spec: &HelloSpec, config: &Arc<ServerConfig>) -> Result<(), TestCaseError> {
+/// Twice, so that what can be resumed is. A server that has nothing in common with the spec must say so, in one of these words.
+async fn shakes(
+    spec: &HelloSpec,
+    config: &Arc<ServerConfig>,
+    refused: Option<&[&str]>,
+) -> Result<(), TestCaseError> {
     let client = Client::new(spec);
     for _ in 0..2 {
         let wire = serve(config);
-        let complaint = Arc::clone(&wire.complaint);
-        match client.talk(wire).await {
-            Ok(connection) => {
-                let hello = &connection.transport().hellos()[0].hello;
-                let ja4 = Ja4::of(hello);
-                // Padding and an ALPN that came out empty count or do not.
-                prop_assert_eq!(&ja4.raw()[..4], &spec.ja4().raw()[..4]);
-                let of = |group| hello.key_shares().iter().find(|share| share.group == group);
-                if let (Some(hybrid), Some(own)) = (of(0x11ec), of(0x001d)) {
-                    let same = hybrid.exchange.ends_with(&own.exchange);
-                    prop_assert_eq!(same, spec.reuses_x25519());
-                }
-            }
-            Err(error) => {
-                let complaint = told(&complaint).await;
-                let mutual = [
-                    "PeerIncompatible",
-                    "NoApplicationProtocol",
-                    "incompatible signing key",
-                ];
-                let nothing_in_common = mutual.iter().any(|lack| complaint.contains(lack));
-                let named =
-                    hotpool::shaped::reason(&error).is_some_and(|why| why.contains("the profile offers"));
-                prop_assert!(nothing_in_common || named, "{spec:?}: {error:?}, {complaint}");
-            }
+        let (sent, complaint) = (Arc::clone(&wire.sent), Arc::clone(&wire.complaint));
+        let talked = client.talk(wire).await;
+        let sent: Vec<FoundHello> = hellos(&sent.lock()).map_while(Result::ok).collect();
+        prop_assert!(!sent.is_empty());
+        for found in &sent {
+            has_the_prints(spec, found)?;
         }
+        let Some(refused) = refused else {
+            prop_assert!(
+                talked.is_ok(),
+                "{spec:?}: {:?}, {}",
+                talked.err(),
+                told(&complaint).await
+            );
+            continue;
+        };
+        prop_assert!(talked.is_err(), "{spec:?}");
+        let complaint = told(&complaint).await;
+        let said = refused.iter().any(|lack| complaint.contains(lack));
+        prop_assert!(said, "{spec:?}: {:?}, {complaint}", talked.err());
+    }
+    Ok(())
+}
+
+/// What was on the wire has the fingerprints that the spec states, whole; with padding where it must be, and else without.
+fn has_the_prints(spec: &HelloSpec, found: &FoundHello) -> Result<(), TestCaseError> {
+    let hello = &found.hello;
+    let padding = hello
+        .extension(kind::PADDING)
+        .map(|one| 4 + one.body().unwrap().len());
+    let len = found.message.len() - padding.unwrap_or(0);
+    let pads = spec.slots().contains(&Slot::Padding);
+    prop_assert_eq!(
+        padding.is_some(),
+        pads && (256..512).contains(&len),
+        "{} bytes",
+        len
+    );
+    let mut slots = spec.slots().to_vec();
+    slots.retain(|slot| padding.is_some() || *slot != Slot::Padding);
+    let stated = HelloSpec::new(spec.cipher_suites().to_vec(), slots).unwrap();
+    if hello.extension(kind::PRE_SHARED_KEY).is_some() {
+        prop_assert_eq!(Ja4::of(hello).raw(), stated.ja4_resumed().raw());
+    } else {
+        prop_assert_eq!(Ja4::of(hello).raw(), stated.ja4().raw());
+        prop_assert_eq!(Ja3::sorted(hello), stated.ja3_sorted());
+        // Where the order is drawn, there is none to state.
+        if spec.permuted().is_empty() {
+            prop_assert_eq!(Ja3::of(hello), stated.ja3());
+        }
+    }
+    let of = |group| hello.key_shares().iter().find(|share| share.group == group);
+    if let (Some(hybrid), Some(own)) = (of(0x11ec), of(0x001d)) {
+        let same = hybrid.exchange.ends_with(&own.exchange);
+        prop_assert_eq!(same, spec.reuses_x25519());
     }
     Ok(())
 }

@@ -54,15 +54,30 @@ fn a_row_has_these_fields_and_no_others() {
         "ips",
         "tls",
         "closes",
+        "held",
     ];
     expected.sort_unstable();
     assert_eq!(fields(&row), expected);
     assert_eq!(fields(&row["latency_us"]), ["cold_p50", "hot_p50", "hot_p99"]);
     assert_eq!(
         fields(&row["ips"][0]),
-        ["blocked_ms", "connections", "dial_us", "ip", "live", "tls_us"]
+        [
+            "blocked_ms",
+            "cold_us",
+            "connections",
+            "dial_us",
+            "hot_us",
+            "ip",
+            "live",
+            "tls_us"
+        ]
     );
     assert_eq!(fields(&row["tls"]), ["resumed", "suite", "version"]);
+    assert_eq!(row["held"], Value::Null);
+    assert_eq!(
+        (row["ips"][0]["cold_us"].is_u64(), &row["ips"][0]["hot_us"]),
+        (true, &Value::Null)
+    );
     // Three requests, each the first on its connection: nothing was reused, and the report does not say otherwise.
     assert_eq!(
         (&row["reuse_rate"], &row["latency_us"]["hot_p50"]),

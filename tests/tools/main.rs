@@ -27,4 +27,7 @@ mod misuse;
 mod nginx;
 mod peers;
 mod routes;
+#[cfg(feature = "full")]
+mod stacks;
 mod tool;
+mod watching;

@@ -37,7 +37,7 @@ use tokio::task::coop::unconstrained;
 
 use super::{H1, reason};
 use crate::config::ReuseCheck;
-use crate::conn::{Seen, Transport};
+use crate::conn::{Below, Seen};
 use crate::event::CloseReason;
 use crate::fault::planted;
 use crate::tls::Shaped;
@@ -87,6 +87,13 @@ impl H1 {
     pub(super) fn look_before_asking(&mut self) -> Result<(), CloseReason> {
         self.look_at_held()?;
         match self.check {
+            // Half of what nobody asked for, which its user read on the way to something else: the rest would be taken for the answer.
+            ReuseCheck::Readiness
+                if !self.stream.get_ref().0.get_ref().at_boundary()
+                    && !planted("half_a_record_is_asked_over") =>
+            {
+                Err(CloseReason::StrayBytes)
+            }
             ReuseCheck::Readiness => Ok(()),
             ReuseCheck::Peek => self.look_at_socket(),
         }
@@ -124,7 +131,7 @@ impl H1 {
 }
 
 /// What has come: first what is held above the socket, which may be the rest of a first flight, then what the socket has.
-struct Now<'a>(&'a mut Shaped<Transport>);
+struct Now<'a>(&'a mut Shaped<Below>);
 
 impl Read for Now<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {

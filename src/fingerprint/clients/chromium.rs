@@ -2,9 +2,9 @@
 
 use super::super::profile::{About, Browser, Guarantee, Headers, Platform};
 use super::super::{EchGrease, H2Spec, HelloSpec, Priority, Pseudo, Slot, kind};
-use super::{SERVER_NAME, alpn, greased, raw, unserved};
+use super::{REQUIRE, SERVER_NAME, alpn, greased, raw, unserved};
 
-const UNSERVED: &str = unserved!("a cipher suite with CBC or without ECDHE, or an ML-DSA certificate,");
+const UNSERVED: &str = unserved!("a cipher suite with CBC or without ECDHE");
 
 const HTTP1: &str = "on HTTP/1.1 its own headers are in Chromium's order: none was published";
 
@@ -15,6 +15,7 @@ pub(in crate::fingerprint) static CHROMIUM: About = About {
     guarantee: Guarantee::Fields,
     limits: &[
         UNSERVED,
+        REQUIRE,
         "its own user agent is that of a window: the captures were made without one, and say HeadlessChrome",
     ],
 };
@@ -27,6 +28,7 @@ pub(in crate::fingerprint) static CHROME: About = About {
     guarantee: Guarantee::Prints,
     limits: &[
         UNSERVED,
+        REQUIRE,
         "that the bytes of Chrome's extensions are Chromium's is taken from their common source, not from a capture of Chrome",
         HTTP1,
         "the server_padding extension, which Chrome sends for some clients by lot, is not sent",
@@ -41,6 +43,7 @@ pub(in crate::fingerprint) static EDGE: About = About {
     guarantee: Guarantee::HelloPrints,
     limits: &[
         UNSERVED,
+        REQUIRE,
         "HTTP/2 is the captured Chromium's: of Edge on Windows no text of Akamai's was at hand",
         "Edge 154 is two versions behind the Chromium that its hello was captured from; no hello of Edge was at hand",
         HTTP1,

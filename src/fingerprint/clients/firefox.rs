@@ -2,9 +2,11 @@
 
 use super::super::profile::{About, Browser, Guarantee, Headers, Platform};
 use super::super::{EchGrease, H2Spec, HelloSpec, Priority, Pseudo, Slot, kind};
-use super::{SERVER_NAME, alpn, plain, raw, unserved};
+use super::{REQUIRE, SERVER_NAME, alpn, plain, raw, unserved};
 
-const UNSERVED: &str = unserved!("a cipher suite with CBC or without ECDHE, P-521 or a finite-field group");
+const UNSERVED: &str = unserved!(
+    "a cipher suite with CBC or without ECDHE, P-521, a finite-field group or a signature with SHA-1"
+);
 const CREDENTIALS: &str = "delegated credentials are offered, and a server that uses one fails verification";
 
 pub(in crate::fingerprint) static ESR: About = About {
@@ -12,7 +14,7 @@ pub(in crate::fingerprint) static ESR: About = About {
     platform: Platform::Linux,
     source: "captured from Debian's Firefox 153.7.0esr on 2026-11-21 and 2026-11-26",
     guarantee: Guarantee::Fields,
-    limits: &[UNSERVED, CREDENTIALS],
+    limits: &[UNSERVED, REQUIRE, CREDENTIALS],
 };
 
 pub(in crate::fingerprint) static RELEASE: About = About {
@@ -23,6 +25,7 @@ pub(in crate::fingerprint) static RELEASE: About = About {
     guarantee: Guarantee::Prints,
     limits: &[
         UNSERVED,
+        REQUIRE,
         CREDENTIALS,
         "bodies that no print covers (encrypted_client_hello, delegated_credentials) are those of Firefox 153 ESR",
         "its own headers are Firefox 153 ESR's with another user agent",

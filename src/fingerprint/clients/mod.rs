@@ -24,6 +24,9 @@ macro_rules! unserved {
 }
 use unserved;
 
+/// What the caller can do to the hello of a profile that offers both protocols.
+const REQUIRE: &str = "a call that requires one protocol offers that one alone, and without h2 no settings for it: an identity, and a JA4, of its own";
+
 pub(super) static RUSTLS: About = About {
     browser: Browser::None,
     platform: Platform::Any,
@@ -48,6 +51,7 @@ pub(super) static RANDOMIZED: About = About {
     limits: &[
         "it looks like nobody, which is a look of its own",
         "neither X25519MLKEM768 nor signatures of P-521 and ML-DSA are offered: ring has them not",
+        REQUIRE,
     ],
 };
 

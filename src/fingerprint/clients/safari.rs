@@ -2,12 +2,13 @@
 
 use super::super::profile::{About, Browser, Guarantee, Headers, Platform};
 use super::super::{H2Spec, HelloSpec, Pseudo, Slot, kind};
-use super::{SERVER_NAME, alpn, greased, raw, unserved};
+use super::{REQUIRE, SERVER_NAME, alpn, greased, raw, unserved};
 
-const UNSERVED: &str = unserved!("a cipher suite with CBC, 3DES or without ECDHE, or P-521,");
+const UNSERVED: &str =
+    unserved!("a cipher suite with CBC, 3DES or without ECDHE, P-521 or a signature with SHA-1");
 const BODIES: &str = "the order of lists and the bodies that no print covers are as published, and were not compared with bytes: the last GREASE \
                       extension has one octet (curl-impersonate, tests/signatures/safari_26.0_macOS.yaml), each share has a key of its own (not known)";
-const RESUMED: &str = "what a resumed connection of Safari sends was not published: here it adds pre_shared_key, as every client does";
+const RESUMED: &str = "no connection resumes: the source has Safari without pre_shared_key, and of later connections nothing was published";
 const HTTP1: &str = "its own headers on HTTP/1.1 are those of HTTP/2 in the same order: none were published";
 
 pub(in crate::fingerprint) static MACOS: About = About {
@@ -16,7 +17,7 @@ pub(in crate::fingerprint) static MACOS: About = About {
     source: "Safari 26.6.2 and 27.0 on macOS 26.6.2: lists, JA4, Akamai's text and headers as leyline-http 0.1.6 (crates.io) has them from tls.peet.ws of \
              2026-09-25, JA3 as koon 1.1.0 (PyPI, 2026-09) has it in its reference safari-26",
     guarantee: Guarantee::Prints,
-    limits: &[UNSERVED, BODIES, RESUMED, HTTP1],
+    limits: &[UNSERVED, REQUIRE, BODIES, RESUMED, HTTP1],
 };
 
 pub(in crate::fingerprint) static IOS: About = About {
@@ -25,7 +26,7 @@ pub(in crate::fingerprint) static IOS: About = About {
     source: "Safari 27.0 on an iPhone 15 Pro Max with iOS 27.0: lists, JA4, Akamai's text and headers as leyline-http 0.1.6 (crates.io) has them from \
              tls.peet.ws of 2026-09-25, JA3 as koon 1.1.0 (PyPI, 2026-09) has it in its reference safari-26",
     guarantee: Guarantee::Prints,
-    limits: &[UNSERVED, BODIES, RESUMED, HTTP1],
+    limits: &[UNSERVED, REQUIRE, BODIES, RESUMED, HTTP1],
 };
 
 pub(in crate::fingerprint) const MACOS_AGENT: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/27.0 Safari/605.1.15";
@@ -86,7 +87,7 @@ pub(in crate::fingerprint) fn hello() -> HelloSpec {
         raw(kind::COMPRESS_CERTIFICATE, &[2, 0, 1]),
         Slot::Grease(vec![0]),
     ];
-    HelloSpec::observed(greased(&suites), slots, 0..0, false)
+    HelloSpec::observed(greased(&suites), slots, 0..0, false).without_resumption()
 }
 
 pub(in crate::fingerprint) fn h2() -> H2Spec {

@@ -2,10 +2,11 @@
 
 use super::super::profile::{About, Browser, Guarantee, Headers, Platform};
 use super::super::{Code, H2Spec, HelloSpec, Pseudo, Slot, kind};
-use super::{SERVER_NAME, alpn, plain, raw, unserved};
+use super::{REQUIRE, SERVER_NAME, alpn, plain, raw, unserved};
 
 const OPENSSL_UNSERVED: &str = unserved!(
-    "TLS 1.1, a cipher suite with CBC, CCM, ARIA or without ECDHE, X448, P-521 or a finite-field group"
+    "TLS 1.1, a cipher suite with CBC, CCM, ARIA or without ECDHE, X448, P-521, a finite-field group, or a signature of Ed448, DSA, an RSA-PSS key \
+     or with SHA-224,"
 );
 
 pub(in crate::fingerprint) static CURL: About = About {
@@ -15,6 +16,7 @@ pub(in crate::fingerprint) static CURL: About = About {
     guarantee: Guarantee::Fields,
     limits: &[
         OPENSSL_UNSERVED,
+        REQUIRE,
         "a client certificate asked for after the handshake is not given, though that is offered",
     ],
 };
@@ -37,6 +39,7 @@ pub(in crate::fingerprint) static PYTHON: About = About {
     guarantee: Guarantee::Fields,
     limits: &[
         OPENSSL_UNSERVED,
+        "no connection resumes: urllib makes a socket for each request and gives none a session (http.client's HTTPSConnection.connect)",
         "it offers no protocol, and so speaks HTTP/1.1; urllib without a context of the caller's offers http/1.1",
     ],
 };
@@ -47,7 +50,8 @@ pub(in crate::fingerprint) static GO: About = About {
     source: "captured from Debian's Go 1.19.8, net/http, the hello on 2026-11-21, HTTP/2 and headers on 2026-11-26",
     guarantee: Guarantee::Fields,
     limits: &[
-        unserved!("a cipher suite with CBC, 3DES or without ECDHE, or P-521,"),
+        unserved!("a cipher suite with CBC, 3DES or without ECDHE, P-521 or a signature with SHA-1"),
+        REQUIRE,
         "Go writes :authority before :method, which h2's compression cannot follow but for GET and POST: of other methods :method comes first",
     ],
 };
@@ -126,7 +130,7 @@ pub(in crate::fingerprint) fn python() -> HelloSpec {
         0x1302, 0x1303, 0x1301, 0xc02c, 0xc030, 0xc02b, 0xc02f, 0xcca9, 0xcca8, 0xc024, 0xc028, 0xc023,
         0xc027, 0x009f, 0x009e, 0x006b, 0x0067, 0x00ff,
     ];
-    openssl(suites, ticketed(), &[0x0304, 0x0303], true)
+    openssl(suites, ticketed(), &[0x0304, 0x0303], true).without_resumption()
 }
 
 fn ticketed() -> Vec<Slot> {

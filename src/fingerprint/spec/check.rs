@@ -4,6 +4,7 @@ use super::super::hello::{Extension, HelloError, StatusRequest, kind};
 use super::super::{is_grease, is_grease_psk_mode};
 use super::sample::{X25519, X25519MLKEM768, share_len};
 use super::{Code, HelloSpec, Slot, SpecError};
+use crate::fault::planted;
 
 type Result<T = ()> = std::result::Result<T, SpecError>;
 
@@ -146,12 +147,19 @@ impl Slot {
             Slot::Signatures(codes) => check_list(kind::SIGNATURE_ALGORITHMS, "signature_algorithms", codes),
             Slot::Versions(codes) => check_list(kind::SUPPORTED_VERSIONS, "supported_versions", codes),
             Slot::KeyShares(codes) => check_list(kind::KEY_SHARE, "key_share", codes),
-            Slot::Alpn(protocols) if protocols.is_empty() || protocols.contains(&String::new()) => {
-                Err(SpecError::Content(kind::ALPN))
+            Slot::Alpn(protocols) => {
+                match !protocols.is_empty() && protocols.iter().all(|name| is_spoken(name)) {
+                    true => Ok(()),
+                    false => Err(SpecError::Content(kind::ALPN)),
+                }
             }
-            Slot::Alpn(_) => Ok(()),
         }
     }
+}
+
+/// Another protocol would stand in the fingerprints of the spec and never go out: only what is spoken is offered.
+fn is_spoken(protocol: &str) -> bool {
+    ["h2", "http/1.1"].contains(&protocol) || planted("any_protocol_is_offered")
 }
 
 /// Extensions whose answers are known: rustls understands them, they can be taken out of what it sees, or there are none.

@@ -55,6 +55,7 @@ pub struct HelloSpec {
     slots: Vec<Slot>,
     permuted: Range<usize>,
     reuses_x25519: bool,
+    resumes: bool,
 }
 
 /// A two-byte code of a list.
@@ -100,7 +101,7 @@ pub enum Slot {
     Signatures(Vec<Code>),
     /// supported_versions.
     Versions(Vec<Code>),
-    /// application_layer_protocol_negotiation.
+    /// application_layer_protocol_negotiation: of `h2` and `http/1.1`, which a pool speaks, those that a connection may speak.
     Alpn(Vec<String>),
     /// key_share: the groups for which shares are sent. A GREASE share is one zero byte.
     KeyShares(Vec<Code>),
@@ -157,6 +158,7 @@ impl HelloSpec {
             slots,
             permuted: 0..0,
             reuses_x25519: false,
+            resumes: true,
         };
         spec.check()?;
         Ok(spec)
@@ -174,6 +176,7 @@ impl HelloSpec {
             slots,
             permuted,
             reuses_x25519,
+            resumes: true,
         }
     }
 
@@ -202,6 +205,15 @@ impl HelloSpec {
         };
         spec.check()?;
         Ok(spec)
+    }
+
+    /// The same spec, of a client that resumes nothing: no connection offers what an earlier one was given.
+    #[must_use]
+    pub fn without_resumption(self) -> Self {
+        HelloSpec {
+            resumes: false,
+            ..self
+        }
     }
 
     /// The cipher suites.
@@ -236,6 +248,11 @@ impl HelloSpec {
         self.reuses_x25519
     }
 
+    /// Whether the client resumes sessions. A spec does unless it was made [without](Self::without_resumption); captures do not tell.
+    pub fn resumes(&self) -> bool {
+        self.resumes || planted("everybody_resumes")
+    }
+
     /// The JA3 that a peer sees of a connection that resumes nothing. Where the order of the extensions is drawn, it is that of one among many.
     pub fn ja3(&self) -> Ja3 {
         Ja3::of(&self.sample(false))
@@ -251,7 +268,7 @@ impl HelloSpec {
         Ja4::of(&self.sample(false))
     }
 
-    /// The JA4 that a peer sees of a connection that resumes a TLS 1.3 session.
+    /// The JA4 that a peer sees of a connection that resumes a TLS 1.3 session, if any [does](Self::resumes).
     pub fn ja4_resumed(&self) -> Ja4 {
         Ja4::of(&self.sample(true))
     }

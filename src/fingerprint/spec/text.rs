@@ -15,14 +15,22 @@ pub(super) struct Parts {
     permuted: Range<usize>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     reuses_x25519: bool,
+    #[serde(default = "resumes", skip_serializing_if = "Clone::clone")]
+    resumes: bool,
     extensions: Vec<Slot>,
+}
+
+/// Where a file does not say.
+fn resumes() -> bool {
+    true
 }
 
 impl TryFrom<Parts> for HelloSpec {
     type Error = SpecError;
 
     fn try_from(parts: Parts) -> Result<Self, SpecError> {
-        let spec = HelloSpec::new(parts.cipher_suites, parts.extensions)?.permuting(parts.permuted)?;
+        let mut spec = HelloSpec::new(parts.cipher_suites, parts.extensions)?.permuting(parts.permuted)?;
+        spec.resumes = parts.resumes;
         match parts.reuses_x25519 {
             true => spec.reusing_x25519(),
             false => Ok(spec),
@@ -36,6 +44,7 @@ impl From<HelloSpec> for Parts {
             cipher_suites: spec.cipher_suites,
             permuted: spec.permuted,
             reuses_x25519: spec.reuses_x25519,
+            resumes: spec.resumes,
             extensions: spec.slots,
         }
     }

@@ -144,9 +144,11 @@ impl Shaper {
         config.client_auth_cert_resolver = Arc::new(ShapedResolver(resolver));
     }
 
-    /// Whether tickets of TLS 1.3 may be offered: not without psk_key_exchange_modes (RFC 8446 section 4.2.9).
+    /// Whether sessions are resumed: where the client does it, and, as tickets of TLS 1.3 may be offered only so, beside psk_key_exchange_modes (RFC 8446
+    /// section 4.2.9).
     pub(crate) fn resumes(&self) -> bool {
-        !self.versions.contains(&TLS13) || self.raw(kind::PSK_KEY_EXCHANGE_MODES).is_some()
+        let may = !self.versions.contains(&TLS13) || self.raw(kind::PSK_KEY_EXCHANGE_MODES).is_some();
+        may && self.spec.resumes()
     }
 
     /// The compressions of certificates that are on offer.

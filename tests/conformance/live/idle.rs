@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use hotpool::clock::{ManualClock, SystemClock};
 use hotpool::scripted::Stage;
-use hotpool::{CloseReason, GetOptions, HotConnPool, PoolConfig, Returned, StaticResolver};
+use hotpool::{CloseReason, GetOptions, HotConnPool, PoolConfig, RetrySafety, Returned, StaticResolver};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::coop;
 
@@ -132,6 +133,29 @@ async fn half_a_record_does_not_remove_what_is_idle() {
     pool.manager().assert_invariants();
 }
 
+/// Its user reads before it asks, as some do to hear of an end, and half of what nobody asked for comes. The rest would be taken for the answer.
+#[tokio::test]
+async fn half_a_record_that_its_user_read_is_not_asked_over() {
+    let (pool, name, tell) = renewing(0).await;
+    let mut conn = lease(&pool, &name).await;
+    // Of three, the last is taken from us when the one before it has been taken, and so the first has been done.
+    for tell_it in [Tell::HalfAnUpdate, Tell::Tickets, Tell::Tickets] {
+        within("told", tell.send(tell_it)).await.unwrap();
+    }
+    for _ in 0..3 {
+        let_run().await; // the reactor has its turn
+        assert!(poll_once(pin!(conn.read_u8())).await.is_none(), "half is no byte");
+    }
+    let error = conn
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    assert_eq!(conn.retry_safety(), RetrySafety::NeverSent);
+    assert_eq!(pool.put(conn), Returned::Closed(CloseReason::StrayBytes));
+    pool.manager().assert_invariants();
+}
+
 /// A pool of scripted connections whose time stands still, with one that is idle; it has been given back just now.
 async fn with_one_idle(change: impl FnOnce(&mut PoolConfig)) -> (Stage, HotConnPool, ManualClock) {
     let (stage, clock) = (Stage::new(1), ManualClock::new());
@@ -139,6 +163,24 @@ async fn with_one_idle(change: impl FnOnce(&mut PoolConfig)) -> (Stage, HotConnP
     drop(lease(&pool, "a.test").await);
     let_run().await;
     (stage, pool, clock)
+}
+
+/// What its peer closes by is when it last heard of a connection. Who only holds one says nothing to its peer, however often.
+#[tokio::test]
+async fn what_was_only_held_grows_older() {
+    let second = Duration::from_secs(1);
+    let (_stage, pool, clock) = with_one_idle(|config| config.idle_timeout = 60 * second).await;
+    for _ in 0..2 {
+        clock.advance(25 * second);
+        let conn = lease(&pool, "a.test").await;
+        assert_eq!((conn.info().serial, pool.put(conn)), (1, Returned::Kept));
+    }
+    clock.advance(25 * second);
+    let conn = lease(&pool, "a.test").await;
+    assert_eq!(conn.info().serial, 2, "one of the age of 75 s was handed out");
+    assert_eq!(pool.stats().counters.closes(CloseReason::IdleTimeout), 1);
+    drop(conn);
+    pool.manager().assert_invariants();
 }
 
 /// Half a record is found by whoever is handed the connection, before anybody else has looked at it: it is not the end of it there, either.

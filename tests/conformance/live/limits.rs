@@ -145,8 +145,9 @@ async fn total_cap_evicts_the_longest_idle_of_another_host() {
         lease(&pool, &b).await,
         lease(&pool, &c).await,
     ];
-    for conn in [of_b, of_c, of_a] {
+    for mut conn in [of_b, of_c, of_a] {
         clock.advance(SECOND);
+        use_up(&mut conn, "/").await;
         drop(conn);
     }
     // Host a was dialled first, but host b has been idle longest.

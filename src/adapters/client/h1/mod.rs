@@ -4,7 +4,7 @@
 //! |---|---|
 //! | the exchange, as long as it lasts | here |
 //! | the request as it goes out | `writer`, `head` |
-//! | the answer as it comes | `reader` |
+//! | the answer as it comes | `reader`; `reading` for tests |
 
 mod head;
 mod reader;
@@ -125,6 +125,18 @@ impl Exchange {
                 None => {}
             }
         }
+    }
+
+    /// All of the body, if it came with the head.
+    pub(super) fn whole(&mut self) -> Option<Bytes> {
+        let whole = self
+            .reader
+            .left()
+            .is_some_and(|left| left <= self.buf.len() as u64);
+        if !whole || self.is_still_sending() {
+            return None;
+        }
+        self.reader.frame(&mut self.buf).ok()??.into_data().ok()
     }
 
     /// The next piece of the answer's body.
