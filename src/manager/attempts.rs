@@ -171,6 +171,11 @@ impl DialJob {
         });
         if let Some(error) = barred.flatten().filter(|_| !planted("late_blocks_are_dialled")) {
             self.error = Some(error.with_ip(ip));
+            // The dial may have come with a permit of it, and may end at another address.
+            if self.holds.contains(&ip) && !planted("a_barred_address_keeps_its_permit") {
+                self.release(ip, None);
+                self.inner.pump(); // somebody may wait for it
+            }
             return false;
         }
         let room = self.holds.contains(&ip)

@@ -323,3 +323,25 @@ async fn the_blocklist_shows_what_is_blocked_and_unblock_lifts_it() {
     at_rest(&pool).await;
     within("close", pool.close()).await;
 }
+
+/// The address that a dial has a permit of is blocked before it is tried: the dial ends at another, and the permit comes back.
+#[tokio::test]
+async fn a_block_before_the_attempt_costs_no_permit() {
+    let stage = Stage::new(2);
+    let pool = stage.pool(config(|_| {}), ManualClock::new()).unwrap();
+    lease(&pool, "a.test").await.discard();
+    let ip = |last: u8| IpAddr::from([10, 0, 0, last]);
+    // Whichever it begins with, and in whichever turn.
+    for last in [1, 1, 2, 2] {
+        let mut get = Box::pin(pool.get("a.test"));
+        assert!(poll_once(get.as_mut()).await.is_none());
+        pool.manager().block(ip(last).into(), None).unwrap();
+        let conn = within("the other", get).await.unwrap();
+        assert_ne!(conn.info().remote.ip(), ip(last));
+        conn.discard();
+        assert!(pool.manager().unblock(&ip(last).into()));
+        let (ledger, _) = pool.manager().books();
+        assert_eq!([1, 2].map(|last| ledger.used(ip(last))), [0, 0]);
+        pool.manager().assert_invariants();
+    }
+}
