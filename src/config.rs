@@ -190,6 +190,7 @@ pub enum ReuseCheck {
     /// That, and every byte that is in the socket when the first byte of a request is written, for one `recv` each time. The write then fails
     /// with [`InvalidData`](std::io::ErrorKind::InvalidData), or with [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted) if the
     /// peer had closed: nothing of the request was sent, and another connection may have it.
+    /// A stream that a [`Dial`](crate::Dial) made has no such socket: there it is as `Readiness`.
     Peek,
 }
 

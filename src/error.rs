@@ -34,6 +34,8 @@ pub enum ErrorKind {
     LocalResource,
     /// This machine refused an option of the socket; the [`cause`](Error::cause) is a [`SocketOptionError`](crate::SocketOptionError), which names it.
     SocketOption,
+    /// A [`Dial`](crate::Dial) made no stream: its [`DialError`](crate::DialError) is the [`cause`](Error::cause).
+    Dial,
     /// No address to connect from could be used, and one is required; the [`cause`](Error::cause) is a [`SourceError`](crate::SourceError).
     Source,
     /// The proxy takes no such login, or wants one; the [`cause`](Error::cause) is a [`ProxyError`](crate::ProxyError), as of the next two.
@@ -142,6 +144,7 @@ impl ErrorKind {
             ErrorKind::Timeout => "timeout",
             ErrorKind::LocalResource => "local_resource",
             ErrorKind::SocketOption => "socket_option",
+            ErrorKind::Dial => "dial",
             ErrorKind::Source => "source",
             ErrorKind::ProxyLogin => "proxy_login",
             ErrorKind::ProxyRefused => "proxy_refused",
@@ -183,6 +186,7 @@ impl ErrorKind {
             ErrorKind::Timeout => "timed out",
             ErrorKind::LocalResource => "this machine is out of a resource",
             ErrorKind::SocketOption => "this machine refused an option of the socket",
+            ErrorKind::Dial => "the dialer made no connection",
             ErrorKind::Source => "the address to connect from could not be used",
             ErrorKind::ProxyLogin => "the proxy takes no such login",
             ErrorKind::ProxyRefused => "the proxy did not connect",
@@ -223,7 +227,7 @@ pub enum Phase {
     Acquire,
     /// Resolving the name.
     Resolve,
-    /// Connecting TCP.
+    /// Connecting TCP, or having a [`Dial`](crate::Dial) do so.
     Connect,
     /// Having the proxy connect.
     Proxy,

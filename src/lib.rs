@@ -5,37 +5,15 @@
 //! Start at [`HotConnPool::builder`]. A [`Target`] says where to, [`GetOptions`] how; a [`HotConn`] is what you get, [`Returned`] what
 //! became of it; [`Error`] names the phase and the trouble. [`PoolConfig`] has every limit, [`Stats`] every count, and
 //! [`ConnectionManager`] the view inside. A [`Validator`] judges what is dialled, and a [`Scope`] says what is blocked or allowed. [`Tls`] says
-//! whom to trust and whom to be. [`Resolve`], [`SourceAddrs`] and [`clock::Clock`] are the seams. [`source`] says where
-//! connections come from, [`proxy`] through whom they go, [`TcpProfile`] what their sockets are like. [`fingerprint`] reads TLS
+//! whom to trust and whom to be. [`Resolve`], [`Dial`], [`SourceAddrs`] and [`clock::Clock`] are the seams. [`source`] says where
+//! connections come from, [`proxy`] through whom they go, [`dialer`] how else their streams come to be, [`TcpProfile`] what their sockets are like. [`fingerprint`] reads TLS
 //! hellos and what they tell of their client.
+//!
+//! The book is [`guide`]: what happens to a connection, which limits to set, what can be seen, how to come from another pool.
 //!
 //! # Log
 //!
-//! Events of [`tracing`](https://docs.rs/tracing) with the target `hotpool`. Names and fields are kept; no secret is in any, at no level, and nothing that a
-//! peer said in its own words.
-//!
-//! | event | level | fields |
-//! |---|---|---|
-//! | `opened` | debug | `conn`, a number of its own; `host`; `ip`; `protocol` |
-//! | `closed` | debug | `conn`, `host`, `reason`: a [`CloseReason`]. One for each that was opened |
-//! | `an attempt failed` | debug | `error` |
-//! | `a leased connection did not come home` | warn | `host`, `age`, `site` |
-//! | `a job panicked` | error | `job`, `problem`, `rest` |
-//! | `descriptors get short`, `descriptors are no longer short` | warn, info | `open`, `limit` |
-//! | `the last handle was dropped without close` | warn | `connections` |
-//!
-//! | span | level | fields | stands in |
-//! |---|---|---|---|
-//! | `pool.get` | debug | `host` | nothing: it is around a get that waits; one that is served at once has none |
-//! | `dns` | debug | `host` | the get that asked first, or nothing |
-//! | `dial` | debug | `host` | the get that it was begun for, or nothing |
-//! | `connect` | debug | `ip` | the dial: one for each address that is tried |
-//! | `proxy` | debug | none | the dial, where a tunnel is opened |
-//! | `tls` | debug | none | the dial |
-//! | `h2` | debug | none | the dial |
-//!
-//! An [`Error`] that is logged with its sources, as most who log one do, shows no secret either: what a peer said is cut there, and everything but
-//! printable characters is escaped. The events of [`h2`] are its own, with targets of its own.
+//! Events and spans of [`tracing`](https://docs.rs/tracing) with the target `hotpool`: [`guide::observability`] lists them all.
 //!
 //! [`h2`], [`http`] and [`rustls`] are re-exported because their types stand in this API.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -53,11 +31,13 @@ pub mod clock;
 mod config;
 mod conn;
 mod dial;
+pub mod dialer;
 mod dns;
 mod error;
 mod event;
 mod fault;
 pub mod fingerprint;
+pub mod guide;
 mod identity;
 #[cfg(not(any(test, feature = "__internals")))]
 #[expect(
@@ -87,6 +67,7 @@ mod target;
 mod tasks;
 mod tls;
 mod told;
+mod transport;
 
 pub use crate::access::{AccessPolicy, AddressPolicy, Scope};
 #[cfg(all(feature = "client", feature = "__internals"))]
@@ -107,6 +88,7 @@ pub use crate::conn::{Candidate, ConnInfo, H2, H2Response, H2Sender, H2Sent};
 #[cfg(feature = "__internals")]
 #[doc(hidden)]
 pub use crate::conn::{Framing, Passed, Passing, Reshaping};
+pub use crate::dialer::{Dial, DialError, DialTo, Dialing};
 pub use crate::dns::{
     Answer, DnsName, DnsSnapshot, HickoryResolver, Resolve, ResolveError, Resolving, StaticResolver,
 };
@@ -126,6 +108,7 @@ pub use crate::source::{
 };
 pub use crate::target::{Target, TargetError};
 pub use crate::tls::{OnShapeRejected, Revocation, Tls, TlsBuilder, TlsInfo};
+pub use crate::transport::Transport;
 pub use {h2, http, rustls};
 
 #[cfg(test)]

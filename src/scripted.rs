@@ -18,7 +18,7 @@ use crate::conn::{ConnInfo, Seen, Single, Wire};
 use crate::dial::{Ask, Attempt, Boxed, Connect, Dialled, DnsSnapshot, Early, Found};
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol};
-use crate::identity::IdentityId;
+use crate::identity::{IdentityId, Own};
 use crate::manager::Owners;
 use crate::pool::HotConnPool;
 use crate::source::SourceStats;
@@ -131,7 +131,7 @@ impl Stage {
         };
         Ok(HotConnPool::new(
             config,
-            Identities::new(tls, None, None),
+            Identities::new(tls, Own::default()),
             clock,
             Box::new(player),
             Owners::default(),
@@ -253,7 +253,7 @@ impl Stage {
             serial: 0,
             target: target.shared_text(),
             remote: SocketAddr::new(ip, target.port()),
-            local: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
+            local: None,
             protocol: Protocol::Http1,
             profile: None,
             tls: TlsInfo {

@@ -233,9 +233,10 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::config::ReuseCheck;
-    use crate::conn::{Records, Socket};
+    use crate::conn::Records;
     use crate::support::certs;
     use crate::support::peer::{Alpn, Order, Peer, To};
+    use crate::transport::Transport;
 
     async fn secured(peer: &Peer, alpn: &[u8]) -> crate::conn::Tls {
         let mut config = ClientConfig::builder_with_provider(certs::provider())
@@ -246,7 +247,7 @@ mod tests {
         config.alpn_protocols = vec![alpn.to_vec()];
         let tcp = TcpStream::connect(peer.addr(0)).await.expect("the peer listens");
         let name = ServerName::try_from("peer.test").expect("a name");
-        let transport = crate::tls::Shaped::watched(Records::new(Socket::new(tcp, None)));
+        let transport = crate::tls::Shaped::watched(Records::new(Transport::tcp(tcp, None)));
         let tls = TlsConnector::from(Arc::new(config)).connect(name, transport);
         tls.await.expect("a handshake")
     }

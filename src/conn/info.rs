@@ -17,10 +17,10 @@ pub struct ConnInfo {
     pub serial: u64,
     /// The target it was made for: `host` or `host:port`.
     pub target: Arc<str>,
-    /// The peer's address; the proxy's, where the pool has one.
+    /// The peer's address; the proxy's, where the pool has one. What a [`Dial`](crate::Dial) was asked for, where one was.
     pub remote: SocketAddr,
-    /// Its own address.
-    pub local: SocketAddr,
+    /// Its own address; none if it goes by a [`Dial`](crate::Dial) that told none.
+    pub local: Option<SocketAddr>,
     /// What it speaks.
     pub protocol: Protocol,
     /// Whom it looks like. None where that is nobody, and where it fell back from its profile.
@@ -29,7 +29,7 @@ pub struct ConnInfo {
     pub tls: TlsInfo,
     /// How it opened HTTP/2, where its profile has a spec of that.
     pub h2: Option<H2Sent>,
-    /// How long TCP took to connect.
+    /// How long TCP, or the dialer, took to connect.
     pub connect_time: Duration,
     /// How long the proxy took to open the tunnel, where the pool has one.
     pub tunnel_time: Option<Duration>,

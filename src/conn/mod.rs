@@ -6,7 +6,6 @@ mod h1;
 mod h2;
 mod info;
 mod records;
-mod socket;
 
 use std::task::Context;
 
@@ -22,13 +21,13 @@ pub use self::h2::{H2, H2Response, H2Sender, H2Sent};
 pub use self::h2::{Passed, Passing, Reshaping};
 pub use self::info::ConnInfo;
 pub(crate) use self::records::Records;
-pub(crate) use self::socket::Socket;
 use crate::event::CloseReason;
+use crate::transport::Transport;
 
 /// What runs below TLS.
-pub(crate) type Transport = Records<Socket>;
+pub(crate) type Below = Records<Transport>;
 /// What runs below HTTP.
-pub(crate) type Tls = tokio_rustls::client::TlsStream<crate::tls::Shaped<Transport>>;
+pub(crate) type Tls = tokio_rustls::client::TlsStream<crate::tls::Shaped<Below>>;
 
 /// What a look finds on a connection that has neither ended nor been spoilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

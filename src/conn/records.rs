@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::socket::Socket;
+use crate::transport::Transport;
 
 const HEADER: u8 = 5;
 
@@ -66,18 +66,19 @@ impl<IO> Records<IO> {
     }
 }
 
-impl Records<Socket> {
-    /// Reads what the socket has now, past the reactor and its wakers: `WouldBlock` if that is nothing.
+impl Records<Transport> {
+    /// Reads what the socket has now, past the reactor and its wakers: `WouldBlock` if that is nothing, or if it is no socket.
     pub(crate) fn now(&mut self) -> impl io::Read {
         Now(self)
     }
 }
 
-struct Now<'a>(&'a mut Records<Socket>);
+struct Now<'a>(&'a mut Records<Transport>);
 
 impl io::Read for Now<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let count = (&*SockRef::from(self.0.io.stream())).read(buf)?;
+        let socket = self.0.io.socket().ok_or(io::ErrorKind::WouldBlock)?;
+        let count = (&*SockRef::from(socket)).read(buf)?;
         self.0.follow(&buf[..count]);
         Ok(count)
     }

@@ -6,12 +6,12 @@ use super::tunnel::{self, End};
 use super::{Ask, Attempt, Dialler, Early, Found};
 use crate::access::Way;
 use crate::clock::Moment;
-use crate::conn::Socket;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
 use crate::proxy::{Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem};
 use crate::sync::Mutex;
 use crate::target::Target;
+use crate::transport::Transport;
 
 /// The proxy of a pool.
 pub(crate) struct ByProxy {
@@ -51,6 +51,10 @@ impl Known {
 }
 
 impl ByProxy {
+    pub(super) fn place(&self) -> &Target<'static> {
+        self.proxy.place()
+    }
+
     pub(crate) fn new(proxy: Proxy) -> Self {
         ByProxy {
             proxy,
@@ -168,11 +172,11 @@ impl Dialler {
         Err(refusal.unwrap_or_else(denied))
     }
 
-    /// Opens the tunnel. Cancel safe, as its caller drops the socket.
+    /// Opens the tunnel. Cancel safe, as its caller drops the stream.
     pub(super) async fn open_tunnel(
         &self,
         by: &ByProxy,
-        socket: &mut Socket,
+        stream: &mut Transport,
         attempt: Attempt<'_>,
         end: End<'_>,
     ) -> Result<(), Error> {
@@ -181,7 +185,7 @@ impl Dialler {
         if planted("logins_are_logged") {
             tracing::trace!(target: "hotpool", login = login.map(ProxyLogin::password), "a login");
         }
-        tunnel::open(socket, &by.proxy, login, end).await
+        tunnel::open(stream, &by.proxy, login, end).await
     }
 }
 

@@ -23,7 +23,8 @@ pub(crate) use self::progress::Progress;
 use crate::access::{AddressPolicy, Way};
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
-use crate::conn::{ConnInfo, Driver, H1, Records, Socket, Wire, handshake};
+use crate::conn::{ConnInfo, Driver, H1, Records, Wire, handshake};
+use crate::dialer::Tcp;
 pub(crate) use crate::dns::{Ask, DnsSnapshot, Found};
 use crate::dns::{Names, ResolveError};
 use crate::error::{Error, ErrorKind, Phase};
@@ -35,6 +36,7 @@ use crate::source::{SourceBooks, SourceError, SourceStats};
 use crate::target::Target;
 use crate::tls::{Connector, Dress};
 pub(crate) use crate::tls::{Identities, Interned, Tls};
+use crate::transport::Transport;
 
 /// Makes connections; keeps none.
 pub(crate) struct Dialler {
@@ -119,7 +121,9 @@ impl Connect for Dialler {
                 progress,
                 ..
             } = attempt;
-            before(&*self.clock, deadline, pin!(self.establish(attempt)))
+            let endless = attempt.identity.identity.dial.is_some() && planted("dialers_have_all_the_time");
+            let until = if endless { Moment::FAR } else { deadline };
+            before(&*self.clock, until, pin!(self.establish(attempt)))
                 .await
                 .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, progress.phase())))
                 .map_err(|error| error.with_target(target).with_ip(ip))
@@ -200,8 +204,37 @@ impl Dialler {
         }
     }
 
+    /// A stream to `remote`: by the identity's dialer, or TCP.
+    async fn reach(&self, remote: SocketAddr, attempt: Attempt<'_>) -> Result<Transport, Error> {
+        let Attempt {
+            target,
+            identity,
+            deadline,
+            ..
+        } = attempt;
+        let Some(dialer) = identity
+            .identity
+            .dial
+            .as_ref()
+            .filter(|_| !planted("dialers_are_not_asked"))
+        else {
+            return self.connect(remote, attempt).await;
+        };
+        let place = match &self.proxy {
+            Some(by) => by.place(),
+            None => target,
+        };
+        let left = deadline.since(self.clock.now());
+        let tcp = OwnTcp {
+            dialler: self,
+            attempt,
+        };
+        // In a box: it is for those who have one.
+        Box::pin(dialer.dial((place, remote), left, &tcp)).await
+    }
+
     /// A socket that is connected to `remote`, from a source of the identity's.
-    async fn reach(&self, remote: SocketAddr, attempt: Attempt<'_>) -> Result<Socket, Error> {
+    async fn connect(&self, remote: SocketAddr, attempt: Attempt<'_>) -> Result<Transport, Error> {
         let Attempt {
             target,
             identity,
@@ -210,12 +243,12 @@ impl Dialler {
         } = attempt;
         let tcp = &config.tcp;
         let Some(policy) = &identity.identity.sources else {
-            return Ok(Socket::new(tcp::connect(remote, tcp, None).await?, None));
+            return Ok(Transport::tcp(tcp::connect(remote, tcp, None).await?, None));
         };
         let failed = |problem| Error::new(ErrorKind::Source, Phase::Connect).with_source(problem);
         let error = match policy.lease(&self.sources, target.host(), remote.ip()) {
             Some(lease) => match tcp::connect(remote, tcp, Some(&lease)).await {
-                Ok(stream) => return Ok(Socket::new(stream, Some(lease))),
+                Ok(stream) => return Ok(Transport::tcp(stream, Some(lease))),
                 Err(error) => error,
             },
             None => failed(SourceError::none_for(remote.ip())),
@@ -224,7 +257,7 @@ impl Dialler {
             return Err(error);
         }
         self.sources.fell_back();
-        Ok(Socket::new(tcp::connect(remote, tcp, None).await?, None))
+        Ok(Transport::tcp(tcp::connect(remote, tcp, None).await?, None))
     }
 
     /// Where an attempt goes, if it may.
@@ -266,16 +299,16 @@ impl Dialler {
         let remote = self.place(attempt).await?;
         progress.reach(Phase::Connect);
         let began = self.clock.now();
-        let mut socket = self
+        let mut transport = self
             .reach(remote, attempt)
             .instrument(debug_span!(target: "hotpool", "connect", %ip))
             .await?;
-        let local = socket.stream().local_addr().map_err(io_error)?;
+        let local = transport.local_addr().map_err(io_error)?;
         let connected = self.clock.now();
 
         turn.pass().await;
         if let Some((by, end)) = tunnel {
-            let opening = self.open_tunnel(by, &mut socket, attempt, end);
+            let opening = self.open_tunnel(by, &mut transport, attempt, end);
             opening
                 .instrument(debug_span!(target: "hotpool", "proxy"))
                 .await?;
@@ -283,7 +316,7 @@ impl Dialler {
         let reached = self.clock.now();
         progress.reach(Phase::Tls);
         // What takes kilobytes has a box of its own: one after the other in the same place, which is where the connection is kept then.
-        let records = Records::new(socket);
+        let records = Records::new(transport);
         let securing = self.connector.connect(target, identity, dress, records);
         let securing = Box::pin(securing.instrument(debug_span!(target: "hotpool", "tls")));
         let (stream, protocol, tls) = securing.await?;
@@ -319,6 +352,18 @@ impl Dialler {
             tls_time: secured.since(reached),
         };
         Ok(Dialled { wire, driver, info })
+    }
+}
+
+/// The pool's own TCP, as a dialer has it.
+struct OwnTcp<'a> {
+    dialler: &'a Dialler,
+    attempt: Attempt<'a>,
+}
+
+impl Tcp for OwnTcp<'_> {
+    fn connect<'a>(&'a self, remote: SocketAddr) -> Boxed<'a, Result<Transport, Error>> {
+        Box::pin(self.dialler.connect(remote, self.attempt))
     }
 }
 

@@ -9,6 +9,7 @@
 //! | the caller's partition | [`Identity::partition`] |
 //! | source policy: whose addresses, and whether they are required | [`Identity::sources`] |
 //! | login at the proxy | [`Identity::login`] |
+//! | dialer: whose byte streams | [`Identity::dial`] |
 //! | proxy | a pool has one at the most, for its whole life |
 //!
 //! Keys are compared whole. An [`IdentityId`] stands for one of them only because [`Identities`] compared them whole before it
@@ -21,6 +22,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 pub(crate) use self::registry::{Identities, Interned};
+use crate::dialer::DialedBy;
 use crate::event::Protocol;
 use crate::fault::planted;
 use crate::proxy::ProxyLogin;
@@ -93,6 +95,16 @@ pub(crate) struct Brought<T> {
     pub(crate) sources: Option<Option<SourcePolicy>>,
     /// Some without any: nobody in particular.
     pub(crate) login: Option<Option<ProxyLogin>>,
+    /// Some without any: the pool's own TCP.
+    pub(crate) dial: Option<Option<DialedBy>>,
+}
+
+/// What a pool has of its own beside its TLS setup, for calls that bring nothing else.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Own {
+    pub(crate) sources: Option<SourcePolicy>,
+    pub(crate) login: Option<ProxyLogin>,
+    pub(crate) dial: Option<DialedBy>,
 }
 
 impl<T> Default for Brought<T> {
@@ -102,6 +114,7 @@ impl<T> Default for Brought<T> {
             tls: None,
             sources: None,
             login: None,
+            dial: None,
         }
     }
 }
@@ -119,6 +132,8 @@ pub(crate) struct Identity<T> {
     pub(crate) sources: Option<SourcePolicy>,
     /// Who it is at the proxy.
     pub(crate) login: Option<ProxyLogin>,
+    /// Whose byte streams its connections go over; none: the pool's own TCP.
+    pub(crate) dial: Option<DialedBy>,
 }
 
 /// Taken apart without `..`: a part that is added does not compile until it is compared, too.
@@ -131,12 +146,14 @@ impl<T: PartialEq> PartialEq for Identity<T> {
             epoch,
             sources,
             login,
+            dial,
         } = self;
         (*require == other.require || planted("alpn_is_not_compared"))
             && (*partition == other.partition || planted("partition_is_not_compared"))
             && (*epoch == other.epoch || planted("epoch_is_not_compared"))
             && (*sources == other.sources || planted("sources_are_not_compared"))
             && (*login == other.login || planted("logins_are_not_compared"))
+            && (*dial == other.dial || planted("dialers_are_not_compared"))
             && *tls == other.tls
     }
 }
@@ -151,6 +168,9 @@ impl<T: Hash> Hash for Identity<T> {
         }
         if !planted("logins_are_not_compared") {
             self.login.hash(state);
+        }
+        if !planted("dialers_are_not_compared") {
+            self.dial.hash(state);
         }
         self.tls.hash(state);
     }

@@ -5,10 +5,8 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use super::{Brought, Identity, IdentityId, Require};
+use super::{Brought, Identity, IdentityId, Own, Require};
 use crate::fault::planted;
-use crate::proxy::ProxyLogin;
-use crate::source::SourcePolicy;
 use crate::sync::Mutex;
 
 /// Below this many, those that are not in use any more are not looked for.
@@ -40,10 +38,8 @@ struct Shelf<T> {
     next: u64,
     /// The pool's own setup.
     tls: T,
-    /// The pool's own sources.
-    sources: Option<SourcePolicy>,
-    /// The pool's own login at its proxy.
-    login: Option<ProxyLogin>,
+    /// What else the pool has of its own.
+    rest: Own,
     /// The pool's own identities; they are held here until they are replaced.
     own: Vec<Arc<Interned<T>>>,
     by_id: HashMap<IdentityId, Weak<Interned<T>>>,
@@ -52,15 +48,14 @@ struct Shelf<T> {
 }
 
 impl<T: Clone + Eq + Hash> Identities<T> {
-    /// Those of a pool whose own TLS setup is `tls`, and whose connections come from `sources` and go by `login` at its proxy.
-    pub(crate) fn new(tls: T, sources: Option<SourcePolicy>, login: Option<ProxyLogin>) -> Self {
+    /// Those of a pool whose own TLS setup is `tls`, and that has `rest` of its own as well.
+    pub(crate) fn new(tls: T, rest: Own) -> Self {
         let identities = Identities {
             epoch: AtomicU64::new(0),
             shelf: Mutex::new(Shelf {
                 next: 0,
                 tls: tls.clone(),
-                sources,
-                login,
+                rest,
                 own: Vec::new(),
                 by_id: HashMap::new(),
                 by_hash: HashMap::new(),
@@ -85,6 +80,7 @@ impl<T: Clone + Eq + Hash> Identities<T> {
             tls,
             sources,
             login,
+            dial,
         } = brought;
         // Dropped after the lock: what is compared may be let go by its last other holder meanwhile.
         let mut compared = Vec::new();
@@ -95,8 +91,9 @@ impl<T: Clone + Eq + Hash> Identities<T> {
             partition,
             tls: tls.unwrap_or_else(|| shelf.tls.clone()),
             epoch,
-            sources: sources.unwrap_or_else(|| shelf.sources.clone()),
-            login: login.unwrap_or_else(|| shelf.login.clone()),
+            sources: sources.unwrap_or_else(|| shelf.rest.sources.clone()),
+            login: login.unwrap_or_else(|| shelf.rest.login.clone()),
+            dial: dial.unwrap_or_else(|| shelf.rest.dial.clone()),
         };
         let hash = self.hasher.hash_one(&identity);
         for id in shelf.by_hash.get(&hash).into_iter().flatten() {
@@ -129,8 +126,9 @@ impl<T: Clone + Eq + Hash> Identities<T> {
                 partition: None,
                 tls: tls.clone(),
                 epoch: Some(epoch),
-                sources: shelf.sources.clone(),
-                login: shelf.login.clone(),
+                sources: shelf.rest.sources.clone(),
+                login: shelf.rest.login.clone(),
+                dial: shelf.rest.dial.clone(),
             });
             let own = own.map(|identity| shelf.add(self.hasher.hash_one(&identity), identity));
             replaced = (

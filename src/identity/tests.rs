@@ -9,7 +9,7 @@ use crate::source::SubnetSources;
 type Tls = u8;
 
 fn identities() -> Identities<Tls> {
-    Identities::new(0, None, None)
+    Identities::new(0, Own::default())
 }
 
 fn brought(partition: Option<Partition>, tls: Option<Tls>) -> Brought<Tls> {
@@ -38,11 +38,25 @@ fn login(user: &str) -> ProxyLogin {
     ProxyLogin::new(user, "secret").expect("a login")
 }
 
+/// As many.
+fn dialers() -> Vec<DialedBy> {
+    struct Nowhere;
+    impl crate::dialer::Dial for Nowhere {
+        fn dial<'a>(&'a self, _: crate::dialer::DialTo<'a>) -> crate::dialer::Dialing<'a> {
+            Box::pin(std::future::pending())
+        }
+    }
+    static KNOWN: std::sync::OnceLock<Vec<DialedBy>> = std::sync::OnceLock::new();
+    let make = || DialedBy(Arc::new(Nowhere));
+    KNOWN.get_or_init(|| vec![make(), make()]).clone()
+}
+
 fn identity() -> impl Strategy<Value = Identity<Tls>> {
     let require = prop::sample::select(Require::ALL.to_vec());
     let epoch = prop::option::of(0..3_u64);
     let sources = prop::option::of(prop::sample::select(sources()));
     let login = prop::option::of("[ab]").prop_map(|user| user.map(|user| login(&user)));
+    let dial = prop::option::of(prop::sample::select(dialers()));
     let parts = (
         require,
         prop::option::of("[ab]{0,2}"),
@@ -50,14 +64,16 @@ fn identity() -> impl Strategy<Value = Identity<Tls>> {
         epoch,
         sources,
         login,
+        dial,
     );
-    parts.prop_map(|(require, text, tls, epoch, sources, login)| Identity {
+    parts.prop_map(|(require, text, tls, epoch, sources, login, dial)| Identity {
         require,
         partition: text.as_deref().and_then(partition),
         tls,
         epoch,
         sources,
         login,
+        dial,
     })
 }
 
@@ -69,6 +85,7 @@ fn copy(identity: &Identity<Tls>) -> Identity<Tls> {
         epoch,
         sources,
         login,
+        dial,
     } = identity;
     Identity {
         require: *require,
@@ -77,6 +94,7 @@ fn copy(identity: &Identity<Tls>) -> Identity<Tls> {
         epoch: *epoch,
         sources: sources.clone(),
         login: login.clone(),
+        dial: dial.clone(),
     }
 }
 
@@ -88,7 +106,7 @@ fn hash(identity: &Identity<Tls>) -> u64 {
 proptest! {
     /// A copy is equal and hashes alike; a copy with one part of another is equal only if that part was.
     #[test]
-    fn one_part_that_differs_is_another_identity(one in identity(), other in identity(), part in 0..6_usize) {
+    fn one_part_that_differs_is_another_identity(one in identity(), other in identity(), part in 0..7_usize) {
         let mut changed = copy(&one);
         prop_assert!(changed == one && hash(&changed) == hash(&one));
         let same = match part {
@@ -97,7 +115,8 @@ proptest! {
             2 => { changed.tls = other.tls; one.tls == other.tls }
             3 => { changed.epoch = other.epoch; one.epoch == other.epoch }
             4 => { changed.sources = other.sources.clone(); one.sources == other.sources }
-            _ => { changed.login = other.login.clone(); one.login == other.login }
+            5 => { changed.login = other.login.clone(); one.login == other.login }
+            _ => { changed.dial = other.dial.clone(); one.dial == other.dial }
         };
         prop_assert_eq!(changed == one, same);
         prop_assert_eq!(one == changed, same);

@@ -1,5 +1,6 @@
 //! Whom a failure is held against: one table over what went wrong and where. What is not in it does not compile.
 
+use crate::dialer::DialError;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
 use crate::machine::Cause;
@@ -43,6 +44,7 @@ pub(super) fn blame(error: &Error) -> Blame {
     match whom(kind, phase) {
         Blame::Proxy if is_about_who_asks(error) => Blame::Nobody,
         Blame::Protocol if phase == Phase::Validate && planted("who_fails_to_answer_blocks") => Blame::Status,
+        Blame::Nobody if kind == ErrorKind::Dial && is_the_address_s(error) => Blame::Protocol,
         Blame::Nobody if kind == ErrorKind::LocalResource && planted("shortages_blame_the_peer") => {
             Blame::Address
         }
@@ -72,6 +74,8 @@ const fn whom(kind: ErrorKind, phase: Phase) -> Blame {
         | Kind::Request
         | Kind::Body
         | Kind::NoRuntime
+        // Unless whoever dials for the owner says otherwise.
+        | Kind::Dial
         | Kind::Unsupported => Blame::Nobody,
         Kind::Source => Blame::Source,
         Kind::ProxyRefused | Kind::Proxy => Blame::Proxy,
@@ -124,6 +128,12 @@ const fn of_what_is_dialled(phase: Phase) -> Blame {
     }
 }
 
+/// Whether a dialer of the owner's says that the address is to blame.
+fn is_the_address_s(error: &Error) -> bool {
+    error.cause_as().is_some_and(DialError::blames_address)
+        || planted("every_dialer_s_error_blames_the_address")
+}
+
 /// Whether a proxy has something against whoever asks: another may be served.
 fn is_about_who_asks(error: &Error) -> bool {
     /// "Connection not allowed by ruleset" (RFC 1928, section 6).
@@ -149,7 +159,7 @@ mod tests {
             }
             Kind::LocalResource | Kind::SocketOption | Kind::ProxyLogin | Kind::Busy => ". . . . . . . . .",
             Kind::TooManyWaiters | Kind::TooManyHosts | Kind::Closed | Kind::NoRuntime => ". . . . . . . . .",
-            Kind::Unsupported | Kind::Request | Kind::Body => ". . . . . . . . .",
+            Kind::Unsupported | Kind::Dial | Kind::Request | Kind::Body => ". . . . . . . . .",
             Kind::Source => "s s s s s s s s s",
             Kind::ProxyRefused | Kind::Proxy => "p p p p p p p p p",
             Kind::Blocked => ". . . . . . . S .",

@@ -89,18 +89,25 @@ impl Lent {
     /// Whether another may have it. Looks only if anything may have changed since the last look: its user touched it, or its alarm rang.
     #[inline]
     pub(super) fn fate(&mut self) -> Fate {
+        if !self.polled && !self.is_in_doubt() {
+            return Fate::Untouched;
+        }
+        self.fate_by_look()
+    }
+
+    /// The same of one that was used, or that something happened to.
+    fn fate_by_look(&mut self) -> Fate {
         let blind = planted("put_looks_at_nothing");
         if self.alarm.is_none() {
             self.extensions.clear(); // on HTTP/2 they go with the lease
         }
         let polled = std::mem::take(&mut self.polled);
-        let touched = polled || self.is_in_doubt();
         match self.standing {
             Standing::Doomed(CloseReason::Discarded) if planted("discarded_is_kept") => {
                 self.standing = Standing::Sound;
             }
             Standing::Doomed(_) => {}
-            _ if touched && !blind => {
+            _ if !blind => {
                 self.standing = self.wire.verdict().and_then(|()| self.look()).into();
             }
             _ => {}
@@ -109,7 +116,6 @@ impl Lent {
             self.abort.forget(); // whoever waited for its bytes has gone
         }
         match self.standing {
-            Standing::Sound if !touched => Fate::Untouched,
             Standing::Sound => Fate::Reusable,
             Standing::HalfRecord if planted("half_a_record_comes_home_clean") => Fate::Reusable,
             Standing::HalfRecord => Fate::Aside,

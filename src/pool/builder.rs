@@ -11,10 +11,12 @@ use crate::access::{AccessPolicy, AddressPolicy};
 use crate::clock::{Clock, SystemClock};
 use crate::config::PoolConfig;
 use crate::dial::{ByProxy, Dialler};
+use crate::dialer::{Dial, DialedBy};
 use crate::dns::{DnsSnapshot, HickoryResolver, Names, Resolve};
 use crate::error::ConfigError;
 use crate::fault::planted;
 use crate::fingerprint::Profile;
+use crate::identity::Own;
 use crate::manager::{CleanupPolicy, Owners, Validator};
 use crate::proxy::{Proxy, ProxyNames};
 use crate::source::SourcePolicy;
@@ -34,6 +36,7 @@ pub struct Builder {
     access: AccessPolicy,
     sources: Option<SourcePolicy>,
     proxy: Option<Proxy>,
+    dial: Option<DialedBy>,
     names: DnsSnapshot,
     clock: Option<Arc<dyn Clock>>,
     cleanup: Option<Box<dyn CleanupPolicy>>,
@@ -118,6 +121,12 @@ impl Builder {
         self
     }
 
+    /// How the byte streams below TLS come to be, unless a call says otherwise: see [`dialer`](crate::dialer). Default: the pool's own TCP.
+    pub fn dial(mut self, dial: impl Dial) -> Self {
+        self.dial = Some(DialedBy(Arc::new(dial)));
+        self
+    }
+
     /// Names that are known from before, as far as they still hold: see [`HotConnPool::dns_snapshot`]. Default: none.
     pub fn dns_snapshot(mut self, snapshot: DnsSnapshot) -> Self {
         self.names = snapshot;
@@ -178,6 +187,11 @@ impl Builder {
             proxy: self.proxy.map(ByProxy::new),
             clock: Arc::clone(&clock),
         };
+        let own = Own {
+            sources: self.sources,
+            login,
+            dial: self.dial,
+        };
         let owners = Owners {
             access: self.access,
             cleanup: self.cleanup,
@@ -185,7 +199,7 @@ impl Builder {
         };
         Ok(HotConnPool::new(
             self.config,
-            Identities::new(tls, self.sources, login),
+            Identities::new(tls, own),
             clock,
             Box::new(dialler),
             owners,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::dialer::{Dial, DialedBy};
 use crate::identity::{Brought, Partition, Require};
 use crate::manager::{Order, Validator};
 use crate::proxy::ProxyLogin;
@@ -72,6 +73,12 @@ impl GetOptions {
     /// proxy, a call with a login fails.
     pub fn proxy_login(mut self, login: impl Into<Option<ProxyLogin>>) -> Self {
         self.brought().login = Some(login.into());
+        self
+    }
+
+    /// Another dialer than the pool's own; none: the pool's own TCP. Only calls with the same one share connections: a clone of an `Arc` is the same.
+    pub fn dial(mut self, dial: Option<Arc<dyn Dial>>) -> Self {
+        self.brought().dial = Some(dial.map(DialedBy));
         self
     }
 

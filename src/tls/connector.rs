@@ -188,6 +188,7 @@ impl Configs {
             epoch: _,     // as well
             sources: _,   // as well
             login: _,     // as well
+            dial: _,      // as well
         } = &identity.identity;
         let shared = planted("identities_share_their_sessions");
         let mut others = self.by_use.iter();

@@ -68,9 +68,10 @@ async fn cleanup_closes_what_is_due_and_counts_it() {
     let peer = http1_peer();
     let (pool, clock, name) = exact(&peer);
     let both = [leased(&pool, &name).await, leased(&pool, &name).await];
-    let [first, second] = both;
+    let [first, mut second] = both;
     drop(first);
     clock.advance(10 * SECOND);
+    use_up(&mut second, "/").await;
     drop(second);
     for (wait, closed) in [
         (50 * SECOND - NANO, 0),

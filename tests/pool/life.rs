@@ -361,7 +361,7 @@ fn socket_of(conn: &hotpool::ConnInfo) -> Option<OwnedFd> {
         let address =
             |address: std::io::Result<socket2::SockAddr>| address.ok().and_then(|it| it.as_socket());
         let socket = SockRef::from(copy);
-        address(socket.local_addr()) == Some(conn.local) && address(socket.peer_addr()) == Some(conn.remote)
+        address(socket.local_addr()) == conn.local && address(socket.peer_addr()) == Some(conn.remote)
     })
 }
 

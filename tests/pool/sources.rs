@@ -72,7 +72,7 @@ async fn prefix() {
         use_up(&mut conn, "/").await;
         held.push(conn);
     }
-    let local: Vec<_> = held.iter().map(|conn| conn.info().local.ip()).collect();
+    let local: Vec<_> = held.iter().map(|conn| conn.info().local.unwrap().ip()).collect();
     assert_eq!(*seen.lock(), local);
     let network: ipnet::IpNet = PREFIX.parse().unwrap();
     assert!(local.iter().all(|ip| network.contains(ip)), "{local:?}");
@@ -101,7 +101,10 @@ async fn prefix() {
             );
         }
     }
-    let ports: BTreeSet<_> = held.iter().map(|conn| conn.info().local.port()).collect();
+    let ports: BTreeSet<_> = held
+        .iter()
+        .map(|conn| conn.info().local.unwrap().port())
+        .collect();
     assert!(ports.len() <= 4, "{ports:?}");
     drop(held);
     within("close", pool.close()).await;

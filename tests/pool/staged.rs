@@ -87,7 +87,7 @@ impl Stage {
         let before = self.pause().await;
         self.spend().await;
         let mut conn = within("a connection", self.pool.get(&self.name)).await.unwrap();
-        let port = conn.info().local.port();
+        let port = conn.info().local.unwrap().port();
         if self.check == ReuseCheck::Peek {
             std::thread::sleep(self.dice.moment()); // in which the reactor sees nothing
         }
@@ -122,7 +122,7 @@ impl Stage {
         let mut covered = false;
         if self.dice.below(2) == 0 {
             std::thread::sleep(self.dice.moment());
-            covered = self.peer.has_written(conn.info().local.port());
+            covered = self.peer.has_written(conn.info().local.unwrap().port());
             tokio::time::sleep(REACTOR).await;
         }
         self.spend().await;
@@ -144,7 +144,7 @@ impl Stage {
             return Vec::new();
         }
         let conns = self.pool.manager().connections_for_host(&self.name).unwrap();
-        let ports = conns.iter().map(|info| info.local.port());
+        let ports = conns.iter().map(|info| info.local.unwrap().port());
         let before = ports.filter(|port| self.peer.has_written(*port)).collect();
         tokio::time::sleep(REACTOR).await;
         before

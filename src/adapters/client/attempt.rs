@@ -208,7 +208,7 @@ fn is_lost(error: &Error) -> bool {
 }
 
 /// What an answer has behind its head.
-fn h1_body(exchange: h1::Exchange) -> Result<Body, Error> {
+fn h1_body(mut exchange: h1::Exchange) -> Result<Body, Error> {
     if exchange.is_upgraded() && !planted("upgrades_end_with_their_head") {
         let (conn, read) = exchange.into_parts();
         let unsupported = |_| Error::new(ErrorKind::Unsupported, Phase::Use);
@@ -217,8 +217,11 @@ fn h1_body(exchange: h1::Exchange) -> Result<Body, Error> {
             read,
         )));
     }
-    match exchange.is_over() {
-        true => Ok(Body::empty()),
-        false => Ok(Body::of_h1(exchange)),
+    if exchange.is_over() {
+        return Ok(Body::empty());
+    }
+    match exchange.whole() {
+        Some(bytes) => Ok(bytes.into()),
+        None => Ok(Body::of_h1(exchange)),
     }
 }

@@ -37,7 +37,7 @@ use tokio::task::coop::unconstrained;
 
 use super::{H1, reason};
 use crate::config::ReuseCheck;
-use crate::conn::{Seen, Transport};
+use crate::conn::{Below, Seen};
 use crate::event::CloseReason;
 use crate::fault::planted;
 use crate::tls::Shaped;
@@ -124,7 +124,7 @@ impl H1 {
 }
 
 /// What has come: first what is held above the socket, which may be the rest of a first flight, then what the socket has.
-struct Now<'a>(&'a mut Shaped<Transport>);
+struct Now<'a>(&'a mut Shaped<Below>);
 
 impl Read for Now<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {

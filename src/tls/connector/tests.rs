@@ -4,7 +4,7 @@ use rustls::NamedGroup;
 use rustls::client::ClientSessionStore;
 
 use super::*;
-use crate::identity::{Brought, Partition};
+use crate::identity::{Brought, Own, Partition};
 use crate::tls::{Identities, Tls};
 
 fn setup() -> Tls {
@@ -12,7 +12,7 @@ fn setup() -> Tls {
 }
 
 fn users(count: usize) -> Vec<Arc<Interned>> {
-    let identities = Identities::new(setup(), None, None);
+    let identities = Identities::new(setup(), Own::default());
     let user = |n: usize| Brought {
         partition: Some(Partition::new(n.to_string().into())),
         ..Brought::default()
@@ -45,7 +45,7 @@ fn nothing_is_sent_early_and_the_names_on_offer_are_the_pool_s() {
     whole.enable_early_data = true;
     whole.alpn_protocols = vec![b"gopher".to_vec()];
     let whole = Tls::builder().config(whole).build().expect("a setup");
-    let identities = Identities::new(whole, None, None);
+    let identities = Identities::new(whole, Own::default());
     for (require, offered) in [
         (Require::Any, vec![b"h2".to_vec(), b"http/1.1".to_vec()]),
         (Require::Http1, vec![b"http/1.1".to_vec()]),

@@ -6,6 +6,7 @@ mod age;
 mod cancel;
 mod closing;
 mod control;
+mod dialers;
 mod ear;
 mod end;
 mod handout;

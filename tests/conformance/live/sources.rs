@@ -72,7 +72,10 @@ async fn preferred_falls_back_and_counts() {
     let peer = http1_peer();
     let pool = pool_from(&peer, SourcePolicy::prefer(from(&[NOWHERE, "127.0.0.7"])));
     let (first, second) = (lease(&pool, &name(&peer)).await, lease(&pool, &name(&peer)).await);
-    let mut locals = [first.info().local.ip(), second.info().local.ip()];
+    let mut locals = [
+        first.info().local.unwrap().ip(),
+        second.info().local.unwrap().ip(),
+    ];
     locals.sort();
     assert_eq!(locals[..], ips(&["127.0.0.1", "127.0.0.7"]));
     let sources = pool.stats().sources;
@@ -135,7 +138,7 @@ async fn source_leases_return_to_zero() {
             );
         }
         let seen: Vec<_> = peer.connections().iter().map(|conn| conn.from).collect();
-        let locals: Vec<_> = leases.iter().map(|conn| conn.info().local).collect();
+        let locals: Vec<_> = leases.iter().map(|conn| conn.info().local.unwrap()).collect();
         assert_eq!(seen, locals);
         let sources: Vec<_> = seen.iter().map(|from| from.ip()).collect();
         assert_eq!(

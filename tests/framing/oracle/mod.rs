@@ -88,7 +88,7 @@ pub(crate) fn readings(choose: &mut dyn Choose) -> Outcome {
                 );
                 assert_eq!(client.trailers, heard.trailers, "{client:?} {hyper:?}");
             }
-            let refused = client.is_malformed() && !in_doubt && !hyper.has_failed();
+            let refused = client.is_malformed() && !in_doubt && hyper.is_over();
             assert!(!refused, "{:?} {client:?}", String::from_utf8_lossy(&answer));
             if client.is_over() && !client.is_upgraded() && hyper.has_failed() {
                 assert!(

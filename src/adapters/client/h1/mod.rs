@@ -127,6 +127,18 @@ impl Exchange {
         }
     }
 
+    /// All of the body, if it came with the head.
+    pub(super) fn whole(&mut self) -> Option<Bytes> {
+        let whole = self
+            .reader
+            .left()
+            .is_some_and(|left| left <= self.buf.len() as u64);
+        if !whole || self.is_still_sending() {
+            return None;
+        }
+        self.reader.frame(&mut self.buf).ok()??.into_data().ok()
+    }
+
     /// The next piece of the answer's body.
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         loop {

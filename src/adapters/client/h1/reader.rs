@@ -61,6 +61,8 @@ pub(crate) struct Reader {
     head_only: bool,
     connect: bool,
     upgraded: bool,
+    /// How much of a section was there when its end was not.
+    looked: usize,
 }
 
 impl Reader {
@@ -70,6 +72,7 @@ impl Reader {
             head_only: method == Method::HEAD,
             connect: method == Method::CONNECT,
             upgraded: false,
+            looked: 0,
         }
     }
 
@@ -102,7 +105,7 @@ impl Reader {
 
     /// The next head, interim ones included, once it is whole.
     pub(crate) fn head(&mut self, buf: &mut BytesMut) -> Result<Option<Response<()>>, Malformed> {
-        let Some(head) = take_head(buf)? else {
+        let Some(head) = self.section(buf, take_head)? else {
             return Ok(None);
         };
         self.state = self.after(&head)?;
@@ -188,18 +191,39 @@ impl Reader {
         }
     }
 
-    fn trailers(&mut self, buf: &mut BytesMut) -> Result<Option<Frame<Bytes>>, Malformed> {
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS];
-        let (length, spans) = match httparse::parse_headers(buf, &mut fields) {
-            Ok(Status::Complete((length, headers))) => (length, spans(buf, headers)),
-            Ok(Status::Partial) if buf.len() <= HEAD_LIMIT => return Ok(None),
-            _ => return Err(Malformed::Trailers),
-        };
-        let section = buf.split_to(length).freeze();
-        self.state = State::Done;
-        let trailers = fields_of(&section, &spans).ok_or(Malformed::Trailers)?;
-        Ok(Some(Frame::trailers(trailers)))
+    /// Takes a head or a trailer section, once it is whole. One that trickles in is read once, and looked through once.
+    fn section<T>(
+        &mut self,
+        buf: &mut BytesMut,
+        take: fn(&mut BytesMut) -> Result<Option<T>, Malformed>,
+    ) -> Result<Option<T>, Malformed> {
+        let news = &buf[self.looked.saturating_sub(3).min(buf.len())..];
+        let ends = |at: usize| news[at..].starts_with(b"\n\r\n") || news[at..].starts_with(b"\n\n");
+        let may_end = self.looked == 0 || buf.len() > HEAD_LIMIT || (0..news.len()).any(ends);
+        let taken = if may_end { take(buf)? } else { None };
+        self.looked = if taken.is_some() { 0 } else { buf.len() };
+        Ok(taken)
     }
+
+    fn trailers(&mut self, buf: &mut BytesMut) -> Result<Option<Frame<Bytes>>, Malformed> {
+        let trailers = self.section(buf, take_trailers)?;
+        if trailers.is_some() {
+            self.state = State::Done;
+        }
+        Ok(trailers.map(Frame::trailers))
+    }
+}
+
+/// Takes a trailer section, once it is whole.
+fn take_trailers(buf: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+    let (length, spans) = match httparse::parse_headers(buf, &mut fields) {
+        Ok(Status::Complete((length, headers))) => (length, spans(buf, headers)),
+        Ok(Status::Partial) if buf.len() <= HEAD_LIMIT => return Ok(None),
+        _ => return Err(Malformed::Trailers),
+    };
+    let section = buf.split_to(length).freeze();
+    fields_of(&section, &spans).map(Some).ok_or(Malformed::Trailers)
 }
 
 /// Up to `most` bytes.

@@ -125,13 +125,13 @@ impl Exchange {
         {
             return Poll::Ready(Some(Err(error)));
         }
-        if let Some(data) = ready!(self.answer.poll_data(cx)) {
+        while let Some(data) = ready!(self.answer.poll_data(cx)) {
             let data = data.map_err(failed)?;
-            self.answer
-                .flow_control()
-                .release_capacity(data.len())
-                .map_err(failed)?;
-            return Poll::Ready(Some(Ok(Frame::data(data))));
+            if !data.is_empty() {
+                let released = self.answer.flow_control().release_capacity(data.len());
+                released.map_err(failed)?;
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
         }
         if let Some(trailers) = ready!(self.answer.poll_trailers(cx)).map_err(failed)? {
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));

@@ -1,0 +1,670 @@
+//! Byte streams that are not the pool's own TCP: over a relay at a Unix socket, with real TLS on top.
+
+use std::future::{Future, pending};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hotpool::clock::ManualClock;
+use hotpool::fingerprint::Profile;
+use hotpool::{
+    BlockCause, CloseReason, Dial, DialError, DialTo, Dialing, ErrorKind, GetOptions, HotConn, HotConnPool,
+    Phase, PoolConfig, Protocol, Proxy, ProxyError, ProxyLogin, ProxyProtocol, Returned, ReuseCheck, Scope,
+    SourcePolicy, StaticResolver, StaticSources, Transport,
+};
+use parking_lot::Mutex;
+use rustls::pki_types::ServerName;
+use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::{lease, poll_once};
+use crate::common::{
+    at_rest, builder, exchange, failure, finish, http1_peer, name, round, spawn, until, use_up, within,
+};
+use crate::support::certs;
+use crate::support::measure;
+use crate::support::peer::{Alpn, DEADLINE, Order, Peer, To};
+use crate::support::proxy::{Manner, Proxy as Fake};
+
+const BOTH: [Alpn; 2] = [Alpn::Http1, Alpn::Http2];
+
+/// A relay at a Unix socket: it is told in one line where to go, and leads there.
+struct Relay {
+    path: PathBuf,
+    open: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Relay {
+    fn start() -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("hotpool-relay-{}-{number}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let open: Arc<AtomicUsize> = Arc::default();
+        let counted = Arc::clone(&open);
+        let task = spawn(async move {
+            let mut guests = tokio::task::JoinSet::new();
+            while let Ok((guest, _)) = listener.accept().await {
+                let counted = Arc::clone(&counted);
+                counted.fetch_add(1, Ordering::Relaxed);
+                guests.spawn(async move {
+                    let _ = relay(guest).await; // whoever leaves, leaves
+                    counted.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+        });
+        Relay { path, open, task }
+    }
+
+    /// Whoever uses it has gone.
+    async fn is_left(&self) {
+        let left = || self.open.load(Ordering::Relaxed) == 0;
+        measure::eventually(DEADLINE, "nothing goes through the relay", left).await;
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn relay(guest: UnixStream) -> io::Result<()> {
+    let mut guest = BufReader::new(guest);
+    let mut line = String::new();
+    guest.read_line(&mut line).await?;
+    let mut there = TcpStream::connect(line.trim_end()).await?;
+    copy_bidirectional(&mut guest, &mut there).await?;
+    Ok(())
+}
+
+async fn to_relay(path: &Path, to: &DialTo<'_>) -> io::Result<UnixStream> {
+    let mut stream = UnixStream::connect(path).await?;
+    stream.write_all(format!("{}\n", to.addr()).as_bytes()).await?;
+    Ok(stream)
+}
+
+/// By a relay; writes down what it is asked for.
+struct ByRelay {
+    path: PathBuf,
+    asked: Mutex<Vec<(String, u16, SocketAddr)>>,
+}
+
+impl ByRelay {
+    fn new(relay: &Relay) -> Arc<Self> {
+        Arc::new(ByRelay {
+            path: relay.path.clone(),
+            asked: Mutex::default(),
+        })
+    }
+}
+
+/// Of an `Arc`, for a pool and a test to have.
+struct Shared<T>(Arc<T>);
+
+impl<T: Dial> Dial for Shared<T> {
+    fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+        self.0.dial(to)
+    }
+}
+
+impl Dial for ByRelay {
+    fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+        self.asked
+            .lock()
+            .push((to.host().to_owned(), to.port(), to.addr()));
+        Box::pin(async move { Ok(Transport::new(to_relay(&self.path, &to).await?)) })
+    }
+}
+
+#[tokio::test]
+async fn what_a_dialer_makes_carries_the_pool_s_connections() {
+    for alpn in BOTH {
+        for check in [ReuseCheck::Readiness, ReuseCheck::Peek] {
+            let peer = Peer::builder().alpn(alpn).start();
+            let relay = Relay::start();
+            let dialer = ByRelay::new(&relay);
+            let pool = builder(&peer, |config| config.reuse_check = check)
+                .dial(Shared(Arc::clone(&dialer)))
+                .build()
+                .unwrap();
+            let name = name(&peer);
+            for nth in 1..=3 {
+                let mut conn = lease(&pool, &name).await;
+                assert_eq!(use_up(&mut conn, "/bytes/100000").await.nth, nth, "{alpn:?}");
+                let info = conn.info();
+                assert_eq!((info.serial, info.remote, info.local), (1, peer.addr(0), None));
+                assert_eq!(pool.put(conn), Returned::Kept);
+            }
+            let asked = ("peer.test".to_owned(), peer.port(), peer.addr(0));
+            assert_eq!(*dialer.asked.lock(), [asked], "{alpn:?}");
+            let stats = pool.stats();
+            let ips: Vec<_> = stats.hosts.iter().flat_map(|host| &host.ips).collect();
+            assert_eq!((ips.len(), ips[0].ip, ips[0].total), (1, peer.ips()[0], 1));
+            // One that rests is told when its peer has closed it.
+            peer.order(To::All, Order::Close);
+            until(&pool, "it closes by itself", |stats| {
+                stats.counters.closes(CloseReason::PeerClosed) == 1
+            })
+            .await;
+            assert_eq!(round(&pool, &name).await.nth, 1);
+            finish(pool, peer).await;
+            relay.is_left().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_dialers_never_share_a_connection() {
+    for alpn in BOTH {
+        let peer = Peer::builder().alpn(alpn).start();
+        let relay = Relay::start();
+        let (own, other) = (ByRelay::new(&relay), ByRelay::new(&relay));
+        let pool = builder(&peer, |_| {})
+            .dial(Shared(Arc::clone(&own)))
+            .build()
+            .unwrap();
+        let calls = [
+            GetOptions::new(),
+            GetOptions::new().dial(Some(other.clone())),
+            GetOptions::new().dial(None),
+        ];
+        let mut serials = Vec::new();
+        for call in calls.iter().chain(&calls) {
+            let got = within("a connection", pool.get_with(name(&peer), call.clone())).await;
+            let mut conn = got.unwrap();
+            use_up(&mut conn, "/").await;
+            serials.push(conn.info().serial);
+            assert_eq!(pool.put(conn), Returned::Kept);
+        }
+        assert_eq!(serials, [1, 2, 3, 1, 2, 3], "{alpn:?}");
+        assert_eq!((own.asked.lock().len(), other.asked.lock().len()), (1, 1));
+        finish(pool, peer).await;
+    }
+}
+
+/// Fails at the first address as it is told to, and leads to the others.
+struct Fails(fn() -> DialError, IpAddr);
+
+impl Dial for Fails {
+    fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+        Box::pin(async move {
+            match to.addr().ip() == self.1 {
+                true => Err(self.0()),
+                false => to.connect().await,
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_a_dialer_s_blames_whom_it_says() {
+    let cases: [(fn() -> DialError, bool); 5] = [
+        (|| DialError::address("no way there"), true),
+        (|| DialError::nobody("the relay is down"), false),
+        (|| io::Error::from(io::ErrorKind::ConnectionRefused).into(), true),
+        (|| io::Error::from(io::ErrorKind::OutOfMemory).into(), false),
+        (|| io::Error::from_raw_os_error(24).into(), false),
+    ];
+    for (make, blames) in cases {
+        for ips in [1, 2] {
+            let peer = Peer::builder().alpn(Alpn::Http1).ips(ips).start();
+            let first = peer.ips()[0];
+            let pool = builder(&peer, |_| {}).dial(Fails(make, first)).build().unwrap();
+            let name = name(&peer);
+            if ips == 2 {
+                let conn = lease(&pool, &name).await;
+                assert_eq!(conn.info().remote, peer.addr(1), "the next address has its turn");
+            } else {
+                let error = failure(&pool, &name).await;
+                assert_eq!((error.kind(), error.phase()), (ErrorKind::Dial, Phase::Connect));
+                assert_eq!(error.ip(), Some(first));
+                let cause = error.cause().unwrap().downcast_ref::<DialError>().unwrap();
+                assert_eq!(cause.blames_address(), blames, "{cause}");
+            }
+            let held: Vec<_> = pool.manager().blocklist();
+            let held: Vec<_> = held.iter().map(|block| (&block.scope, block.cause)).collect();
+            let scope = Scope::address(&name, first).unwrap();
+            let expected = blames.then_some((&scope, BlockCause::Protocol));
+            assert_eq!(held, Vec::from_iter(expected), "{:?}", make());
+            finish(pool, peer).await;
+        }
+    }
+}
+
+/// Where somebody's code panics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum At {
+    Nowhere,
+    Call,
+    Poll,
+    End,
+    Read,
+    Write,
+    Drop,
+}
+
+/// Panics where it is told to; until then it leads there by a relay.
+struct Panics(PathBuf, AtomicU8);
+
+impl Panics {
+    fn new(relay: &Relay, at: At) -> Arc<Self> {
+        Arc::new(Panics(relay.path.clone(), AtomicU8::new(at as u8)))
+    }
+
+    fn at(&self, at: At) {
+        assert_ne!(self.1.load(Ordering::Relaxed), at as u8, "a panic that is wanted");
+    }
+}
+
+struct Dialled<'a>(
+    &'a Panics,
+    Pin<Box<dyn Future<Output = Result<Transport, DialError>> + Send + 'a>>,
+);
+
+impl Future for Dialled<'_> {
+    type Output = Result<Transport, DialError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.at(At::Poll);
+        self.1.as_mut().poll(cx)
+    }
+}
+
+impl Drop for Dialled<'_> {
+    fn drop(&mut self) {
+        self.0.at(At::End);
+    }
+}
+
+impl Dial for Shared<Panics> {
+    fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+        self.0.at(At::Call);
+        let dialling = Box::pin(async move {
+            let stream = to_relay(&self.0.0, &to).await?;
+            Ok(Transport::new(Cracked(stream, Arc::clone(&self.0))))
+        });
+        Box::pin(Dialled(&self.0, dialling))
+    }
+}
+
+struct Cracked(UnixStream, Arc<Panics>);
+
+impl AsyncRead for Cracked {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.1.at(At::Read);
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Cracked {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.1.at(At::Write);
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+impl Drop for Cracked {
+    fn drop(&mut self) {
+        self.1.at(At::Drop);
+    }
+}
+
+/// Whoever else uses the pool is served, no job dies of it, and nothing is left over.
+#[tokio::test]
+async fn a_dialer_that_panics_harms_nobody() {
+    for alpn in BOTH {
+        for at in [At::Call, At::Poll, At::End, At::Read, At::Write, At::Drop] {
+            let case = format!("{at:?} over {alpn:?}");
+            let peer = Peer::builder().alpn(alpn).start();
+            let relay = Relay::start();
+            let panics = Panics::new(&relay, at);
+            let pool = builder(&peer, |_| {})
+                .dial(Shared(Arc::clone(&panics)))
+                .build()
+                .unwrap();
+            let name = name(&peer);
+            let got = within(&case, pool.get(&name)).await;
+            let expected = match at {
+                At::Call | At::Poll => Some((ErrorKind::Dial, Phase::Connect)),
+                At::Read | At::Write => Some((ErrorKind::Io, Phase::Tls)),
+                _ => None,
+            };
+            let said = got.as_ref().err().map(|error| (error.kind(), error.phase()));
+            assert_eq!(said, expected, "{case}: {got:?}");
+            drop(got);
+            if expected.is_some_and(|(kind, _)| kind == ErrorKind::Dial) {
+                assert!(pool.manager().blocklist().is_empty(), "{case}: it blames nobody");
+            }
+            panics.1.store(At::Nowhere as u8, Ordering::Relaxed);
+            for scope in pool.manager().blocklist().into_iter().map(|block| block.scope) {
+                pool.manager().unblock(&scope);
+            }
+
+            // One that stands, in somebody's hands and at rest.
+            let mut conn = lease(&pool, &name).await;
+            use_up(&mut conn, "/").await;
+            if matches!(at, At::Read | At::Write) {
+                panics.1.store(at as u8, Ordering::Relaxed);
+                assert!(within(&case, exchange(&mut conn, "/")).await.is_err(), "{case}");
+                drop(conn);
+                panics.1.store(At::Nowhere as u8, Ordering::Relaxed);
+                until(&pool, "it has gone", |stats| stats.total == 0).await;
+                drop(lease(&pool, &name).await);
+                panics.1.store(at as u8, Ordering::Relaxed);
+            } else {
+                assert_eq!(pool.put(conn), Returned::Kept, "{case}");
+            }
+            peer.order(To::All, Order::Close);
+            until(&pool, "it has gone", |stats| stats.total == 0).await;
+            panics.1.store(At::Nowhere as u8, Ordering::Relaxed);
+            assert_eq!(round(&pool, &name).await.status, 200, "{case}");
+            let direct = GetOptions::new().dial(None);
+            drop(within(&case, pool.get_with(&*name, direct)).await.unwrap());
+            assert!(pool.stats().tasks.iter().all(|task| task.panics == 0), "{case}");
+            finish(pool, peer).await;
+            relay.is_left().await;
+        }
+    }
+}
+
+/// Says when it is asked, and answers the first time never; says as well when it is let go of.
+#[derive(Clone, Default)]
+struct Hangs(Arc<(AtomicUsize, Notify, Notify)>);
+
+impl Dial for Hangs {
+    fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+        struct LetGo<'a>(&'a Notify);
+        impl Drop for LetGo<'_> {
+            fn drop(&mut self) {
+                self.0.notify_one();
+            }
+        }
+        Box::pin(async move {
+            let (times, asked, let_go) = &*self.0;
+            let _let_go = LetGo(let_go);
+            asked.notify_one();
+            match times.fetch_add(1, Ordering::Relaxed) {
+                0 => pending().await,
+                _ => to.connect().await,
+            }
+        })
+    }
+}
+
+fn get(pool: &HotConnPool, name: String) -> JoinHandle<Result<HotConn, hotpool::Error>> {
+    let pool = pool.clone();
+    spawn(async move { pool.get(&name).await })
+}
+
+#[tokio::test]
+async fn a_dialer_that_hangs_has_the_time_of_an_attempt() {
+    let peer = http1_peer();
+    let (clock, hangs) = (ManualClock::new(), Hangs::default());
+    let pool = builder(&peer, |_| {}).dial(hangs.clone()).clock(clock.clone());
+    let pool = pool.build().unwrap();
+    let got = get(&pool, name(&peer));
+    within("it is asked", hangs.0.1.notified()).await;
+    clock.advance(PoolConfig::default().attempt_timeout);
+    let error = within("a timeout", got).await.unwrap().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.phase()),
+        (ErrorKind::Timeout, Phase::Connect)
+    );
+    within("it is let go of", hangs.0.2.notified()).await;
+    at_rest(&pool).await;
+    clock.advance(Duration::from_secs(1)); // so long the address is avoided
+    assert_eq!(round(&pool, &name(&peer)).await.status, 200);
+    finish(pool, peer).await;
+}
+
+/// Given up by its caller, it ends with the pool at the latest.
+#[tokio::test]
+async fn a_dialer_that_hangs_holds_nobody_who_closes_or_cleans_up() {
+    for force in [false, true] {
+        let peer = http1_peer();
+        let hangs = Hangs::default();
+        let pool = builder(&peer, |_| {}).dial(hangs.clone()).build().unwrap();
+        let got = get(&pool, name(&peer));
+        within("it is asked", hangs.0.1.notified()).await;
+        match force {
+            true => {
+                assert_eq!(pool.force_cleanup(), 0);
+                within("it is let go of", hangs.0.2.notified()).await;
+                // Somebody waits: it is asked again, and answers.
+                drop(within("a connection", got).await.unwrap().unwrap());
+                finish(pool, peer).await;
+            }
+            false => {
+                got.abort();
+                let report = within("close", pool.close()).await;
+                assert_eq!((report.leases_left, report.tasks_left), (0, 0));
+                within("it is let go of", hangs.0.2.notified()).await;
+                pool.manager().assert_invariants();
+                peer.shutdown().await;
+            }
+        }
+    }
+}
+
+/// A stream that, once it is told to, answers nobody and wakes nobody.
+struct Stuck(UnixStream, Arc<AtomicU8>);
+
+impl Stuck {
+    fn is_stuck(&self) -> bool {
+        self.1.load(Ordering::Relaxed) == 1
+    }
+}
+
+impl AsyncRead for Stuck {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.is_stuck() {
+            true => Poll::Pending,
+            false => Pin::new(&mut self.0).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stuck {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.is_stuck() {
+            true => Poll::Pending,
+            false => Pin::new(&mut self.0).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.is_stuck() {
+            true => Poll::Pending,
+            false => Pin::new(&mut self.0).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+struct ByStuck(PathBuf, Arc<AtomicU8>);
+
+impl Dial for ByStuck {
+    fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+        Box::pin(async move {
+            let stream = to_relay(&self.0, &to).await?;
+            Ok(Transport::new(Stuck(stream, Arc::clone(&self.1))))
+        })
+    }
+}
+
+/// Whatever its stream does.
+#[tokio::test]
+async fn a_lease_over_a_stream_that_is_stuck_is_aborted_at_once() {
+    for alpn in BOTH {
+        let peer = Peer::builder().alpn(alpn).start();
+        let relay = Relay::start();
+        let stuck: Arc<AtomicU8> = Arc::default();
+        let dialer = ByStuck(relay.path.clone(), Arc::clone(&stuck));
+        let pool = builder(&peer, |_| {}).dial(dialer).build().unwrap();
+        let mut conn = lease(&pool, &name(&peer)).await;
+        use_up(&mut conn, "/").await;
+        stuck.store(1, Ordering::Relaxed);
+        {
+            let mut asking = Box::pin(exchange(&mut conn, "/"));
+            assert!(poll_once(asking.as_mut()).await.is_none(), "{alpn:?}");
+            assert_eq!(pool.force_cleanup(), 1);
+            let error = within("the abort", asking).await.unwrap_err();
+            if alpn == Alpn::Http1 {
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+            }
+        }
+        assert_eq!(pool.size(), 0, "{alpn:?}");
+        drop(conn);
+        at_rest(&pool).await;
+        relay.is_left().await;
+        stuck.store(0, Ordering::Relaxed);
+        assert_eq!(round(&pool, &name(&peer)).await.status, 200);
+        finish(pool, peer).await;
+    }
+}
+
+/// TCP as the pool does it, and TLS on top.
+struct OverTls(TlsConnector);
+
+impl Dial for OverTls {
+    fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+        Box::pin(async move {
+            let tcp = to.connect().await?;
+            let name = ServerName::try_from(to.host().to_owned()).map_err(DialError::nobody)?;
+            Ok(Transport::new(self.0.connect(name, tcp).await?))
+        })
+    }
+}
+
+/// TLS in TLS: a proxy that is spoken to over TLS, by the pool's own CONNECT and SOCKS5, whatever the profile.
+#[tokio::test]
+async fn a_proxy_over_tls_is_a_dialer_and_a_proxy() {
+    let leaf = certs::authority().server(&["proxy.test"]);
+    let acceptor = TlsAcceptor::from(Arc::new(leaf.config(certs::provider(), rustls::ALL_VERSIONS)));
+    let config = rustls::ClientConfig::builder_with_provider(certs::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(certs::authority().roots())
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let here = IpAddr::from(Ipv4Addr::new(127, 0, 0, 77));
+    for (manner, protocol) in [
+        (Manner::Http, ProxyProtocol::Http),
+        (Manner::Socks5, ProxyProtocol::Socks5),
+    ] {
+        for (alpn, profile) in [
+            (Alpn::Http1, Profile::rustls()),
+            (Alpn::Http2, Profile::rustls()),
+            (Alpn::Http2, Profile::chrome()),
+        ] {
+            let peer = Peer::builder().alpn(alpn).start();
+            let fake = Fake::start(here, manner, peer.addr(0)).await;
+            fake.take("alice:secret");
+            let listener = TcpListener::bind((here, 0)).await.unwrap();
+            let door = listener.local_addr().unwrap();
+            let (acceptor, inside) = (acceptor.clone(), fake.addr());
+            let front = spawn(async move {
+                while let Ok((guest, _)) = listener.accept().await {
+                    let acceptor = acceptor.clone();
+                    spawn(async move {
+                        let mut guest = acceptor.accept(guest).await?;
+                        let mut inside = TcpStream::connect(inside).await?;
+                        copy_bidirectional(&mut guest, &mut inside).await
+                    });
+                }
+            });
+            let named = format!("proxy.test:{}", door.port());
+            let login = ProxyLogin::new("alice", "secret").unwrap();
+            let pool = builder(&peer, |_| {})
+                .resolver(StaticResolver::new().with(&*named, [here]).unwrap())
+                .proxy(Proxy::new(protocol, &named).unwrap().login(login))
+                .profile(profile)
+                .dial(OverTls(connector.clone()))
+                .build()
+                .unwrap();
+            for nth in 1..=2 {
+                let mut conn = lease(&pool, &name(&peer)).await;
+                assert_eq!(use_up(&mut conn, "/").await.nth, nth);
+                assert_eq!(conn.info().remote, door);
+                assert_eq!(conn.protocol() == Protocol::Http2, alpn == Alpn::Http2);
+            }
+            let stranger = GetOptions::new().proxy_login(None);
+            let refused = within("a refusal", pool.get_with(name(&peer), stranger))
+                .await
+                .unwrap_err();
+            assert_eq!(refused.phase(), Phase::Proxy, "{refused:?}");
+            assert!(refused.cause().is_some_and(|cause| cause.is::<ProxyError>()));
+            finish(pool, peer).await;
+            front.abort();
+        }
+    }
+}
+
+/// What a dialer connects by the pool's own TCP comes from the pool's sources, and gives them back.
+#[tokio::test]
+async fn a_dialer_may_connect_as_the_pool_would() {
+    struct Own;
+    impl Dial for Own {
+        fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+            Box::pin(async move {
+                let mut stream = to.connect().await?;
+                stream.flush().await?;
+                Ok(Transport::new(stream))
+            })
+        }
+    }
+    let peer = http1_peer();
+    let sources = StaticSources::new([IpAddr::from([127, 0, 0, 5])]).unwrap();
+    let pool = builder(&peer, |_| {})
+        .dial(Own)
+        .sources(SourcePolicy::require(sources))
+        .build()
+        .unwrap();
+    let mut conn = lease(&pool, &name(&peer)).await;
+    use_up(&mut conn, "/").await;
+    assert_eq!(pool.stats().sources.leased, 1);
+    assert_eq!(peer.connections()[0].from.ip(), IpAddr::from([127, 0, 0, 5]));
+    conn.discard();
+    until(&pool, "it is given back", |stats| stats.sources.leased == 0).await;
+    // A source that cannot be used ends the dial as it would without a dialer.
+    let unusable = StaticSources::new([IpAddr::from([192, 0, 2, 1])]).unwrap();
+    let call = GetOptions::new().sources(SourcePolicy::require(unusable));
+    let error = within("a refusal", pool.get_with(name(&peer), call))
+        .await
+        .unwrap_err();
+    assert_eq!((error.kind(), error.phase()), (ErrorKind::Source, Phase::Connect));
+    assert!(pool.manager().blocklist().is_empty());
+    finish(pool, peer).await;
+}
