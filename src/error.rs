@@ -103,6 +103,7 @@ impl ErrorKind {
         ErrorKind::Timeout,
         ErrorKind::LocalResource,
         ErrorKind::SocketOption,
+        ErrorKind::Dial,
         ErrorKind::Source,
         ErrorKind::ProxyLogin,
         ErrorKind::ProxyRefused,

@@ -187,6 +187,8 @@ const ROOMS: &[Room] = &[
         // rustls alone, for the types that its builder takes.
         &["rustls"],
     ),
+    // Words alone.
+    Room("guide", &[], &[]),
     // What `lib.rs` offers to everybody, and nothing else: see `offered`.
     Room("adapters", &["fault"], &["tokio", "h2"]),
 ];

@@ -194,6 +194,24 @@ impl Machine {
         }
     }
 
+    /// Gives up dials that have not begun, the latest first and those that somebody beside the line counts on last, until the limit is kept or none is
+    /// left.
+    pub(super) fn give_up_beyond_the_limit(&mut self) {
+        let mut unbegun: Vec<_> = self
+            .dials
+            .iter()
+            .filter(|(_, dial)| !dial.begun)
+            .map(|(key, dial)| (!dial.kept, dial.ordered, key))
+            .collect();
+        unbegun.sort_by_key(|&(loose, ordered, key)| (loose, ordered, key.slot));
+        while self.live() > self.limits.max_per_host
+            && let Some((.., key)) = unbegun.pop()
+        {
+            self.finish(key);
+            self.actions.push_back(Action::Abandon(DialId(key)));
+        }
+    }
+
     /// Turns the first `count` of `queue` away.
     pub(super) fn refuse(&mut self, queue: u32, count: u64, why: Refusal) {
         for _ in 0..count {

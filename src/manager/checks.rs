@@ -258,8 +258,8 @@ impl Inner {
         if planted("nobody_tries_the_blocked") {
             return None;
         }
-        let want = self.own_want(ip);
-        self.with_host(origin, |host, now| host.try_address(now, want))?
+        // The identity is read under the lock: a new epoch goes through the hosts to retire the old one, and must not be overtaken by it.
+        self.with_host(origin, |host, now| host.try_address(now, self.own_want(ip)))?
     }
 
     fn own_want(&self, ip: IpAddr) -> Want {

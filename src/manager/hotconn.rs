@@ -192,7 +192,8 @@ impl HotConn {
         let lent = self.lent_mut();
         lent.standing = Standing::Doomed(CloseReason::Detached);
         // What ends with the pool is what is the pool's.
-        lent.abort = Abort::default();
+        let abort = std::mem::take(&mut lent.abort);
+        abort.forget();
         if planted("detached_leaves_the_books") {
             let Lent {
                 home, origin, conn, ..
@@ -201,7 +202,7 @@ impl HotConn {
                 host.machine.died(now, *conn, CloseReason::Detached)
             });
         }
-        Ok(Detached(self))
+        Ok(Detached { lease: self, abort })
     }
 
     /// Takes an HTTP/2 connection out of sharing, and gives its stock handle, for somebody who opens streams without a lease for each. It still
@@ -383,21 +384,36 @@ impl AsyncWrite for HotConn {
 /// A connection that has left its pool and still counts there: the TLS stream of an HTTP/1.1 connection. See [`HotConn::detach`].
 ///
 /// Dropping it closes it; [`ConnectionManager::add`](crate::ConnectionManager::add) takes it back into the pool that it left.
-#[derive(Debug)]
 #[must_use = "dropped, it is closed"]
-pub struct Detached(HotConn);
+pub struct Detached {
+    lease: HotConn,
+    /// What ends its use while it is the pool's.
+    abort: Abort,
+}
 
 impl Detached {
     /// Undoes the detaching.
     pub(super) fn attach(self, pool: &Arc<Inner>) -> Returned {
-        let mut conn = self.0;
-        conn.lent_mut().standing = Standing::Sound;
-        conn.give_back(pool)
+        let Detached { mut lease, abort } = self;
+        let lent = lease.lent_mut();
+        lent.standing = Standing::Sound;
+        if !planted("who_comes_back_cannot_be_aborted") {
+            lent.abort = abort;
+        }
+        lease.give_back(pool)
     }
 
     /// What is known of it since its birth.
     pub fn info(&self) -> &ConnInfo {
-        self.0.info()
+        self.lease.info()
+    }
+}
+
+impl fmt::Debug for Detached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Detached")
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
     }
 }
 
@@ -407,13 +423,13 @@ impl AsyncRead for Detached {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        Pin::new(&mut self.lease).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Detached {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.lease).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -421,18 +437,18 @@ impl AsyncWrite for Detached {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.lease).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.lease.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.lease).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.lease).poll_shutdown(cx)
     }
 }

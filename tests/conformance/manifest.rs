@@ -56,6 +56,9 @@ const OWN: &[&str] = &[
     "what_fails_late_in_the_network_before_blames_nobody",
     "what_is_kept_of_a_family_misses_nobody",
     "a_dial_that_comes_to_nothing_gives_its_source_back",
+    "a_victim_that_is_slow_to_close_holds_up_nobody_else",
+    "a_victim_whose_close_panics_holds_up_nobody_else",
+    "a_driver_that_ends_with_its_runtime_has_failed",
 ];
 
 /// Modules of which no test is named by such a list.
@@ -69,6 +72,7 @@ const OWN_MODULES: &[&str] = &[
     "live::idle",
     "live::jobs",
     "live::leases",
+    "live::locks",
     "live::names",
     "live::observer",
     "live::log",
@@ -109,6 +113,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::life", include_str!("live/life.rs")),
     ("live::limits", include_str!("live/limits.rs")),
     ("live::names", include_str!("live/names.rs")),
+    ("live::locks", include_str!("live/locks.rs")),
     ("live::observer", include_str!("live/observer.rs")),
     ("live::log", include_str!("live/log.rs")),
     ("live::pause", include_str!("live/pause.rs")),
