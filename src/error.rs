@@ -72,6 +72,8 @@ pub enum ErrorKind {
     Blocked,
     /// The pool's [`Validator`](crate::Validator) did not take the connection; the source says what was answered, if anything was.
     Rejected,
+    /// The [`Validator`](crate::Validator) itself failed, and could not tell; the [`cause`](Error::cause) is its error. No address is blamed.
+    Validator,
     /// The pool is closed.
     Closed,
     /// The call needs a tokio runtime with I/O and time enabled.
@@ -114,6 +116,7 @@ impl ErrorKind {
         ErrorKind::TooManyHosts,
         ErrorKind::Blocked,
         ErrorKind::Rejected,
+        ErrorKind::Validator,
         ErrorKind::Closed,
         ErrorKind::NoRuntime,
         ErrorKind::Unsupported,
@@ -152,6 +155,7 @@ impl ErrorKind {
             ErrorKind::TooManyHosts => "too_many_hosts",
             ErrorKind::Blocked => "blocked",
             ErrorKind::Rejected => "rejected",
+            ErrorKind::Validator => "validator",
             ErrorKind::Closed => "closed",
             ErrorKind::NoRuntime => "no_runtime",
             ErrorKind::Unsupported => "unsupported",
@@ -190,6 +194,7 @@ impl ErrorKind {
             ErrorKind::TooManyHosts => "too many hosts are in use already",
             ErrorKind::Blocked => "every address is blocked for now",
             ErrorKind::Rejected => "not taken by the validator",
+            ErrorKind::Validator => "the validator could not tell",
             ErrorKind::Closed => "the pool is closed",
             ErrorKind::NoRuntime => "no tokio runtime with I/O and time is running here",
             ErrorKind::Unsupported => "not offered by this connection's protocol",

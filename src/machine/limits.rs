@@ -15,6 +15,8 @@ pub struct PenaltyTerms {
     pub status: Duration,
     /// How many addresses are remembered; the one that is free soonest is forgotten first.
     pub entries: usize,
+    /// Whether each connection is asked before it counts. Without that, one that comes about says nothing of what its address told us before.
+    pub validated: bool,
 }
 
 impl Default for PenaltyTerms {
@@ -24,6 +26,7 @@ impl Default for PenaltyTerms {
             max: Duration::from_secs(15 * 60),
             status: Duration::from_secs(15 * 60),
             entries: 10_000,
+            validated: false,
         }
     }
 }

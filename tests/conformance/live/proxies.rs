@@ -285,7 +285,11 @@ async fn a_login_is_shown_to_no_stranger() {
         (ErrorKind::ProxyLogin, Phase::Connect)
     );
     assert_eq!(direct.stats().counters.opened, 0);
-    assert_eq!(direct.manager().blocklist(), [], "nothing was sent: nobody is to blame");
+    assert_eq!(
+        direct.manager().blocklist(),
+        [],
+        "nothing was sent: nobody is to blame"
+    );
     drop(within("a connection", direct.get(name(&peer))).await.unwrap());
     at_rest(&direct).await;
     within("close", direct.close()).await;
