@@ -164,7 +164,9 @@ mod tests {
             }
             Kind::LocalResource | Kind::SocketOption | Kind::ProxyLogin | Kind::Busy => ". . . . . . . . .",
             Kind::TooManyWaiters | Kind::TooManyHosts | Kind::Closed | Kind::NoRuntime => ". . . . . . . . .",
-            Kind::Unsupported | Kind::Validator | Kind::Dial | Kind::Request | Kind::Body => ". . . . . . . . .",
+            Kind::Unsupported | Kind::Validator | Kind::Dial | Kind::Request | Kind::Body => {
+                ". . . . . . . . ."
+            }
             Kind::Source => "s s s s s s s s s",
             Kind::ProxyRefused | Kind::Proxy => "p p p p p p p p p",
             Kind::Blocked => ". . . . . . . S .",
