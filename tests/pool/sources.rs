@@ -146,7 +146,7 @@ async fn preferred() {
     }
     let locals: Vec<_> = held
         .iter()
-        .map(|conn| conn.info().local.ip().to_string())
+        .map(|conn| conn.info().local.unwrap().ip().to_string())
         .collect();
     assert_eq!(locals[..4], ["127.0.1.5"; 4]);
     assert_eq!(locals[4..], ["127.0.0.1"; 3]);
