@@ -428,8 +428,11 @@ impl Inner {
             host.enrolled = None;
             // Under the host's lock: the next one who leaves it finds the ear.
             let _shard = match planted("the_roll_listens_too_late") {
-                true => Err(drop(shard)),
-                false => Ok(shard),
+                true => {
+                    drop(shard);
+                    None
+                }
+                false => Some(shard),
             };
             let mut roll = self.roll.lock();
             roll.leave_off();
