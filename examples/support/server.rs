@@ -1,6 +1,7 @@
 //! A TLS server for examples: `hotpool.test`, on three loopback addresses at one port, HTTP/2 and HTTP/1.1 by ALPN.
 //!
-//! It stands on hyper and shares no code with the pool. Every path answers 200 with one line of text. It runs on a thread of its own and
+//! It stands on hyper and shares no code with the pool. Every path answers 200 with one line of text, and with
+//! the `x-tag` of its request, if that has one. It runs on a thread of its own and
 //! ends when it is dropped.
 #![expect(
     clippy::disallowed_methods,
@@ -124,7 +125,11 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor) -> Option<()> {
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let answer = service_fn(move |request: hyper::Request<Incoming>| async move {
         let text = format!("hello from {ip} over {:?}\n", request.version());
-        Ok::<_, Infallible>(hyper::Response::new(text))
+        let mut answer = hyper::Response::new(text);
+        if let Some(tag) = request.headers().get("x-tag") {
+            answer.headers_mut().insert("x-tag", tag.clone());
+        }
+        Ok::<_, Infallible>(answer)
     });
     let io = TokioIo::new(stream);
     if http2 {

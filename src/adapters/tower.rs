@@ -38,6 +38,7 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
+use crate::fault::planted;
 use crate::{Body, Error, HotConnPool, SendOptions};
 
 /// A pool as a service: sends each request as [`HotConnPool::send`] does. Clones share the pool.
@@ -82,6 +83,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> Sending {
         let Client { pool, options } = self.clone();
+        let options = match planted("the_service_forgets_its_options") {
+            true => SendOptions::new(),
+            false => options,
+        };
         Box::pin(async move { pool.send_with(request, options).await })
     }
 }

@@ -1,6 +1,7 @@
 //! How dials end: what they bring, whom they serve, and whom their failure answers.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::conns::Conn;
 use super::demand::BEFORE_SETTINGS;
@@ -95,7 +96,7 @@ impl Machine {
     pub fn dial_failed(&mut self, now: Moment, dial: DialId, attempts: &[(IpAddr, Cause)]) {
         let now = self.tick(now);
         for &(ip, cause) in attempts {
-            self.blame(now, ip, cause);
+            self.blame(now, ip, cause, Duration::ZERO);
         }
         self.fail(now, dial, Refusal::DialFailed(dial));
     }
@@ -189,6 +190,24 @@ impl Machine {
             .map(|(key, _)| key)
             .collect();
         for key in unbegun {
+            self.finish(key);
+            self.actions.push_back(Action::Abandon(DialId(key)));
+        }
+    }
+
+    /// Gives up dials that have not begun, the latest first and those that somebody beside the line counts on last, until the limit is kept or none is
+    /// left.
+    pub(super) fn give_up_beyond_the_limit(&mut self) {
+        let mut unbegun: Vec<_> = self
+            .dials
+            .iter()
+            .filter(|(_, dial)| !dial.begun)
+            .map(|(key, dial)| (!dial.kept, dial.ordered, key))
+            .collect();
+        unbegun.sort_by_key(|&(loose, ordered, key)| (loose, ordered, key.slot));
+        while self.live() > self.limits.max_per_host
+            && let Some((.., key)) = unbegun.pop()
+        {
             self.finish(key);
             self.actions.push_back(Action::Abandon(DialId(key)));
         }

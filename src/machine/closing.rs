@@ -160,8 +160,8 @@ impl Machine {
     }
 
     /// Puts other limits in force, at once: room that grew is dialled into for those who wait, and where it shrank
-    /// idle connections close, the longest idle first; leased ones close when they come home. A lifetime stays what it
-    /// was at birth.
+    /// idle connections close, the longest idle first, and dials that have not begun are given up; leased ones close when
+    /// they come home. A lifetime stays what it was at birth.
     pub fn set_limits(&mut self, now: Moment, limits: Limits) {
         let now = self.tick(now);
         self.penalties.set_terms(limits.penalty);
@@ -182,6 +182,9 @@ impl Machine {
                 break;
             };
             self.end(slot, CloseReason::OverLimit);
+        }
+        if !planted("a_lower_limit_spares_who_waits_to_dial") {
+            self.give_up_beyond_the_limit();
         }
         if !planted("limits_wait_for_the_next_get") {
             self.settle(now);

@@ -94,12 +94,26 @@ impl Machine {
             self.abandon_surplus();
         }
         self.retry_at = crate::clock::Moment::FAR;
-        if self.line.len == 0 || self.phase == Phase::Paused {
+        if self.line.len == 0 || self.phase == Phase::Paused || self.is_stuck() {
             return;
         }
         for queue in self.line.by_arrival() {
+            if self.is_stuck() {
+                return;
+            }
             while self.uncovered(queue) > 0 && self.authorise(now, queue) {}
         }
+    }
+
+    /// Whether there is nothing to decide for anybody in line, however many they are: no room, nothing that could make any, and nothing that bars the
+    /// way, of which they would have to be told.
+    fn is_stuck(&self) -> bool {
+        self.live() >= self.limits.max_per_host
+            && self.counts.idle == 0
+            && self.penalties.is_empty()
+            && self.gate.is_open()
+            && self.addresses().next().is_some()
+            && self.oldest_aside(|_| true).is_none()
     }
 
     /// Whether growth allows one more connection for `want`.

@@ -25,6 +25,13 @@ pub(super) struct Queue {
     pub(super) barred_until: Moment,
 }
 
+impl Queue {
+    /// Whether nobody waits in it and nothing is dialled for it.
+    const fn is_vacant(&self) -> bool {
+        self.len == 0 && self.dials == 0
+    }
+}
+
 #[derive(Debug)]
 struct Waiter {
     queue: u32,
@@ -65,12 +72,16 @@ impl Line {
 
     /// The queue of those who want exactly this, made if there is none.
     pub(super) fn queue(&mut self, want: &Want) -> u32 {
+        // What a crowd has left behind would be gone through for ever.
+        while self.queues.last().is_some_and(Queue::is_vacant) {
+            self.queues.pop();
+        }
         let mut vacant = self.queues.len();
         for (index, queue) in self.queues.iter().enumerate() {
             if queue.want == *want {
                 return index as u32;
             }
-            if queue.len == 0 && queue.dials == 0 {
+            if queue.is_vacant() {
                 vacant = index;
             }
         }
@@ -285,6 +296,24 @@ mod tests {
             (Some(other), vec![other])
         );
         assert_eq!((line.head_number(0), line.head_number(other)), (None, Some(1)));
+        line.assert_invariants();
+    }
+
+    #[test]
+    fn a_crowd_of_different_wants_leaves_no_queues() {
+        let mut line = Line::new();
+        let crowd: Vec<_> = (0..100)
+            .map(|identity| {
+                let queue = line.queue(&want(identity));
+                line.join(queue)
+            })
+            .collect();
+        assert_eq!(line.queues.len(), 100);
+        for waiter in crowd.into_iter().skip(1) {
+            line.give_up(waiter);
+        }
+        assert_eq!(line.queue(&want(100)), 1);
+        assert_eq!(line.queues.len(), 2, "the first still waits");
         line.assert_invariants();
     }
 }

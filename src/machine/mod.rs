@@ -264,6 +264,11 @@ impl Machine {
             .map(|(slot, _)| self.describe(slot))
     }
 
+    /// Whether it hands nothing out for now.
+    pub fn is_paused(&self) -> bool {
+        self.phase == Phase::Paused
+    }
+
     /// Whether nothing is alive and nobody waits: the origin may be forgotten. Penalties are forgotten with it, so a
     /// driver that cares asks [`penalties`](Machine::penalties) first.
     pub fn is_vacant(&self) -> bool {

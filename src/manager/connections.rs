@@ -26,7 +26,8 @@ use crate::target::{Target, TargetError};
 
 /// The connections of a pool, by host and by IP: lends them, takes them back, shows them.
 ///
-/// Every [`HotConnPool`](crate::HotConnPool) has one: see [`HotConnPool::manager`](crate::HotConnPool::manager).
+/// Every [`HotConnPool`](crate::HotConnPool) has one: see [`HotConnPool::manager`](crate::HotConnPool::manager). A clone of it does not keep the pool
+/// open: when the last handle of the pool is dropped, nothing is handed out any more.
 #[derive(Clone)]
 pub struct ConnectionManager {
     inner: Arc<Inner>,
@@ -201,6 +202,13 @@ impl ConnectionManager {
         self.inner.on_the_wheel()
     }
 
+    /// How many hosts are to be looked at before one too many is refused: for this crate's own tests.
+    #[cfg(feature = "__internals")]
+    #[doc(hidden)]
+    pub fn on_the_roll(&self) -> usize {
+        self.inner.roll.lock().standing()
+    }
+
     /// Refuses new work, fails who waits, closes what is idle, ends the jobs. Waits for nothing.
     pub(crate) fn shut(&self) {
         self.inner.shut();
@@ -225,7 +233,11 @@ impl ConnectionManager {
 
 impl Inner {
     fn close_hosts(self: &Arc<Self>) {
-        self.each_host(|host, now| host.machine.close(now));
+        let overtaken = self.each_host(|host, now| {
+            host.machine.close(now);
+            std::mem::take(&mut host.overtaken)
+        });
+        drop(overtaken); // not under the lock: it wakes them
     }
 
     fn sweep_all(self: &Arc<Self>) -> usize {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::ConnectionManager;
 use super::host::Host;
-use super::inner::{Inner, ledger_limits, limits};
+use super::inner::{Inner, ledger_limits};
 use super::jobs::Job;
 use super::live::Ender;
 use super::name::IntoTarget;
@@ -17,7 +17,7 @@ use crate::dial::Tls;
 use crate::error::{ConfigError, Error};
 use crate::event::CloseReason;
 use crate::fault::planted;
-use crate::machine::ConnId;
+use crate::machine::{ConnId, OriginId};
 use crate::sync::Ordering;
 
 impl ConnectionManager {
@@ -39,7 +39,7 @@ impl ConnectionManager {
             let mut desk = inner.desk.lock();
             desk.ledger.set_limits(ledger_limits(&inner.config()));
         }
-        inner.each_host(|host, now| host.machine.set_limits(now, limits(&inner.config())));
+        inner.each_host(|host, now| host.machine.set_limits(now, inner.limits()));
         if !planted("timers_stay_as_they_were") {
             inner.rearm_all();
             Job::ALL.into_iter().for_each(|job| inner.call(job)); // their intervals may be others
@@ -113,7 +113,7 @@ impl ConnectionManager {
     }
 
     /// Hands nothing out and dials nothing from now on: whoever asks waits, up to its timeout, and nothing is
-    /// warmed. What comes home rests.
+    /// warmed; who warms already waits, too, if its dials have not begun. What comes home rests.
     pub fn pause(&self) {
         self.set_paused(true);
     }
@@ -129,10 +129,15 @@ impl ConnectionManager {
         inner.paused.store(paused, Ordering::Release);
         if !planted("known_hosts_know_no_pause") {
             // Each reads it under its own lock: of two callers at once the later one has the last word everywhere.
-            inner.each_host(|host, now| {
+            let left = inner.each_host(|host, now| {
                 let paused = inner.paused.load(Ordering::Acquire);
                 host.machine.set_paused(now, paused);
+                match paused {
+                    true => Vec::new(),
+                    false => host.go_on(now),
+                }
             });
+            drop(left); // not under the lock: it wakes them
         }
     }
 
@@ -186,17 +191,14 @@ impl Inner {
     pub(super) fn each_host<T>(self: &Arc<Self>, mut act: impl FnMut(&mut Host, Moment) -> T) -> Vec<T> {
         let mut answers = Vec::new();
         for shard in self.directory.shards() {
-            let mut work = Vec::new();
-            let now = self.clock().now_coarse();
-            for host in shard.lock().hosts_mut() {
-                answers.push(act(host, now));
-                if let Some(todo) = self.finish(host, now) {
-                    work.push(todo);
-                }
-            }
-            for todo in work {
-                self.settle(*todo);
-            }
+            // One lock for each: who comes meanwhile waits for one act, not for as many as there are hosts. A host that is made after this look
+            // finds whatever was set before it.
+            let hosts: Vec<OriginId> = shard.lock().hosts().map(|host| host.id).collect();
+            answers.extend(
+                hosts
+                    .into_iter()
+                    .filter_map(|origin| self.with_host(origin, &mut act)),
+            );
         }
         answers
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use tracing::Instrument;
 
-use super::host::{Host, Waiter};
+use super::host::{Host, Watcher};
 use super::inner::Inner;
 use super::live::{Fresh, Live, Rest, Shared};
 use super::observer::Event;
@@ -39,7 +39,7 @@ pub(super) fn resolve(inner: &Arc<Inner>, origin: OriginId) {
         let inner = Arc::clone(&question.inner);
         let deadline = inner.clock().now() + inner.config().connect_timeout;
         let mut early = |found: &Found| {
-            inner.with_host(origin, |host, now| host.learn_early(now, found));
+            ring(inner.with_host(origin, |host, now| host.learn_early(now, found)));
         };
         let answer = inner.find(&question.target, deadline, &mut early).await;
         question.answer(answer);
@@ -84,7 +84,7 @@ impl Question {
     fn answer(&mut self, answer: Result<Found, Error>) {
         self.answered = true;
         let error = answer.as_ref().err().cloned();
-        self.inner.with_host(self.origin, |host, now| {
+        let told = self.inner.with_host(self.origin, |host, now| {
             host.resolving = false;
             match answer {
                 Ok(answer) => host.learn(now, &self.inner.found_in(self.network, now, answer)),
@@ -94,11 +94,19 @@ impl Question {
                     host.machine.resolve_failed(now);
                 }
             }
-            host.announce();
+            host.under_way()
         });
+        ring(told);
         if let Some(error) = error {
             self.inner.tell_of_failure(self.target.as_str(), &error);
         }
+    }
+}
+
+/// Tells dials under way that there may be more addresses, or that there will be none. It wakes them: no lock is held.
+fn ring(dials: Option<Vec<Arc<Progress>>>) {
+    for dial in dials.into_iter().flatten() {
+        dial.news.notify_one();
     }
 }
 
@@ -310,7 +318,14 @@ impl DialJob {
                 true => host.doubt_birth(now, conn),
                 false => None,
             };
-            Some((conn, watcher, rung, doubtful))
+            // It went at once, or goes with whoever waited for it.
+            let shut = host
+                .machine
+                .bars(now, ip)
+                .or(host.machine.penalties().told(now, ip));
+            let shut = shut.filter(|_| !planted("what_closes_at_birth_is_opened"));
+            let came = shut.map_or(Ok(()), |until| Err(host.blocked(now, until).with_ip(ip)));
+            Some((conn, watcher.map(|watcher| (watcher, came)), rung, doubtful))
         });
         match conn.flatten() {
             None => {
@@ -338,7 +353,9 @@ impl DialJob {
                 let host = self.target.as_str();
                 tracing::debug!(target: "hotpool", conn = info.serial, host, %ip, protocol = %protocol, "opened");
                 self.inner.audience.tell(Event::Opened { info: &info });
-                inform(watcher, Ok(()));
+                if let Some((watcher, came)) = watcher {
+                    watcher.tell(came);
+                }
                 self.inner.tell_of_life();
                 let leak_timeout = self.inner.config().leak_timeout;
                 let look = self.inner.with_host(self.origin, |host, now| {
@@ -413,7 +430,7 @@ impl DialJob {
     }
 }
 
-fn inform(watcher: Option<Waiter>, answer: Result<(), Error>) {
+fn inform(watcher: Option<Watcher>, answer: Result<(), Error>) {
     if let Some(watcher) = watcher {
         watcher.tell(answer);
     }
@@ -467,7 +484,7 @@ fn drive(inner: &Arc<Inner>, origin: OriginId, conn: ConnId, mut driver: Driver)
         pool: Arc::downgrade(inner),
         origin,
         conn,
-        reason: CloseReason::PoolClosed,
+        reason: None,
     };
     let _ = inner.rt.driver(async move {
         loop {
@@ -484,12 +501,13 @@ struct Ending {
     pool: Weak<Inner>,
     origin: OriginId,
     conn: ConnId,
-    reason: CloseReason,
+    /// None where it came to no end of its own: its runtime has ended, with the pool or before it, or it panicked.
+    reason: Option<CloseReason>,
 }
 
 impl Ending {
     fn note(mut self, reason: CloseReason) {
-        self.reason = reason;
+        self.reason = Some(reason);
     }
 
     fn with_host(&self, act: impl FnOnce(&mut Host, Moment)) {
@@ -501,6 +519,11 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.with_host(|host, now| host.machine.died(now, self.conn, self.reason));
+        let Some(inner) = self.pool.upgrade() else { return };
+        let reason = self.reason.unwrap_or_else(|| match inner.is_closed() {
+            false if !planted("lost_drivers_end_with_the_pool") => CloseReason::Failed,
+            _ => CloseReason::PoolClosed,
+        });
+        inner.with_host(self.origin, |host, now| host.machine.died(now, self.conn, reason));
     }
 }

@@ -231,8 +231,4 @@ impl Shard {
     pub(super) fn hosts(&self) -> impl Iterator<Item = &Host> {
         self.hosts.iter().map(|(_, host)| &**host)
     }
-
-    pub(super) fn hosts_mut(&mut self) -> impl Iterator<Item = &mut Host> {
-        self.hosts.iter_mut().map(|(_, host)| &mut **host)
-    }
 }

@@ -41,15 +41,17 @@ pub(super) struct Host {
     pub(super) adrift: Adrift,
     pub(super) dials: HashMap<DialId, Dial>,
     /// Who wants to know how a dial ended, beside those in line.
-    pub(super) watchers: HashMap<DialId, Waiter>,
+    pub(super) watchers: HashMap<DialId, Watcher>,
+    /// Those of them whose dials a pause has overtaken: they go on waiting.
+    pub(super) overtaken: Vec<Watcher>,
     /// When its addresses should be asked for again.
     pub(super) fresh_until: Moment,
     /// The error of the last resolution, if that failed.
     pub(super) unresolved: Option<Error>,
     pub(super) resolving: bool,
     pub(super) last_asked: Moment,
-    /// The use of it that the roll knows of.
-    pub(super) enrolled: Moment,
+    /// The use of it that the roll knows of; none while it is off the roll, because it was found in use.
+    pub(super) enrolled: Option<Moment>,
     /// Whoever warms it holds this: one at a time, so that the next finds what the one before has opened.
     pub(super) warming: Arc<tokio::sync::Mutex<()>>,
     /// The runtime of whoever asked last: its dials run there.
@@ -72,6 +74,23 @@ impl Waiter {
 
     pub(super) fn has_gone(&self) -> bool {
         self.teller.is_closed()
+    }
+}
+
+/// Somebody who is to be told how a dial ended, whoever it is for.
+pub(super) struct Watcher {
+    waiter: Waiter,
+    /// What it is to bring: where a pause overtakes the dial, another is made for it.
+    want: Want,
+}
+
+impl Watcher {
+    pub(super) fn tell(self, answer: Answer) {
+        self.waiter.tell(answer);
+    }
+
+    pub(super) fn has_gone(&self) -> bool {
+        self.waiter.has_gone()
     }
 }
 
@@ -99,6 +118,8 @@ pub(super) enum TakenBack {
 pub(super) struct Todo {
     pub(super) told: Vec<(Waiter, Answer)>,
     pub(super) victims: Vec<(Live, CloseReason)>,
+    /// Dials that were given up, and who watched them, only to be dropped: that may run code of others.
+    pub(super) shed: Vec<(Option<Dial>, Option<Watcher>)>,
 }
 
 /// What is left to do in the order in which it was found, by whoever does the pool's work.
@@ -131,11 +152,12 @@ impl Host {
             adrift: Adrift::default(),
             dials: HashMap::new(),
             watchers: HashMap::new(),
+            overtaken: Vec::new(),
             fresh_until: Moment::ZERO,
             unresolved: None,
             resolving: false,
             last_asked: now,
-            enrolled: now,
+            enrolled: Some(now),
             warming: Arc::default(),
             home: None,
             armed: Moment::FAR,
@@ -204,7 +226,14 @@ impl Host {
     /// Whether anybody uses it or waits.
     pub(super) fn is_busy(&self) -> bool {
         let counts = self.machine.counts();
-        counts.leases > 0 || counts.waiting > 0 || counts.dialling > 0 || counts.held > 0 || self.resolving
+        let used = counts.leases > 0 || counts.held > 0;
+        let awaited = counts.waiting > 0 || counts.dialling > 0 || !self.overtaken.is_empty();
+        used || awaited || self.resolving
+    }
+
+    /// Whether it has nothing that would be lost with it.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.machine.is_vacant() && self.overtaken.is_empty()
     }
 
     /// A live connection.
@@ -248,19 +277,18 @@ impl Host {
             .resolved_in_part(now, &addresses, |ip| found.concerns(ip));
     }
 
-    /// Takes in a part of the addresses that a resolution under way is finding.
-    pub(super) fn learn_early(&mut self, now: Moment, found: &Found) {
+    /// Takes in a part of the addresses that a resolution under way is finding. Answers the dials under way, to be told once no lock is held.
+    pub(super) fn learn_early(&mut self, now: Moment, found: &Found) -> Vec<Arc<Progress>> {
         self.machine.trust_addresses_until(now, found.usable_until);
         self.machine
             .joined(now, &dial::plan::interleaved(&found.addresses, true));
-        self.announce();
+        self.under_way()
     }
 
-    /// Tells the dials under way that there may be more addresses, or that there will be none.
-    pub(super) fn announce(&self) {
-        for dial in self.dials.values() {
-            dial.progress.news.notify_one();
-        }
+    /// How far each dial under way has come.
+    pub(super) fn under_way(&self) -> Vec<Arc<Progress>> {
+        let dials = self.dials.values();
+        dials.map(|dial| Arc::clone(&dial.progress)).collect()
     }
 
     /// Someone stands in line: remember whom to tell, and where its dials are to run.
@@ -298,7 +326,8 @@ impl Host {
     pub(super) fn homes(&self) -> Vec<Home> {
         let mut homes: Vec<Home> = Vec::new();
         let in_line = self.waiting.iter().flatten().map(|(waiter, _)| waiter);
-        let waiters = in_line.chain(self.watchers.values());
+        let watchers = self.watchers.values().map(|watcher| &watcher.waiter);
+        let waiters = in_line.chain(watchers);
         for home in waiters
             .filter(|waiter| !waiter.has_gone())
             .filter_map(|waiter| waiter.home.as_ref())
@@ -341,8 +370,14 @@ impl Host {
                 errand.dials.push(order);
             }
             Action::Abandon(dial) => {
-                self.dials.remove(&dial);
-                self.watchers.remove(&dial); // the listener hears that nobody is left to tell
+                let (given_up, mut watcher) = (self.dials.remove(&dial), self.watchers.remove(&dial));
+                if self.machine.is_paused() && !planted("a_pause_ends_what_warms") {
+                    self.overtaken.extend(watcher.take());
+                }
+                if planted("watchers_are_dropped_under_the_lock") {
+                    watcher = None;
+                }
+                todo.shed.push((given_up, watcher)); // the listener hears that nobody is left to tell
                 errand.abandoned.push(dial);
             }
             Action::Grant(ticket, _) => {
@@ -361,7 +396,7 @@ impl Host {
                 let place = place.filter(|_| !planted("closed_stays_in_its_place"));
                 if let Some(mut live) = place.and_then(Option::take) {
                     if self.machine.is_out(conn) {
-                        self.adrift.orphan(conn, &mut live);
+                        self.adrift.orphan(conn, &mut live, reason);
                     }
                     todo.victims.push((live, reason));
                 }
@@ -377,21 +412,41 @@ impl Host {
     }
 
     /// Hears how a dial ends, which goes on whoever leaves the line. One that was just ordered is drained later, and finds the listener here.
-    pub(super) fn watch(&mut self, dial: DialId) -> oneshot::Receiver<Answer> {
+    pub(super) fn watch(&mut self, dial: DialId, want: Want) -> oneshot::Receiver<Answer> {
         let (teller, listener) = oneshot::channel();
         let home = self.home.clone();
-        self.watch_by(dial, Waiter { teller, home });
+        let waiter = Waiter { teller, home };
+        self.watch_by(dial, Watcher { waiter, want });
         listener
     }
 
-    fn watch_by(&mut self, dial: DialId, watcher: Waiter) {
+    fn watch_by(&mut self, dial: DialId, watcher: Watcher) {
         self.machine.keep(dial);
         self.watchers.insert(dial, watcher);
     }
 
+    /// A pause is over: what it has overtaken is dialled now. Answers those for whom there is no place any more, to be dropped once no lock is held.
+    pub(super) fn go_on(&mut self, now: Moment) -> Vec<Watcher> {
+        if planted("the_overtaken_stay_where_they_are") {
+            return Vec::new();
+        }
+        let mut left = Vec::new();
+        for watcher in std::mem::take(&mut self.overtaken) {
+            let dial = match watcher.has_gone() {
+                true => None,
+                false => self.machine.warm(now, watcher.want),
+            };
+            match dial {
+                Some(dial) => self.watch_by(dial, watcher),
+                None => left.push(watcher),
+            }
+        }
+        left
+    }
+
     /// A dial was lost with its runtime: it is ordered again for whoever still waits for it. Answers who watched it in vain: there is no place any
     /// more.
-    pub(super) fn dial_lost(&mut self, now: Moment, dial: DialId) -> Option<Waiter> {
+    pub(super) fn dial_lost(&mut self, now: Moment, dial: DialId) -> Option<Watcher> {
         self.dials.remove(&dial);
         let watcher = self.watchers.remove(&dial);
         let want = self.machine.dial_lost(now, dial);
@@ -450,17 +505,17 @@ impl Host {
         idle
     }
 
-    /// The pool-wide table said no to a dial that was ordered. Answers who is to be told so.
+    /// The pool-wide table said no to a dial that was ordered. Answers who is to be told so, with the dial, to be dropped once no lock is held.
     pub(super) fn dial_blocked(
         &mut self,
         now: Moment,
         dial: DialId,
         until: Moment,
-    ) -> Option<(Waiter, Error)> {
+    ) -> (Option<Dial>, Option<(Watcher, Error)>) {
         self.machine.dial_blocked(now, dial, until);
-        self.dials.remove(&dial);
-        let watcher = self.watchers.remove(&dial)?;
-        Some((watcher, self.blocked(now, until)))
+        let watcher = self.watchers.remove(&dial);
+        let told = watcher.map(|watcher| (watcher, self.blocked(now, until)));
+        (self.dials.remove(&dial), told)
     }
 
     /// The error for addresses that are all blocked, until then.

@@ -6,6 +6,7 @@ use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Extensions;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,11 +16,11 @@ use super::inner::Inner;
 use super::jobs::Job;
 use super::lent::{Lent, Standing};
 use super::live::{Abort, Way};
+use super::word::Word;
 use crate::conn::{ConnInfo, H2, Seen, Wire};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 use crate::fault::planted;
-use crate::machine::Cause;
 
 /// A connection on loan from a pool.
 ///
@@ -113,25 +114,13 @@ impl HotConn {
         }
     }
 
-    /// Says how an exchange went, so that the pool learns which addresses to avoid for this origin. May be said more than once.
+    /// Says how an exchange went, so that the pool learns which addresses to avoid for this origin: see the table of [`Outcome`]. May be said more than
+    /// once. Where the network has [changed](crate::HotConnPool::network_changed) since it was leased, or the pool has cut it, only a 403 is heeded.
     pub fn report(&self, outcome: Outcome) {
-        let lent = self.lent();
-        let ip = lent.info.remote.ip();
-        lent.home.with_host(lent.origin, |host, now| match outcome {
-            Outcome::Ok => host.machine.absolve(now, ip),
-            Outcome::Status(403) if !planted("forbidden_is_a_status_like_any") => {
-                _ = host.machine.penalise(now, ip, Cause::Status)
-            }
-            Outcome::TryLater(span) if !planted("retry_after_is_overheard") => {
-                _ = host.machine.penalise_for(now, ip, Cause::Protocol, span)
-            }
-            Outcome::Status(status) if status != 429 => host.machine.absolve(now, ip),
-            Outcome::Status(_) | Outcome::TryLater(_) | Outcome::Error => {
-                _ = host.machine.penalise(now, ip, Cause::Protocol)
-            }
-        });
-        if outcome == Outcome::Status(403) {
-            lent.home.call(Job::Blacklist); // it is tried when its time has come
+        let word = Word::from(outcome);
+        self.lent().heed(word);
+        if word == Word::Unwelcome {
+            self.lent().home.call(Job::Blacklist); // it is tried when its time has come
         }
     }
 
@@ -192,7 +181,8 @@ impl HotConn {
         let lent = self.lent_mut();
         lent.standing = Standing::Doomed(CloseReason::Detached);
         // What ends with the pool is what is the pool's.
-        lent.abort = Abort::default();
+        let abort = std::mem::take(&mut lent.abort);
+        abort.forget();
         if planted("detached_leaves_the_books") {
             let Lent {
                 home, origin, conn, ..
@@ -201,7 +191,7 @@ impl HotConn {
                 host.machine.died(now, *conn, CloseReason::Detached)
             });
         }
-        Ok(Detached(self))
+        Ok(Detached { lease: self, abort })
     }
 
     /// Takes an HTTP/2 connection out of sharing, and gives its stock handle, for somebody who opens streams without a lease for each. It still
@@ -284,13 +274,22 @@ impl HotConn {
 }
 
 impl Lent {
+    /// Has its address blamed for what was heard over it, or cleared. Answers for how long it is blocked by that.
+    pub(super) fn heed(&self, word: Word) -> Option<Duration> {
+        let ip = self.info.remote.ip();
+        let held = self.home.with_host(self.origin, |host, now| {
+            let until = host.heed(now, (self.conn, self.slot), ip, word)?;
+            Some(until.since(now))
+        });
+        held.flatten()
+    }
+
     /// The error for a connection that ended before anybody had it.
     fn stillborn(&self, reason: CloseReason) -> Error {
         let ip = self.info.remote.ip();
-        self.home.with_host(self.origin, |host, now| {
-            host.counters.count_failure(Phase::Tls);
-            host.machine.penalise(now, ip, Cause::Protocol)
-        });
+        self.home
+            .with_host(self.origin, |host, _| host.counters.count_failure(Phase::Tls));
+        self.heed(Word::Later(None));
         let error = match reason {
             CloseReason::StrayBytes => {
                 let problem = io::Error::new(
@@ -383,21 +382,36 @@ impl AsyncWrite for HotConn {
 /// A connection that has left its pool and still counts there: the TLS stream of an HTTP/1.1 connection. See [`HotConn::detach`].
 ///
 /// Dropping it closes it; [`ConnectionManager::add`](crate::ConnectionManager::add) takes it back into the pool that it left.
-#[derive(Debug)]
 #[must_use = "dropped, it is closed"]
-pub struct Detached(HotConn);
+pub struct Detached {
+    lease: HotConn,
+    /// What ends its use while it is the pool's.
+    abort: Abort,
+}
 
 impl Detached {
     /// Undoes the detaching.
     pub(super) fn attach(self, pool: &Arc<Inner>) -> Returned {
-        let mut conn = self.0;
-        conn.lent_mut().standing = Standing::Sound;
-        conn.give_back(pool)
+        let Detached { mut lease, abort } = self;
+        let lent = lease.lent_mut();
+        lent.standing = Standing::Sound;
+        if !planted("who_comes_back_cannot_be_aborted") {
+            lent.abort = abort;
+        }
+        lease.give_back(pool)
     }
 
     /// What is known of it since its birth.
     pub fn info(&self) -> &ConnInfo {
-        self.0.info()
+        self.lease.info()
+    }
+}
+
+impl fmt::Debug for Detached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Detached")
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
     }
 }
 
@@ -407,13 +421,13 @@ impl AsyncRead for Detached {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        Pin::new(&mut self.lease).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Detached {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.lease).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -421,18 +435,18 @@ impl AsyncWrite for Detached {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.lease).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.lease.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.lease).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.lease).poll_shutdown(cx)
     }
 }

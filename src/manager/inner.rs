@@ -14,6 +14,7 @@ use super::alarm::Bell;
 use super::checks::{Blocked, Checks, Watch};
 use super::cleaning::CleanupPolicy;
 use super::directory::{Directory, Hash, Key, Shard};
+use super::ears::{Ear, Ears};
 use super::host::{Host, TakenBack, Todo};
 use super::jobs::{Job, Jobs, Start};
 use super::lent::{Lent, Site};
@@ -57,8 +58,8 @@ pub(crate) struct Inner {
     settings: Mutex<Arc<PoolConfig>>,
     /// What the owner blocks and allows.
     pub(super) rules: Mutex<Arc<Rules>>,
-    /// Whether anybody waits for a permit at the desk: then an idle connection is worth a word to it.
-    pub(super) contended: AtomicBool,
+    /// Who wants to hear when a connection goes idle.
+    pub(super) ears: Ears,
     closed: AtomicBool,
     pub(super) paused: AtomicBool,
     /// Whose alarm rang. Its call wakes the upkeep, for a new first deadline of the wheel, too.
@@ -124,16 +125,6 @@ pub(super) enum Asked {
     Line(Box<Place>),
 }
 
-/// The answer to [`Inner::dismiss`].
-enum Dismissed {
-    /// It is not known any more.
-    Gone,
-    /// It was used then, and so may stay for now.
-    Used(Moment),
-    /// Somebody uses or awaits it: it counts as used then.
-    InUse(Moment),
-}
-
 impl Inner {
     pub(crate) fn new(
         config: PoolConfig,
@@ -154,7 +145,7 @@ impl Inner {
             roll: Mutex::default(),
             settings: Mutex::new(Arc::new(config)),
             rules: Mutex::new(Arc::new(Rules::of(owners.access))),
-            contended: AtomicBool::new(false),
+            ears: Ears::default(),
             closed: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             bell: Arc::new(Bell::new(jobs.call_of(Job::Cleanup))),
@@ -258,7 +249,7 @@ impl Inner {
             let mut shard = self.directory.shard_of(origin).lock();
             let host = shard.by_id(origin)?;
             let answer = act(host, now);
-            (answer, self.finish(host, now))
+            (answer, self.follow(host, now))
         };
         if let Some(todo) = todo {
             self.settle(*todo);
@@ -280,15 +271,40 @@ impl Inner {
         self.with_host(origin, act)
     }
 
-    /// What follows from an act, if anything does. Under the host's lock.
+    /// What follows from handing out or taking back, if anything does. Under the host's lock.
     #[inline]
     pub(super) fn finish(&self, host: &mut Host, now: Moment) -> Option<Box<Todo>> {
-        // The flag is read inside the critical section: whoever waits at the desk set it before looking here.
-        let parked = host.machine.take_parked() && self.contended.load(Ordering::Acquire);
-        match host.machine.has_actions() || parked {
+        // Read inside the critical section: whoever wants to hear said so before looking here.
+        let heard = host.machine.take_parked() && self.ears.any();
+        match host.machine.has_actions() || heard {
             false => None,
-            true => Some(self.todo(host, now, parked)),
+            true => self.follow_up(host, now, heard),
         }
+    }
+
+    /// What follows from any other act: it may be the one after which nobody uses the host. Under its lock.
+    pub(super) fn follow(&self, host: &mut Host, now: Moment) -> Option<Box<Todo>> {
+        let parked = host.machine.take_parked();
+        self.follow_up(host, now, parked)
+    }
+
+    #[cold]
+    fn follow_up(&self, host: &mut Host, now: Moment, parked: bool) -> Option<Box<Todo>> {
+        let parked = parked && self.ears.has(Ear::Desk);
+        self.comes_back(host, now);
+        (host.machine.has_actions() || parked).then(|| self.todo(host, now, parked))
+    }
+
+    /// Puts a host that was found in use back on the roll, once it is not. Under its lock.
+    fn comes_back(&self, host: &mut Host, now: Moment) {
+        if host.enrolled.is_some() || host.is_busy() || planted("who_was_in_use_stays_off_the_roll") {
+            return;
+        }
+        let used = now.max(host.last_asked);
+        host.enrolled = Some(used);
+        let mut roll = self.roll.lock();
+        roll.come_back(used, host.id);
+        self.ears.set(Ear::Roll, roll.is_anybody_off());
     }
 
     /// Everything that a machine wants done. Under the host's lock.
@@ -324,7 +340,7 @@ impl Inner {
             }
             if let Some(place) = place.take() {
                 let (host, look) = self.new_host(shard.next_id(), key.hash, target);
-                let (id, used) = (host.id, host.enrolled);
+                let (id, used) = (host.id, host.last_asked);
                 shard.insert(host);
                 drop(shard);
                 KeptPlace::enter(place, used, id);
@@ -334,7 +350,7 @@ impl Inner {
             }
             drop(shard);
             // Refused for good if no host came or went between the refusal and the look that did not find this one.
-            if refused.is_some() && refused == self.roll.lock().changes(0) {
+            if refused.is_some() && refused == self.roll.lock().changes() {
                 return Err(Error::new(ErrorKind::TooManyHosts, Phase::Acquire).with_target(target));
             }
             match self.place_for_a_host() {
@@ -346,7 +362,7 @@ impl Inner {
 
     fn new_host(&self, id: OriginId, hash: Hash, target: &Target<'_>) -> (Box<Host>, Option<Moment>) {
         let (now, config) = (self.now_coarse(), self.config());
-        let machine = Machine::new(limits(&config), self.directory.seed(id));
+        let machine = Machine::new(self.limits(), self.directory.seed(id));
         let owned = target.clone().into_owned();
         let mut host = Box::new(Host::new((id, hash), owned, machine, now));
         if let Some(ip) = target.ip().filter(|_| self.dialler.way() == Way::Direct) {
@@ -384,54 +400,52 @@ impl Inner {
     /// Lets hosts go until the roll `fits`: those that were used longest ago, unless they are in use. If too many are, what
     /// [`Roll::changes`] said then.
     fn make_room(self: &Arc<Self>, mut fits: impl FnMut(&mut Roll) -> bool) -> Result<(), Option<u64>> {
-        let mut in_use = Vec::new();
-        let made = loop {
+        loop {
             let (used, origin) = {
                 let mut roll = self.roll.lock();
                 if fits(&mut roll) {
-                    break Ok(());
+                    return Ok(());
                 }
                 match roll.take() {
                     Some(oldest) => oldest,
-                    None => break Err(roll.changes(in_use.len())),
+                    None => return Err(roll.changes()),
                 }
             };
-            match self.dismiss(origin, used) {
-                Dismissed::Gone => self.roll.lock().gone(),
-                Dismissed::Used(at) => self.roll.lock().put_back(at, origin),
-                // Not yet: the next one is to have its turn.
-                Dismissed::InUse(at) => in_use.push((at, origin)),
-            }
-        };
-        let mut roll = self.roll.lock();
-        for (at, origin) in in_use {
-            roll.put_back(at, origin);
+            self.dismiss(origin, used);
         }
-        made
     }
 
-    /// Forgets a host, with its idle connections, unless it was used after that moment or is in use.
-    fn dismiss(self: &Arc<Self>, origin: OriginId, used: Moment) -> Dismissed {
+    /// Forgets a host that was taken from the roll, with its idle connections. One that was used after that moment goes back; one that is in use
+    /// stays off the roll until it is not, so that nobody looks at it in vain again.
+    fn dismiss(self: &Arc<Self>, origin: OriginId, used: Moment) {
         let now = self.now_coarse();
         let mut shard = self.directory.shard_of(origin).lock();
         let Some(host) = shard.by_id(origin) else {
-            return Dismissed::Gone;
+            drop(shard);
+            return self.roll.lock().gone();
         };
         if host.is_busy() && !planted("busy_hosts_are_forgotten") {
-            host.enrolled = now.max(used);
-            return Dismissed::InUse(host.enrolled);
+            host.enrolled = None;
+            // Under the host's lock: the next one who leaves it finds the ear.
+            let _shard = match planted("the_roll_listens_too_late") {
+                true => Err(drop(shard)),
+                false => Ok(shard),
+            };
+            let mut roll = self.roll.lock();
+            roll.leave_off();
+            return self.ears.set(Ear::Roll, true);
         }
         if host.last_asked > used && !planted("first_come_first_forgotten") {
-            host.enrolled = host.last_asked;
-            return Dismissed::Used(host.enrolled);
+            host.enrolled = Some(host.last_asked);
+            return self.roll.lock().put_back(host.last_asked, origin);
         }
         host.machine.evict_all(now, CloseReason::Evicted);
         let todo = self.todo(host, now, false);
         shard.forget(origin);
         drop(shard);
+        self.roll.lock().gone();
         self.disarm(origin);
         self.settle(*todo);
-        Dismissed::Gone
     }
 
     /// Has the wheel look at a host at that time, if at any.
@@ -615,7 +629,7 @@ impl Inner {
         if planted("released_before_it_is_home") {
             self.with_host(origin, |host, now| host.machine.release(now, conn, fate));
         }
-        let quiet = planted("flag_is_read_before_the_lock") && !self.contended.load(Ordering::Acquire);
+        let quiet = planted("flag_is_read_before_the_lock") && !self.ears.any();
         let early = planted("rung_is_read_before_the_lock").then(|| lent.is_rung());
         let (returned, stray, rung, todo) = {
             let mut shard = self.directory.shard_of(origin).lock();
@@ -653,13 +667,15 @@ impl Inner {
         let mut shard = self.directory.shard_of(origin).lock();
         let used = shard
             .by_id(origin)
-            .filter(|host| planted("forgets_without_another_look") || host.machine.is_vacant())
+            .filter(|host| planted("forgets_without_another_look") || host.is_vacant())
             .map(|host| host.enrolled);
         let Some(used) = used else { return };
         shard.forget(origin);
         drop(shard);
         self.disarm(origin);
-        self.roll.lock().strike(used, origin);
+        let mut roll = self.roll.lock();
+        roll.strike(used, origin);
+        self.ears.set(Ear::Roll, roll.is_anybody_off());
     }
 
     /// The wheel need not look at a host any more: it is forgotten.
@@ -670,24 +686,31 @@ impl Inner {
     }
 }
 
-/// The limits of one host.
-pub(super) fn limits(config: &PoolConfig) -> Limits {
-    Limits {
-        max_per_host: config.max_per_host,
-        max_idle_per_host: config.max_idle_per_host,
-        min_idle: config.min_idle,
-        max_waiters: config.max_waiters,
-        idle_timeout: config.idle_timeout,
-        max_lifetime: config.max_lifetime,
-        jitter: config.lifetime_jitter,
-        h2_max_streams: config.h2_max_streams,
-        growth: config.h2_growth,
-        selection: config.selection,
-        all_blocked: match planted("all_blocked_is_not_heeded") {
-            true => AllBlocked::Fail,
-            false => config.all_blocked,
-        },
-        ..Limits::default()
+impl Inner {
+    /// The limits of one host.
+    pub(super) fn limits(&self) -> Limits {
+        let config = self.config();
+        Limits {
+            max_per_host: config.max_per_host,
+            max_idle_per_host: config.max_idle_per_host,
+            min_idle: config.min_idle,
+            max_waiters: config.max_waiters,
+            idle_timeout: config.idle_timeout,
+            max_lifetime: config.max_lifetime,
+            jitter: config.lifetime_jitter,
+            h2_max_streams: config.h2_max_streams,
+            growth: config.h2_growth,
+            selection: config.selection,
+            all_blocked: match planted("all_blocked_is_not_heeded") {
+                true => AllBlocked::Fail,
+                false => config.all_blocked,
+            },
+            penalty: PenaltyTerms {
+                validated: self.validator.is_some(),
+                ..PenaltyTerms::default()
+            },
+            ..Limits::default()
+        }
     }
 }
 

@@ -114,6 +114,8 @@ pub(super) struct Out {
     pub(super) long: bool,
     /// Whether it was reported as leaked.
     pub(super) reported: bool,
+    /// Whether what becomes of it says nothing of its address: the network is another since, or the pool itself has ended its connection.
+    pub(super) void: bool,
 }
 
 impl Out {
@@ -123,6 +125,7 @@ impl Out {
             site,
             long: false,
             reported: false,
+            void: false,
         }
     }
 
@@ -289,6 +292,24 @@ struct Aborting {
     wakers: Mutex<[Option<Waker>; 2]>,
 }
 
+impl Aborting {
+    /// Keeps a waker in place of the one before. Under the lock none is cloned or dropped: that may run code of others.
+    fn hold(&self, way: Way, waker: &Waker) {
+        let held = |place: &Option<Waker>| place.as_ref().is_some_and(|held| held.will_wake(waker));
+        if held(&self.wakers.lock()[way as usize]) {
+            return;
+        }
+        let waker = waker.clone();
+        let mut wakers = self.wakers.lock();
+        let before = wakers[way as usize].replace(waker);
+        if planted("a_waker_is_dropped_under_the_lock") {
+            return drop(before);
+        }
+        drop(wakers);
+        drop(before);
+    }
+}
+
 /// In which direction somebody waits.
 #[derive(Clone, Copy)]
 pub(super) enum Way {
@@ -338,10 +359,7 @@ impl Abort {
         }
         let polled = poll(cx);
         if let (Some(aborting), true) = (&self.0, polled.is_pending()) {
-            let place = &mut aborting.wakers.lock()[way as usize];
-            if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                *place = Some(cx.waker().clone());
-            }
+            aborting.hold(way, cx.waker());
             // Set before the waker stood there: nobody will wake it.
             if self.is_set() {
                 return aborted();

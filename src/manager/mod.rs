@@ -4,7 +4,7 @@
 //!
 //! | lock | guards | never under it |
 //! |---|---|---|
-//! | a shard's (`directory`), a brief one | the hosts of that shard: machine, live connections, senders to those who wait | another shard's lock or the desk's, a wake-up, dropping a connection, I/O |
+//! | a shard's (`directory`), a brief one | the hosts of that shard: machine, live connections, senders to those who wait | another shard's lock or the desk's, a wake-up, dropping a connection or one of those senders, I/O |
 //! | the desk's (`Inner::desk`) | the Ledger of permits over all hosts, the penalties of addresses | a shard's lock, a wake-up, I/O |
 //! | the work's (`settle`) | what is to be done, in which order, and whether somebody is at it | any other lock, doing it; taken under a shard's, to leave an errand |
 //! | the wheel's (`Inner::wheel`) | when to look at which host again | any other lock |
@@ -12,16 +12,16 @@
 //! | the dials' (`Inner::dials`) | what ends the dials under way | any other lock, a wake-up |
 //! | the audience's (`observer`) | who is told of events | telling them, dropping one, any other lock |
 //! | a closer's (`closing`) | the owner's steps, and their reports | any other lock, a step |
-//! | the roll's (`roll`) | which hosts there are, by their last known use | any other lock |
+//! | the roll's (`roll`) | which hosts there are, by their last known use | any other lock; taken under a shard's, for a host that leaves it or comes back |
 //! | the bell's (`alarm`) | which resting connections to look at | any other lock |
 //! | the identities' (`Inner::identities`) | which identity has which number | any other lock; taken under a shard's, by a miss |
 //! | the owner's rules' (`Inner::rules`) | what is blocked and allowed by word | anything but changing or copying them; taken under a shard's, to bring them there |
-//! | the settings' (`Inner::settings`) | the settings in force | anything but copying them; taken under a shard's, for a new host |
+//! | the settings' (`Inner::settings`) | the settings in force | anything but copying them; taken under a shard's or the desk's, by whoever brings them there |
 //! | the book's of an HTTP/2 connection (`conn`) | what passed on it | a wake-up, I/O, any other lock; taken under a shard's, by whoever brings a lease home and by what the driver tells |
 //! | the names' (`dns`) | what is known of names, and who is asked about which | asking a resolver, any other lock but a crowd's |
 //! | a question's (`dns`) | a resolver's answer as it comes: one of those who wait polls it there | any other lock but its crowd's |
 //! | a crowd's (`dns`) | who waits for a question, and what was heard | a wake-up, any other lock |
-//! | an abort's (`live`) | who waits for a leased connection's bytes | a wake-up, any other lock |
+//! | an abort's (`live`) | who waits for a leased connection's bytes | a wake-up, cloning or dropping a waker, any other lock |
 //!
 //! No operation holds two of them, but for the cases in the table, and for the two that look at everything at once: `stats` and
 //! `assert_invariants` lock all shards in index order, then the desk. What a machine wants done is collected under its lock
@@ -41,6 +41,7 @@ mod connections;
 mod control;
 mod dialling;
 mod directory;
+mod ears;
 mod get;
 mod health;
 mod hearing;
@@ -65,6 +66,7 @@ mod stats;
 mod upkeep;
 mod validator;
 mod warm;
+mod word;
 
 pub use access::{Block, BlockCause};
 pub use attached::{Attached, RawH2};

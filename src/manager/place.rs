@@ -52,10 +52,20 @@ impl Place {
     /// # Errors
     /// Why it will not be served.
     pub(super) async fn granted(&mut self) -> Result<(), Error> {
-        let answer = (&mut self.listener).await;
-        let answer = answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Closed, Phase::Acquire)));
+        let Ok(answer) = (&mut self.listener).await else {
+            // Whoever was to tell it panicked on the way. It may have been granted: that is seen where it is taken.
+            return match planted("who_hears_nothing_has_nothing") {
+                true => self.over(Err(Error::new(ErrorKind::Closed, Phase::Acquire))),
+                false => Ok(()),
+            };
+        };
+        self.over(answer)
+    }
+
+    /// One that was refused is over: there is nothing to give up.
+    fn over(&mut self, answer: Answer) -> Answer {
         if answer.is_err() {
-            self.ticket = None; // over already: there is nothing to give up
+            self.ticket = None;
         }
         answer
     }
@@ -68,10 +78,13 @@ impl Place {
         phase.unwrap_or(Phase::Acquire)
     }
 
-    /// The connection that was granted; none if it died in the meantime.
+    /// The connection that was granted; none if it died in the meantime, or if none was.
     pub(super) fn take(mut self) -> Option<HotConn> {
-        let ticket = self.ticket.take()?;
-        self.inner.redeem(self.origin, ticket, self.site)
+        let conn = self.inner.redeem(self.origin, self.ticket?, self.site);
+        if conn.is_some() {
+            self.ticket = None;
+        }
+        conn
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::dialling::{self, DialJob};
+use super::ears::Ear;
 use super::host::{Errand, Todo};
 use super::inner::Inner;
 use super::live::Live;
@@ -125,14 +126,17 @@ impl Inner {
     /// Does the work that waits and what the desk wants, until nothing is left. To be called after every change at the desk.
     pub(super) fn pump(self: &Arc<Self>) {
         let Some(shift) = Shift::begin(self) else { return };
+        // Buried when the shift is over: a close takes the time that its owner's code takes, and nobody else has to wait for that.
+        let mut victims = Vec::new();
         loop {
             shift.run_errands();
             match self.next_step() {
-                Some(step) => self.take_step(step, &shift),
-                None if shift.is_over() => return,
+                Some(step) => victims.extend(self.take_step(step, &shift)),
+                None if shift.is_over() => break,
                 None => {}
             }
         }
+        self.bury(victims);
     }
 
     fn carry_out(self: &Arc<Self>, origin: OriginId, errand: Errand) {
@@ -140,8 +144,8 @@ impl Inner {
         let any_closed = !errand.closed.is_empty();
         let resolve = errand.resolve;
         for (dial, until) in self.visit_desk(origin, errand) {
-            let watcher = self.with_host(origin, |host, now| host.dial_blocked(now, dial, until));
-            if let Some((watcher, error)) = watcher.flatten() {
+            let said = self.with_host(origin, |host, now| host.dial_blocked(now, dial, until));
+            if let Some((_dial, Some((watcher, error)))) = said {
                 watcher.tell(Err(error));
             }
         }
@@ -208,7 +212,7 @@ impl Inner {
         // Raised here, and never lowered: the Ledger still counts on hearing from those who had nothing idle when they were asked, until it
         // notices, at its next step, that nobody waits. Who goes idle before that, unheard, would not be asked again by the next in line.
         if desk.ledger.contended() && !planted("flag_is_shown_after_the_look") {
-            self.contended.store(true, Ordering::Release);
+            self.ears.set(Ear::Desk, true);
         }
         blocked
     }
@@ -219,23 +223,25 @@ impl Inner {
         let step = desk.ledger.poll_step();
         let looks = matches!(step, Some(Step::Evict(_)));
         if !(looks && planted("flag_is_shown_after_the_look")) {
-            self.contended.store(desk.ledger.contended(), Ordering::Release);
+            self.ears.set(Ear::Desk, desk.ledger.contended());
         }
         step
     }
 
-    fn take_step(self: &Arc<Self>, step: Step, shift: &Shift<'_>) {
+    /// Answers what is to be buried.
+    fn take_step(self: &Arc<Self>, step: Step, shift: &Shift<'_>) -> Vec<(Live, CloseReason)> {
         match step {
             Step::Grant { origin, dial, ip } => {
                 let order = self.desk.lock().orders.remove(&(origin, dial));
                 DialJob::start(self, origin, order, ip);
+                Vec::new()
             }
             Step::Evict(victim) => self.evict(victim, shift),
         }
     }
 
-    /// Asks a host for its longest idle connection, and brings the desk the answer.
-    fn evict(self: &Arc<Self>, victim: Victim, shift: &Shift<'_>) {
+    /// Asks a host for its longest idle connection, and brings the desk the answer. Answers what is to be buried.
+    fn evict(self: &Arc<Self>, victim: Victim, shift: &Shift<'_>) -> Vec<(Live, CloseReason)> {
         let now = self.clock().now_coarse();
         let (answer, todo) = {
             let mut shard = self.directory.shard_of(victim.origin).lock();
@@ -243,16 +249,20 @@ impl Inner {
                 None => (Evicted::None, None),
                 Some(host) => (
                     host.machine.evict_idle(now, victim.into()),
-                    self.finish(host, now),
+                    self.follow(host, now),
                 ),
             }
         };
-        // The permit that came free first, then the answer: the other way round the desk would still count it and ask for another.
-        if let Some(todo) = todo {
-            let victims = todo.tell();
-            shift.run_errands();
-            self.bury(victims);
+        let mut todo = todo;
+        if planted("victims_are_buried_before_the_answer")
+            && let Some(todo) = todo.take()
+        {
+            self.bury(todo.tell());
         }
+        // The permit that came free first, then the answer: the other way round the desk would still count it and ask for another. What runs code of
+        // others comes last: whatever becomes of that, the desk has its answer.
+        shift.run_errands();
         self.desk.lock().ledger.answer(now, victim, answer);
+        todo.map_or_else(Vec::new, |todo| todo.tell())
     }
 }

@@ -142,7 +142,7 @@ impl Inner {
                 .penalties()
                 .last()
                 .max(host.last_asked + idle_timeout);
-            let vacant = host.machine.is_vacant() && look == Moment::FAR;
+            let vacant = host.is_vacant() && look == Moment::FAR;
             let empty = vacant && now >= forget_at;
             // One that has nothing now may get it, or is to be forgotten.
             let look = match look == Moment::FAR && !empty {

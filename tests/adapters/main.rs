@@ -13,9 +13,16 @@
 #[path = "../pool/common.rs"]
 #[expect(dead_code, reason = "the pool's own tests use the rest")]
 mod common;
+#[path = "../../examples/own_stack/stack.rs"]
+mod own_stack;
+#[path = "../client/servers.rs"]
+#[expect(dead_code, reason = "the client's own tests use the rest")]
+mod servers;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod hyper;
 mod metrics;
 mod recorder;
+mod tags;
+mod tower;

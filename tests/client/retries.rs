@@ -91,9 +91,9 @@ async fn a_request_of_which_no_byte_was_sent_goes_over_another_connection() {
     assert_eq!(first.header("x-conn"), "1");
     peer.order(To::All, Order::Reset);
     // Blocks the reactor, too.
-    let mine = |socket: &measure::TcpSocket| socket.remote.port() == peer.port();
+    let stands = |socket: &measure::TcpSocket| socket.remote == peer.addr(0) && socket.state == "ESTABLISHED";
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while measure::tcp_sockets().iter().any(mine) {
+    while measure::tcp_sockets().iter().any(stands) {
         assert!(std::time::Instant::now() < deadline, "no reset came");
         std::thread::sleep(Duration::from_millis(1));
     }

@@ -47,6 +47,8 @@ const OWN: &[&str] = &[
     "the_stale_serves_while_name_servers_fail_and_only_so_long",
     "an_answer_that_is_too_old_is_not_dialled",
     "an_answer_in_part_keeps_the_rest_and_dials_nothing_that_it_does_not_know",
+    "a_handshake_is_no_answer_to_a_403",
+    "what_cannot_be_reached_from_a_source_is_avoided_by_no_other_host",
     "a_block_is_not_lifted_by_what_was_dialled_before_it",
     "the_end_of_a_block_does_not_wait_for_a_probe",
     "warming_heeds_a_block_where_another_address_stands",
@@ -56,6 +58,9 @@ const OWN: &[&str] = &[
     "what_fails_late_in_the_network_before_blames_nobody",
     "what_is_kept_of_a_family_misses_nobody",
     "a_dial_that_comes_to_nothing_gives_its_source_back",
+    "a_victim_that_is_slow_to_close_holds_up_nobody_else",
+    "a_victim_whose_close_panics_holds_up_nobody_else",
+    "a_driver_that_ends_with_its_runtime_has_failed",
 ];
 
 /// Modules of which no test is named by such a list.
@@ -69,6 +74,7 @@ const OWN_MODULES: &[&str] = &[
     "live::idle",
     "live::jobs",
     "live::leases",
+    "live::locks",
     "live::names",
     "live::observer",
     "live::log",
@@ -109,6 +115,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::life", include_str!("live/life.rs")),
     ("live::limits", include_str!("live/limits.rs")),
     ("live::names", include_str!("live/names.rs")),
+    ("live::locks", include_str!("live/locks.rs")),
     ("live::observer", include_str!("live/observer.rs")),
     ("live::log", include_str!("live/log.rs")),
     ("live::pause", include_str!("live/pause.rs")),

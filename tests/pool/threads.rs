@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use hotpool::clock::ManualClock;
 use hotpool::scripted::{Act, Stage};
-use hotpool::{Error, ErrorKind, GetOptions, HotConn, HotConnPool, Phase, PoolConfig, Require, Warm};
+use hotpool::{
+    Error, ErrorKind, GetOptions, HotConn, HotConnPool, Outcome, Phase, PoolConfig, Require, Scope, Tls, Warm,
+};
 
 use crate::common::{Dice, config, poll_times};
 use crate::support::peer::DEADLINE;
@@ -52,6 +54,8 @@ fn settings(dice: &mut Dice) -> PoolConfig {
 struct Day {
     stage: Stage,
     pool: HotConnPool,
+    /// What takes the place of the pool's own TLS setup now and then.
+    setup: Tls,
     clock: ManualClock,
     over: AtomicBool,
     in_use: Mutex<BTreeSet<u64>>,
@@ -67,6 +71,7 @@ impl Day {
         Day {
             stage,
             pool,
+            setup: Tls::builder().build().unwrap(),
             clock,
             over: AtomicBool::new(false),
             in_use: Mutex::default(),
@@ -129,10 +134,20 @@ impl Day {
         }
         assert!(self.in_use.lock().unwrap().remove(&serial));
         self.served.fetch_add(1, Ordering::Relaxed);
+        match dice.below(16) {
+            0 => conn.report(Outcome::Error),
+            1 => conn.report(Outcome::TryLater(Duration::from_millis(dice.below(100)))),
+            2..9 => conn.report(Outcome::Ok),
+            _ => {}
+        }
         match dice.below(8) {
             0 => conn.discard(),
             1 => drop(conn),
             2 => drop(conn.detach()),
+            3 => match conn.detach() {
+                Ok(detached) => drop(self.pool.manager().add(detached)),
+                Err(_) => panic!("HTTP/2"),
+            },
             _ => drop(self.pool.put(conn)),
         }
     }
@@ -154,7 +169,7 @@ impl Day {
     /// The owner of the pool changes its mind.
     async fn meddle(&self, host: &str, dice: &mut Dice) {
         let manager = self.pool.manager();
-        match dice.below(9) {
+        match dice.below(12) {
             0 => manager.update_config(settings(dice)).unwrap(),
             1 => drop(manager.evict_host(host).unwrap()),
             2 => drop(manager.evict_ip("10.0.0.1".parse().unwrap())),
@@ -163,6 +178,16 @@ impl Day {
             5 => drop(manager.cleanup()),
             6 => drop(poll_times(self.pool.warm(host, Warm::Count(2), GetOptions::new()), 20).await),
             7 => drop(manager.stats()),
+            8 => drop(self.pool.force_cleanup()),
+            9 => self.pool.update_tls(self.setup.clone()),
+            10 => {
+                let scope = Scope::from("10.0.0.1".parse::<std::net::IpAddr>().unwrap());
+                manager
+                    .block(scope.clone(), Some(Duration::from_millis(200)))
+                    .unwrap();
+                tokio::task::yield_now().await;
+                manager.unblock(&scope);
+            }
             _ => {
                 manager.pause();
                 tokio::task::yield_now().await;

@@ -1,11 +1,13 @@
 //! `max_hosts`: the least recently used host goes, if any may go, and there are never more.
 
+use std::pin::pin;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use hotpool::clock::{Clock, SystemClock};
 use hotpool::{CloseReason, ErrorKind, Outcome};
 
-use crate::{config, got, let_run, staged, staged_by};
+use crate::{config, got, let_run, poll_once, staged, staged_by};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -102,4 +104,44 @@ async fn a_block_outlives_the_last_get() {
     assert!(clock.now().as_nanos() < 17 * 60_000_000_000);
     let error = pool.get("a.test").await;
     assert_eq!(error.map(drop).unwrap_err().kind(), ErrorKind::Blocked);
+}
+
+/// Four threads ask for hosts beyond the limit while all that are known are in use: each is refused, and none waits for the others for ever.
+#[test]
+fn a_crowd_beyond_the_limit_of_hosts_is_refused() {
+    const HOSTS: u32 = 1_000;
+    let (told, heard) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let _inside = runtime.enter();
+        let (_stage, pool, _clock) = staged(1, |config| {
+            config.max_hosts = HOSTS;
+            config.max_connections = HOSTS;
+            config.max_per_ip = HOSTS;
+        });
+        let leases: Vec<_> = (0..HOSTS)
+            .map(|number| runtime.block_on(got(&pool, &format!("h{number}.test"))))
+            .collect();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let pool = &pool;
+                scope.spawn(move || {
+                    for number in 0..100 {
+                        let mut asks = pin!(pool.get(format!("t{thread}n{number}.test")));
+                        let refused = poll_once(asks.as_mut()).expect("an answer at once");
+                        assert_eq!(refused.map(drop).unwrap_err().kind(), ErrorKind::TooManyHosts);
+                    }
+                });
+            }
+        });
+        let _ = told.send(leases.len());
+    });
+    assert_eq!(
+        heard.recv_timeout(Duration::from_secs(60)),
+        Ok(HOSTS as usize),
+        "they wait for each other"
+    );
 }

@@ -27,6 +27,33 @@ fn hyper_s_client_is_served_by_one_connection() {
     );
 }
 
+#[test]
+fn a_service_is_served_by_one_connection() {
+    let told = run("tower", &[]);
+    assert_eq!((told.code, told.err.as_str()), (0, ""), "{}", told.out);
+    let last = told.out.lines().last();
+    assert_eq!(
+        (last, told.out.lines().count()),
+        (Some("1 dialled for 5 requests"), 6),
+        "{}",
+        told.out
+    );
+}
+
+/// Who writes a stack has less than 150 lines to read. `tests/adapters/tags.rs` has some thousands of requests through it.
+#[test]
+fn a_stack_of_one_s_own_is_short_and_keeps_its_answers_apart() {
+    let told = run("own_stack", &[]);
+    assert_eq!((told.code, told.err.as_str()), (0, ""), "{}", told.out);
+    assert_eq!(told.out, "100 answers, 1 connections\n");
+    let lines = [
+        include_str!("../../examples/own_stack/main.rs"),
+        include_str!("../../examples/own_stack/stack.rs"),
+    ];
+    let count: usize = lines.iter().map(|text| text.lines().count()).sum();
+    assert!(count < 150, "{count}");
+}
+
 /// Ends it, whatever happens to the test.
 struct Running(Child);
 

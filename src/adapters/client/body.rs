@@ -15,7 +15,8 @@ use crate::fault::planted;
 /// The body of an answer, over either protocol; and a body for a request, made of bytes that are at hand.
 ///
 /// It has the connection's lease until it is over. Read to its end, and be that by [`is_end_stream`](HttpBody::is_end_stream), it gives the lease back at once; dropped
-/// before, it closes the connection (HTTP/1.1) or resets its stream (HTTP/2). What is left of the request's body is sent while this one is polled.
+/// before, it closes the connection (HTTP/1.1) or resets its stream (HTTP/2). What is left of the request's body is sent while this one is polled: an
+/// answer of success that was there before ends when its request has gone out. Behind any other answer nothing more is sent.
 #[must_use = "dropped before its end, it closes its connection"]
 #[derive(Default)]
 pub struct Body(Kind);

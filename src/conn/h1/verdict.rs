@@ -87,6 +87,13 @@ impl H1 {
     pub(super) fn look_before_asking(&mut self) -> Result<(), CloseReason> {
         self.look_at_held()?;
         match self.check {
+            // Half of what nobody asked for, which its user read on the way to something else: the rest would be taken for the answer.
+            ReuseCheck::Readiness
+                if !self.stream.get_ref().0.get_ref().at_boundary()
+                    && !planted("half_a_record_is_asked_over") =>
+            {
+                Err(CloseReason::StrayBytes)
+            }
             ReuseCheck::Readiness => Ok(()),
             ReuseCheck::Peek => self.look_at_socket(),
         }

@@ -102,6 +102,37 @@ async fn hosts_in_use_stay() {
     finish(pool, peer).await;
 }
 
+/// However many there are: a refusal looks at nobody who was found in use before, and one that comes home makes room at once.
+#[tokio::test]
+async fn a_host_in_use_is_looked_at_once() {
+    let stage = Stage::new(4);
+    let few = config(|config| {
+        config.max_hosts = 20;
+        config.max_per_ip = 20;
+    });
+    let pool = stage.pool(few, ManualClock::new()).unwrap();
+    let mut leases = Vec::new();
+    for number in 0..20 {
+        leases.push(lease(&pool, &format!("h{number}.test")).await);
+    }
+    for number in 0..3 {
+        let error = pool.get(format!("more{number}.test")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooManyHosts);
+        assert_eq!(pool.manager().on_the_roll(), 0, "hosts to be looked at");
+    }
+    drop(leases.pop());
+    assert_eq!(pool.manager().on_the_roll(), 1, "the one that came home");
+    leases.pop().unwrap().discard();
+    assert_eq!(pool.manager().on_the_roll(), 2, "the one that was closed, too");
+    for number in 0..2 {
+        leases.push(lease(&pool, &format!("last{number}.test")).await);
+    }
+    assert_eq!(known(&pool).len(), 20);
+    drop(leases);
+    assert_eq!(pool.manager().on_the_roll(), 20);
+    pool.manager().assert_invariants();
+}
+
 /// All of them were used again since they came to be known: that is not to be in use.
 #[tokio::test]
 async fn who_was_used_again_may_go_in_its_turn() {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use hotpool::clock::{ManualClock, SystemClock};
 use hotpool::scripted::Stage;
-use hotpool::{CloseReason, GetOptions, HotConnPool, PoolConfig, Returned, StaticResolver};
+use hotpool::{CloseReason, GetOptions, HotConnPool, PoolConfig, RetrySafety, Returned, StaticResolver};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::coop;
 
@@ -129,6 +130,29 @@ async fn half_a_record_does_not_remove_what_is_idle() {
     within("told", tell.send(Tell::TheOtherHalf)).await.unwrap();
     until(&pool, "it is idle again", |stats| stats.idle == 1).await;
     assert_eq!(lease(&pool, &name).await.info().serial, 1);
+    pool.manager().assert_invariants();
+}
+
+/// Its user reads before it asks, as some do to hear of an end, and half of what nobody asked for comes. The rest would be taken for the answer.
+#[tokio::test]
+async fn half_a_record_that_its_user_read_is_not_asked_over() {
+    let (pool, name, tell) = renewing(0).await;
+    let mut conn = lease(&pool, &name).await;
+    // Of three, the last is taken from us when the one before it has been taken, and so the first has been done.
+    for tell_it in [Tell::HalfAnUpdate, Tell::Tickets, Tell::Tickets] {
+        within("told", tell.send(tell_it)).await.unwrap();
+    }
+    for _ in 0..3 {
+        let_run().await; // the reactor has its turn
+        assert!(poll_once(pin!(conn.read_u8())).await.is_none(), "half is no byte");
+    }
+    let error = conn
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    assert_eq!(conn.retry_safety(), RetrySafety::NeverSent);
+    assert_eq!(pool.put(conn), Returned::Closed(CloseReason::StrayBytes));
     pool.manager().assert_invariants();
 }
 

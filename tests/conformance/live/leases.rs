@@ -44,6 +44,68 @@ async fn what_is_detached_keeps_its_permits() {
     finish(pool, peer).await;
 }
 
+/// Back in its pool it is what it was: it serves who waits, and ends with the others.
+#[tokio::test]
+async fn what_was_detached_comes_back_as_it_was() {
+    let peer = http1_peer();
+    let pool = pool(&peer, |config| config.max_connections = 1);
+    let name = name(&peer);
+    let mut conn = lease(&pool, &name).await;
+    assert_eq!(use_up(&mut conn, "/").await.status, 200);
+    let detached = conn.detach().unwrap();
+    let mut waits = Box::pin(pool.get(&name));
+    assert!(poll_once(waits.as_mut()).await.is_none());
+    assert_eq!(pool.manager().add(detached), Returned::Kept);
+    let mut again = within("what came back", waits).await.unwrap();
+    assert_eq!((again.info().serial, pool.size()), (1, 1));
+    assert_eq!(use_up(&mut again, "/").await.status, 200);
+    let mut reads = Box::pin(again.read_u8());
+    assert!(poll_once(reads.as_mut()).await.is_none());
+    assert_eq!(pool.force_cleanup(), 1);
+    let error = within("an end", reads).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted);
+    drop(again);
+    assert_eq!(pool.stats().counters.closes(CloseReason::Aborted), 1);
+    finish(pool, peer).await;
+}
+
+/// What comes back is looked at as any lease is, and goes home to the pool that it left.
+#[tokio::test]
+async fn what_was_detached_comes_back_only_if_it_is_clean() {
+    let peer = http1_peer();
+    let (pool, other) = (pool(&peer, |_| {}), pool(&peer, |_| {}));
+    let (name, request) = (name(&peer), b"GET / HTTP/1.1\r\nhost: peer.test\r\n\r\n");
+    let mut half = lease(&pool, &name).await.detach().unwrap();
+    half.write_all(request).await.unwrap();
+    within("an answer", half.read_u8()).await.unwrap();
+    let closed = |reason| Returned::Closed(reason);
+    assert_eq!(pool.manager().add(half), closed(CloseReason::HalfRead));
+
+    let evicted = lease(&pool, &name).await.detach().unwrap();
+    assert_eq!(pool.manager().evict_host(&name).unwrap(), 1);
+    assert_eq!(pool.manager().add(evicted), closed(CloseReason::Removed));
+
+    // It goes on for its holder, who cannot bring it back.
+    let mut ended = lease(&pool, &name).await.detach().unwrap();
+    assert_eq!((pool.force_cleanup(), pool.size()), (1, 0));
+    ended.write_all(request).await.unwrap();
+    within("an answer", ended.read_u8()).await.unwrap();
+    assert_eq!(pool.manager().add(ended), closed(CloseReason::Aborted));
+
+    let gone = lease(&pool, &name).await.detach().unwrap();
+    peer.order(To::All, Order::Reset);
+    peer.wait_for("it is closed", |seen| seen.live == 0).await;
+    let_run().await;
+    assert_eq!(pool.manager().add(gone), closed(CloseReason::PeerClosed));
+
+    let sound = lease(&pool, &name).await.detach().unwrap();
+    assert_eq!(other.manager().add(sound), Returned::Kept);
+    assert_eq!((pool.stats().idle, other.size()), (1, 0));
+    pool.manager().assert_invariants();
+    other.close().await;
+    finish(pool, peer).await;
+}
+
 /// 403: what is idle there closes, what is used closes when it comes home or stays in use, and dials go elsewhere.
 #[tokio::test]
 async fn a_403_blocks_its_address_and_no_other() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotpool::clock::ManualClock;
-use hotpool::{ErrorKind, GetOptions, HotConnPool, Phase, Returned, Warm};
+use hotpool::{CloseReason, ErrorKind, GetOptions, HotConnPool, Phase, Returned, Warm};
 
 use super::{alone, lease, one_thread, poll_once};
 use crate::common::{
@@ -201,4 +201,17 @@ fn surprise_server_closes_deadlock_nobody() {
         peer.wait_for("every connection is closed", |seen| seen.live == 0)
             .await;
     });
+}
+
+/// Its runtime ends, and with it its driver; the pool does not.
+#[test]
+fn a_driver_that_ends_with_its_runtime_has_failed() {
+    let peer = Peer::builder().alpn(Alpn::Http2).start();
+    let (pool, ending) = (pool(&peer, |_| {}), one_thread());
+    drop(ending.block_on(lease(&pool, &name(&peer))));
+    drop(ending);
+    let counters = pool.stats().counters;
+    let closes = [CloseReason::Failed, CloseReason::PoolClosed].map(|reason| counters.closes(reason));
+    assert_eq!(closes, [1, 0]);
+    one_thread().block_on(finish(pool, peer));
 }

@@ -17,6 +17,7 @@ mod jobs;
 mod leases;
 mod life;
 mod limits;
+mod locks;
 mod log;
 mod names;
 mod observer;

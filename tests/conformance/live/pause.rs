@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use hotpool::clock::ManualClock;
+use hotpool::scripted::Stage;
 use hotpool::{ErrorKind, GetOptions, Returned, Warm};
 
 use super::{lease, poll_once};
-use crate::common::{finish, host, http1_peer, let_run, manual_pool, name, poll_times, pool, within};
+use crate::common::{config, finish, host, http1_peer, let_run, manual_pool, name, poll_times, pool, within};
 
 #[tokio::test]
 async fn while_paused_known_hosts_hand_out_nothing() {
@@ -83,4 +85,24 @@ async fn who_waits_for_the_end_of_a_pause_has_a_timeout() {
     let_run().await;
     assert_eq!(pool.stats().leases, 0, "nobody is there any more");
     finish(pool, peer).await;
+}
+
+/// Its dial had not begun: it waits as others do, and is made after the pause.
+#[tokio::test]
+async fn who_warms_when_a_pause_comes_goes_on_after_it() {
+    let stage = Stage::new(1);
+    let one = config(|config| config.max_connections = 1);
+    let pool = stage.pool(one, ManualClock::new()).unwrap();
+    let held = lease(&pool, "a.test").await;
+    let mut warm = Box::pin(pool.warm("b.test", Warm::Count(1), GetOptions::new()));
+    assert!(poll_times(warm.as_mut(), 20).await.is_none());
+    assert_eq!(pool.stats().dialling, 1, "it waits for a permit");
+    pool.manager().pause();
+    held.discard();
+    assert!(poll_times(warm.as_mut(), 100).await.is_none());
+    assert_eq!((pool.stats().dialling, stage.dials()), (0, 1));
+    pool.manager().resume();
+    let report = within("warm", warm).await.unwrap();
+    assert_eq!((report.opened, report.errors.len()), (1, 0), "{report:?}");
+    pool.manager().assert_invariants();
 }

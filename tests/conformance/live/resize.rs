@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use hotpool::{CloseReason, PoolConfig};
+use hotpool::clock::ManualClock;
+use hotpool::scripted::Stage;
+use hotpool::{CloseReason, GetOptions, PoolConfig, Warm};
 
-use super::lease;
+use super::{lease, poll_once};
 use crate::common::{config, finish, host, http1_peer, let_run, manual_pool, name, poll_times, pool, within};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -88,4 +90,48 @@ async fn bad_settings_change_nothing() {
     assert_eq!(*pool.manager().config(), PoolConfig::default());
     drop([lease(&pool, &name).await, lease(&pool, &name).await]);
     finish(pool, peer).await;
+}
+
+/// A dial that has a place under the host's limit, and waits for a permit of the pool's, has to keep the limit that is in force when it begins.
+#[tokio::test]
+async fn who_waits_to_dial_keeps_a_lower_limit() {
+    let stage = Stage::new(1);
+    let one = config(|config| config.max_connections = 1);
+    let pool = stage.pool(one, ManualClock::new()).unwrap();
+    drop(lease(&pool, "b.test").await); // what it speaks is known from now on
+    let held = lease(&pool, "a.test").await;
+    let mut gets: Vec<_> = (0..10).map(|_| Box::pin(pool.get("b.test"))).collect();
+    for get in &mut gets {
+        assert!(poll_once(get.as_mut()).await.is_none());
+    }
+    assert_eq!(pool.stats().dialling, 10, "each has a right to dial");
+    let lower = config(|config| config.max_per_host = 1);
+    pool.manager().update_config(lower).unwrap();
+    assert_eq!(pool.stats().dialling, 1);
+    let served = within("the first", gets.remove(0)).await.unwrap();
+    assert_eq!(pool.size(), 2);
+    drop(served);
+    for get in gets {
+        drop(within("one after the other", get).await.unwrap());
+    }
+    drop(held);
+    pool.manager().assert_invariants();
+}
+
+/// It opens what the limits in force allow, as if they had been so from the start.
+#[tokio::test]
+async fn who_warms_keeps_a_lower_limit() {
+    let stage = Stage::new(1);
+    let one = config(|config| config.max_connections = 1);
+    let pool = stage.pool(one, ManualClock::new()).unwrap();
+    let held = lease(&pool, "a.test").await;
+    let mut warm = Box::pin(pool.warm("b.test", Warm::Count(3), GetOptions::new()));
+    assert!(poll_times(warm.as_mut(), 20).await.is_none());
+    assert_eq!(pool.stats().dialling, 3);
+    let lower = config(|config| config.max_per_host = 1);
+    pool.manager().update_config(lower).unwrap();
+    let report = within("warm", warm).await.unwrap();
+    assert_eq!((report.opened, report.errors.len()), (1, 0), "{report:?}");
+    drop(held);
+    pool.manager().assert_invariants();
 }

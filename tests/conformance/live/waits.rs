@@ -1,8 +1,11 @@
 //! What those in line are told, and by whom they are served, when what they wait for goes wrong.
 
+use std::future::Future;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use hotpool::clock::{ManualClock, SystemClock};
@@ -176,4 +179,33 @@ async fn who_was_refused_takes_nobody_along() {
     drop(refused);
     drop(within("who came after", after).await.unwrap());
     at_rest(&pool).await;
+}
+
+/// Panics when it is woken.
+struct Wakes;
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        panic!("as it should");
+    }
+}
+
+/// Two are granted what they wait for by one act, and waking the first panics: the second has its connection all the same, and nothing is lost.
+#[tokio::test]
+async fn who_is_not_told_has_what_it_was_granted() {
+    let stage = Stage::new(1);
+    let pool = stage.pool(config(|_| {}), ManualClock::new()).unwrap();
+    drop([lease(&pool, "a.test").await, lease(&pool, "a.test").await]);
+    pool.manager().pause();
+    let mut gets = [0; 2].map(|_| Box::pin(pool.get("a.test")));
+    let panics = Waker::from(Arc::new(Wakes));
+    for (get, waker) in gets.iter_mut().zip([&panics, Waker::noop()]) {
+        assert!(get.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+    }
+    catch_unwind(AssertUnwindSafe(|| pool.manager().resume())).expect_err("it panics");
+    for get in gets {
+        drop(within("a connection", get).await.unwrap());
+    }
+    assert_eq!((pool.stats().leases, pool.stats().idle), (0, 2));
+    pool.manager().assert_invariants();
 }

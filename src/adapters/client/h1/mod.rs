@@ -4,7 +4,7 @@
 //! |---|---|
 //! | the exchange, as long as it lasts | here |
 //! | the request as it goes out | `writer`, `head` |
-//! | the answer as it comes | `reader` |
+//! | the answer as it comes | `reader`; `reading` for tests |
 
 mod head;
 mod reader;

@@ -1,0 +1,85 @@
+//! No code of a caller's runs under a lock of the pool's.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use hotpool::clock::ManualClock;
+use hotpool::scripted::Stage;
+use hotpool::{GetOptions, HotConnPool, Warm};
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::{lease, one_thread};
+use crate::common::{config, http1_peer, name, pool};
+
+/// Runs `body` in a runtime of its own. It never ends where somebody waits for a lock that he has himself.
+fn without_a_deadlock(body: impl Future<Output = ()> + Send + 'static) {
+    let (told, heard) = mpsc::channel();
+    std::thread::spawn(move || {
+        one_thread().block_on(body);
+        let _ = told.send(());
+    });
+    heard.recv_timeout(Duration::from_secs(10)).expect("deadlock");
+}
+
+/// Looks at the whole pool whenever it is woken.
+struct Looks(HotConnPool, mpsc::Sender<u32>);
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        let _ = self.1.send(self.0.stats().dialling);
+    }
+}
+
+#[test]
+fn who_is_woken_may_ask_the_pool() {
+    without_a_deadlock(async {
+        let one = config(|config| config.max_connections = 1);
+        let pool = Stage::new(1).pool(one, ManualClock::new()).unwrap();
+        let _held = lease(&pool, "a.test").await;
+        let (saw, seen) = mpsc::channel();
+        let waker = Waker::from(Arc::new(Looks(pool.clone(), saw)));
+        let mut warm = pin!(pool.warm("b.test", Warm::Count(1), GetOptions::new()));
+        assert!(warm.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert_eq!(pool.stats().dialling, 1);
+        let mut close = pin!(pool.close());
+        let polled = std::future::poll_fn(|cx| Poll::Ready(close.as_mut().poll(cx))).await;
+        assert!(polled.is_pending(), "a lease is out");
+        assert_eq!(seen.try_recv(), Ok(0), "its dial was given up");
+    });
+}
+
+/// Ends every use of the pool when it is dropped.
+struct Ends(HotConnPool);
+
+impl Wake for Ends {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.force_cleanup();
+    }
+}
+
+#[test]
+fn a_waker_that_goes_may_end_all() {
+    without_a_deadlock(async {
+        let peer = http1_peer();
+        let pool = pool(&peer, |_| {});
+        let mut conn = lease(&pool, &name(&peer)).await;
+        let mut read = |waker: &Waker| {
+            let (mut byte, cx) = ([0], &mut Context::from_waker(waker));
+            Pin::new(&mut conn).poll_read(cx, &mut ReadBuf::new(&mut byte))
+        };
+        let waker = Waker::from(Arc::new(Ends(pool.clone())));
+        assert!(read(&waker).is_pending());
+        drop(waker);
+        match read(Waker::noop()) {
+            Poll::Ready(Err(error)) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted),
+            other => panic!("{other:?}"),
+        }
+    });
+}
