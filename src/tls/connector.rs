@@ -76,6 +76,9 @@ struct Configs {
     by_use: HashMap<(IdentityId, u16, Dress), Used>,
     /// Counts uses.
     uses: u64,
+    /// The highest number of an identity that was retired. Whoever rests on a setup of the pool's that has no higher one is retired as well; a dial of
+    /// theirs may be under way.
+    retired: Option<u64>,
 }
 
 struct Used {
@@ -99,10 +102,12 @@ impl Drop for Used {
 impl Connector {
     /// Forgets the sessions of these identities.
     pub(crate) fn forget(&self, retired: &HashSet<IdentityId>) {
-        self.configs
-            .lock()
-            .by_use
-            .retain(|(id, ..), _| !retired.contains(id));
+        let mut configs = self.configs.lock();
+        configs.retired = configs.retired.max(retired.iter().map(|id| id.0).max());
+        let gone = configs.by_use.extract_if(|(id, ..), _| retired.contains(id));
+        let gone: Vec<_> = gone.collect();
+        drop(configs);
+        drop(gone); // outside the lock
     }
 
     fn config(&self, identity: &Arc<Interned>, port: u16, dress: Dress) -> Arc<ClientConfig> {
@@ -115,16 +120,18 @@ impl Connector {
         }
         let (config, sessions) = configs.derive(identity, dress, &self.room);
         let config = Arc::new(config);
-        if configs.by_use.len() >= MOST_CONFIGS {
-            configs.forget_oldest();
-        }
         let used = Used {
             config: Arc::clone(&config),
             sessions,
             last,
             _identity: Arc::clone(identity),
         };
-        configs.by_use.insert(key, used);
+        let gone = match configs.is_retired(identity) {
+            true => Some(used),
+            false => configs.keep(key, used),
+        };
+        drop(configs);
+        drop(gone); // outside the lock
         config
     }
 
@@ -214,12 +221,19 @@ impl Configs {
         (config, sessions)
     }
 
-    /// What was not used for longest goes, with its sessions.
-    fn forget_oldest(&mut self) {
+    /// Whether nobody will ask for what this identity is given.
+    fn is_retired(&self, identity: &Interned) -> bool {
+        let epoch = identity.identity.epoch;
+        epoch.is_some_and(|epoch| Some(epoch) <= self.retired)
+    }
+
+    /// Keeps one more, and answers what goes for it: what was not used for longest, with its sessions.
+    fn keep(&mut self, key: (IdentityId, u16, Dress), used: Used) -> Option<Used> {
+        let full = self.by_use.len() >= MOST_CONFIGS;
         let oldest = self.by_use.iter().min_by_key(|(_, used)| used.last);
-        if let Some(oldest) = oldest.map(|(&key, _)| key) {
-            self.by_use.remove(&oldest);
-        }
+        let oldest = oldest.map(|(&key, _)| key).filter(|_| full);
+        self.by_use.insert(key, used);
+        oldest.and_then(|oldest| self.by_use.remove(&oldest))
     }
 }
 

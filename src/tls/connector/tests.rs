@@ -104,3 +104,27 @@ fn the_sessions_of_what_goes_are_closed() {
     let kept: Vec<usize> = (0..stores.len()).filter(|user| ![0, 2].contains(user)).collect();
     assert_eq!(taken, kept);
 }
+
+/// A dial that was under way when its identity was retired: nobody will ask for what it is given.
+#[test]
+fn a_retired_identity_is_not_kept_again() {
+    let connector = Connector::default();
+    let identities = Identities::new(setup(), Own::default());
+    let own = || identities.intern(Require::Any, Brought::default());
+    let names = || connector.configs.lock().by_use.len();
+    let own_setup = Brought {
+        tls: Some(setup()),
+        ..Brought::default()
+    };
+    let (before, brought) = (own(), identities.intern(Require::Any, own_setup));
+    connector.config(&before, 443, Dress::Profile);
+    let other = Tls::builder().resumption(false).build().expect("a setup");
+    let retired = identities.renew(other);
+    connector.forget(&retired.iter().map(|identity| identity.id).collect());
+    assert_eq!(names(), 0);
+    connector.config(&before, 443, Dress::Profile);
+    assert_eq!(names(), 0, "it comes back");
+    connector.config(&own(), 443, Dress::Profile);
+    connector.config(&brought, 443, Dress::Profile);
+    assert_eq!(names(), 2, "others are kept");
+}
