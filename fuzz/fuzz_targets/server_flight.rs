@@ -15,6 +15,8 @@ use libfuzzer_sys::fuzz_target;
 const SERVER_HELLO: u8 = 2;
 const ENCRYPTED_EXTENSIONS: u8 = 8;
 const CERTIFICATE: u8 = 11;
+const SERVER_KEY_EXCHANGE: u8 = 12;
+const CERTIFICATE_VERIFY: u8 = 15;
 
 /// All that the browsers offer, on the groups that ring has.
 static CLIENT: LazyLock<(Shape, Arc<ClientConfig>)> = LazyLock::new(|| {
@@ -70,7 +72,7 @@ fn first_messages(bytes: &mut Unstructured<'_>) -> Result<()> {
     let mut stream = Vec::new();
     for _ in 0..bytes.int_in_range(1..=4)? {
         let content = if bytes.ratio(7u8, 8u8)? {
-            any_message(bytes, &[SERVER_HELLO, SERVER_HELLO, 4, CERTIFICATE])?
+            any_message(bytes, &[SERVER_HELLO, SERVER_HELLO, 4, CERTIFICATE, SERVER_KEY_EXCHANGE])?
         } else {
             some(bytes)?
         };
@@ -99,7 +101,13 @@ fn encrypted(bytes: &mut Unstructured<'_>) -> Result<()> {
     for _ in 0..bytes.int_in_range(1..=3)? {
         messages.push(any_message(
             bytes,
-            &[ENCRYPTED_EXTENSIONS, ENCRYPTED_EXTENSIONS, CERTIFICATE, 20],
+            &[
+                ENCRYPTED_EXTENSIONS,
+                ENCRYPTED_EXTENSIONS,
+                CERTIFICATE,
+                CERTIFICATE_VERIFY,
+                20,
+            ],
         )?);
     }
     let begun = if bytes.ratio(1u8, 8u8)? {
@@ -197,6 +205,12 @@ fn any_extensions(bytes: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     Ok(vec16(&list))
 }
 
+/// A scheme and a signature: some are offered and served, some only the one, some neither.
+fn signed(bytes: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+    let scheme: u16 = *bytes.choose(&[0x0403, 0x0804, 0x0401, 0x0203, 0x0807, 0x0904, 0x0a0a])?;
+    Ok([&scheme.to_be_bytes()[..], &vec16(&some(bytes)?)].concat())
+}
+
 fn any_message(bytes: &mut Unstructured<'_>, kinds: &[u8]) -> Result<Vec<u8>> {
     const RETRY: [u8; 32] = [
         0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2,
@@ -219,6 +233,13 @@ fn any_message(bytes: &mut Unstructured<'_>, kinds: &[u8]) -> Result<Vec<u8>> {
             }
             [vec![0], vec24(&entries)].concat()
         }
+        SERVER_KEY_EXCHANGE => {
+            let group: u16 = *bytes.choose(&[0x001d, 0x0017, 0x0019, 0x001e, 0x0a0a])?;
+            let share = some(bytes)?;
+            let len = u8::try_from(share.len()).expect("a short share");
+            [&[3][..], &group.to_be_bytes(), &[len], &share, &signed(bytes)?].concat()
+        }
+        CERTIFICATE_VERIFY => signed(bytes)?,
         _ => some(bytes)?,
     };
     if bytes.ratio(1u8, 8u8)? && !body.is_empty() {
