@@ -165,11 +165,21 @@ pub(crate) fn serve_after(
     config: &Arc<ServerConfig>,
     gate: impl Future<Output = ()> + Send + 'static,
 ) -> Wire {
+    let (wire, server) = beside(config, gate);
+    tokio::spawn(server);
+    wire
+}
+
+/// The same, which is not running: its future is the server.
+pub(crate) fn beside(
+    config: &Arc<ServerConfig>,
+    gate: impl Future<Output = ()> + Send + 'static,
+) -> (Wire, impl Future<Output = io::Result<()>> + Send + 'static) {
     let (near, far) = tokio::io::duplex(1 << 16);
     let acceptor = TlsAcceptor::from(Arc::clone(config));
     let wire = Wire::new(near);
     let complaint = Arc::clone(&wire.complaint);
-    tokio::spawn(async move {
+    let server = async move {
         gate.await;
         let accepted = acceptor.accept(far).await;
         let mut tls = accepted.inspect_err(|error| *complaint.lock() = format!("{error:?}"))?;
@@ -182,8 +192,8 @@ pub(crate) fn serve_after(
             tls.write_all(&space[..count]).await?;
             tls.flush().await?;
         }
-    });
-    wire
+    };
+    (wire, server)
 }
 
 /// A byte of one of the client's hellos whose bits are flipped by a mask.
