@@ -74,6 +74,8 @@ pub enum ErrorKind {
     Blocked,
     /// The pool's [`Validator`](crate::Validator) did not take the connection; the source says what was answered, if anything was.
     Rejected,
+    /// The [`Validator`](crate::Validator) itself failed, and could not tell; the [`cause`](Error::cause) is its error. No address is blamed.
+    Validator,
     /// The pool is closed.
     Closed,
     /// A request cannot be sent as it is: it may be read in two ways, or its body is not what its headers say. The cause says why.
@@ -123,6 +125,7 @@ impl ErrorKind {
         ErrorKind::TooManyHosts,
         ErrorKind::Blocked,
         ErrorKind::Rejected,
+        ErrorKind::Validator,
         ErrorKind::Closed,
         ErrorKind::Request,
         ErrorKind::Body,
@@ -165,6 +168,7 @@ impl ErrorKind {
             ErrorKind::TooManyHosts => "too_many_hosts",
             ErrorKind::Blocked => "blocked",
             ErrorKind::Rejected => "rejected",
+            ErrorKind::Validator => "validator",
             ErrorKind::Closed => "closed",
             ErrorKind::Request => "request",
             ErrorKind::Body => "body",
@@ -207,6 +211,7 @@ impl ErrorKind {
             ErrorKind::TooManyHosts => "too many hosts are in use already",
             ErrorKind::Blocked => "every address is blocked for now",
             ErrorKind::Rejected => "not taken by the validator",
+            ErrorKind::Validator => "the validator could not tell",
             ErrorKind::Closed => "the pool is closed",
             ErrorKind::Request => "the request cannot be sent as it is",
             ErrorKind::Body => "the body of the request failed",

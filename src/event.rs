@@ -158,20 +158,29 @@ pub enum Returned {
 }
 
 /// How an exchange went, as its user saw it: see [`HotConn::report`](crate::HotConn::report).
+///
+/// What an answer says of the address that gave it, for the origin that it serves, whether a caller reports it here or a
+/// [`StatusValidator`](crate::StatusValidator) hears it, of a new connection or of one by which the pool sees whether a blocked address is to be avoided yet:
+///
+/// | the answer | what it says | reported | heard by a validator |
+/// |---|---|---|---|
+/// | 200 to 399 | we are welcome | what was held against the address is forgotten | the same, and the connection is taken |
+/// | 403 | stay away | the address is blocked for 15 minutes: idle connections there close, leased ones when they come home, and dials go elsewhere | the same |
+/// | 429, 503 | come later | dials stand back for as long as `Retry-After` says, 15 minutes at the most, else for a second, twice as long each time in a row; what stands there stays | the same |
+/// | any other: 404, 500 | nothing | nothing is held, and nothing forgotten | nothing is forgotten; the connection is not taken, and as after any dial that brings nothing, dials stand back for a second, twice as long each time in a row |
+/// | none: a timeout, a reset | nothing, though it should have | dials stand back as after a 429 | the same |
+///
+/// Only the first row lifts what a 403 said, and only the second blocks like one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It went well: what was held against the address is forgotten.
+    /// It went well: as 200.
     Ok,
-    /// It was answered with this HTTP status. 403 blocks the address for this origin for 15 minutes: its idle connections close, leased ones when they
-    /// come home, and dials go elsewhere. 429 counts as [`Error`](Outcome::Error): what stands there stays. Any other status counts as
-    /// [`Ok`](Outcome::Ok): the address answered.
+    /// It was answered with this HTTP status.
     Status(u16),
-    /// It was answered that this was too much, and to come again after so long (429 or 503 with `Retry-After`): dials to the address stand back for
-    /// this origin for that time, 15 minutes at the most. What stands there stays.
+    /// It was answered that this was too much, and to come again after so long: 429 or 503 with `Retry-After`.
     TryLater(Duration),
-    /// It failed, by a timeout or a reset, say: dials to the address stand back for this origin for a second, twice as long each time in a row, 15
-    /// minutes at the most. What stands there stays.
+    /// It failed: by a timeout or a reset, say.
     Error,
 }
 

@@ -14,12 +14,12 @@ use std::time::Duration;
 use crate::access::Way;
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
-use crate::conn::{ConnInfo, Seen, Single, Wire};
+use crate::conn::{Candidate, ConnInfo, Seen, Single, Wire};
 use crate::dial::{Ask, Attempt, Boxed, Connect, Dialled, DnsSnapshot, Early, Found};
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol};
 use crate::identity::{IdentityId, Own};
-use crate::manager::Owners;
+use crate::manager::{Owners, Validating, Validator, Verdict};
 use crate::pool::HotConnPool;
 use crate::source::SourceStats;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
@@ -122,6 +122,27 @@ impl Stage {
     /// # Errors
     /// As [`Builder::build`](crate::Builder::build).
     pub fn pool(&self, config: PoolConfig, clock: impl Clock) -> Result<HotConnPool, ConfigError> {
+        self.owned_pool(config, clock, Owners::default())
+    }
+
+    /// A pool that dials here, and takes whatever it dials for welcome.
+    ///
+    /// # Errors
+    /// As [`pool`](Stage::pool).
+    pub fn welcome_pool(&self, config: PoolConfig, clock: impl Clock) -> Result<HotConnPool, ConfigError> {
+        let owners = Owners {
+            validator: Some(Box::new(Welcome)),
+            ..Owners::default()
+        };
+        self.owned_pool(config, clock, owners)
+    }
+
+    fn owned_pool(
+        &self,
+        config: PoolConfig,
+        clock: impl Clock,
+        owners: Owners,
+    ) -> Result<HotConnPool, ConfigError> {
         config.validate()?;
         let tls = Tls::builder().build()?;
         let clock: Arc<dyn Clock> = Arc::new(clock);
@@ -134,7 +155,7 @@ impl Stage {
             Identities::new(tls, Own::default()),
             clock,
             Box::new(player),
-            Owners::default(),
+            owners,
         ))
     }
 
@@ -276,6 +297,15 @@ impl Stage {
             driver: None,
             info,
         }
+    }
+}
+
+/// Whoever connects has been asked, and is welcome.
+struct Welcome;
+
+impl Validator for Welcome {
+    fn validate<'a>(&'a self, _: &'a mut Candidate<'_>) -> Validating<'a> {
+        Box::pin(std::future::ready(Ok(Verdict::Allow)))
     }
 }
 

@@ -8,6 +8,11 @@
 //! or is given up, a connection that the pool closes, the last handle of one that was detached or taken raw. So it holds when a pool closes, too:
 //! each source comes home behind its socket, before the owner's own steps.
 //!
+//! One cannot be used that cannot be bound, from which this machine's own routes and rules let nothing go where it is to go, or all of whose ports are in use
+//! towards there. The system says so at once, before anything is sent. What the network says later (an ICMP message, a neighbour that does not answer) is
+//! no reason to take another source: it may be the target's fault, and nobody here can tell. It is held against the target's address for that origin alone, not for
+//! the whole pool, since from another source there may be a way.
+//!
 //! The socket is bound without a port (`IP_BIND_ADDRESS_NO_PORT` on Linux): one is chosen when it connects, so that one port serves many
 //! connections, as long as they go to different peers.
 
@@ -49,7 +54,7 @@ pub struct SourcePolicy {
 }
 
 impl SourcePolicy {
-    /// From these and no others. Where none is to be had for a family, its addresses are not dialled; where one cannot be bound the dial ends there. Both are
+    /// From these and no others. Where none is to be had for a family, its addresses are not dialled; where one cannot be used the dial ends there. Both are
     /// [`ErrorKind::Source`](crate::ErrorKind::Source), a [`SourceError`] names the address, and nobody is blamed.
     pub fn require(addrs: impl SourceAddrs) -> Self {
         SourcePolicy {

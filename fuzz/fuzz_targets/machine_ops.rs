@@ -51,6 +51,7 @@ fn any_world(bytes: &mut Unstructured<'_>) -> Result<World> {
             max: secs(20),
             status: secs(40),
             entries: 2,
+            validated: false,
         },
         ..limits()
     };

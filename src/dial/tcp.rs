@@ -3,8 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::config::{SocketOptionError, TcpProfile};
 use crate::error::{Error, ErrorKind, Phase};
@@ -14,7 +15,7 @@ use crate::source::{SourceError, SourceLease};
 /// Connects to `remote`, by a socket as `profile` says, from `source` if one is given. Cancel safe: dropping it closes the socket.
 ///
 /// # Errors
-/// An option that is refused is named, and a source that cannot be used.
+/// An option that is refused is named, and a source that cannot be used: one that cannot be bound, or from which the system does not let anything go there.
 pub(super) async fn connect(
     remote: SocketAddr,
     profile: &TcpProfile,
@@ -33,11 +34,21 @@ pub(super) async fn connect(
     if let Some(lease) = source {
         bind(&socket, lease).map_err(|problem| unusable(lease, problem))?;
     }
-    let connecting = TcpSocket::from_std_stream(socket.into()).connect(remote);
-    connecting.await.map_err(|error| match source {
-        Some(lease) if is_of_source(&error) => unusable(lease, error),
-        _ => failed(error),
-    })
+    // What is refused at once this machine refuses; what fails later somebody on the way has said.
+    match socket.connect(&remote.into()) {
+        Err(error) if is_under_way(&error) => {}
+        Err(error) => match source {
+            Some(lease) if is_of_source(&error) => return Err(unusable(lease, error)),
+            _ => return Err(failed(error)),
+        },
+        Ok(()) => {}
+    }
+    let stream = TcpStream::from_std(socket.into()).map_err(failed)?;
+    stream.writable().await.map_err(failed)?;
+    match stream.take_error() {
+        Ok(None) => Ok(stream),
+        Ok(Some(error)) | Err(error) => Err(failed(error)),
+    }
 }
 
 /// Binds to a source, at a port that is chosen when it connects.
@@ -50,11 +61,29 @@ fn bind(socket: &Socket, lease: &SourceLease) -> io::Result<()> {
     socket.bind(&local.into())
 }
 
-/// Whether a connect failed because nothing can go there from where it is bound: from the loopback to another machine, say.
-fn is_of_source(error: &io::Error) -> bool {
-    use rustix::io::Errno;
+/// Whether a connect that does not wait has begun.
+fn is_under_way(error: &io::Error) -> bool {
     let code = error.raw_os_error();
-    code == Some(Errno::INVAL.raw_os_error())
+    code == Some(Errno::INPROGRESS.raw_os_error()) || error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// Whether a connect was refused at once because nothing can go there from where it is bound: from the loopback to another machine, by its routes or
+/// rules; or because all ports of that address are in use towards there.
+fn is_of_source(error: &io::Error) -> bool {
+    const REFUSALS: [Errno; 6] = [
+        Errno::INVAL,
+        Errno::NETUNREACH,
+        Errno::HOSTUNREACH,
+        Errno::ACCESS,
+        Errno::PERM,
+        Errno::ADDRNOTAVAIL,
+    ];
+    let code = error.raw_os_error();
+    let invalid = code == Some(Errno::INVAL.raw_os_error());
+    let refused = REFUSALS
+        .iter()
+        .any(|refusal| code == Some(refusal.raw_os_error()));
+    invalid || refused && !planted("sources_that_lead_nowhere_blame_the_remote")
 }
 
 /// Sets every option, or says which one could not be set.

@@ -105,6 +105,29 @@ fn sources(room: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Names as they stand between `quote`s in a text, of those that are metrics'.
+fn metrics(text: &str, quote: char) -> BTreeSet<&str> {
+    let quoted = text.split(quote).skip(1).step_by(2);
+    quoted
+        .filter(|name| name.starts_with("http.client.") || name.starts_with("hotpool."))
+        .collect()
+}
+
+#[test]
+fn the_page_lists_every_metric_and_no_other() {
+    let names = include_str!("../adapters/metrics/names.rs");
+    let (_, section) = PAGE.split_once("# Metrics").expect("a heading");
+    let section = section.split("\n# ").next().expect("a section");
+    assert_eq!(metrics(section, '`'), metrics(names, '"'));
+    // And so does the table of the adapter itself.
+    let table = include_str!("../adapters/metrics/mod.rs");
+    let rows = table.lines().filter(|line| line.starts_with("//! | `"));
+    let firsts: BTreeSet<&str> = rows
+        .filter_map(|row| metrics(row.split('|').nth(1)?, '`').pop_first())
+        .collect();
+    assert_eq!(firsts, metrics(names, '"'));
+}
+
 #[test]
 fn the_page_lists_every_event_and_no_other() {
     assert_eq!(told("# Events"), said(false));

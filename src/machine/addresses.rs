@@ -226,19 +226,15 @@ impl Machine {
         self.penalise_for(now, ip, cause, Duration::ZERO)
     }
 
-    /// As [`penalise`](Machine::penalise), for no less than `least`, as far as any failure is held against an address for so long.
+    /// As [`penalise`](Machine::penalise), of one that wants to be left alone for `least`, as far as any failure is held against an address for so long.
     pub fn penalise_for(&mut self, now: Moment, ip: IpAddr, cause: Cause, least: Duration) -> Option<Moment> {
         let now = self.tick(now);
-        let until = self.blame(now, ip, cause);
-        let until = until.map(|until| until.max(now + least.min(self.limits.penalty.max)));
-        if let Some(until) = until {
-            self.penalties.shun(now, ip, until);
-        }
+        let until = self.blame(now, ip, cause, least);
         self.settle(now);
         until
     }
 
-    pub(super) fn blame(&mut self, now: Moment, ip: IpAddr, cause: Cause) -> Option<Moment> {
+    pub(super) fn blame(&mut self, now: Moment, ip: IpAddr, cause: Cause, least: Duration) -> Option<Moment> {
         let closes = (cause == Cause::Status && !planted("status_spares_what_is_open"))
             || (cause != Cause::Local && planted("every_failure_closes"));
         if closes {
@@ -246,7 +242,7 @@ impl Machine {
         }
         match cause {
             Cause::Tcp | Cause::Local => None,
-            Cause::Tls | Cause::Protocol | Cause::Status => self.penalties.strike(now, ip, cause),
+            Cause::Tls | Cause::Protocol | Cause::Status => self.penalties.strike_for(now, ip, cause, least),
         }
     }
 
@@ -279,6 +275,21 @@ impl Machine {
     pub fn shun(&mut self, now: Moment, ip: IpAddr, until: Moment) {
         let now = self.tick(now);
         self.penalties.shun(now, ip, until);
+    }
+
+    /// Avoids `ip` no more because all origins do.
+    pub fn unshun(&mut self, now: Moment, ip: IpAddr) {
+        let now = self.tick(now);
+        self.penalties.unshun(ip);
+        self.settle(now);
+    }
+
+    /// Until when all that `want` could be dialled at has told us to stay away, if no dial could tell whether that still holds.
+    pub fn unwelcome(&self, now: Moment, want: &Want) -> Option<Moment> {
+        let candidates = self.candidates(want);
+        // `None` is the least: one address that is free is enough.
+        let shut = candidates.iter().map(|&ip| self.penalties.shut(now, ip));
+        shut.min().flatten()
     }
 
     /// Forgets what is held against `ip`: it has proved itself.

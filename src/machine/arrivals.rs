@@ -1,6 +1,7 @@
 //! How dials end: what they bring, whom they serve, and whom their failure answers.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::conns::Conn;
 use super::demand::BEFORE_SETTINGS;
@@ -95,7 +96,7 @@ impl Machine {
     pub fn dial_failed(&mut self, now: Moment, dial: DialId, attempts: &[(IpAddr, Cause)]) {
         let now = self.tick(now);
         for &(ip, cause) in attempts {
-            self.blame(now, ip, cause);
+            self.blame(now, ip, cause, Duration::ZERO);
         }
         self.fail(now, dial, Refusal::DialFailed(dial));
     }

@@ -251,13 +251,14 @@ impl Machine {
     /// address, if one is meant. Its connection goes to whoever waits, or rests.
     ///
     /// None if the host is full, paused or closed, or has no address yet. Takes no idle connection's place; a block is heeded as long as another
-    /// address stands.
+    /// address stands, and what an address told us for as long as nobody can ask it again.
     pub fn warm(&mut self, now: Moment, want: Want) -> Option<DialId> {
         let now = self.tick(now);
         let mut candidates = self.ordered(&want);
         if !planted("warming_heeds_no_block") {
             _ = self.penalties.screen(now, AllBlocked::Fail, &mut candidates);
         }
+        candidates.retain(|&ip| self.penalties.shut(now, ip).is_none());
         Some(DialId(self.start_within(want, candidates, false)?))
     }
 

@@ -15,6 +15,8 @@ pub struct PenaltyTerms {
     pub status: Duration,
     /// How many addresses are remembered; the one that is free soonest is forgotten first.
     pub entries: usize,
+    /// Whether each connection is asked before it counts. Without that, one that comes about says nothing of what its address told us before.
+    pub validated: bool,
 }
 
 /// No failure, and no word of a peer's, holds an address for longer.
@@ -27,6 +29,7 @@ impl Default for PenaltyTerms {
             max: LONGEST_PENALTY,
             status: LONGEST_PENALTY,
             entries: 10_000,
+            validated: false,
         }
     }
 }

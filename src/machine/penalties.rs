@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::limits::{AllBlocked, PenaltyTerms};
 use super::words::Cause;
@@ -28,12 +29,39 @@ struct Penalty {
     strikes: u32,
     /// For what, last.
     cause: Cause,
-    /// When it ends.
+    /// When it ends; [`Moment::ZERO`] if nothing failed here.
     until: Moment,
-    /// When the address itself told us to stay away, if it did: then it is no last resort either.
+    /// When the address itself told us to stay away, if it did: as long as that holds it is no last resort either.
     status: Option<Moment>,
+    /// Until when the address wants to be left alone, by its own word (`Retry-After`).
+    later: Moment,
+    /// Until when it is avoided on somebody else's word, whatever it did here.
+    shunned: Moment,
     /// Whether the one probe of a pool whose addresses are all blocked is under way.
     probing: bool,
+}
+
+impl Penalty {
+    /// Of an address that has done nothing.
+    const NONE: Penalty = Penalty {
+        strikes: 0,
+        cause: Cause::Local,
+        until: Moment::ZERO,
+        status: None,
+        later: Moment::ZERO,
+        shunned: Moment::ZERO,
+        probing: false,
+    };
+
+    /// Until when it is avoided, for whatever.
+    fn end(&self) -> Moment {
+        self.until.max(self.shunned)
+    }
+
+    /// When it told us to stay away, if that still holds.
+    fn told(&self, now: Moment) -> Option<Moment> {
+        self.status.filter(|_| now < self.until)
+    }
 }
 
 /// What [`Penalties::screen`] found.
@@ -79,110 +107,166 @@ impl Penalties {
 
     /// Until when `ip` is blocked, if it is.
     pub fn blocked(&self, now: Moment, ip: IpAddr) -> Option<Moment> {
-        self.entries
-            .get(&ip)
-            .map(|penalty| penalty.until)
-            .filter(|&until| now < until)
+        self.entries.get(&ip).map(Penalty::end).filter(|&end| now < end)
     }
 
-    /// What `ip` is blocked for, if it is known.
-    pub fn cause(&self, ip: IpAddr) -> Option<Cause> {
+    /// What `ip` itself did, and until when it is blocked for that, if it is: not what others said of it.
+    pub fn held(&self, now: Moment, ip: IpAddr) -> Option<(Cause, Moment)> {
         let penalty = self.entries.get(&ip)?;
-        Some(penalty.status.map_or(penalty.cause, |_| Cause::Status))
+        let lasts =
+            now < penalty.until || now < penalty.shunned && planted("a_status_lasts_as_long_as_any_block");
+        if !lasts {
+            return None;
+        }
+        let cause = penalty.told(now).map_or(penalty.cause, |_| Cause::Status);
+        Some((cause, penalty.until))
+    }
+
+    /// Until when `ip` told us to stay away, if it did.
+    pub fn told(&self, now: Moment, ip: IpAddr) -> Option<Moment> {
+        let (cause, until) = self.held(now, ip)?;
+        (cause == Cause::Status).then_some(until)
+    }
+
+    /// The same, if no connection that comes about could say anything against it, because nobody asks over it: then none is made to find out.
+    pub fn shut(&self, now: Moment, ip: IpAddr) -> Option<Moment> {
+        let asks = self.terms.validated || planted("a_handshake_lifts_a_status");
+        self.told(now, ip).filter(|_| !asks)
     }
 
     /// The addresses blocked now, and until when each.
     pub fn list(&self, now: Moment) -> impl Iterator<Item = (IpAddr, Moment)> {
         self.entries
             .iter()
-            .map(|(&ip, penalty)| (ip, penalty.until))
-            .filter(move |&(_, until)| now < until)
+            .map(|(&ip, penalty)| (ip, penalty.end()))
+            .filter(move |&(_, end)| now < end)
+    }
+
+    /// Of these, the ones that a dial may clear before: none that wants to be left alone, or that has to be asked where nobody asks.
+    pub fn doubtful(&self, now: Moment) -> impl Iterator<Item = (IpAddr, Moment)> {
+        let left_alone = move |ip| {
+            let later = self.entries.get(&ip).is_some_and(|penalty| now < penalty.later);
+            later && !planted("who_wants_to_be_left_alone_is_tried")
+        };
+        self.list(now)
+            .filter(move |&(ip, _)| !left_alone(ip) && self.shut(now, ip).is_none())
     }
 
     /// Writes down a failure of `ip` and answers until when it is blocked. A local cause blames nobody: `None`.
     pub fn strike(&mut self, now: Moment, ip: IpAddr, cause: Cause) -> Option<Moment> {
+        self.strike_for(now, ip, cause, Duration::ZERO)
+    }
+
+    /// As [`strike`](Penalties::strike), of one that wants to be left alone for so long: no longer than any failure is held against an address.
+    pub fn strike_for(&mut self, now: Moment, ip: IpAddr, cause: Cause, alone: Duration) -> Option<Moment> {
         if cause == Cause::Local {
             self.probe_over(ip);
             return None;
         }
-        let old = self
-            .entries
-            .get(&ip)
-            .copied()
-            .filter(|old| now < old.until + self.terms.max);
-        let strikes = match old {
-            Some(old) if now < old.until => old.strikes,
-            Some(old) => old.strikes.saturating_add(1),
-            None => 1,
+        let known = self.entries.get(&ip).copied().unwrap_or(Penalty::NONE);
+        let lasts = now < known.until;
+        // One quiet `max` after its end it is forgotten.
+        let strikes = match now < known.until + self.terms.max {
+            true if lasts => known.strikes,
+            true => known.strikes.saturating_add(1),
+            false => 1,
         };
-        let until = match (cause, old) {
-            (Cause::Status, _) => now + self.terms.status,
-            (_, Some(old)) if now < old.until => old.until,
+        let own = match cause {
+            Cause::Status => now + self.terms.status,
+            _ if lasts => known.until,
             _ => now + self.span(strikes),
         };
-        let until = old.map_or(until, |old| until.max(old.until));
-        let told = old.filter(|old| now < old.until).and_then(|old| old.status);
-        let status = if cause == Cause::Status { Some(now) } else { told };
+        let later = known.later.max(now + alone.min(self.terms.max));
         let penalty = Penalty {
             strikes,
             cause,
-            until,
-            status,
+            until: own.max(known.until).max(later),
+            status: if cause == Cause::Status {
+                Some(now)
+            } else {
+                known.told(now)
+            },
+            later,
+            shunned: known.shunned,
             probing: false,
         };
         self.put(now, ip, penalty);
-        Some(until)
+        Some(penalty.end())
     }
 
-    /// Blocks `ip` until then on somebody else's word.
+    /// Blocks `ip` until then on somebody else's word. What it did itself stays what it was.
     pub fn shun(&mut self, now: Moment, ip: IpAddr, until: Moment) {
         if until <= now {
             return;
         }
-        let fresh = Penalty {
-            strikes: 0,
-            cause: Cause::Tcp,
-            until,
-            status: None,
-            probing: false,
-        };
-        let old = self.entries.get(&ip).copied().unwrap_or(fresh);
-        let until = old.until.max(until);
-        self.put(now, ip, Penalty { until, ..old });
+        let known = self.entries.get(&ip).copied().unwrap_or(Penalty::NONE);
+        let shunned = known.shunned.max(until);
+        self.put(now, ip, Penalty { shunned, ..known });
+    }
+
+    /// Forgets what somebody else said of `ip`. What it did itself stays.
+    pub fn unshun(&mut self, ip: IpAddr) {
+        if let Some(known) = self.entries.get(&ip).copied() {
+            self.absolve(ip);
+            if known.until > Moment::ZERO {
+                let own = Penalty {
+                    shunned: Moment::ZERO,
+                    ..known
+                };
+                self.insert(ip, own);
+            }
+        }
     }
 
     fn put(&mut self, now: Moment, ip: IpAddr, penalty: Penalty) {
         self.absolve(ip);
         self.make_room(now);
-        self.ends.insert((penalty.until, ip));
+        self.insert(ip, penalty);
+    }
+
+    fn insert(&mut self, ip: IpAddr, penalty: Penalty) {
+        self.ends.insert((penalty.end(), ip));
         self.entries.insert(ip, penalty);
     }
 
     /// Forgets whatever `ip` did: it has just proved itself.
     pub fn absolve(&mut self, ip: IpAddr) {
         if let Some(penalty) = self.entries.remove(&ip) {
-            self.ends.remove(&(penalty.until, ip));
+            self.ends.remove(&(penalty.end(), ip));
         }
     }
 
-    /// A dial that was ordered at `ordered` has reached `ip`: whatever failed there is forgotten, and what it told us before. What it has told us since
-    /// stands: that the connection came about says nothing against it. Answers whether it does.
+    /// A dial that was ordered at `ordered` has reached `ip`: whatever failed there is forgotten, and what it told us before, if it has been asked again. What
+    /// it has told us since stands, and all that it told us where nobody asks: that a connection came about says nothing against it. Answers whether
+    /// we are to stay away.
     pub fn reached(&mut self, now: Moment, ip: IpAddr, ordered: Moment) -> bool {
-        let told = self.entries.get(&ip).filter(|penalty| now < penalty.until);
-        let stands = told
-            .and_then(|penalty| penalty.status)
-            .is_some_and(|told| ordered < told);
-        let stands = stands && !planted("whoever_connects_is_welcome");
-        if !stands {
-            self.absolve(ip);
+        let Some(known) = self.entries.get(&ip).copied() else {
+            return false;
+        };
+        let told = known.told(now).is_some_and(|told| ordered < told);
+        let told = told && !planted("whoever_connects_is_welcome") || self.shut(now, ip).is_some();
+        let alone = now < known.later && !self.terms.validated;
+        self.absolve(ip);
+        if told || alone {
+            let said = Penalty {
+                shunned: Moment::ZERO,
+                until: if told { known.until } else { known.later },
+                probing: false,
+                ..known
+            };
+            self.insert(ip, said);
         }
-        stands
+        told
     }
 
     /// Forgets whatever failed; who told us to stay away did not fail.
     pub fn forgive(&mut self) {
         self.entries.retain(|_, penalty| penalty.status.is_some());
-        self.ends.retain(|(_, ip)| self.entries.contains_key(ip));
+        for penalty in self.entries.values_mut() {
+            penalty.shunned = Moment::ZERO;
+        }
+        let ends = self.entries.iter().map(|(&ip, penalty)| (penalty.end(), ip));
+        self.ends = ends.collect();
     }
 
     /// When the last block ends; [`Moment::ZERO`] if there is none.
@@ -215,16 +299,16 @@ impl Penalties {
             return Screen::Go;
         };
         let Some(until) = self.blocked(now, first) else {
-            candidates.retain(|ip| {
-                self.entries
-                    .get(ip)
-                    .is_none_or(|penalty| penalty.status.is_none() || penalty.until <= now)
-            });
+            candidates.retain(|&ip| self.told(now, ip).is_none());
             return Screen::Go;
         };
-        match policy {
-            AllBlocked::Fail => Screen::Blocked { until },
-            AllBlocked::ProbeLeastBad => self.probe(first, until, candidates),
+        if policy == AllBlocked::Fail {
+            return Screen::Blocked { until };
+        }
+        candidates.retain(|&ip| self.shut(now, ip).is_none());
+        match candidates.first() {
+            Some(&least_bad) => self.probe(least_bad, until, candidates),
+            None => Screen::Blocked { until },
         }
     }
 
@@ -243,7 +327,7 @@ impl Penalties {
     }
 
     /// `base`, doubled for each strike after the first, at most `max`.
-    fn span(&self, strikes: u32) -> std::time::Duration {
+    fn span(&self, strikes: u32) -> Duration {
         let strikes = if planted("penalty_does_not_double") {
             1
         } else {
@@ -269,7 +353,6 @@ impl Penalties {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::time::Duration;
 
     use super::*;
 
@@ -278,6 +361,7 @@ mod tests {
         max: Duration::from_secs(8),
         status: Duration::from_secs(100),
         entries: 3,
+        validated: true,
     };
 
     fn ip(last: u8) -> IpAddr {
@@ -374,6 +458,82 @@ mod tests {
         assert_eq!(table.strike(at(9), ip(1), Cause::Tls), Some(at(10)));
     }
 
+    /// What an address did here and what others say of it are two things: neither takes the other's name, ends with it, or outlives it.
+    #[test]
+    fn somebody_else_s_word_is_not_its_own() {
+        let mut table = Penalties::new(TERMS);
+        table.strike(at(0), ip(1), Cause::Status);
+        // A 403 that is over is over, whatever others say of the address then.
+        table.shun(at(100), ip(1), at(150));
+        assert_eq!(
+            (table.held(at(100), ip(1)), table.told(at(100), ip(1))),
+            (None, None)
+        );
+        table.shun(at(100), ip(2), at(120));
+        table.strike(at(100), ip(3), Cause::Tls);
+        assert_eq!(
+            screened(&mut table, at(101), &[1, 2, 3]),
+            (Screen::Go, vec![ip(3), ip(2), ip(1)]),
+            "no address is left out for what it said long ago"
+        );
+        table.unshun(ip(1));
+        assert_eq!(table.blocked(at(101), ip(1)), None);
+        // One that lasts is not prolonged by it, nor ends with it.
+        table.absolve(ip(3));
+        table.strike(at(101), ip(3), Cause::Status);
+        table.shun(at(101), ip(3), at(500));
+        assert_eq!(table.held(at(101), ip(3)), Some((Cause::Status, at(201))));
+        assert_eq!(table.blocked(at(201), ip(3)), Some(at(500)));
+        assert_eq!(table.told(at(201), ip(3)), None);
+        table.unshun(ip(3));
+        assert_eq!(table.blocked(at(102), ip(3)), Some(at(201)));
+        assert_eq!(
+            table.list(at(102)).collect::<Vec<_>>(),
+            [(ip(2), at(120)), (ip(3), at(201))]
+        );
+        // Nor does it count as a failure, or make one be forgotten.
+        let mut table = Penalties::new(TERMS);
+        table.strike(at(0), ip(1), Cause::Tls);
+        table.shun(at(0), ip(1), at(7));
+        table.unshun(ip(1));
+        assert_eq!(table.strike(at(1), ip(1), Cause::Tls), Some(at(3)), "the second");
+        table.shun(at(3), ip(1), at(90));
+        table.forgive();
+        assert!(table.is_empty() && table.ends.is_empty());
+    }
+
+    /// Without anybody who asks, what an address told us ends by its time or by somebody's word: by no connection, and none is made to see.
+    #[test]
+    fn a_connection_is_no_answer() {
+        for validated in [false, true] {
+            let mut table = Penalties::new(PenaltyTerms { validated, ..TERMS });
+            table.strike(at(0), ip(1), Cause::Status);
+            table.shun(at(0), ip(1), at(40));
+            table.shun(at(0), ip(2), at(50));
+            table.strike_for(at(0), ip(3), Cause::Protocol, Duration::from_secs(7));
+            let doubtful: Vec<_> = table.doubtful(at(1)).map(|(ip, _)| ip).collect();
+            assert_eq!(
+                doubtful,
+                if validated {
+                    vec![ip(1), ip(2)]
+                } else {
+                    vec![ip(2)]
+                }
+            );
+            let probed = |table: &mut Penalties| screened(table, at(1), &[1]).0;
+            let shut = Screen::Blocked { until: at(100) };
+            assert_eq!(probed(&mut table), if validated { Screen::Probe } else { shut });
+            for (of, expected) in [(1, at(100)), (3, at(7))] {
+                let stays = table.reached(at(2), ip(of), at(1));
+                assert_eq!(stays, of == 1 && !validated);
+                let expected = if validated { None } else { Some(expected) };
+                assert_eq!(table.blocked(at(2), ip(of)), expected, "{of}");
+            }
+            assert!(!table.reached(at(2), ip(2), at(1)));
+            assert_eq!(table.blocked(at(2), ip(2)), None, "it is reached");
+        }
+    }
+
     #[test]
     fn the_table_stays_small() {
         let mut table = Penalties::new(TERMS);
@@ -422,7 +582,7 @@ mod tests {
         let by_end: BTreeSet<_> = table
             .entries
             .iter()
-            .map(|(&ip, penalty)| (penalty.until, ip))
+            .map(|(&ip, penalty)| (penalty.end(), ip))
             .collect();
         assert_eq!(table.ends, by_end);
         table.forgive();

@@ -159,10 +159,12 @@ impl Inner {
                 desk.penalties.absolve(ip);
                 held
             };
-            let copies = |host: &Host| host.machine.penalties().cause(ip) == Some(Cause::Tcp);
             self.each_host(|host, now| {
-                if copies(host) {
-                    host.machine.absolve(now, ip);
+                let penalties = host.machine.penalties();
+                let missed =
+                    penalties.held(now, ip).is_some() && planted("copies_beside_a_penalty_are_missed");
+                if penalties.blocked(now, ip).is_some() && !missed {
+                    host.machine.unshun(now, ip);
                 }
             });
             return held;
@@ -174,7 +176,7 @@ impl Inner {
             return false;
         };
         let held = self.with_target(&target, |host, now| {
-            let held = host.machine.penalties().blocked(now, ip).is_some();
+            let held = host.machine.penalties().held(now, ip).is_some();
             host.machine.absolve(now, ip);
             held
         });
@@ -205,12 +207,13 @@ impl Host {
     /// What it holds against addresses by itself.
     fn blocks(&self, now: Moment) -> Vec<Block> {
         let penalties = self.machine.penalties();
-        let known = penalties.list(now).filter_map(|(ip, until)| {
-            let cause = match penalties.cause(ip)? {
+        let known = penalties.list(now).filter_map(|(ip, _)| {
+            // What it heard of from the desk is the desk's to show.
+            let (cause, until) = penalties.held(now, ip)?;
+            let cause = match cause {
                 Cause::Tls => BlockCause::Tls,
                 Cause::Protocol => BlockCause::Protocol,
                 Cause::Status => BlockCause::Status,
-                // It heard of it from the desk, or nobody is to blame.
                 Cause::Tcp | Cause::Local => return None,
             };
             Some(Block {

@@ -19,7 +19,7 @@ use crate::machine::Cause;
 use crate::source::SourceError;
 
 /// A timer that fires later than this tells of this machine, not of the peer.
-const LATE: Duration = Duration::from_millis(100);
+pub(super) const LATE: Duration = Duration::from_millis(100);
 
 impl DialJob {
     /// Tries the addresses of its order as `plan` says. Answers where that succeeded; none if it did not.
@@ -171,6 +171,11 @@ impl DialJob {
         });
         if let Some(error) = barred.flatten().filter(|_| !planted("late_blocks_are_dialled")) {
             self.error = Some(error.with_ip(ip));
+            // The dial may have come with a permit of it, and may end at another address.
+            if self.holds.contains(&ip) && !planted("a_barred_address_keeps_its_permit") {
+                self.release(ip, None);
+                self.inner.pump(); // somebody may wait for it
+            }
             return false;
         }
         let room = self.holds.contains(&ip)
@@ -239,7 +244,14 @@ impl DialJob {
     fn lost(&mut self, ip: IpAddr, error: Error, late: bool) {
         tracing::debug!(target: "hotpool", %error, "an attempt failed");
         let late = late && !planted("late_timers_blame_the_peer");
-        let cause = if late { Cause::Local } else { blame(&error).cause() };
+        let sources = self
+            .identity
+            .as_ref()
+            .and_then(|its| its.identity.sources.as_ref());
+        let cause = match late {
+            true => Cause::Local,
+            false => blame(&error, sources.is_some()).cause(),
+        };
         let until = self.release(ip, Some(cause));
         // So long a validator was told to stay away.
         let least = error.retry_after().unwrap_or_default();
@@ -247,7 +259,8 @@ impl DialJob {
             host.counters.count_failure(error.phase());
             // At once, not when the dial fails: it may yet win at another address, and the next one must not begin here.
             match until {
-                _ if self.is_elsewhere() => return None,
+                // What said itself that we are blocked did not fail.
+                _ if self.is_elsewhere() && cause != Cause::Status => return None,
                 Some(until) => host.machine.shun(now, ip, until),
                 None => return Some(host.machine.penalise_for(now, ip, cause, least)?.since(now)),
             }

@@ -38,10 +38,12 @@ impl Blame {
     }
 }
 
-/// Whom an error of an attempt blames, or of the judgement over what it brought.
-pub(super) fn blame(error: &Error) -> Blame {
+/// Whom an error of an attempt blames, or of the judgement over what it brought. `sourced`: it went out from an address of its own.
+pub(super) fn blame(error: &Error, sourced: bool) -> Blame {
     let (kind, phase) = (error.kind(), error.phase());
     match whom(kind, phase) {
+        // There is no way to it from that one, or from its network: what goes out from others may find one.
+        Blame::Address if sourced && !planted("one_source_speaks_for_all") => Blame::Protocol,
         Blame::Proxy if is_about_who_asks(error) => Blame::Nobody,
         Blame::Protocol if phase == Phase::Validate && planted("who_fails_to_answer_blocks") => Blame::Status,
         Blame::Nobody if kind == ErrorKind::Dial && is_the_address_s(error) => Blame::Protocol,
@@ -50,6 +52,9 @@ pub(super) fn blame(error: &Error) -> Blame {
         }
         Blame::Nobody if kind == ErrorKind::ProxyLogin && planted("what_was_not_sent_blames_the_address") => {
             Blame::Address
+        }
+        Blame::Nobody if kind == ErrorKind::ProxyLogin && planted("bad_logins_blame_the_proxy") => {
+            Blame::Proxy
         }
         blame => blame,
     }
@@ -74,6 +79,7 @@ const fn whom(kind: ErrorKind, phase: Phase) -> Blame {
         | Kind::Request
         | Kind::Body
         | Kind::NoRuntime
+        | Kind::Validator
         // Unless whoever dials for the owner says otherwise.
         | Kind::Dial
         | Kind::Unsupported => Blame::Nobody,
@@ -139,11 +145,10 @@ fn is_about_who_asks(error: &Error) -> bool {
     /// "Connection not allowed by ruleset" (RFC 1928, section 6).
     const NOT_ALLOWED: u8 = 2;
     let problem = error.cause_as().map(ProxyError::problem);
-    let refused = matches!(
+    matches!(
         problem,
-        Some(ProxyProblem::Login | ProxyProblem::Status(403) | ProxyProblem::Reply(NOT_ALLOWED))
-    );
-    refused && !planted("bad_logins_blame_the_proxy")
+        Some(ProxyProblem::Status(403) | ProxyProblem::Reply(NOT_ALLOWED))
+    )
 }
 
 #[cfg(test)]
@@ -159,7 +164,9 @@ mod tests {
             }
             Kind::LocalResource | Kind::SocketOption | Kind::ProxyLogin | Kind::Busy => ". . . . . . . . .",
             Kind::TooManyWaiters | Kind::TooManyHosts | Kind::Closed | Kind::NoRuntime => ". . . . . . . . .",
-            Kind::Unsupported | Kind::Dial | Kind::Request | Kind::Body => ". . . . . . . . .",
+            Kind::Unsupported | Kind::Validator | Kind::Dial | Kind::Request | Kind::Body => {
+                ". . . . . . . . ."
+            }
             Kind::Source => "s s s s s s s s s",
             Kind::ProxyRefused | Kind::Proxy => "p p p p p p p p p",
             Kind::Blocked => ". . . . . . . S .",
@@ -193,8 +200,9 @@ mod tests {
         for &kind in ErrorKind::ALL {
             let letters = Phase::ALL.iter().map(|&phase| {
                 let error = Error::new(kind, phase);
-                assert_eq!(blame(&error), whom(kind, phase));
-                letter(blame(&error))
+                assert_eq!(blame(&error, false), whom(kind, phase));
+                assert_ne!(blame(&error, true), Blame::Address);
+                letter(blame(&error, false))
             });
             assert_eq!(letters.collect::<Vec<_>>().join(" "), row(kind), "{kind:?}");
         }

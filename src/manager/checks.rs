@@ -210,7 +210,7 @@ impl Inner {
 
     /// One turn of trying blocked addresses: one that has been blocked for `blacklist_interval` and still is, is dialled, and cleared by a
     /// connection that comes about, and passes its validation, which rests in the pool. So many at once, each by one dial; one that was tried in vain
-    /// waits twice as long for the next time. Answers when the next one is due.
+    /// waits twice as long for the next time. One that told us to stay away is not tried where nobody asks. Answers when the next one is due.
     pub(crate) fn try_blocked(self: &Arc<Self>) -> Option<Moment> {
         let every = self.config().blacklist_interval;
         let Blocked {
@@ -326,10 +326,9 @@ impl Host {
         }
     }
 
-    /// What this origin holds against its addresses, with when each is free.
+    /// The addresses of this origin that are blocked and might be cleared by a dial, with when each is free.
     fn blocked_addresses(&self, now: Moment) -> Vec<(IpAddr, Moment)> {
-        let listed = self.machine.penalties().list(now);
-        listed.collect()
+        self.machine.penalties().doubtful(now).collect()
     }
 
     fn try_address(&mut self, now: Moment, want: Want) -> Option<DialId> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::ConnectionManager;
 use super::host::Host;
-use super::inner::{Inner, ledger_limits, limits};
+use super::inner::{Inner, ledger_limits};
 use super::jobs::Job;
 use super::live::Ender;
 use super::name::IntoTarget;
@@ -39,7 +39,7 @@ impl ConnectionManager {
             let mut desk = inner.desk.lock();
             desk.ledger.set_limits(ledger_limits(&inner.config()));
         }
-        inner.each_host(|host, now| host.machine.set_limits(now, limits(&inner.config())));
+        inner.each_host(|host, now| host.machine.set_limits(now, inner.limits()));
         if !planted("timers_stay_as_they_were") {
             inner.rearm_all();
             Job::ALL.into_iter().for_each(|job| inner.call(job)); // their intervals may be others

@@ -318,7 +318,14 @@ impl DialJob {
                 true => host.doubt_birth(now, conn),
                 false => None,
             };
-            Some((conn, watcher, rung, doubtful))
+            // It went at once, or goes with whoever waited for it.
+            let shut = host
+                .machine
+                .bars(now, ip)
+                .or(host.machine.penalties().told(now, ip));
+            let shut = shut.filter(|_| !planted("what_closes_at_birth_is_opened"));
+            let came = shut.map_or(Ok(()), |until| Err(host.blocked(now, until).with_ip(ip)));
+            Some((conn, watcher.map(|watcher| (watcher, came)), rung, doubtful))
         });
         match conn.flatten() {
             None => {
@@ -346,7 +353,9 @@ impl DialJob {
                 let host = self.target.as_str();
                 tracing::debug!(target: "hotpool", conn = info.serial, host, %ip, protocol = %protocol, "opened");
                 self.inner.audience.tell(Event::Opened { info: &info });
-                inform(watcher, Ok(()));
+                if let Some((watcher, came)) = watcher {
+                    watcher.tell(came);
+                }
                 self.inner.tell_of_life();
                 let leak_timeout = self.inner.config().leak_timeout;
                 let look = self.inner.with_host(self.origin, |host, now| {

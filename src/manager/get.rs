@@ -168,7 +168,8 @@ impl<'a> Request<'a> {
                 Ok(()) => return Ok(conn),
                 Err(error) => {
                     let error = error.with_target(target);
-                    if !is_worth_another(&error) {
+                    // Without time for another it would be asked in vain.
+                    if !is_worth_another(&error) || self.inner.clock().now() >= until {
                         return Err(error);
                     }
                     refused = Some(error);

@@ -396,7 +396,7 @@ impl Host {
                 let place = place.filter(|_| !planted("closed_stays_in_its_place"));
                 if let Some(mut live) = place.and_then(Option::take) {
                     if self.machine.is_out(conn) {
-                        self.adrift.orphan(conn, &mut live);
+                        self.adrift.orphan(conn, &mut live, reason);
                     }
                     todo.victims.push((live, reason));
                 }

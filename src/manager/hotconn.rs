@@ -6,6 +6,7 @@ use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Extensions;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,11 +16,11 @@ use super::inner::Inner;
 use super::jobs::Job;
 use super::lent::{Lent, Standing};
 use super::live::{Abort, Way};
+use super::word::Word;
 use crate::conn::{ConnInfo, H2, Seen, Wire};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Outcome, Protocol, RetrySafety, Returned};
 use crate::fault::planted;
-use crate::machine::Cause;
 
 /// A connection on loan from a pool.
 ///
@@ -113,25 +114,13 @@ impl HotConn {
         }
     }
 
-    /// Says how an exchange went, so that the pool learns which addresses to avoid for this origin. May be said more than once.
+    /// Says how an exchange went, so that the pool learns which addresses to avoid for this origin: see the table of [`Outcome`]. May be said more than
+    /// once. Where the network has [changed](crate::HotConnPool::network_changed) since it was leased, or the pool has cut it, only a 403 is heeded.
     pub fn report(&self, outcome: Outcome) {
-        let lent = self.lent();
-        let ip = lent.info.remote.ip();
-        lent.home.with_host(lent.origin, |host, now| match outcome {
-            Outcome::Ok => host.machine.absolve(now, ip),
-            Outcome::Status(403) if !planted("forbidden_is_a_status_like_any") => {
-                _ = host.machine.penalise(now, ip, Cause::Status)
-            }
-            Outcome::TryLater(span) if !planted("retry_after_is_overheard") => {
-                _ = host.machine.penalise_for(now, ip, Cause::Protocol, span)
-            }
-            Outcome::Status(status) if status != 429 => host.machine.absolve(now, ip),
-            Outcome::Status(_) | Outcome::TryLater(_) | Outcome::Error => {
-                _ = host.machine.penalise(now, ip, Cause::Protocol)
-            }
-        });
-        if outcome == Outcome::Status(403) {
-            lent.home.call(Job::Blacklist); // it is tried when its time has come
+        let word = Word::from(outcome);
+        self.lent().heed(word);
+        if word == Word::Unwelcome {
+            self.lent().home.call(Job::Blacklist); // it is tried when its time has come
         }
     }
 
@@ -285,13 +274,22 @@ impl HotConn {
 }
 
 impl Lent {
+    /// Has its address blamed for what was heard over it, or cleared. Answers for how long it is blocked by that.
+    pub(super) fn heed(&self, word: Word) -> Option<Duration> {
+        let ip = self.info.remote.ip();
+        let held = self.home.with_host(self.origin, |host, now| {
+            let until = host.heed(now, (self.conn, self.slot), ip, word)?;
+            Some(until.since(now))
+        });
+        held.flatten()
+    }
+
     /// The error for a connection that ended before anybody had it.
     fn stillborn(&self, reason: CloseReason) -> Error {
         let ip = self.info.remote.ip();
-        self.home.with_host(self.origin, |host, now| {
-            host.counters.count_failure(Phase::Tls);
-            host.machine.penalise(now, ip, Cause::Protocol)
-        });
+        self.home
+            .with_host(self.origin, |host, _| host.counters.count_failure(Phase::Tls));
+        self.heed(Word::Later(None));
         let error = match reason {
             CloseReason::StrayBytes => {
                 let problem = io::Error::new(

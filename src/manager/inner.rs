@@ -362,7 +362,7 @@ impl Inner {
 
     fn new_host(&self, id: OriginId, hash: Hash, target: &Target<'_>) -> (Box<Host>, Option<Moment>) {
         let (now, config) = (self.now_coarse(), self.config());
-        let machine = Machine::new(limits(&config), self.directory.seed(id));
+        let machine = Machine::new(self.limits(), self.directory.seed(id));
         let owned = target.clone().into_owned();
         let mut host = Box::new(Host::new((id, hash), owned, machine, now));
         if let Some(ip) = target.ip().filter(|_| self.dialler.way() == Way::Direct) {
@@ -428,8 +428,11 @@ impl Inner {
             host.enrolled = None;
             // Under the host's lock: the next one who leaves it finds the ear.
             let _shard = match planted("the_roll_listens_too_late") {
-                true => Err(drop(shard)),
-                false => Ok(shard),
+                true => {
+                    drop(shard);
+                    None
+                }
+                false => Some(shard),
             };
             let mut roll = self.roll.lock();
             roll.leave_off();
@@ -686,24 +689,31 @@ impl Inner {
     }
 }
 
-/// The limits of one host.
-pub(super) fn limits(config: &PoolConfig) -> Limits {
-    Limits {
-        max_per_host: config.max_per_host,
-        max_idle_per_host: config.max_idle_per_host,
-        min_idle: config.min_idle,
-        max_waiters: config.max_waiters,
-        idle_timeout: config.idle_timeout,
-        max_lifetime: config.max_lifetime,
-        jitter: config.lifetime_jitter,
-        h2_max_streams: config.h2_max_streams,
-        growth: config.h2_growth,
-        selection: config.selection,
-        all_blocked: match planted("all_blocked_is_not_heeded") {
-            true => AllBlocked::Fail,
-            false => config.all_blocked,
-        },
-        ..Limits::default()
+impl Inner {
+    /// The limits of one host.
+    pub(super) fn limits(&self) -> Limits {
+        let config = self.config();
+        Limits {
+            max_per_host: config.max_per_host,
+            max_idle_per_host: config.max_idle_per_host,
+            min_idle: config.min_idle,
+            max_waiters: config.max_waiters,
+            idle_timeout: config.idle_timeout,
+            max_lifetime: config.max_lifetime,
+            jitter: config.lifetime_jitter,
+            h2_max_streams: config.h2_max_streams,
+            growth: config.h2_growth,
+            selection: config.selection,
+            all_blocked: match planted("all_blocked_is_not_heeded") {
+                true => AllBlocked::Fail,
+                false => config.all_blocked,
+            },
+            penalty: PenaltyTerms {
+                validated: self.validator.is_some(),
+                ..PenaltyTerms::default()
+            },
+            ..Limits::default()
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::host::Host;
 use super::lent::Site;
 use super::live::{Live, Out};
 use crate::clock::Moment;
+use crate::event::CloseReason;
 use crate::fault::planted;
 use crate::machine::{ConnId, Ticket};
 
@@ -42,16 +43,21 @@ pub(super) struct Adrift {
 }
 
 impl Adrift {
-    fn outs(&mut self) -> impl Iterator<Item = &mut Out> {
+    pub(super) fn outs(&mut self) -> impl Iterator<Item = &mut Out> {
         let orphans = self.orphans.iter_mut().map(|(_, _, out)| out);
         orphans.chain(self.granted.iter_mut().flatten())
     }
 
-    /// A connection is over, with these leases out.
-    pub(super) fn orphan(&mut self, conn: ConnId, live: &mut Live) {
+    /// A connection is over, for this reason, with these leases out.
+    pub(super) fn orphan(&mut self, conn: ConnId, live: &mut Live, reason: CloseReason) {
+        let ended_here = matches!(reason, CloseReason::Aborted | CloseReason::PoolClosed);
+        let ended_here = ended_here && !planted("what_is_cut_here_blames_its_peer");
         if !planted("the_leases_of_the_dead_are_forgotten") {
-            self.orphans
-                .extend(live.outs().map(|(slot, out)| (conn, slot, *out)));
+            let outs = live.outs().map(|(slot, out)| {
+                let void = out.void || ended_here;
+                (conn, slot, Out { void, ..*out })
+            });
+            self.orphans.extend(outs);
         }
     }
 

@@ -114,6 +114,8 @@ pub(super) struct Out {
     pub(super) long: bool,
     /// Whether it was reported as leaked.
     pub(super) reported: bool,
+    /// Whether what becomes of it says nothing of its address: the network is another since, or the pool itself has ended its connection.
+    pub(super) void: bool,
 }
 
 impl Out {
@@ -123,6 +125,7 @@ impl Out {
             site,
             long: false,
             reported: false,
+            void: false,
         }
     }
 

@@ -66,6 +66,7 @@ mod stats;
 mod upkeep;
 mod validator;
 mod warm;
+mod word;
 
 pub use access::{Block, BlockCause};
 pub use attached::{Attached, RawH2};

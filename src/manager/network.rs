@@ -7,7 +7,7 @@ use super::ConnectionManager;
 use super::host::Host;
 use super::inner::Inner;
 use super::jobs::Job;
-use super::live::Rest;
+use super::live::{Live, Rest};
 use crate::clock::Moment;
 use crate::conn::H2Handle;
 use crate::dial::Found;
@@ -25,7 +25,8 @@ const LOOK: Duration = Duration::from_secs(2);
 impl ConnectionManager {
     /// Says that the machine has another network than before. Idle connections of HTTP/1.1 close, for nobody can tell whether they still lead
     /// anywhere, and leased ones when they come home; those of HTTP/2 are asked for a sign of life and take no new streams until it comes, and close
-    /// without it. What failed is forgotten, but for addresses that said themselves that we are blocked, and names are asked for again.
+    /// without it. What failed is forgotten, but for addresses that said themselves that we are blocked, and names are asked for again. So it is with what is
+    /// dialled or leased at that moment: how it fails is held against no address, nor does it clear one, but a 403 is heeded.
     ///
     /// A pool whose machine was suspended for longer than five seconds does this by itself, within two seconds of its waking up. Until then
     /// a connection that stood may be handed out, and its first use fail: the one clock that a hand-out reads stands still while the machine does, and
@@ -102,6 +103,11 @@ impl Host {
     /// Answers the connections that are to show life.
     fn network_changed(&mut self, now: Moment) -> Vec<H2Handle> {
         self.machine.forgive(now);
+        if !planted("leases_take_their_failures_along") {
+            let live = self.live.iter_mut().flatten().flat_map(Live::outs);
+            let outs = live.map(|(_, out)| out).chain(self.adrift.outs());
+            outs.for_each(|out| out.void = true);
+        }
         if !planted("dead_networks_are_trusted") {
             let reason = CloseReason::NetworkChanged;
             self.machine

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::uri::{InvalidUri, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 
+use super::word::Word;
 use crate::clock::{Clock, Moment, before};
 use crate::config::health_path;
 use crate::conn::{Candidate, ConnInfo, Wire, carried};
@@ -39,7 +40,8 @@ pub enum Verdict {
 /// It serves every dial: those for who waits, for [`warm`](crate::HotConnPool::warm) and [`min_idle`](crate::PoolConfig::min_idle), and those by which
 /// the pool sees whether a blocked address is to be avoided yet.
 ///
-/// An error only backs off: dials to the address stand back for this origin. It may be dropped at any await; its connection is closed then.
+/// An error of the connection's, as [`Candidate::ask`] gives it, only backs off: dials to the address stand back for this origin. Any other error is the validator's own
+/// ([`ErrorKind::Validator`]): the connection is not taken, and no address is blamed. It may be dropped at any await; its connection is closed then.
 ///
 /// ```
 /// use hotpool::{Candidate, Validating, Validator, Verdict};
@@ -68,14 +70,9 @@ pub trait Validator: Send + Sync + 'static {
     fn validate<'a>(&'a self, conn: &'a mut Candidate<'_>) -> Validating<'a>;
 }
 
-/// Asks for a path, and goes by the status of the answer.
-///
-/// | the answer | the verdict | what follows |
-/// |---|---|---|
-/// | a status of `ok`: unless said, 200 to 399 | [`Allow`](Verdict::Allow) | this connection goes into the pool |
-/// | a status of `blocked`: unless said, 403 | [`Block`](Verdict::Block) | the address is blocked for this origin for 15 minutes |
-/// | any other: 404, 429, 500 | [`BackOff`](Verdict::BackOff) | dials to the address stand back for this origin: for as long as `Retry-After` says, 15 minutes at the most, else for a second, twice as long each time in a row |
-/// | none: a timeout, a reset, an answer over 1 MiB | an error | the same, for a second, twice as long each time in a row |
+/// Asks for a path, and goes by the status of the answer, as the table of [`Outcome`](crate::Outcome) has it: 200 to 399 [allow](Verdict::Allow), unless
+/// other statuses are said to; 403 [blocks](Verdict::Block), unless others are; whatever else is answered [backs off](Verdict::BackOff), for as long as
+/// its `Retry-After` says, if it says anything. No answer (a timeout, a reset, one over 1 MiB) backs off as well.
 ///
 /// `Retry-After` is heeded in seconds; a date is not (RFC 9110, section 10.2.3): it would be compared with a clock that this machine may have set
 /// wrong. An answer that ends its connection (`Connection: close`) leaves nothing to pool: the verdict on the address stands, the connection closes, and a
@@ -96,9 +93,9 @@ pub struct StatusValidator {
     method: Method,
     path: PathAndQuery,
     headers: HeaderMap,
-    /// None: 200 to 399.
+    /// None: those that say so.
     ok: Option<Vec<u16>>,
-    blocked: Vec<u16>,
+    blocked: Option<Vec<u16>>,
 }
 
 impl StatusValidator {
@@ -114,7 +111,7 @@ impl StatusValidator {
             path,
             headers: HeaderMap::new(),
             ok: None,
-            blocked: vec![403],
+            blocked: None,
         })
     }
 
@@ -159,18 +156,24 @@ impl StatusValidator {
 
     /// The statuses that block.
     pub fn blocked(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
-        self.blocked = statuses.into_iter().collect();
+        self.blocked = Some(statuses.into_iter().collect());
         self
     }
 
     fn judge(&self, status: u16, headers: &HeaderMap) -> Verdict {
-        let allowed = match &self.ok {
-            Some(ok) => ok.contains(&status),
-            None => (200..400).contains(&status),
+        let among = |said: &Vec<u16>| said.contains(&status);
+        let word = Word::of_status(status);
+        let blocks = match &self.blocked {
+            Some(blocked) => among(blocked),
+            None => word == Word::Unwelcome,
         };
-        match self.blocked.contains(&status) && !planted("forbidden_only_backs_off") {
+        let allows = match &self.ok {
+            Some(ok) => among(ok),
+            None => word == Word::Welcome,
+        };
+        match blocks && !planted("forbidden_only_backs_off") {
             true => Verdict::Block,
-            false if allowed || planted("every_answer_will_do") => Verdict::Allow,
+            false if allows || planted("every_answer_will_do") => Verdict::Allow,
             false => Verdict::BackOff(retry_after(headers)),
         }
     }
@@ -238,10 +241,16 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// Whether an error is this connection's, as [`Candidate::ask`] gives it. What another pool said, say, names its target, and is no word of this address.
+fn is_of_here(problem: &Error) -> bool {
+    problem.phase() == Phase::Validate && problem.target().is_none()
+        || planted("a_validator_s_own_trouble_blames_the_address")
+}
+
 /// Has a connection judged, by `deadline`. Somebody must move one of HTTP/2 meanwhile.
 ///
 /// # Errors
-/// In [`Phase::Validate`]: it is not to be had, or did not say.
+/// In [`Phase::Validate`]: it is not to be had, or did not say, or the validator could not tell.
 pub(super) async fn judge(
     (wire, info): (&mut Wire, &ConnInfo),
     validator: &dyn Validator,
@@ -256,11 +265,8 @@ pub(super) async fn judge(
     let verdict = before(clock, deadline, pin!(validator.validate(&mut candidate))).await;
     let verdict = match verdict {
         Some(Ok(verdict)) => verdict,
-        // What another pool said, say, is no word of this address.
-        Some(Err(problem)) if problem.phase() != Phase::Validate => {
-            return Err(error(ErrorKind::Rejected).with_source(problem));
-        }
-        Some(Err(problem)) => return Err(problem),
+        Some(Err(problem)) if is_of_here(&problem) => return Err(problem),
+        Some(Err(problem)) => return Err(error(ErrorKind::Validator).with_source(problem)),
         None => return Err(error(ErrorKind::Timeout)),
     };
     let (answered, standing) = (candidate.answered(), candidate.verdict());

@@ -37,7 +37,7 @@ pub enum Warm {
 pub struct WarmReport {
     /// Connections that were opened while it waited, by its own dials and by those that were under way for somebody else.
     pub opened: usize,
-    /// The errors of the dials that failed.
+    /// The errors of the dials that failed, and of those that were [blocked](crate::ErrorKind::Blocked) before they had ended: what they brought is closed.
     pub errors: Vec<Error>,
     /// Connections that are live now, by address.
     pub ips: Vec<(IpAddr, usize)>,
@@ -78,7 +78,11 @@ impl Inner {
                     return Ok(None);
                 }
                 let want = claim.want(claim.identity(&self.identities));
-                if let Some(until) = host.machine.barred(now, &want) {
+                let shut = host
+                    .machine
+                    .barred(now, &want)
+                    .or(host.machine.unwelcome(now, &want));
+                if let Some(until) = shut {
                     return Err(host.blocked(now, until));
                 }
                 host.home = self.rt.here();

@@ -94,9 +94,10 @@ impl GetOptions {
     }
 
     /// Has the connection of a `get` judged before it is handed out, whether it is new or had rested, beside whatever the pool's own
-    /// [`validator`](crate::Builder::validator) said when it was dialled. Within the time of the call.
+    /// [`validator`](crate::Builder::validator) said when it was dialled. Within the time of the call, and each connection within
+    /// [`attempt_timeout`](crate::PoolConfig::attempt_timeout).
     ///
-    /// The verdict is held against the address as the pool's own would be. Where it blocks, or the connection fails, another connection is judged, as many
+    /// The verdict is held against the address as the pool's own would be; that the call's own time was over before is not. Where it blocks, or the connection fails, another connection is judged, as many
     /// as a dial may try addresses; where it backs off the call fails. A call that is dropped meanwhile closes its connection on HTTP/1.1, as any exchange that is
     /// given up does. Of no effect on [`try_get_with`](crate::HotConnPool::try_get_with) and [`warm`](crate::HotConnPool::warm), which ask nobody.
     pub fn validate(mut self, validator: Arc<dyn Validator>) -> Self {

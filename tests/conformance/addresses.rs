@@ -48,6 +48,7 @@ fn penalty_expires() {
         max: secs(8),
         status: secs(100),
         entries: 10,
+        validated: false,
     };
     let mut table = Penalties::new(terms);
     let nano = std::time::Duration::from_nanos(1);
@@ -111,9 +112,18 @@ fn vanished_ip_drains_after_two_misses_and_failed_resolution_drains_nothing() {
     assert_eq!(world.dials[0].order.candidates, [ip(2)]);
 }
 
+/// Of a pool that asks over each connection before anybody has it.
+fn validated() -> Limits {
+    let penalty = PenaltyTerms {
+        validated: true,
+        ..PenaltyTerms::default()
+    };
+    Limits { penalty, ..limits() }
+}
+
 #[test]
 fn status_403_blocks_and_200_on_recheck_restores_into_the_pool() {
-    let mut world = World::single(limits(), &[1]);
+    let mut world = World::single(validated(), &[1]);
     let [leased, idle] = [(); 2].map(|()| world.open(0, want(0), Http1));
     world.put(0, idle);
     let until = world.with(0, |machine, now| machine.penalise(now, ip(1), Cause::Status));
@@ -414,7 +424,7 @@ fn an_answer_in_part_keeps_the_rest_and_dials_nothing_that_it_does_not_know() {
 /// A block that comes while a dial is under way is not lifted by its connection, which serves whoever waits and goes.
 #[test]
 fn a_block_is_not_lifted_by_what_was_dialled_before_it() {
-    let mut world = World::single(limits(), &[1]);
+    let mut world = World::single(validated(), &[1]);
     let blocked = world.open(0, want(0), Http1);
     let getter = world.queue(0, want(0));
     world.now = at(1);
@@ -429,6 +439,47 @@ fn a_block_is_not_lifted_by_what_was_dialled_before_it() {
     world.with(0, |machine, now| machine.warm(now, want(0)));
     let proven = world.dial_ok(0, Http1);
     assert_eq!(world.hit(0, want(0)), proven);
+}
+
+/// Where nobody asks over a connection, one that comes about lifts nothing that its address told us, whoever dialled it, and nobody does to find out.
+#[test]
+fn a_handshake_is_no_answer_to_a_403() {
+    for all_blocked in [AllBlocked::Fail, AllBlocked::ProbeLeastBad] {
+        let mut world = World::single(
+            Limits {
+                all_blocked,
+                ..limits()
+            },
+            &[1],
+        );
+        let told = world.open(0, want(0), Http1);
+        world.with(0, |machine, now| machine.penalise(now, ip(1), Cause::Status));
+        world.put(0, told);
+        let (now, until) = (world.now, world.now + secs(900));
+        assert_eq!(world.machine(0).unwelcome(now, &want(0)), Some(until));
+        // Nor is one tried that wants to be left alone.
+        world.with(0, |machine, now| {
+            machine.penalise_for(now, ip(2), Cause::Protocol, secs(700))
+        });
+        assert_eq!(world.machine(0).penalties().doubtful(now).count(), 0);
+        assert_eq!(world.with(0, |machine, now| machine.warm(now, want(0))), None);
+        let getter = world.get(0, want(0));
+        assert!(!matches!(getter, Acquire::Lease(_)));
+        assert_eq!(world.dials.len(), 0, "{all_blocked:?}");
+        // Whoever is told to try all the same brings nothing to keep.
+        world.with(0, |machine, now| machine.recheck(now, want(0)));
+        let brought = world.dial_ok(0, Http1);
+        assert_eq!(world.reason(brought), Some(CloseReason::Blocked));
+        assert_eq!(world.machine(0).penalties().told(now, ip(1)), Some(until));
+        // It ends by its time, or by the word of somebody who was answered.
+        let mut later = world.now + secs(900);
+        if all_blocked == AllBlocked::Fail {
+            world.with(0, |machine, now| machine.absolve(now, ip(1)));
+            later = world.now;
+        }
+        world.now = later;
+        world.open(0, want(0), Http1);
+    }
 }
 
 /// Whoever waits while the only address is probed is dialled for as soon as a block ends, though the probe hangs.

@@ -178,6 +178,7 @@ fn any_limits() -> impl Strategy<Value = (Limits, LedgerLimits)> {
                 max: secs(20),
                 status: secs(40),
                 entries: 2,
+                validated: false,
             },
             ..limits()
         };

@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use hotpool::{ErrorKind, GetOptions, SourcePolicy, StaticResolver, SubnetSources};
+use hotpool::{
+    ErrorKind, GetOptions, Phase, Scope, SourceError, SourcePolicy, StaticResolver, StaticSources,
+    SubnetSources,
+};
 use parking_lot::Mutex;
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::common::{builder, http1_peer, use_up, within};
+use crate::common::{builder, finish, host, http1_peer, name, use_up, within};
 use crate::support::network::{alone, sh};
 
 const PREFIX: &str = "2001:db8:1::/64";
@@ -34,6 +38,167 @@ pub(crate) fn lead(listener: TcpListener, peer: SocketAddr) -> Arc<Mutex<Vec<IpA
         }
     });
     seen
+}
+
+/// A source that this machine's routes, rules or ports let nothing go out from is its own trouble: whoever requires it is told so, whoever prefers it goes
+/// without, and the target is not avoided.
+#[test]
+fn a_source_that_leads_nowhere_is_its_own_trouble() {
+    alone("sources::a_source_that_leads_nowhere_is_its_own_trouble", || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(nowhere());
+    });
+}
+
+async fn nowhere() {
+    // What is said of the sources comes before the routes to this machine's own addresses.
+    sh("ip rule add pref 10 lookup local; ip rule del pref 0");
+    sh("ip rule add pref 1 from 127.0.1.1 unreachable; ip rule add pref 2 from 127.0.1.2 prohibit");
+    sh("ip rule add pref 3 from 127.0.1.3 blackhole; ip rule add pref 4 from 127.0.1.4 lookup 100");
+    sh("ip route add unreachable default table 100");
+    let peer = http1_peer();
+    // Four ports, which one source has used up.
+    sh("sysctl -qw net.ipv4.ip_local_port_range='20000 20003'");
+    let pool = builder(&peer, |_| {}).build().unwrap();
+    let target = name(&peer);
+    let from = |source: &str| StaticSources::new([source.parse().unwrap()]).unwrap();
+    let by = |policy| GetOptions::new().sources(policy);
+    let full = SourcePolicy::require(from("127.0.1.5"));
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(
+            within("a connection", pool.get_with(&target, by(full.clone())))
+                .await
+                .unwrap(),
+        );
+    }
+    let unusable = [
+        ("127.0.1.1", Errno::NETUNREACH),
+        ("127.0.1.2", Errno::ACCESS),
+        ("127.0.1.3", Errno::INVAL),
+        ("127.0.1.4", Errno::HOSTUNREACH),
+        ("127.0.1.5", Errno::ADDRNOTAVAIL),
+    ];
+    for (source, errno) in unusable {
+        let required = SourcePolicy::require(from(source));
+        let error = within("a refusal", pool.get_with(&target, by(required)))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (ErrorKind::Source, Phase::Connect),
+            "{error:?}"
+        );
+        let cause: &SourceError = error.cause().unwrap().downcast_ref().unwrap();
+        assert_eq!(cause.ip(), Some(source.parse().unwrap()));
+        assert_eq!(
+            cause.problem().raw_os_error(),
+            Some(errno.raw_os_error()),
+            "{source}"
+        );
+        assert_eq!(pool.manager().blocklist(), [], "{source}");
+        let accepts = peer.seen().accepts;
+        assert_eq!(accepts, held.len() as u64, "nothing else was dialled");
+        if errno == Errno::ADDRNOTAVAIL {
+            held.clear();
+            sh("sysctl -qw net.ipv4.ip_local_port_range='20000 29999'");
+        }
+    }
+    finish(pool, peer).await;
+}
+
+#[test]
+fn who_prefers_a_source_that_leads_nowhere_goes_without() {
+    alone(
+        "sources::who_prefers_a_source_that_leads_nowhere_goes_without",
+        || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(preferred());
+        },
+    );
+}
+
+async fn preferred() {
+    sh("ip rule add pref 10 lookup local; ip rule del pref 0");
+    sh("ip rule add pref 1 from 127.0.1.1 unreachable; ip rule add pref 2 from 127.0.1.2 prohibit");
+    let peer = http1_peer();
+    let target = name(&peer);
+    sh("sysctl -qw net.ipv4.ip_local_port_range='20000 20003'");
+    let preferred =
+        |source: &str| SourcePolicy::prefer(StaticSources::new([source.parse().unwrap()]).unwrap());
+    let pool = builder(&peer, |_| {}).build().unwrap();
+    let full = GetOptions::new().sources(preferred("127.0.1.5"));
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(
+            within("a connection", pool.get_with(&target, full.clone()))
+                .await
+                .unwrap(),
+        );
+    }
+    for source in ["127.0.1.1", "127.0.1.2"] {
+        let call = GetOptions::new().sources(preferred(source));
+        held.push(
+            within("a connection", pool.get_with(&target, call))
+                .await
+                .unwrap(),
+        );
+    }
+    let locals: Vec<_> = held
+        .iter()
+        .map(|conn| conn.info().local.unwrap().ip().to_string())
+        .collect();
+    assert_eq!(locals[..4], ["127.0.1.5"; 4]);
+    assert_eq!(locals[4..], ["127.0.0.1"; 3]);
+    let sources = pool.stats().sources;
+    assert_eq!((sources.leased, sources.fallbacks), (4, 3));
+    assert_eq!(pool.manager().blocklist(), []);
+    drop(held);
+    finish(pool, peer).await;
+}
+
+/// What the network says when a connection is on its way may be the target's fault: no other source is tried, and the target is avoided, by this origin.
+#[test]
+fn what_the_network_says_on_the_way_is_not_the_source_s_fault() {
+    alone(
+        "sources::what_the_network_says_on_the_way_is_not_the_source_s_fault",
+        || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(on_the_way());
+        },
+    );
+}
+
+async fn on_the_way() {
+    let peer = http1_peer();
+    let (target, other) = (name(&peer), host(&peer, "a.peer.test"));
+    sh("iptables -A OUTPUT -p tcp --syn -s 127.0.1.6 -j REJECT --reject-with icmp-host-unreachable");
+    let pool = builder(&peer, |_| {}).build().unwrap();
+    let source = || StaticSources::new(["127.0.1.6".parse().unwrap()]).unwrap();
+    for policy in [SourcePolicy::require(source()), SourcePolicy::prefer(source())] {
+        let call = GetOptions::new().sources(policy);
+        let error = within("an error", pool.get_with(&target, call))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (ErrorKind::Unreachable, Phase::Connect),
+            "{error:?}"
+        );
+        assert_eq!(pool.stats().sources.fallbacks, 0);
+        let blocks: Vec<_> = pool
+            .manager()
+            .blocklist()
+            .into_iter()
+            .map(|block| block.scope)
+            .collect();
+        let scope = Scope::address(&target, peer.ips()[0]).unwrap();
+        assert_eq!(blocks, std::slice::from_ref(&scope));
+        drop(within("another host's", pool.get(&other)).await.unwrap());
+        assert!(pool.manager().unblock(&scope));
+    }
+    assert_eq!(peer.seen().accepts, 1);
+    finish(pool, peer).await;
 }
 
 #[test]

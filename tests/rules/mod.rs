@@ -244,9 +244,10 @@ impl World {
         let now = self.now;
         let returned = self.machine(origin).release(now, conn, fate);
         if fate == Fate::Untouched
+            && let Some(info) = self.machines[&origin].info(conn)
             && let Some(seen) = self.conns.get_mut(&(origin, conn))
         {
-            seen.leases -= 1; // and is as old as it was
+            seen.leases = info.leases; // and it is as old as it was
         }
         self.rested(origin);
         self.settle(origin);

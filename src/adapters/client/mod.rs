@@ -47,8 +47,8 @@ impl HotConnPool {
     /// is reset (HTTP/2).
     ///
     /// # Errors
-    /// As [`get`](HotConnPool::get); and in [`Phase::Use`]: [`ErrorKind::Request`] if the request is malformed or may be read in two ways, [`ErrorKind::Body`] if its body
-    /// failed, [`ErrorKind::Answer`] if what came back is no HTTP, [`ErrorKind::ConnectionReset`], [`ErrorKind::Http2`] and others if the connection failed.
+    /// As [`get`](HotConnPool::get); and in [`Phase::Use`](crate::Phase::Use): [`ErrorKind::Request`](crate::ErrorKind::Request) if the request is malformed or may be read in two ways, [`ErrorKind::Body`](crate::ErrorKind::Body) if its body
+    /// failed, [`ErrorKind::Answer`](crate::ErrorKind::Answer) if what came back is no HTTP, [`ErrorKind::ConnectionReset`](crate::ErrorKind::ConnectionReset), [`ErrorKind::Http2`](crate::ErrorKind::Http2) and others if the connection failed.
     pub async fn send<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
     where
         B: HttpBody + Send + 'static,
@@ -60,7 +60,7 @@ impl HotConnPool {
     /// As [`send`](HotConnPool::send), with options for this one request.
     ///
     /// # Errors
-    /// As [`send`](HotConnPool::send); and [`ErrorKind::Timeout`] once the time for the head is over.
+    /// As [`send`](HotConnPool::send); and [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) once the time for the head is over.
     pub async fn send_with<B>(
         &self,
         request: Request<B>,

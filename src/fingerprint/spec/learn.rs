@@ -31,7 +31,7 @@ impl HelloSpec {
     pub fn from_client_hellos<B: AsRef<[u8]>>(
         captures: impl IntoIterator<Item = B>,
     ) -> Result<Learned<Self>, SpecError> {
-        let seen = captures.into_iter().map(|bytes| Seen::from_bytes(bytes.as_ref()));
+        let seen = captures.into_iter().map(|bytes| Seen::in_capture(bytes.as_ref()));
         let mut all = seen.collect::<Result<Vec<Seen>, SpecError>>()?;
         if all.iter().any(|one| one.resumed && one.ticket().is_none()) {
             all.iter_mut().for_each(Seen::drop_ticket_when_resuming);

@@ -25,7 +25,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
+    pub(super) fn in_capture(bytes: &[u8]) -> Result<Self> {
         match bytes.first() {
             None => Err(SpecError::NoHello),
             Some(1) => Seen::new(&ClientHello::from_message(bytes)?, bytes.len()),

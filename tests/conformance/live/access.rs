@@ -323,3 +323,142 @@ async fn the_blocklist_shows_what_is_blocked_and_unblock_lifts_it() {
     at_rest(&pool).await;
     within("close", pool.close()).await;
 }
+
+/// The address that a dial has a permit of is blocked before it is tried: the dial ends at another, and the permit comes back.
+#[tokio::test]
+async fn a_block_before_the_attempt_costs_no_permit() {
+    let stage = Stage::new(2);
+    let pool = stage.pool(config(|_| {}), ManualClock::new()).unwrap();
+    lease(&pool, "a.test").await.discard();
+    let ip = |last: u8| IpAddr::from([10, 0, 0, last]);
+    // Whichever it begins with, and in whichever turn.
+    for last in [1, 1, 2, 2] {
+        let mut get = Box::pin(pool.get("a.test"));
+        assert!(poll_once(get.as_mut()).await.is_none());
+        pool.manager().block(ip(last).into(), None).unwrap();
+        let conn = within("the other", get).await.unwrap();
+        assert_ne!(conn.info().remote.ip(), ip(last));
+        conn.discard();
+        assert!(pool.manager().unblock(&ip(last).into()));
+        let (ledger, _) = pool.manager().books();
+        assert_eq!([1, 2].map(|last| ledger.used(ip(last))), [0, 0]);
+        pool.manager().assert_invariants();
+    }
+}
+
+/// What one host holds against an address and what the whole pool does stand beside each other, each under its own name, and each is taken back by itself.
+#[tokio::test]
+async fn what_the_whole_pool_avoids_is_no_host_s_own_block() {
+    for told in [true, false] {
+        let (stage, clock) = (Stage::new(1), ManualClock::new());
+        let pool = stage.pool(config(|_| {}), clock.clone()).unwrap();
+        let manager = pool.manager();
+        let ip: IpAddr = "10.0.0.1".parse().unwrap();
+        let blocks = || -> Vec<_> {
+            let blocks = manager.blocklist().into_iter();
+            blocks
+                .map(|block| (block.scope.to_string(), block.cause, block.left))
+                .collect()
+        };
+        let fails = async |name: &str, phase, act| {
+            stage.next(phase, act);
+            within("an error", pool.get(name)).await.unwrap_err()
+        };
+        // Over, but remembered, when nobody can reach the address any more.
+        let own = match told {
+            true => {
+                let conn = lease(&pool, "a.test").await;
+                conn.report(Outcome::Status(403));
+                drop(conn);
+                900 * SECOND
+            }
+            false => {
+                fails("a.test", Phase::Tls, Act::Err).await;
+                SECOND
+            }
+        };
+        let_run().await;
+        clock.advance(own);
+        fails("a.test", Phase::Connect, Act::Unreachable).await;
+        let everywhere = ("10.0.0.1".to_owned(), BlockCause::Connect, Some(SECOND));
+        assert_eq!(blocks(), [everywhere], "{told}");
+        let here = Scope::address("a.test", ip).unwrap();
+        assert!(!manager.unblock(&here), "nothing of this very scope is held");
+        assert!(manager.unblock(&ip.into()));
+        for name in ["a.test", "b.test"] {
+            drop(lease(&pool, name).await);
+        }
+        // While it lasts it stays when the other goes.
+        let conn = lease(&pool, "b.test").await;
+        fails("b.test", Phase::Connect, Act::Unreachable).await;
+        conn.report(Outcome::Status(403));
+        drop(conn);
+        let own = (
+            "b.test at 10.0.0.1".to_owned(),
+            BlockCause::Status,
+            Some(900 * SECOND),
+        );
+        assert!(blocks().contains(&own), "{:?}", blocks());
+        assert!(manager.unblock(&ip.into()));
+        assert_eq!(blocks(), [own]);
+        assert_eq!(refused(&pool, "b.test").await, Some(900 * SECOND));
+        drop(lease(&pool, "c.test").await);
+        // And what is longer than its own goes, though that lasts.
+        let conn = lease(&pool, "d.test").await;
+        stage.next(Phase::Connect, Act::Lost(SECOND / 2));
+        let steps = stage.steps().len();
+        let mut failing = pin!(pool.get("d.test"));
+        assert!(poll_once(failing.as_mut()).await.is_none());
+        as_soon_as(&pool, "it connects", |_| stage.steps().len() == steps + 1).await;
+        let_run().await;
+        conn.report(Outcome::Error);
+        clock.advance(SECOND / 2);
+        within("an error", failing).await.unwrap_err();
+        conn.discard();
+        assert!(manager.unblock(&ip.into()));
+        assert_eq!(refused(&pool, "d.test").await, Some(SECOND / 2));
+        clock.advance(SECOND / 2);
+        drop(lease(&pool, "d.test").await);
+        at_rest(&pool).await;
+        within("close", pool.close()).await;
+    }
+}
+
+/// Whoever warms is told so: what was being opened when its address was blocked, by the owner or by what it answered, is not there.
+#[tokio::test]
+async fn what_is_blocked_while_it_is_warmed_is_not_reported_as_opened() {
+    for by_owner in [true, false] {
+        let (stage, clock) = (Stage::new(1), ManualClock::new());
+        let pool = stage.pool(config(|_| {}), clock.clone()).unwrap();
+        let conn = lease(&pool, "a.test").await;
+        for _ in 0..2 {
+            stage.next(Phase::Tls, Act::After(SECOND));
+        }
+        let mut warming = pin!(pool.warm("a.test", Warm::Count(3), GetOptions::new()));
+        assert!(poll_once(warming.as_mut()).await.is_none());
+        as_soon_as(&pool, "they shake hands", |_| stage.steps().len() == 7).await;
+        let_run().await;
+        match by_owner {
+            true => pool
+                .manager()
+                .block(network("10.0.0.0/24"), Some(60 * SECOND))
+                .unwrap(),
+            false => conn.report(Outcome::Status(403)),
+        }
+        let_run().await;
+        clock.advance(SECOND);
+        let report = within("a report", warming).await.unwrap();
+        let left = if by_owner { 59 * SECOND } else { 899 * SECOND };
+        assert_eq!((report.opened, report.errors.len()), (0, 2), "{report:?}");
+        for error in &report.errors {
+            assert_eq!(
+                (error.kind(), error.retry_after()),
+                (ErrorKind::Blocked, Some(left))
+            );
+        }
+        drop(conn);
+        assert_eq!((pool.size(), stage.open()), (0, 0));
+        at_rest(&pool).await;
+        within("close", pool.close()).await;
+    }
+}

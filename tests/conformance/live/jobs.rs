@@ -8,8 +8,8 @@ use std::time::Duration;
 use hotpool::clock::{Clock, ManualClock, Moment, Sleep};
 use hotpool::scripted::{Act, Stage};
 use hotpool::{
-    Answer, CloseReason, Health, HotConnPool, Outcome, Phase, PoolConfig, Resolve, Resolving, Resting,
-    Returned, Trouble, Warm,
+    AllBlocked, Answer, CloseReason, Health, HotConnPool, Outcome, Phase, PoolConfig, Resolve, Resolving,
+    Resting, Returned, StatusValidator, Trouble, Warm,
 };
 use parking_lot::Mutex;
 
@@ -220,7 +220,12 @@ async fn each_clean_up_closes_its_own_and_counts_it() {
 #[tokio::test]
 async fn a_blocked_address_is_tried_when_its_time_has_come() {
     let peer = http1_peer();
-    let (pool, clock) = manual_pool(&peer, |config| config.blacklist_interval = 300 * SECOND);
+    let clock = ManualClock::new();
+    let pool = builder(&peer, |config| config.blacklist_interval = 300 * SECOND)
+        .validator(StatusValidator::new("/").unwrap())
+        .clock(clock.clone())
+        .build()
+        .unwrap();
     let name = name(&peer);
     let conn = lease(&pool, &name).await;
     conn.report(Outcome::Status(403));
@@ -241,10 +246,53 @@ async fn a_blocked_address_is_tried_when_its_time_has_come() {
     finish(pool, peer).await;
 }
 
+/// A handshake says nothing of a 403, and a `Retry-After` is to be heeded: where nobody asks, the first ends by its time, and neither is tried before.
+#[tokio::test]
+async fn what_an_address_told_us_ends_by_its_time() {
+    let later = Outcome::TryLater(700 * SECOND);
+    for (outcome, span) in [(Outcome::Status(403), 900), (later, 700)] {
+        for all_blocked in [AllBlocked::Fail, AllBlocked::ProbeLeastBad] {
+            let case = format!("{outcome:?}, {all_blocked:?}");
+            let peer = http1_peer();
+            let (pool, clock) = manual_pool(&peer, |config| {
+                (config.blacklist_interval, config.min_idle) = (10 * SECOND, 2);
+                (config.all_blocked, config.idle_timeout) = (all_blocked, 3600 * SECOND);
+            });
+            let name = name(&peer);
+            let conn = lease(&pool, &name).await;
+            conn.report(outcome);
+            conn.discard();
+            let_run().await;
+            let asked = outcome == Outcome::Status(403) || all_blocked == AllBlocked::Fail;
+            for left in [span, span - 500, 1] {
+                clock.advance((span - left) * SECOND - clock.now().since(Moment::ZERO));
+                let_run().await;
+                if asked {
+                    let error = within(&case, pool.get(&name)).await.expect_err(&case);
+                    assert_eq!(error.retry_after(), Some(left * SECOND), "{case}");
+                }
+                let options = hotpool::GetOptions::new();
+                if outcome == Outcome::Status(403) {
+                    let warmed = within(&case, pool.warm(&name, Warm::Count(1), options)).await;
+                    assert_eq!(warmed.unwrap_err().retry_after(), Some(left * SECOND), "{case}");
+                }
+                assert_eq!(
+                    (pool.stats().dialling, peer.seen().accepts),
+                    (0, 1),
+                    "{case}, {left} s left"
+                );
+            }
+            clock.advance(SECOND);
+            round(&pool, &name).await;
+            finish(pool, peer).await;
+        }
+    }
+}
+
 /// A pool of which each of these hosts is blocked at its one address, and whose rechecks end as they are told to.
 async fn blocked_hosts(hosts: usize, config: PoolConfig) -> (Stage, HotConnPool, ManualClock) {
     let (stage, clock) = (Stage::new(1), ManualClock::new());
-    let pool = stage.pool(config, clock.clone()).unwrap();
+    let pool = stage.welcome_pool(config, clock.clone()).unwrap();
     for host in 0..hosts {
         let conn = lease(&pool, &format!("{host}.test")).await;
         conn.report(Outcome::Status(403));

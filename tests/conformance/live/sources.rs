@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hotpool::{
-    Error, ErrorKind, GetOptions, HotConnPool, Phase, SourceAddrs, SourceError, SourcePolicy, StaticSources,
+    Error, ErrorKind, GetOptions, HotConnPool, Phase, Scope, SourceAddrs, SourceError, SourcePolicy,
+    StaticResolver, StaticSources,
 };
 use parking_lot::Mutex;
 
@@ -64,6 +65,40 @@ async fn source_address_required_never_falls_back() {
             .await
             .unwrap(),
     );
+    finish(pool, peer).await;
+}
+
+/// From where nothing can go there nobody knows of the target what the whole pool should: who requires the source blames nobody, and who preferred it holds for
+/// this origin alone what became of the dial without.
+#[tokio::test]
+async fn what_cannot_be_reached_from_a_source_is_avoided_by_no_other_host() {
+    let broadcast: IpAddr = "127.255.255.255".parse().unwrap(); // TCP cannot go there
+    let peer = http1_peer();
+    let target = name(&peer);
+    let resolver = StaticResolver::new().with(&*target, [broadcast]).unwrap();
+    let pool = builder(&peer, |_| {}).resolver(resolver).build().unwrap();
+    let required = GetOptions::new().sources(SourcePolicy::require(from(&["127.0.0.7"])));
+    let error = within("a refusal", pool.get_with(&target, required))
+        .await
+        .unwrap_err();
+    assert_eq!(named(&error), Some("127.0.0.7".parse().unwrap()));
+    assert_eq!(pool.manager().blocklist(), []);
+    let preferred = GetOptions::new().sources(SourcePolicy::prefer(from(&["127.0.0.7"])));
+    let error = within("a failure", pool.get_with(&target, preferred))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.phase()),
+        (ErrorKind::Unreachable, Phase::Connect)
+    );
+    assert_eq!(pool.stats().sources.fallbacks, 1);
+    let blocks: Vec<_> = pool
+        .manager()
+        .blocklist()
+        .into_iter()
+        .map(|block| block.scope)
+        .collect();
+    assert_eq!(blocks, [Scope::address(&target, broadcast).unwrap()]);
     finish(pool, peer).await;
 }
 

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotpool::clock::ManualClock;
+use hotpool::scripted::Stage;
 use hotpool::{
     Block, BlockCause, Candidate, CloseReason, Error, ErrorKind, GetOptions, HotConn, HotConnPool, Outcome,
-    Phase, Protocol, Returned, Scope, StatusValidator, Validating, Validator, Verdict,
+    Phase, Protocol, Returned, Scope, StaticResolver, StatusValidator, Validating, Validator, Verdict,
 };
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{as_soon_as, lease, poll_once};
-use crate::common::{builder, finish, host, manual_pool, name, spawn, until, use_up, within};
+use crate::common::{
+    at_rest, builder, config, finish, host, manual_pool, name, spawn, until, use_up, within,
+};
 use crate::support::peer::{Alpn, Peer, To};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -82,12 +85,33 @@ enum Taken {
     Blocked,
     /// For so many seconds.
     BacksOff(ErrorKind, u64),
+    /// It says nothing of the address: where it is reported nothing comes of it. A connection over which a validator hears it is not taken.
+    Unfit,
 }
 
-/// The path, and what its answer means over either protocol.
+impl Taken {
+    /// As a validator takes it: a dial that brings nothing backs off.
+    fn judged(self) -> Taken {
+        match self {
+            Taken::Unfit => Taken::BacksOff(ErrorKind::Rejected, 1),
+            taken => taken,
+        }
+    }
+
+    /// What is held against an address that nothing was held against, once it is reported.
+    fn reported(self) -> Option<(BlockCause, Option<Duration>)> {
+        match self {
+            Taken::Allowed | Taken::Unfit => None,
+            Taken::Blocked => Some((BlockCause::Status, Some(QUARTER))),
+            Taken::BacksOff(_, seconds) => Some((BlockCause::Protocol, Some(Duration::from_secs(seconds)))),
+        }
+    }
+}
+
+/// The path, and what its answer means over either protocol, whoever hears it.
 const TABLE: &[(&str, Taken, Taken)] = {
     use ErrorKind::{ConnectionReset, Http2, Io, Rejected, Timeout};
-    use Taken::{Allowed, BacksOff, Blocked};
+    use Taken::{Allowed, BacksOff, Blocked, Unfit};
     &[
         ("/status/200", Allowed, Allowed),
         ("/chunked/100000", Allowed, Allowed),
@@ -95,11 +119,12 @@ const TABLE: &[(&str, Taken, Taken)] = {
         ("/status/204", Allowed, Allowed),
         ("/status/301", Allowed, Allowed),
         ("/status/403", Blocked, Blocked),
-        ("/status/404", BacksOff(Rejected, 1), BacksOff(Rejected, 1)),
+        ("/status/404", Unfit, Unfit),
         ("/status/429", BacksOff(Rejected, 1), BacksOff(Rejected, 1)),
         ("/later/7", BacksOff(Rejected, 7), BacksOff(Rejected, 7)),
         ("/later/100000", BacksOff(Rejected, 900), BacksOff(Rejected, 900)),
-        ("/status/500", BacksOff(Rejected, 1), BacksOff(Rejected, 1)),
+        ("/status/500", Unfit, Unfit),
+        ("/status/503", BacksOff(Rejected, 1), BacksOff(Rejected, 1)),
         (HELD, BacksOff(Timeout, 1), BacksOff(Timeout, 1)),
         ("/partial/10", BacksOff(Timeout, 1), BacksOff(Timeout, 1)),
         ("/reset/2", BacksOff(ConnectionReset, 1), BacksOff(Http2, 1)),
@@ -107,6 +132,20 @@ const TABLE: &[(&str, Taken, Taken)] = {
         ("/close", BacksOff(Rejected, 1), Allowed),
     ]
 };
+
+/// How whoever hears the answer to a path reports it; none where it is only a validator that minds.
+fn reported(path: &str) -> Option<Outcome> {
+    match path {
+        HELD | "/reset/2" => return Some(Outcome::Error),
+        "/partial/10" | "/bytes/2000000" | "/chunked/100000" | "/hints" | "/close" => return None,
+        _ => {}
+    }
+    let (what, number) = path[1..].split_once('/').unwrap();
+    Some(match what {
+        "status" => Outcome::Status(number.parse().unwrap()),
+        _ => Outcome::TryLater(Duration::from_secs(number.parse().unwrap())),
+    })
+}
 
 fn table(alpn: Alpn) -> impl Iterator<Item = (&'static str, Taken)> {
     let column = move |&(path, http1, http2): &(&'static str, _, _)| match alpn {
@@ -120,7 +159,7 @@ fn table(alpn: Alpn) -> impl Iterator<Item = (&'static str, Taken)> {
 #[tokio::test]
 async fn the_answer_decides_what_a_get_brings() {
     for alpn in BOTH {
-        for (path, taken) in table(alpn) {
+        for (path, taken) in table(alpn).map(|(path, taken)| (path, taken.judged())) {
             let case = format!("{path} over {alpn:?}");
             let peer = peer(alpn);
             hold(&peer, path);
@@ -166,6 +205,7 @@ async fn the_answer_decides_what_a_get_brings() {
                     assert_eq!(error.retry_after(), Some(span), "{case}");
                     Some((BlockCause::Protocol, Some(span)))
                 }
+                Taken::Unfit => unreachable!("nobody takes it"),
             };
             assert_eq!(held(&pool), blocked, "{case}");
             if let Some((_, left)) = blocked {
@@ -291,38 +331,17 @@ async fn ask(conn: &mut HotConn, path: &str) -> Option<u16> {
 #[tokio::test]
 async fn what_is_reported_decides_what_comes_of_a_put() {
     use Returned::{Closed, Kept};
-    let back_off = |seconds| Some((BlockCause::Protocol, Some(Duration::from_secs(seconds))));
-    let blocks = Some((BlockCause::Status, Some(QUARTER)));
-    let gone = |alpn, reason| if alpn == Alpn::Http1 { Closed(reason) } else { Kept };
     for alpn in BOTH {
-        let told = Outcome::Status;
-        let later = |seconds| Outcome::TryLater(Duration::from_secs(seconds));
-        let cases = [
-            ("/status/200", told(200), Kept, None),
-            ("/status/204", told(204), Kept, None),
-            ("/status/301", told(301), Kept, None),
-            ("/status/403", told(403), Closed(CloseReason::Blocked), blocks),
-            ("/status/404", told(404), Kept, None),
-            ("/status/429", told(429), Kept, back_off(1)),
-            ("/later/7", later(7), Kept, back_off(7)),
-            ("/later/100000", later(100_000), Kept, back_off(900)),
-            ("/status/500", told(500), Kept, None),
-            ("/", Outcome::Ok, Kept, None),
-            (
-                HELD,
-                Outcome::Error,
-                gone(alpn, CloseReason::HalfRead),
-                back_off(1),
-            ),
-            (
-                "/reset/2",
-                Outcome::Error,
-                gone(alpn, CloseReason::PeerClosed),
-                back_off(1),
-            ),
-        ];
-        for (path, outcome, returned, blocked) in cases {
+        for (path, taken) in table(alpn) {
+            let Some(outcome) = reported(path) else { continue };
             let case = format!("{path} over {alpn:?}");
+            let gone = |reason| if alpn == Alpn::Http1 { Closed(reason) } else { Kept };
+            let returned = match (path, taken) {
+                (HELD, _) => gone(CloseReason::HalfRead),
+                ("/reset/2", _) => gone(CloseReason::PeerClosed),
+                (_, Taken::Blocked) => Closed(CloseReason::Blocked),
+                _ => Kept,
+            };
             let peer = peer(alpn);
             hold(&peer, path);
             let (pool, _clock) = manual_pool(&peer, |_| {});
@@ -344,6 +363,7 @@ async fn what_is_reported_decides_what_comes_of_a_put() {
             }
             conn.report(outcome);
             assert_eq!(pool.put(conn), returned, "{case}");
+            let blocked = taken.reported();
             assert_eq!(held(&pool), blocked, "{case}");
             let next = within(&case, pool.get(&name)).await;
             match (returned, blocked) {
@@ -360,12 +380,37 @@ async fn what_is_reported_decides_what_comes_of_a_put() {
     }
 }
 
+/// What was said by a 403 only an answer lifts that welcomes us, and nothing else hardens what is held.
+#[tokio::test]
+async fn what_is_reported_lifts_a_403_or_leaves_it() {
+    let rows = table(Alpn::Http1).filter_map(|(path, taken)| Some((reported(path)?, taken)));
+    for (outcome, taken) in rows.chain([(Outcome::Ok, Taken::Allowed)]) {
+        let (stage, clock) = (Stage::new(1), ManualClock::new());
+        let pool = stage.pool(config(|_| {}), clock.clone()).unwrap();
+        let conn = lease(&pool, "peer.test").await;
+        conn.report(Outcome::Status(403));
+        clock.advance(100 * SECOND);
+        conn.report(outcome);
+        let left = match taken {
+            Taken::Allowed => None,
+            Taken::Blocked => Some(900),
+            Taken::BacksOff(_, seconds) => Some(seconds.max(800)),
+            Taken::Unfit => Some(800),
+        };
+        let block = left.map(|left| (BlockCause::Status, Some(Duration::from_secs(left))));
+        assert_eq!(held(&pool), block, "{outcome:?}");
+        drop(conn);
+        at_rest(&pool).await;
+        within("close", pool.close()).await;
+    }
+}
+
 /// A 403 blocks; the recheck asks again over a connection of its own. What is allowed there goes into the pool, that very connection; what is not leaves
 /// the block as it was, and a 403 begins it anew.
 #[tokio::test]
 async fn status_403_blocks_and_200_on_recheck_restores_into_the_pool() {
     for alpn in BOTH {
-        for (path, taken) in table(alpn) {
+        for (path, taken) in table(alpn).map(|(path, taken)| (path, taken.judged())) {
             let case = format!("{path} over {alpn:?}");
             let peer = peer(alpn);
             let asks = Asks::for_path("/");
@@ -397,6 +442,7 @@ async fn status_403_blocks_and_200_on_recheck_restores_into_the_pool() {
                 // No less than it said, and no less than was left.
                 Taken::BacksOff(ErrorKind::Timeout, _) => Some(590),
                 Taken::BacksOff(_, seconds) => Some(seconds.max(600)),
+                Taken::Unfit => unreachable!("nobody takes it"),
             };
             let block = left.map(|left| (BlockCause::Status, Some(Duration::from_secs(left))));
             assert_eq!(held(&pool), block, "{case}");
@@ -608,5 +654,139 @@ async fn a_call_may_have_its_connection_judged() {
         );
         assert_eq!((pool.size(), peer.seen().accepts), (0, 2), "{alpn:?}");
         finish(pool, peer).await;
+    }
+}
+
+/// The time of a call is its caller's: that it was over before any attempt's would have been says nothing of the address, and neither does what the pool itself
+/// has cut, or a timer that this machine was too busy for. Who had the time of an attempt, and was not answered, can tell.
+#[tokio::test]
+async fn a_call_without_time_for_a_judgement_blames_nobody() {
+    let (short, full) = (9 * SECOND, 10 * SECOND);
+    let late = full + Duration::from_millis(101);
+    for alpn in BOTH {
+        let peer = peer(alpn);
+        let (pool, clock) = manual_pool(&peer, |config| config.dial_attempts = 1);
+        let name = name(&peer);
+        peer.hold(To::All);
+        let cases = [
+            (Some(short), Some(short), None),
+            (None, None, None),
+            (None, Some(late), None),
+            (None, Some(full), Some((BlockCause::Protocol, Some(SECOND)))),
+        ];
+        for (nth, (time, passes, blocked)) in (1..).zip(cases) {
+            let case = format!("{alpn:?}, {nth}");
+            let call = GetOptions::new().validate(Arc::new(StatusValidator::new(HELD).unwrap()));
+            let call = time.map_or(call.clone(), |time| call.timeout(time));
+            let judged = spawn({
+                let (pool, name) = (pool.clone(), name.clone());
+                async move { pool.get_with(&name, call).await }
+            });
+            peer.wait_for("it is asked", |seen| seen.requests() == nth).await;
+            match passes {
+                Some(time) => clock.advance(time),
+                None => _ = pool.force_cleanup(),
+            }
+            let error = within(&case, judged).await.unwrap().unwrap_err();
+            assert_eq!(
+                (error.phase(), error.is_timeout()),
+                (Phase::Validate, passes.is_some()),
+                "{case}: {error:?}"
+            );
+            let left = blocked.and_then(|(_, left)| left);
+            assert_eq!((held(&pool), error.retry_after()), (blocked, left), "{case}");
+            // The next has a connection of its own.
+            pool.manager().evict_host(&name).unwrap();
+        }
+        peer.release(To::All);
+        finish(pool, peer).await;
+    }
+}
+
+/// What a validator meets elsewhere is its own trouble.
+struct Lost(HotConnPool);
+
+impl Validator for Lost {
+    fn validate<'a>(&'a self, _: &'a mut Candidate<'_>) -> Validating<'a> {
+        Box::pin(async move {
+            let ready = self.0.get("nowhere.test").await?;
+            drop(ready);
+            Ok(Verdict::Allow)
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_validator_s_own_trouble_blames_nobody() {
+    for alpn in BOTH {
+        let peer = peer(alpn);
+        let name = name(&peer);
+        let elsewhere = HotConnPool::builder()
+            .resolver(StaticResolver::new())
+            .build()
+            .unwrap();
+        let (pool, _clock) = validated(&peer, Lost(elsewhere.clone()));
+        let (plain, _clock) = manual_pool(&peer, |_| {});
+        let by_call = GetOptions::new().validate(Arc::new(Lost(elsewhere.clone())));
+        let failures = [
+            within("an error", pool.get(&name)).await,
+            within("an error", plain.get_with(&name, by_call)).await,
+        ];
+        for error in failures.map(Result::unwrap_err) {
+            assert_eq!(
+                (error.kind(), error.phase()),
+                (ErrorKind::Validator, Phase::Validate)
+            );
+            let cause = error.cause().unwrap().downcast_ref::<Error>().unwrap();
+            assert_eq!(
+                (cause.target(), error.target()),
+                (Some("nowhere.test"), Some(&*name))
+            );
+        }
+        assert_eq!((held(&pool), held(&plain)), (None, None), "{alpn:?}");
+        drop(lease(&plain, &name).await);
+        for pool in [elsewhere, plain] {
+            at_rest(&pool).await;
+            within("close", pool.close()).await;
+        }
+        finish(pool, peer).await;
+    }
+}
+
+/// What is leased when the network changes, or when the pool is cut, fails for that: neither is held against an address, and neither clears one. A 403 was said
+/// all the same.
+#[tokio::test]
+async fn what_a_lease_of_another_network_reports_blames_nobody() {
+    for alpn in BOTH {
+        for cut in [false, true] {
+            let peer = peer(alpn);
+            let (pool, _clock) = manual_pool(&peer, |_| {});
+            let name = name(&peer);
+            let case = format!("{alpn:?}, cut: {cut}");
+            let before = lease(&pool, &name).await;
+            match cut {
+                true => _ = pool.force_cleanup(),
+                false => pool.network_changed(),
+            }
+            for outcome in [
+                Outcome::Error,
+                Outcome::Status(429),
+                Outcome::TryLater(60 * SECOND),
+            ] {
+                before.report(outcome);
+                assert_eq!(held(&pool), None, "{case}, {outcome:?}");
+            }
+            // Another has its say.
+            let after = lease(&pool, &name).await;
+            after.report(Outcome::Error);
+            let failed = Some((BlockCause::Protocol, Some(SECOND)));
+            assert_eq!(held(&pool), failed, "{case}");
+            before.report(Outcome::Ok);
+            assert_eq!(held(&pool), failed, "{case}");
+            before.report(Outcome::Status(403));
+            assert_eq!(held(&pool), Some((BlockCause::Status, Some(QUARTER))), "{case}");
+            drop((before, after));
+            finish(pool, peer).await;
+        }
     }
 }
