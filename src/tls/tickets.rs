@@ -12,9 +12,6 @@ pub(crate) use self::room::Room;
 use self::room::{Key, Sessions};
 use crate::fault::planted;
 
-/// Tickets kept of one name, which all its addresses share: more than connections to one host are opened at once.
-const MOST_TICKETS: usize = 64;
-
 /// A store of sessions.
 ///
 /// rustls's own keeps eight tickets of a name, of which a burst of connections soon finds none. Here a ticket is taken out by whoever offers it, the
@@ -64,10 +61,7 @@ impl ClientSessionStore for Tickets {
     }
 
     fn set_tls12_session(&self, name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        self.remove_tls12_session(&name);
-        self.room.add(self.key(name), value, |sessions, value| {
-            sessions.older = Some(value)
-        });
+        self.room.set_older(self.key(name), value);
     }
 
     fn tls12_session(&self, name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
@@ -79,21 +73,11 @@ impl ClientSessionStore for Tickets {
     }
 
     fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
-        self.with(&name, |sessions| {
-            if sessions.tickets.len() == MOST_TICKETS || planted("the_last_ticket_is_the_only_one") {
-                sessions.tickets.pop_front();
-            }
-        });
-        self.room.add(self.key(name), value, |sessions, value| {
-            sessions.tickets.push_back(value);
-        });
+        self.room.add_ticket(self.key(name), value);
     }
 
     fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.with(name, |sessions| match planted("the_oldest_ticket_goes_first") {
-            true => sessions.tickets.pop_front(),
-            false => sessions.tickets.pop_back(),
-        })?
+        self.room.take_ticket(&self.key(name.clone()))
     }
 }
 

@@ -246,6 +246,9 @@ fn server_hello(random: [u8; 32], suite: u16, extensions: &[Extension<'_>]) -> V
     message(SERVER_HELLO, &[head, list(extensions)].concat())
 }
 
+/// The record of an alert: a warning of an unrecognized name.
+const WARNING: &[u8] = &[21, 3, 3, 0, 2, 1, 112];
+
 const TLS13: Extension<'static> = (kind::SUPPORTED_VERSIONS, &[3, 4]);
 
 fn share(group: u16) -> Vec<u8> {
@@ -373,6 +376,37 @@ fn a_choice_that_cannot_be_served_is_named() {
     assert_eq!(trial(Browser::Chromium).reads(&[&other]), Ok(other));
 }
 
+/// Whatever is named, taken out or hidden without a warning of the server's is so behind one, too.
+#[test]
+fn warnings_end_nothing() {
+    const NEW_SESSION_TICKET: u8 = 4;
+    const LEFT: Extension<'static> = (kind::EXTENDED_MASTER_SECRET, b"");
+    let resumes_nothing = Browser::Chromium
+        .client()
+        .configured(|config| config.resumption = Resumption::disabled());
+    let retry = server_hello(RETRY, 0x1301, &[TLS13, (kind::KEY_SHARE, &[0, 0x19])]);
+    let found = trial(Browser::Firefox).reads(&[WARNING, WARNING, &record(&retry)]);
+    assert!(found.unwrap_err().contains("group 0x0019"));
+    // A HelloRetryRequest, and then the ServerHello.
+    let retry = server_hello(RETRY, 0x1301, &[TLS13, (kind::KEY_SHARE, &[0, 0x18])]);
+    let suite = server_hello([9; 32], 0xc00a, &[]);
+    let found = trial(Browser::Firefox).reads(&[&record(&retry), WARNING, &record(&suite)]);
+    assert!(found.unwrap_err().contains("cipher suite 0xc00a"));
+    let trial = resumes_nothing
+        .shape
+        .trial(&resumes_nothing.config, "peer.test")
+        .unwrap();
+    let hello = server_hello([9; 32], 0xc02b, &[STAMPS, LEFT, (kind::SESSION_TICKET, b"")]);
+    let ticket = record(&message(NEW_SESSION_TICKET, &[7; 100]));
+    let shown = record(&server_hello([9; 32], 0xc02b, &[LEFT]));
+    let read = trial.reads(&[WARNING, &record(&hello), WARNING, &ticket]);
+    assert_eq!(read, Ok([WARNING, &shown, WARNING].concat()));
+    // Within a message it is none of the handshake's: for rustls to refuse.
+    let (head, tail) = hello.split_at(9);
+    let sent = [&record(head), WARNING, &record(tail)].concat();
+    assert_eq!(self::trial(Browser::Chromium).reads(&[&sent]), Ok(sent));
+}
+
 /// The server signs its share in TLS 1.2, in a message that comes in any pieces.
 #[test]
 fn a_choice_of_tls12_that_cannot_be_served_is_named() {
@@ -425,20 +459,17 @@ fn a_choice_of_tls12_that_cannot_be_served_is_named() {
         let sent = [certificate(&[]), exchange(group, scheme), message(14, &[])].concat();
         let at_once = record(&[&*hello, &sent].concat());
         let apart = [record(&hello), record(&sent[..9]), record(&sent[9..])].concat();
-        for stream in [at_once, apart] {
+        let warned = [WARNING, &record(&hello), WARNING, &record(&sent)].concat();
+        for (stream, warning) in [(at_once, &[][..]), (apart, &[]), (warned, WARNING)] {
             for chunk in [1, 7, stream.len()] {
                 let chunks: Vec<&[u8]> = stream.chunks(chunk).collect();
                 match trial(browser).reads(&chunks) {
                     Err(found) => assert!(!why.is_empty() && found.contains(why), "{found}"),
                     Ok(read) => {
                         assert_eq!(why, "");
-                        let whole = [
-                            hello.clone(),
-                            certificate(&[]),
-                            exchange(group, scheme),
-                            message(14, &[]),
-                        ];
-                        assert_eq!(read, whole.map(|message| record(&message)).concat());
+                        let whole = [certificate(&[]), exchange(group, scheme), message(14, &[])];
+                        let whole = whole.map(|message| record(&message)).concat();
+                        assert_eq!(read, [warning, &record(&hello), warning, &whole].concat());
                     }
                 }
             }

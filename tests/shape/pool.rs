@@ -160,7 +160,7 @@ async fn giving(tickets: usize) -> SocketAddr {
 #[tokio::test]
 async fn those_who_come_again_resume_whoever_else_is_alive() {
     const TICKETS: usize = 64;
-    const OTHERS: usize = 8192 / TICKETS;
+    const OTHERS: usize = 2048 / TICKETS;
     let (builder, name) = builder(giving(TICKETS).await);
     let most = 2 * OTHERS as u32;
     let mut config = PoolConfig::default();

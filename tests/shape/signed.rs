@@ -1,5 +1,7 @@
 //! What a server signs with, and the group of TLS 1.2: what cannot be served is named, what was not offered is not taken, and the rest goes through.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hotpool::fingerprint::Profile;
@@ -10,6 +12,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::pool::{builder, once, setup, start};
 use crate::support::certs;
@@ -28,6 +32,49 @@ fn openssl(more: &[&str]) -> TlsServer {
     server
 }
 
+/// What stands before that server warns ahead of its first three records, of which the last has what it signed.
+async fn warned(at: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (near, _) = listener.accept().await?;
+            tokio::spawn(warn(near, TcpStream::connect(at).await?, 3));
+        }
+        #[expect(unreachable_code, reason = "names the type of the error")]
+        io::Result::Ok(())
+    });
+    address
+}
+
+/// Passes on what both ends send, with a warning ahead of so many of the far one's records.
+async fn warn<Near, Far>(near: Near, far: Far, warnings: usize) -> io::Result<()>
+where
+    Near: AsyncRead + AsyncWrite,
+    Far: AsyncRead + AsyncWrite,
+{
+    const WARNING: [u8; 7] = [21, 3, 3, 0, 2, 1, 112];
+    let ((mut from_near, mut to_near), (mut from_far, mut to_far)) = (split(near), split(far));
+    let down = async {
+        for nth in 0.. {
+            let mut record = vec![0; 5];
+            from_far.read_exact(&mut record).await?;
+            let len = u16::from_be_bytes([record[3], record[4]]);
+            record.resize(5 + usize::from(len), 0);
+            from_far.read_exact(&mut record[5..]).await?;
+            if nth < warnings {
+                to_near.write_all(&WARNING).await?;
+            }
+            to_near.write_all(&record).await?;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        copied = copy(&mut from_near, &mut to_far) => copied.map(drop),
+        done = down => done,
+    }
+}
+
 /// Each of these servers would rather have what only Firefox offers, and takes what rustls offers as well.
 #[tokio::test]
 async fn what_tls12_signs_is_named_or_left() {
@@ -44,8 +91,14 @@ async fn what_tls12_signs_is_named_or_left() {
         ),
     ] {
         let server = start(&openssl(more)).unwrap();
-        for act in [OnShapeRejected::Fail, OnShapeRejected::RetryUnshaped] {
-            let (builder, name) = builder(server.addr(0));
+        let plain = server.addr(0);
+        let warned = warned(plain).await;
+        let acts = [OnShapeRejected::Fail, OnShapeRejected::RetryUnshaped];
+        for (at, act) in [plain, warned]
+            .into_iter()
+            .flat_map(|at| acts.map(|act| (at, act)))
+        {
+            let (builder, name) = builder(at);
             let profile = Profile::firefox_esr(153).unwrap();
             let pool: HotConnPool = builder.tls(setup(profile, act)).build().unwrap();
             match (act, once(&pool, &name).await) {
@@ -103,8 +156,13 @@ async fn a_scheme_that_was_not_offered_is_not_taken() {
     for version in [&TLS13, &TLS12] {
         let key = Heedless(any_supported_type(&leaf.key()).unwrap());
         let server = showing(CertifiedKey::new(leaf.chain.clone(), Arc::new(key)), version);
-        for browser in BROWSERS {
-            let error = browser.client().talk(serve(&server)).await.err().unwrap();
+        for (browser, warnings) in BROWSERS
+            .into_iter()
+            .flat_map(|browser| [(browser, 0), (browser, 1)])
+        {
+            let (near, far) = tokio::io::duplex(1 << 16);
+            tokio::spawn(warn(far, serve(&server), warnings));
+            let error = browser.client().talk(near).await.err().unwrap();
             let why = hotpool::shaped::reason(&error).unwrap();
             assert!(
                 why.contains("signature scheme 0x0807, which the profile does not offer"),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hotpool::fingerprint::kind;
+use parking_lot::Mutex;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::Ticketer;
@@ -57,7 +58,7 @@ async fn many_are_kept_and_each_is_offered_once() {
 /// Tickets that are kept of one name, of one that comes where there is no room, and of all.
 const KEPT: usize = 64;
 const FAIR: usize = 32;
-const MOST: usize = 8192;
+const MOST: usize = 2048;
 
 /// Names, and a server of all of them.
 fn names(count: usize) -> (Vec<String>, certs::Leaf) {
@@ -143,27 +144,71 @@ impl ProducesTickets for Long {
     }
 }
 
-/// A server may make its tickets as long as a message. A few are kept all the same; beyond those only what is as long as tickets are.
+/// A server may make its tickets as long as a message, whose certificates stand beside it: they are resumed like any other, whatever else there is.
 #[tokio::test]
-async fn long_tickets_are_kept_while_there_are_few() {
-    const UNWEIGHED: usize = 1024;
-    const LONGEST: usize = 16 << 10;
-    let (names, leaf) = names(UNWEIGHED / KEPT + 1);
+async fn long_tickets_are_resumed_where_there_is_no_room() {
+    const LONGEST: usize = 60 << 10;
+    let (names, leaf) = names(MOST / KEPT + 1);
     let ticketer = Ticketer::new().unwrap();
-    let of_len = |len| Arc::new(Long(Arc::clone(&ticketer), len)) as Arc<dyn ProducesTickets>;
-    // A leaf's certificate, and whatever else there is, stand beside it.
-    let (light, heavy) = (of_len(LONGEST - 6 * 1024), of_len(LONGEST));
     let client = Browser::Chromium.client();
     let (last, others) = names.split_last().unwrap();
-    for (name, sessions) in others.iter().zip((KEPT..).step_by(KEPT)) {
+    for name in others {
         assert!(!resumes_to(&client, &giving(&leaf, &ticketer, KEPT), name).await);
-        for (maker, kept) in [(&heavy, sessions < UNWEIGHED), (&light, true)] {
-            // In a store of its own, which is gone after.
-            let another = client.clone().configured(|config| client.shape.complete(config));
-            assert!(!resumes_to(&another, &giving(&leaf, maker, 1), last).await);
-            let again = resumes_to(&another, &giving(&leaf, maker, 0), last).await;
-            assert_eq!(again, kept, "beside {sessions} sessions");
+    }
+    let long: Arc<dyn ProducesTickets> = Arc::new(Long(ticketer, LONGEST));
+    for nth in 0..4 {
+        assert_eq!(resumes_to(&client, &giving(&leaf, &long, 1), last).await, nth > 0);
+    }
+}
+
+/// Numbers its tickets, and notes which are shown to it.
+#[derive(Debug)]
+struct Numbers {
+    inner: Arc<dyn ProducesTickets>,
+    given: AtomicU64,
+    shown: Mutex<Vec<u64>>,
+}
+
+impl ProducesTickets for Numbers {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.inner.lifetime()
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        let number = self.given.fetch_add(1, Ordering::Relaxed);
+        Some([&number.to_be_bytes()[..], &self.inner.encrypt(plain)?].concat())
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        let (number, ticket) = cipher.split_first_chunk()?;
+        self.shown.lock().push(u64::from_be_bytes(*number));
+        self.inner.decrypt(ticket)
+    }
+}
+
+/// A server may give tickets without end. With each connection as many are taken as are kept, and what comes after changes nothing.
+#[tokio::test]
+async fn a_connection_brings_so_many_and_no_more() {
+    const GIVEN: usize = 3 * KEPT;
+    let numbers = Arc::new(Numbers {
+        inner: Ticketer::new().unwrap(),
+        given: AtomicU64::new(0),
+        shown: Mutex::default(),
+    });
+    let ticketer: Arc<dyn ProducesTickets> = Arc::<Numbers>::clone(&numbers);
+    let server = giving(&certs::good(), &ticketer, GIVEN);
+    for browser in BROWSERS {
+        let client = browser.client();
+        numbers.given.store(0, Ordering::Relaxed);
+        for _ in 0..3 {
+            resumes(&client, serve(&server)).await;
         }
+        let last = [KEPT, GIVEN + KEPT].map(|count| count as u64 - 1);
+        assert_eq!(std::mem::take(&mut *numbers.shown.lock()), last, "{browser:?}");
     }
 }
 

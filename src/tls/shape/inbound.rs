@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use tokio::io::ReadBuf;
 
 use super::error::Rejected;
-use super::records::{CHANGE_CIPHER_SPEC, HANDSHAKE, joined, next_record};
+use super::records::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, joined, next_record};
 use super::state::Shaping;
 use super::wire::{NEW_SESSION_TICKET, SERVER_HELLO, message_len, split_message};
 use crate::fault::planted;
@@ -58,8 +58,7 @@ impl Inbound {
                     }
                 }
                 kind => {
-                    // After a HelloRetryRequest a ChangeCipherSpec may come, and then the ServerHello.
-                    let between = kind == CHANGE_CIPHER_SPEC && self.messages.is_empty() && !self.follows;
+                    let between = self.messages.is_empty() && self.goes_on_after(kind);
                     self.pass_begun(record.version);
                     self.held.extend_from_slice(record.whole);
                     self.release(!between);
@@ -72,6 +71,17 @@ impl Inbound {
             false => self.begun.extend_from_slice(rest),
         }
         Ok(())
+    }
+
+    /// Whether the handshake goes on after a record of this kind that stands between messages. Within one rustls takes none.
+    fn goes_on_after(&self, kind: u8) -> bool {
+        match kind {
+            // A warning ends nothing (RFC 5246 section 7.2.2): rustls takes four. What does end it is the end for rustls, too.
+            ALERT => !planted("warnings_end_the_shaping"),
+            // After a HelloRetryRequest one may come, and then the ServerHello.
+            CHANGE_CIPHER_SPEC => !self.follows,
+            _ => false,
+        }
     }
 
     /// Looks at the first message, if it is whole.
