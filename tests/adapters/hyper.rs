@@ -110,10 +110,11 @@ async fn what_hyper_keeps_is_leased_and_not_leaked() {
 #[tokio::test]
 async fn every_answer_belongs_to_its_request_over_http1_alone() {
     let peer = Peer::builder().alpn(Alpn::Both).ips(2).start();
-    // Who keeps connections must not be short of them: whoever waits for one would wait for what is kept.
-    for (keeps, most) in [(0, 6), (usize::MAX, 20)] {
+    // Who keeps connections must not be short of them: whoever waits for one would wait for what is kept. A request asks for one at the most.
+    for (keeps, most) in [(0, 6), (usize::MAX, 300)] {
         let pool = pool(&peer, |config| {
             (config.max_per_host, config.max_per_ip, config.max_idle_per_host) = (most, most, most);
+            config.max_connections = 300;
         });
         let client = client(&pool, keeps);
         let tasks: Vec<_> = (0..12_u32)

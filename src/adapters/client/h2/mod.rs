@@ -127,6 +127,9 @@ impl Exchange {
         }
         while let Some(data) = ready!(self.answer.poll_data(cx)) {
             let data = data.map_err(failed)?;
+            if !data.is_empty() && self.answer.is_end_stream() {
+                return Poll::Ready(Some(Ok(Frame::data(data)))); // what is left of its window goes back with the stream
+            }
             if !data.is_empty() {
                 let released = self.answer.flow_control().release_capacity(data.len());
                 released.map_err(failed)?;
