@@ -21,7 +21,10 @@ const CERTIFICATE_VERIFY: u8 = 15;
 /// All that the browsers offer, on the groups that ring has.
 static CLIENT: LazyLock<(Shape, Arc<ClientConfig>)> = LazyLock::new(|| {
     let plain = |codes: &[u16]| codes.iter().copied().map(Code::Plain).collect::<Vec<Code>>();
-    let (chromium, firefox) = (Profile::chromium(156).expect("known"), Profile::firefox_esr(153).expect("known"));
+    let (chromium, firefox) = (
+        Profile::chromium(156).expect("known"),
+        Profile::firefox_esr(153).expect("known"),
+    );
     let of = |profile: &Profile| profile.hello().expect("a browser").slots().to_vec();
     let mut slots = of(&chromium);
     slots.extend(of(&firefox).into_iter().filter(|slot| {
@@ -72,7 +75,10 @@ fn first_messages(bytes: &mut Unstructured<'_>) -> Result<()> {
     let mut stream = Vec::new();
     for _ in 0..bytes.int_in_range(1..=4)? {
         let content = if bytes.ratio(7u8, 8u8)? {
-            any_message(bytes, &[SERVER_HELLO, SERVER_HELLO, 4, CERTIFICATE, SERVER_KEY_EXCHANGE])?
+            any_message(
+                bytes,
+                &[SERVER_HELLO, SERVER_HELLO, 4, CERTIFICATE, SERVER_KEY_EXCHANGE],
+            )?
         } else {
             some(bytes)?
         };
