@@ -54,8 +54,9 @@ pub struct SourcePolicy {
 }
 
 impl SourcePolicy {
-    /// From these and no others. Where none is to be had for a family, its addresses are not dialled; where one cannot be used the dial ends there. Both are
-    /// [`ErrorKind::Source`](crate::ErrorKind::Source), a [`SourceError`] names the address, and nobody is blamed.
+    /// From these and no others. Where none is to be had for a family, its addresses are not dialled; where one cannot be bound the dial ends there; where
+    /// nothing may go from one to an address, the next address has its turn. Each is [`ErrorKind::Source`](crate::ErrorKind::Source), a [`SourceError`] names the
+    /// address, and nobody is blamed.
     pub fn require(addrs: impl SourceAddrs) -> Self {
         SourcePolicy {
             addrs: Arc::new(addrs),
@@ -184,6 +185,8 @@ pub struct SourceStats {
 #[derive(Debug)]
 pub struct SourceError {
     ip: Option<IpAddr>,
+    /// Whether it was not even bound: wherever it was to go.
+    unbound: bool,
     problem: io::Error,
 }
 
@@ -192,6 +195,7 @@ impl SourceError {
         let family = if remote.is_ipv4() { "IPv4" } else { "IPv6" };
         SourceError {
             ip: None,
+            unbound: false,
             problem: io::Error::new(
                 io::ErrorKind::AddrNotAvailable,
                 format!("no {family} address is to be had"),
@@ -199,11 +203,27 @@ impl SourceError {
         }
     }
 
-    pub(crate) fn refused(ip: IpAddr, problem: io::Error) -> Self {
+    /// It could not be bound.
+    pub(crate) fn unbound(ip: IpAddr, problem: io::Error) -> Self {
         SourceError {
             ip: Some(ip),
+            unbound: true,
             problem,
         }
+    }
+
+    /// Nothing may go from it to where it was to go.
+    pub(crate) fn no_way(ip: IpAddr, problem: io::Error) -> Self {
+        SourceError {
+            ip: Some(ip),
+            unbound: false,
+            problem,
+        }
+    }
+
+    /// Whether it is of no use to any address.
+    pub(crate) fn is_unbound(&self) -> bool {
+        self.unbound || self.ip.is_some() && planted("dials_end_where_their_source_has_no_way")
     }
 
     /// The address that could not be used; none if there was none to be had.

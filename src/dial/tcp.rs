@@ -27,18 +27,17 @@ pub(super) async fn connect(
     socket.set_nonblocking(true).map_err(failed)?;
     dress(&socket, remote, profile)
         .map_err(|refused| Error::new(ErrorKind::SocketOption, Phase::Connect).with_source(refused))?;
-    let unusable = |lease: &SourceLease, problem| {
-        let error = SourceError::refused(lease.ip(), problem);
-        Error::new(ErrorKind::Source, Phase::Connect).with_source(error)
-    };
+    let unusable = |problem| Error::new(ErrorKind::Source, Phase::Connect).with_source(problem);
     if let Some(lease) = source {
-        bind(&socket, lease).map_err(|problem| unusable(lease, problem))?;
+        bind(&socket, lease).map_err(|problem| unusable(SourceError::unbound(lease.ip(), problem)))?;
     }
     // What is refused at once this machine refuses; what fails later somebody on the way has said.
     match socket.connect(&remote.into()) {
         Err(error) if is_under_way(&error) => {}
         Err(error) => match source {
-            Some(lease) if is_of_source(&error) => return Err(unusable(lease, error)),
+            Some(lease) if is_of_source(&error) => {
+                return Err(unusable(SourceError::no_way(lease.ip(), error)));
+            }
             _ => return Err(failed(error)),
         },
         Ok(()) => {}

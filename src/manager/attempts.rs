@@ -280,11 +280,11 @@ impl DialJob {
     }
 }
 
-/// Whether no other address is to be tried: the source that was required cannot be used, or the login was refused.
+/// Whether no other address is to be tried: the source that was required cannot be bound, or the login was refused.
 fn is_the_end(error: &Error) -> bool {
     if error.kind() == ErrorKind::ProxyLogin {
         return true;
     }
-    let source = error.cause_as().and_then(SourceError::ip);
-    source.is_some() && !planted("dials_go_on_without_their_source")
+    let unbound = error.cause_as().is_some_and(SourceError::is_unbound);
+    unbound && !planted("dials_go_on_without_their_source")
 }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::common::{builder, finish, host, http1_peer, name, use_up, within};
+use crate::common::{builder, finish, host, http1_peer, name, until, use_up, within};
 use crate::support::network::{alone, sh};
 
 const PREFIX: &str = "2001:db8:1::/64";
@@ -199,6 +199,59 @@ async fn on_the_way() {
     }
     assert_eq!(peer.seen().accepts, 1);
     finish(pool, peer).await;
+}
+
+/// A family that no route leads to from its source leaves the other one its turn, and an attempt that is under way its end.
+#[test]
+fn a_required_source_without_a_way_stops_no_other_address() {
+    alone(
+        "sources::a_required_source_without_a_way_stops_no_other_address",
+        || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(half_routed());
+        },
+    );
+}
+
+async fn half_routed() {
+    sh("ip -6 addr add 2001:db8:1::7/128 dev lo nodad");
+    let peer = http1_peer();
+    let target = name(&peer);
+    let v4 = peer.ips()[0];
+    let v6: IpAddr = "2001:db8:2::1".parse().unwrap(); // nothing leads there
+    for v6_leads in [true, false] {
+        let order = if v6_leads { [v6, v4] } else { [v4, v6] };
+        let sources = ["127.0.1.6", "2001:db8:1::7"].map(|source| source.parse().unwrap());
+        let pool = builder(&peer, |_| {})
+            .resolver(StaticResolver::new().with(&*target, order).unwrap())
+            .sources(SourcePolicy::require(StaticSources::new(sources).unwrap()))
+            .build()
+            .unwrap();
+        let failed = |stats: &hotpool::Stats| stats.counters.failures(Phase::Connect);
+        if !v6_leads {
+            sh("iptables -A INPUT -p tcp --syn -d 127.0.0.1 -j DROP");
+        }
+        let (asking, wanted) = (pool.clone(), target.clone());
+        let asked = crate::common::spawn(async move { asking.get(&wanted).await });
+        until(&pool, "one has no way", |stats| failed(stats) == 1).await;
+        if !v6_leads {
+            sh("iptables -F INPUT");
+        }
+        let conn = within("a connection", asked).await.unwrap().unwrap();
+        assert_eq!(conn.info().remote.ip(), v4, "{v6_leads}");
+        assert_eq!(conn.info().local.unwrap().ip(), sources[0]);
+        drop(conn);
+        // Where nothing else serves, that is the answer.
+        let error = within("a refusal", pool.get_with(&target, GetOptions::new().ip(v6)))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Source, "{error:?}");
+        assert_eq!(pool.manager().blocklist(), []);
+        assert_eq!(pool.stats().sources.fallbacks, 0);
+        within("close", pool.close()).await;
+        assert_eq!(pool.stats().sources.leased, 0);
+    }
+    peer.shutdown().await;
 }
 
 #[test]

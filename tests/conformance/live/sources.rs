@@ -68,6 +68,32 @@ async fn source_address_required_never_falls_back() {
     finish(pool, peer).await;
 }
 
+/// What nothing can go to from the source that is required is no end of the dial: the next address has its turn, from a source as well.
+#[tokio::test]
+async fn where_a_source_has_no_way_the_next_address_has_its_turn() {
+    let broadcast: IpAddr = "127.255.255.255".parse().unwrap(); // TCP cannot go there
+    let peer = http1_peer();
+    let target = name(&peer);
+    let addresses = [broadcast, peer.ips()[0]];
+    let resolver = StaticResolver::new().with(&*target, addresses).unwrap();
+    let pool = builder(&peer, |_| {})
+        .resolver(resolver)
+        .sources(SourcePolicy::require(from(&["127.0.0.7"])))
+        .build()
+        .unwrap();
+    let conn = within("a connection", pool.get(&target)).await.unwrap();
+    assert_eq!(conn.info().remote.ip(), addresses[1]);
+    assert_eq!(conn.info().local.unwrap().ip(), ips(&["127.0.0.7"])[0]);
+    drop(conn);
+    let stats = pool.stats();
+    assert_eq!(
+        (stats.counters.failures(Phase::Connect), stats.sources.fallbacks),
+        (1, 0)
+    );
+    assert_eq!(pool.manager().blocklist(), []);
+    finish(pool, peer).await;
+}
+
 /// From where nothing can go there nobody knows of the target what the whole pool should: who requires the source blames nobody, and who preferred it holds for
 /// this origin alone what became of the dial without.
 #[tokio::test]
