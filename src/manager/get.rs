@@ -160,13 +160,16 @@ impl<'a> Request<'a> {
         until: Moment,
     ) -> Result<HotConn, Error> {
         let mut refused: Option<Error> = None;
-        for _ in 0..self.inner.config().dial_attempts {
+        let mut left = self.inner.config().dial_attempts;
+        while left > 0 {
             let got = self.wait_for(target, None, until).await;
             // Blocked because of what has just been found out: that is the better answer.
             let mut conn = got.map_err(|error| refused.take().unwrap_or(error))?;
             match conn.judged(validator, until).await {
-                Ok(()) => return Ok(conn),
+                Ok(true) => return Ok(conn),
+                Ok(false) => {}
                 Err(error) => {
+                    left -= 1;
                     let error = error.with_target(target);
                     // Without time for another it would be asked in vain.
                     if !is_worth_another(&error) || self.inner.clock().now() >= until {

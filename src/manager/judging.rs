@@ -8,24 +8,28 @@ use super::HotConn;
 use super::attempts::LATE;
 use super::blame::{Blame, blame};
 use super::jobs::Job;
+use super::lent::Standing;
 use super::live::Way;
 use super::validator::{Validator, judge};
 use super::word::Word;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Phase};
+use crate::event::CloseReason;
 use crate::fault::planted;
 
 impl HotConn {
     /// Has it judged within the time of an attempt, and by `until`, and holds the verdict against its address, or forgets what was held. Whether it may be
     /// used after that is up to its own verdict, as after any use.
     ///
+    /// `false`: it had rested, and ended as it was asked. It had its time, and says nothing of its address; another may serve.
+    ///
     /// Cancel safe as a use of it is: an exchange that is not over closes it.
     ///
     /// # Errors
     /// As [`judge`].
-    pub(super) async fn judged(&mut self, validator: &dyn Validator, until: Moment) -> Result<(), Error> {
+    pub(super) async fn judged(&mut self, validator: &dyn Validator, until: Moment) -> Result<bool, Error> {
         if planted("hits_are_not_judged") {
-            return Ok(());
+            return Ok(true);
         }
         let lent = self.lent_mut();
         lent.polled = true; // whoever waits for its bytes now is not its alarm
@@ -37,6 +41,13 @@ impl HotConn {
             poll_fn(|cx| abort.watch(Way::In, cx, |cx| judging.as_mut().poll(cx).map(Ok))).await
         };
         let judged = judged.unwrap_or_else(|aborted| Err(Error::from_io(Phase::Validate, aborted)));
+        if !lent.fresh
+            && judged.as_ref().is_err_and(is_an_end)
+            && !planted("ends_of_the_rested_blame_the_address")
+        {
+            lent.standing = Standing::Doomed(CloseReason::PeerClosed);
+            return Ok(false);
+        }
         let late = home.clock().now().since(deadline) > LATE;
         // Who has less time than any attempt has, or comes too late to look, cannot tell whether the address was slow.
         let short = (until < full || late) && !planted("a_call_s_own_time_blames_the_address");
@@ -58,11 +69,17 @@ impl HotConn {
             home.tell_of_failure(&info.target, error);
         }
         let ip = info.remote.ip();
-        judged.map_err(|error| match held {
+        judged.map(|()| true).map_err(|error| match held {
             Some(held) => error.with_ip(ip).with_retry_after(held),
             None => error.with_ip(ip),
         })
     }
+}
+
+/// Whether an error is the end of its connection.
+fn is_an_end(error: &Error) -> bool {
+    let went_away = |error: &h2::Error| error.is_go_away() && error.is_remote();
+    error.kind() == ErrorKind::ConnectionReset || error.cause_as().is_some_and(went_away)
 }
 
 /// What an error of a judgement says of the address.

@@ -17,7 +17,7 @@ use super::{as_soon_as, lease, poll_once};
 use crate::common::{
     at_rest, builder, config, finish, host, manual_pool, name, spawn, until, use_up, within,
 };
-use crate::support::peer::{Alpn, Peer, To};
+use crate::support::peer::{Alpn, Order, Peer, To};
 
 const SECOND: Duration = Duration::from_secs(1);
 const QUARTER: Duration = Duration::from_secs(15 * 60);
@@ -654,6 +654,39 @@ async fn a_call_may_have_its_connection_judged() {
         );
         assert_eq!((pool.size(), peer.seen().accepts), (0, 2), "{alpn:?}");
         finish(pool, peer).await;
+    }
+}
+
+/// It had its time: another is judged, a new one here, and nothing is held against the address.
+#[tokio::test]
+async fn what_had_rested_and_ends_as_it_is_asked_blames_nobody() {
+    for alpn in BOTH {
+        for order in [Order::Close, Order::Reset] {
+            let case = format!("{order:?} over {alpn:?}");
+            let peer = peer(alpn);
+            let (pool, _clock) = manual_pool(&peer, |config| config.dial_attempts = 1);
+            let name = name(&peer);
+            let conn = lease(&pool, &name).await;
+            assert_eq!(pool.put(conn), Returned::Kept, "{case}");
+            peer.hold(To::All);
+            let call = GetOptions::new().validate(Arc::new(StatusValidator::new("/").unwrap()));
+            let mut judged = Box::pin(pool.get_with(&name, call));
+            let dialled = async {
+                peer.wait_for("it is asked", |seen| seen.requests() == 1).await;
+                assert_eq!(peer.order(To::All, order.clone()), 1, "{case}");
+                peer.wait_for("another is asked", |seen| seen.requests() == 2)
+                    .await;
+            };
+            tokio::select! {
+                biased;
+                ended = &mut judged => panic!("{case}: {ended:?}"),
+                () = dialled => peer.release(To::All),
+            }
+            let conn = within(&case, judged).await.expect(&case);
+            assert_eq!((conn.info().serial, held(&pool)), (2, None), "{case}");
+            assert_eq!(pool.put(conn), Returned::Kept, "{case}");
+            finish(pool, peer).await;
+        }
     }
 }
 
