@@ -167,7 +167,8 @@ async fn what_panics_is_not_done_again() {
 /// Who was refused and has not looked yet goes away: whoever stands where that one stood is served all the same.
 #[tokio::test]
 async fn who_was_refused_takes_nobody_along() {
-    let (stage, pool, _clock) = staged(1, |_| {});
+    // Who hears nothing asks again, while it may.
+    let (stage, pool, _clock) = staged(1, |config| config.dial_attempts = 1);
     stage.next(Phase::Resolve, Act::Err);
     let mut refused = Box::pin(pool.get("a.test"));
     assert!(poll_once(refused.as_mut()).await.is_none());
