@@ -48,6 +48,7 @@ const OWN: &[&str] = &[
     "an_answer_that_is_too_old_is_not_dialled",
     "an_answer_in_part_keeps_the_rest_and_dials_nothing_that_it_does_not_know",
     "a_handshake_is_no_answer_to_a_403",
+    "where_a_source_has_no_way_the_next_address_has_its_turn",
     "what_cannot_be_reached_from_a_source_is_avoided_by_no_other_host",
     "a_block_is_not_lifted_by_what_was_dialled_before_it",
     "the_end_of_a_block_does_not_wait_for_a_probe",
