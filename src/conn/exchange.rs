@@ -220,6 +220,12 @@ fn request(ask: Ask<'_>) -> Result<Request<()>, Error> {
     Ok(request)
 }
 
+/// Whether the peer said that it closes the connection (GOAWAY).
+pub(crate) fn is_goodbye(error: &Error) -> bool {
+    let went_away = |error: &::h2::Error| error.is_go_away() && error.is_remote();
+    error.cause_as().is_some_and(went_away)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;

@@ -11,7 +11,7 @@ use std::task::Context;
 
 pub use self::candidate::Candidate;
 pub(crate) use self::candidate::carried;
-pub(crate) use self::exchange::{Ask, exchange};
+pub(crate) use self::exchange::{Ask, exchange, is_goodbye};
 #[cfg(feature = "__internals")]
 pub use self::h1::Framing;
 pub(crate) use self::h1::H1;

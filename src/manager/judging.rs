@@ -13,6 +13,7 @@ use super::live::Way;
 use super::validator::{Validator, judge};
 use super::word::Word;
 use crate::clock::Moment;
+use crate::conn::is_goodbye;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::fault::planted;
@@ -78,8 +79,7 @@ impl HotConn {
 
 /// Whether an error is the end of its connection.
 fn is_an_end(error: &Error) -> bool {
-    let went_away = |error: &h2::Error| error.is_go_away() && error.is_remote();
-    error.kind() == ErrorKind::ConnectionReset || error.cause_as().is_some_and(went_away)
+    error.kind() == ErrorKind::ConnectionReset || is_goodbye(error)
 }
 
 /// What an error of a judgement says of the address.
