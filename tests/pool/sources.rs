@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use hotpool::{
-    ErrorKind, GetOptions, Phase, Scope, SourceError, SourcePolicy, StaticResolver, StaticSources,
-    SubnetSources,
+    ErrorKind, GetOptions, HotConn, Phase, Scope, Selection, SourceError, SourcePolicy, StaticResolver,
+    StaticSources, Stats, SubnetSources,
 };
 use parking_lot::Mutex;
 use rustix::io::Errno;
@@ -219,39 +219,45 @@ async fn half_routed() {
     let target = name(&peer);
     let v4 = peer.ips()[0];
     let v6: IpAddr = "2001:db8:2::1".parse().unwrap(); // nothing leads there
-    for v6_leads in [true, false] {
-        let order = if v6_leads { [v6, v4] } else { [v4, v6] };
-        let sources = ["127.0.1.6", "2001:db8:1::7"].map(|source| source.parse().unwrap());
-        let pool = builder(&peer, |_| {})
-            .resolver(StaticResolver::new().with(&*target, order).unwrap())
-            .sources(SourcePolicy::require(StaticSources::new(sources).unwrap()))
-            .build()
-            .unwrap();
-        let failed = |stats: &hotpool::Stats| stats.counters.failures(Phase::Connect);
-        if !v6_leads {
-            sh("iptables -A INPUT -p tcp --syn -d 127.0.0.1 -j DROP");
-        }
-        let (asking, wanted) = (pool.clone(), target.clone());
-        let asked = crate::common::spawn(async move { asking.get(&wanted).await });
-        until(&pool, "one has no way", |stats| failed(stats) == 1).await;
-        if !v6_leads {
-            sh("iptables -F INPUT");
-        }
-        let conn = within("a connection", asked).await.unwrap().unwrap();
-        assert_eq!(conn.info().remote.ip(), v4, "{v6_leads}");
-        assert_eq!(conn.info().local.unwrap().ip(), sources[0]);
-        drop(conn);
-        // Where nothing else serves, that is the answer.
-        let error = within("a refusal", pool.get_with(&target, GetOptions::new().ip(v6)))
-            .await
-            .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Source, "{error:?}");
-        assert_eq!(pool.manager().blocklist(), []);
-        assert_eq!(pool.stats().sources.fallbacks, 0);
-        within("close", pool.close()).await;
-        assert_eq!(pool.stats().sources.leased, 0);
-    }
-    peer.shutdown().await;
+    let sources = ["127.0.1.6", "2001:db8:1::7"].map(|source| source.parse().unwrap());
+    let hot_first = |config: &mut hotpool::PoolConfig| config.selection = Selection::PreferHot;
+    let pool = builder(&peer, hot_first)
+        .resolver(StaticResolver::new().with(&*target, [v6, v4]).unwrap())
+        .sources(SourcePolicy::require(StaticSources::new(sources).unwrap()))
+        .build()
+        .unwrap();
+    let served = |conn: &HotConn| (conn.info().remote.ip(), conn.info().local.unwrap().ip());
+    // IPv6 leads, until IPv4 is the hot one.
+    let first = within("a connection", pool.get(&*target)).await.unwrap();
+    assert_eq!(served(&first), (v4, sources[0]));
+    assert_eq!(pool.stats().counters.failures(Phase::Connect), 1, "IPv6 led");
+    sh("iptables -A INPUT -p tcp --syn -d 127.0.0.1 -j DROP");
+    let (asking, wanted) = (pool.clone(), target.clone());
+    let asked = crate::common::spawn(async move { asking.get(&*wanted).await });
+    let failed = |stats: &Stats| stats.counters.failures(Phase::Connect) == 2;
+    let stats = until(&pool, "IPv6 has no way", failed).await;
+    assert_eq!(
+        (stats.dialling, stats.sources.leased),
+        (1, 2),
+        "IPv4 is under way"
+    );
+    sh("iptables -F INPUT");
+    let second = within("a connection", asked).await.unwrap().unwrap();
+    assert_eq!(served(&second), (v4, sources[0]));
+    assert_eq!(
+        pool.stats().counters.failures(Phase::Connect),
+        2,
+        "it had gone on"
+    );
+    drop((first, second));
+    // Where nothing else serves, that is the answer.
+    let error = within("a refusal", pool.get_with(&*target, GetOptions::new().ip(v6)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Source, "{error:?}");
+    assert_eq!(pool.manager().blocklist(), []);
+    assert_eq!(pool.stats().sources.fallbacks, 0);
+    finish(pool, peer).await;
 }
 
 #[test]
