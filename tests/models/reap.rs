@@ -70,6 +70,7 @@ fn a_get_meets_the_end_of_its_host() {
         let pool = pool_by(&stage, clock.clone(), |config| {
             config.idle_timeout = IDLE;
             config.leak_timeout = IDLE;
+            config.dial_attempts = 1; // who hears nothing asks again, while it may
         });
         drop(get(&pool, "a.test"));
         clock.advance(DUE);
