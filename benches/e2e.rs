@@ -23,29 +23,29 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hotpool::http::Request;
-use hotpool::rustls::pki_types::pem::PemObject;
-use hotpool::rustls::pki_types::{CertificateDer, ServerName};
 use hotpool::rustls::{ClientConfig, RootCertStore};
 use hotpool::{Body, GetOptions, HotConnPool, PoolConfig, StaticResolver, Warm};
 use http_body_util::BodyExt;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-#[path = "e2e/bare.rs"]
+#[path = "h2/bare.rs"]
 mod bare;
+#[path = "h2/elsewhere.rs"]
+mod elsewhere;
+#[path = "e2e/http1.rs"]
+mod http1;
 #[path = "h2/legacy.rs"]
 mod legacy;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use support::measure::{median, thread_cpu as cpu};
 use support::peer::{Alpn, Peer};
 use support::{certs, measure};
 
@@ -56,17 +56,6 @@ const BODY: usize = 100;
 const MOST: [f64; 2] = [1.10, 1.25];
 /// The most memory of an idle HTTP/1.1 connection, in bytes.
 const MOST_IDLE: f64 = 10_240.0;
-
-/// The CPU time of this thread.
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
-}
 
 fn runtime() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -85,22 +74,14 @@ struct Server {
 
 impl Server {
     fn new(addr: SocketAddr, roots: RootCertStore, http2: bool) -> Self {
-        let builder = ClientConfig::builder_with_provider(certs::provider());
-        let mut tls = builder
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots.clone())
-            .with_no_client_auth();
-        let alpn = if http2 { "h2" } else { "http/1.1" };
-        tls.alpn_protocols = vec![alpn.into()];
         let uri = format!("https://peer.test:{}/bytes/{BODY}", addr.port());
         let request = Request::get(uri)
             .header("user-agent", "bench")
             .header("accept", "*/*");
         Server {
             addr,
+            tls: bare::tls(&roots, if http2 { "h2" } else { "http/1.1" }),
             roots,
-            tls: Arc::new(tls),
             request: request.body(()).unwrap(),
             http2,
         }
@@ -115,11 +96,7 @@ impl Server {
     }
 
     async fn connect(&self) -> TlsStream<TcpStream> {
-        let tcp = TcpStream::connect(self.addr).await.unwrap();
-        tcp.set_nodelay(true).unwrap();
-        let name = ServerName::try_from("peer.test").unwrap();
-        let connector = TlsConnector::from(Arc::clone(&self.tls));
-        connector.connect(name, tcp).await.unwrap()
+        bare::connect(self.addr, &self.tls).await
     }
 
     fn pool(&self, most: usize) -> HotConnPool {
@@ -187,12 +164,12 @@ fn asker(kind: Kind, server: &Server, runtime: &Runtime) -> Asker {
             })
         }
         Kind::Bare if server.http2 => {
-            let send = runtime.block_on(bare::h2(&server));
-            Box::new(move |times| Box::pin(bare::ask_h2(send.clone(), server.clone(), times)))
+            let send = runtime.block_on(async { bare::h2(server.connect().await).await });
+            Box::new(move |times| Box::pin(bare::ask(send.clone(), server.request(), times, BODY)))
         }
         Kind::Bare => {
-            let all = runtime.block_on(bare::all_h1(&server, AT_ONCE));
-            Box::new(move |times| Box::pin(bare::ask_h1(Arc::clone(&all), server.clone(), times)))
+            let all = runtime.block_on(http1::all(&server, AT_ONCE));
+            Box::new(move |times| Box::pin(http1::ask(Arc::clone(&all), server.clone(), times)))
         }
     }
 }
@@ -263,63 +240,25 @@ fn idle(kind: Kind, server: &Server, count: usize) -> usize {
     })
 }
 
-/// Has a process of its own say a number.
-fn elsewhere(mut command: Command, arguments: &[&str]) -> String {
-    let run = command
-        .arg(std::env::current_exe().unwrap())
-        .args(arguments)
-        .env("HOTPOOL_BENCH_ROOT", certs::authority().pem())
-        .output()
-        .unwrap();
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&run.stdout),
-        String::from_utf8_lossy(&run.stderr)
-    );
-    assert!(run.status.success(), "{said}");
-    said
-}
-
 fn measure_idle(kind: &str, server: &Server, count: usize) -> f64 {
     let (addr, http2) = (server.addr.to_string(), server.http2.to_string());
-    let said = elsewhere(
-        Command::new("env"),
-        &["--idle", kind, &addr, &http2, &count.to_string()],
-    );
-    let bytes: f64 = said.trim().parse().unwrap_or_else(|_| panic!("{said}"));
-    bytes / count as f64
+    elsewhere::number(&["--idle", kind, &addr, &http2, &count.to_string()]) / count as f64
 }
 
 /// The instructions of a request: those of a process that has many, less those of one that has few.
 fn instructions(kind: &str, server: &Server) -> f64 {
     let (addr, http2) = (server.addr.to_string(), server.http2.to_string());
-    let counted = |each: usize| -> f64 {
-        let mut valgrind = Command::new("valgrind");
-        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-        let said = elsewhere(valgrind, &["--ask", kind, &addr, &http2, &each.to_string()]);
-        let count = said.lines().find_map(|line| line.split_once("Collected : "));
-        count
-            .unwrap_or_else(|| panic!("{said}"))
-            .1
-            .trim()
-            .parse()
-            .unwrap()
-    };
+    let counted = |each: usize| elsewhere::counted(&["--ask", kind, &addr, &http2, &each.to_string()]);
     let (few, many) = (2, 12);
     (counted(many) - counted(few)) / ((many - few) * AT_ONCE) as f64
 }
 
 /// What a process of its own was told to do.
 fn serve(arguments: &[String]) {
-    let pem = std::env::var("HOTPOOL_BENCH_ROOT").unwrap();
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
-        .unwrap();
     let [what, kind, addr, http2, count] = arguments else {
         panic!("{arguments:?}");
     };
-    let server = Server::new(addr.parse().unwrap(), roots, http2 == "true");
+    let server = Server::new(addr.parse().unwrap(), elsewhere::roots(), http2 == "true");
     let (count, kind) = (
         count.parse().unwrap(),
         KINDS.iter().find(|(name, _)| name == kind).unwrap().1,

@@ -20,7 +20,6 @@ use std::time::Duration;
 use hotpool::rustls::ClientConfig;
 use hotpool::rustls::pki_types::ServerName;
 use hotpool::{Framing, GetOptions, HotConnPool, PoolConfig, Returned, StaticResolver, Warm};
-use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -31,6 +30,7 @@ use tokio_rustls::client::TlsStream;
 mod support;
 
 use support::certs;
+use support::measure::{median, thread_cpu as cpu};
 use support::peer::{Alpn, Peer, filler};
 
 const AT_ONCE: usize = 64;
@@ -48,17 +48,6 @@ const REQUEST: &str =
 struct Length {
     rounds: usize,
     exchanges: usize,
-}
-
-/// The CPU time of this thread.
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }
 
 /// Nanoseconds of one of so many exchanges by the observer alone, its heads cut at `cut`.

@@ -20,31 +20,32 @@
 )]
 
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hotpool::fingerprint::Profile;
-use hotpool::rustls::pki_types::pem::PemObject;
-use hotpool::rustls::pki_types::{CertificateDer, ServerName};
 use hotpool::rustls::{ClientConfig, RootCertStore};
 use hotpool::{HotConnPool, PoolConfig, Returned, StaticResolver, h2, http};
-use rustix::time::{ClockId, clock_gettime};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+#[path = "h2/bare.rs"]
+mod bare;
+#[path = "h2/elsewhere.rs"]
+mod elsewhere;
 #[path = "h2/legacy.rs"]
 mod legacy;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use support::measure::{median, thread_cpu as cpu};
 use support::peer::{Alpn, Peer};
 use support::{certs, measure};
 
 const STREAMS: usize = 64;
+const BODY: usize = 100;
 const IDLE: usize = 1_000;
 /// The most that a request over the pool may cost, in bare requests.
 const MOST_CPU: f64 = 1.15;
@@ -52,17 +53,6 @@ const MOST_CPU: f64 = 1.15;
 const MOST_SHAPE: f64 = 0.08;
 /// The most memory of an idle connection, in that of a bare one and that of hyper-util.
 const MOST_IDLE: (f64, f64) = (1.10, 0.90);
-
-/// The CPU time of this thread.
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
-}
 
 fn runtime() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -80,18 +70,11 @@ struct Server {
 
 impl Server {
     fn new(addr: SocketAddr, roots: RootCertStore) -> Self {
-        let builder = ClientConfig::builder_with_provider(certs::provider());
-        let mut tls = builder
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots.clone())
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"h2".to_vec()];
-        let uri = format!("https://peer.test:{}/bytes/100", addr.port());
+        let uri = format!("https://peer.test:{}/bytes/{BODY}", addr.port());
         Server {
             addr,
+            tls: bare::tls(&roots, "h2"),
             roots,
-            tls: Arc::new(tls),
             request: http::Request::get(uri).body(()).unwrap(),
         }
     }
@@ -101,30 +84,15 @@ impl Server {
     }
 
     async fn connect(&self) -> TlsStream<TcpStream> {
-        let tcp = TcpStream::connect(self.addr).await.unwrap();
-        tcp.set_nodelay(true).unwrap();
-        let name = ServerName::try_from("peer.test").unwrap();
-        let connector = TlsConnector::from(Arc::clone(&self.tls));
-        connector.connect(name, tcp).await.unwrap()
+        bare::connect(self.addr, &self.tls).await
     }
 
     fn is_http2(&self) -> bool {
         true
     }
 
-    /// Bare h2, with the settings of the pool.
     async fn bare(&self) -> h2::client::SendRequest<Bytes> {
-        let (send, connection) = h2::client::Builder::new()
-            .enable_push(false)
-            .initial_max_send_streams(100)
-            .initial_window_size(1 << 20)
-            .initial_connection_window_size(4 << 20)
-            .max_header_list_size(64 << 10)
-            .handshake(self.connect().await)
-            .await
-            .unwrap();
-        tokio::spawn(connection);
-        send
+        bare::h2(self.connect().await).await
     }
 
     fn pool(&self, change: impl FnOnce(&mut PoolConfig)) -> (HotConnPool, String) {
@@ -152,24 +120,8 @@ impl Server {
     }
 }
 
-/// The answer, read to its end.
-async fn read(response: h2::client::ResponseFuture) {
-    let mut body = response.await.unwrap().into_body();
-    let mut size = 0;
-    while let Some(piece) = body.data().await {
-        let piece = piece.unwrap();
-        size += piece.len();
-        body.flow_control().release_capacity(piece.len()).unwrap();
-    }
-    assert_eq!(size, 100);
-}
-
-async fn over_bare(mut send: h2::client::SendRequest<Bytes>, server: Server, times: usize) {
-    for _ in 0..times {
-        std::future::poll_fn(|cx| send.poll_ready(cx)).await.unwrap();
-        let (response, _) = send.send_request(server.request(), true).unwrap();
-        read(response).await;
-    }
+async fn over_bare(send: h2::client::SendRequest<Bytes>, server: Server, times: usize) {
+    bare::ask(send, server.request(), times, BODY).await;
 }
 
 async fn over_pool((pool, target): (HotConnPool, String), server: Server, times: usize) {
@@ -181,14 +133,14 @@ async fn over_pool((pool, target): (HotConnPool, String), server: Server, times:
             .send_request(server.request(), true)
             .await
             .unwrap();
-        read(response).await;
+        assert_eq!(bare::read(response).await, BODY);
         assert_eq!(pool.put(conn), Returned::Kept);
     }
 }
 
 async fn over_legacy(client: legacy::Client, server: Server, times: usize) {
     for _ in 0..times {
-        assert_eq!(client.get(server.request()).await, 100);
+        assert_eq!(client.get(server.request()).await, BODY);
     }
 }
 
@@ -263,7 +215,7 @@ fn idle(kind: &str, server: &Server, count: usize) -> usize {
         match kind {
             "pool" => over_pool(pooled.clone(), server.clone(), 1).await,
             "bare" => {}
-            _ => assert_eq!(client.get_of(count, server.request()).await, 100),
+            _ => assert_eq!(client.get_of(count, server.request()).await, BODY),
         }
         let before = measure::resident_bytes();
         let after = match kind {
@@ -273,7 +225,7 @@ fn idle(kind: &str, server: &Server, count: usize) -> usize {
                     let mut conn = pooled.0.get(&pooled.1).await.unwrap();
                     let mut side = conn.h2().unwrap();
                     let sent = side.send_request(server.request(), true).await.unwrap();
-                    read(sent.0).await;
+                    assert_eq!(bare::read(sent.0).await, BODY);
                     leases.push(conn);
                 }
                 drop(leases);
@@ -291,7 +243,7 @@ fn idle(kind: &str, server: &Server, count: usize) -> usize {
             }
             _ => {
                 for host in 0..count {
-                    assert_eq!(client.get_of(host, server.request()).await, 100);
+                    assert_eq!(client.get_of(host, server.request()).await, BODY);
                 }
                 measure::resident_bytes()
             }
@@ -300,19 +252,8 @@ fn idle(kind: &str, server: &Server, count: usize) -> usize {
     })
 }
 
-/// Has a process of its own measure that.
 fn measure_idle(kind: &str, addr: SocketAddr, count: usize) -> f64 {
-    let run = Command::new(std::env::current_exe().unwrap())
-        .args(["--idle", kind, &addr.to_string(), &count.to_string()])
-        .env("HOTPOOL_BENCH_ROOT", certs::authority().pem())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&run.stdout);
-    let bytes: f64 = said
-        .trim()
-        .parse()
-        .unwrap_or_else(|_| panic!("{said}{}", String::from_utf8_lossy(&run.stderr)));
-    bytes / count as f64
+    elsewhere::number(&["--idle", kind, &addr.to_string(), &count.to_string()]) / count as f64
 }
 
 /// In a process of its own: so many requests by each of the tasks.
@@ -336,24 +277,8 @@ fn ask(kind: &str, server: &Server, each: usize) {
 
 /// The instructions of a request, of each kind: those of a process that has many, less those of one that has few.
 fn instructions(addr: SocketAddr) {
-    let counted = |kind: &str, each: usize| -> f64 {
-        let run = Command::new("valgrind")
-            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-            .arg(std::env::current_exe().unwrap())
-            .args(["--ask", kind, &addr.to_string(), &each.to_string()])
-            .env("HOTPOOL_BENCH_ROOT", certs::authority().pem())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&run.stderr);
-        assert!(run.status.success(), "{said}");
-        let count = said.lines().find_map(|line| line.split_once("Collected : "));
-        count
-            .unwrap_or_else(|| panic!("{said}"))
-            .1
-            .trim()
-            .parse()
-            .unwrap()
-    };
+    let counted =
+        |kind: &str, each: usize| elsewhere::counted(&["--ask", kind, &addr.to_string(), &each.to_string()]);
     let [bare, pool, chromium, firefox] = ["bare", "pool", "chromium", "firefox"].map(|kind| {
         let (few, many) = (2, 12);
         (counted(kind, many) - counted(kind, few)) / ((many - few) * STREAMS) as f64
@@ -369,13 +294,11 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let own = |argument: &String| argument == "--idle" || argument == "--ask";
     if let Some(at) = arguments.iter().position(own) {
-        let pem = std::env::var("HOTPOOL_BENCH_ROOT").unwrap();
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
-            .unwrap();
         let addr = arguments[at + 2].parse().unwrap();
-        let (server, count) = (Server::new(addr, roots), arguments[at + 3].parse().unwrap());
+        let (server, count) = (
+            Server::new(addr, elsewhere::roots()),
+            arguments[at + 3].parse().unwrap(),
+        );
         match &*arguments[at] {
             "--ask" => ask(&arguments[at + 1], &server, count),
             _ => println!("{}", idle(&arguments[at + 1], &server, count)),

@@ -48,7 +48,6 @@ use hotpool::rustls::{
     ServerConfig, SupportedCipherSuite,
 };
 use hotpool::shaped::{Connection, Shape};
-use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -59,6 +58,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 mod support;
 
 use support::certs;
+use support::measure::{median, thread_cpu as cpu};
 
 /// The most that a shaped handshake may cost, in stock ones.
 const MOST: f64 = 1.10;
@@ -73,11 +73,6 @@ struct Length {
     reads: usize,
     /// Octets of one read.
     read: u32,
-}
-
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// The CPU time that `future` takes of this thread while it is polled: what runs between its polls is the server's.
@@ -265,11 +260,6 @@ fn server(tickets: usize) -> Arc<ServerConfig> {
     config.send_tls13_tickets = tickets;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }
 
 /// Medians of both ends, and of the client alone.

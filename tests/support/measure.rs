@@ -1,4 +1,4 @@
-//! What a process holds: descriptors, tasks, memory; and waiting for it to come right.
+//! What a process holds: descriptors, tasks, memory; what a thread took; and waiting for it to come right.
 //!
 //! Descriptors and memory are the whole process's. A test that compares them needs a process of its own, which nextest
 //! gives each test and `cargo test` does not.
@@ -9,8 +9,22 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// How often a wait looks again.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// The CPU time of this thread.
+pub fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The middle one of some figures.
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
 
 /// The descriptors of this process at one instant, and what each points at.
 #[derive(Clone, PartialEq, Eq)]
