@@ -67,7 +67,7 @@ impl ConnectionManager {
             let problem = "the proxy resolves names where no block of a network sees what they are: use ProxyNames::Local";
             return Err(ConfigError::new("block", problem));
         }
-        let now = inner.clock().now_coarse();
+        let now = inner.now_coarse();
         let until = span.map_or(Moment::FAR, |span| now + span);
         inner.change_rules(|rules| rules.block(now, scope, until))
     }
@@ -75,7 +75,7 @@ impl ConnectionManager {
     /// Takes a block back: what the owner said of exactly this scope, and what the pool itself holds against it. Answers whether there was any.
     pub fn unblock(&self, scope: &Scope) -> bool {
         let inner = self.inner();
-        let now = inner.clock().now_coarse();
+        let now = inner.now_coarse();
         let said = inner.change_rules(|rules| rules.unblock(now, scope));
         inner.absolve(scope) || said
     }
@@ -102,7 +102,7 @@ impl ConnectionManager {
     /// shard's lock in turn: not for the hot path.
     pub fn blocklist(&self) -> Vec<Block> {
         let inner = self.inner();
-        let now = inner.clock().now_coarse();
+        let now = inner.now_coarse();
         let rules = Arc::clone(&inner.rules.lock());
         let said = rules.list(now).map(|(scope, until)| Block {
             scope: scope.clone(),
@@ -154,7 +154,7 @@ impl Inner {
         if let Some(ip) = scope.everywhere() {
             let held = {
                 let mut desk = self.desk.lock();
-                let now = self.clock().now_coarse();
+                let now = self.now_coarse();
                 let held = desk.penalties.blocked(now, ip).is_some();
                 desk.penalties.absolve(ip);
                 held

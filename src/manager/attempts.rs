@@ -108,7 +108,7 @@ impl DialJob {
         let mut others: Vec<_> = others.map(|ip| (ip, false)).collect();
         if !others.is_empty() {
             let desk = self.inner.desk.lock();
-            let now = self.inner.clock().now_coarse();
+            let now = self.inner.now_coarse();
             for (ip, held) in &mut others {
                 *held = desk.penalties.blocked(now, *ip).is_some();
             }
@@ -155,7 +155,7 @@ impl DialJob {
         if new.is_empty() {
             return;
         }
-        let now = self.inner.clock().now_coarse();
+        let now = self.inner.now_coarse();
         let desk = self.inner.desk.lock();
         new.retain(|&ip| desk.penalties.blocked(now, ip).is_none());
         drop(desk);
@@ -217,7 +217,7 @@ impl DialJob {
     /// Gives the permit of `ip` back, with what is to be held against the address. Answers until when that blocks it.
     fn release(&mut self, ip: IpAddr, cause: Option<Cause>) -> Option<Moment> {
         let held = self.holds.iter().position(|&held| held == ip);
-        let now = self.inner.clock().now_coarse();
+        let now = self.inner.now_coarse();
         let mut desk = self.inner.desk.lock();
         if let Some(place) = held {
             self.holds.swap_remove(place);

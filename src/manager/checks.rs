@@ -88,7 +88,7 @@ fn rest(every: Duration, tries: u32) -> Duration {
 impl Inner {
     /// One turn of the checks. Answers when there is something to do again: never, as long as nothing is alive.
     pub(crate) fn check_health(self: &Arc<Self>) -> Option<Moment> {
-        let (now, every) = (self.clock().now_coarse(), self.config().health_interval);
+        let (now, every) = (self.now_coarse(), self.config().health_interval);
         // Whatever is born during this turn calls for another.
         let slept = self.watch.asleep.swap(true, Ordering::AcqRel);
         let mut checks = std::mem::take(&mut *self.checks.lock());
@@ -163,7 +163,7 @@ impl Inner {
         if config.min_idle == 0 || planted("nothing_is_refilled") {
             return;
         }
-        let soon = self.clock().now_coarse() + config.health_interval;
+        let soon = self.now_coarse() + config.health_interval;
         let hosts = self.each_host(|host, _| host.id);
         for origin in hosts {
             let mut free = self.free_permits();
@@ -273,7 +273,7 @@ impl Inner {
     /// One turn of looking after names: those of hosts with live connections are asked for again when their time is over. Answers when the next one
     /// is due.
     pub(crate) fn refresh_names(self: &Arc<Self>) -> Option<Moment> {
-        let rest = self.clock().now_coarse() + REST;
+        let rest = self.now_coarse() + REST;
         // Whatever is born during this turn calls for another.
         self.watch.names.store(u64::MAX, Ordering::Release);
         let seen = self.each_host(|host, now| (host.id, host.refresh(now)));

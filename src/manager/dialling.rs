@@ -284,7 +284,7 @@ impl DialJob {
             Arc::clone(&info),
             self.identity.clone(),
         );
-        let now = self.inner.clock().now_coarse();
+        let now = self.inner.now_coarse();
         {
             let mut desk = self.inner.desk.lock();
             desk.ledger.connected(now, self.origin, ip);

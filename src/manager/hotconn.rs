@@ -117,11 +117,7 @@ impl HotConn {
     /// Says how an exchange went, so that the pool learns which addresses to avoid for this origin: see the table of [`Outcome`]. May be said more than
     /// once. Where the network has [changed](crate::HotConnPool::network_changed) since it was leased, or the pool has cut it, only a 403 is heeded.
     pub fn report(&self, outcome: Outcome) {
-        let word = Word::from(outcome);
-        self.lent().heed(word);
-        if word == Word::Unwelcome {
-            self.lent().home.call(Job::Blacklist); // it is tried when its time has come
-        }
+        self.lent().heed(outcome.into());
     }
 
     /// Says that this lease will take long (a long poll, a tunnel): it will not be reported as leaked.
@@ -281,6 +277,9 @@ impl Lent {
             let until = host.heed(now, (self.conn, self.slot), ip, word)?;
             Some(until.since(now))
         });
+        if word == Word::Unwelcome {
+            self.home.call(Job::Blacklist); // it is tried when its time has come
+        }
         held.flatten()
     }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::HotConn;
 use super::attempts::LATE;
 use super::blame::{Blame, blame};
-use super::jobs::Job;
 use super::lent::Standing;
 use super::live::Way;
 use super::validator::{Validator, judge};
@@ -63,9 +62,6 @@ impl HotConn {
             });
         }
         let held = lent.heed(word);
-        if word == Word::Unwelcome {
-            home.call(Job::Blacklist); // it is tried when its time has come
-        }
         if let Err(error) = &judged {
             home.tell_of_failure(&info.target, error);
         }

@@ -71,7 +71,7 @@ impl Inner {
         let alive = self.desk.lock().ledger.counts().total > 0 && !planted("suspends_are_noticed_in_rounds");
         self.watch.clocks.store(alive, Ordering::Release);
         match alive {
-            true => self.clock().now_coarse() + LOOK,
+            true => self.now_coarse() + LOOK,
             false => Moment::FAR,
         }
     }

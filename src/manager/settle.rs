@@ -86,7 +86,7 @@ impl Todo {
 
 impl Inner {
     fn bury(&self, victims: Vec<(Live, CloseReason)>) {
-        let now = self.clock().now_coarse();
+        let now = self.now_coarse();
         for (live, reason) in victims {
             if !planted("closes_are_silent") {
                 tracing::debug!(target: "hotpool", conn = live.info.serial, host = &*live.info.target, %reason, "closed");
@@ -170,7 +170,7 @@ impl Inner {
         if closed.is_empty() && abandoned.is_empty() && dials.is_empty() && parked.is_empty() {
             return blocked;
         }
-        let now = self.clock().now_coarse();
+        let now = self.now_coarse();
         let policy = self.config().all_blocked;
         let mut desk = self.desk.lock();
         self.in_transit.fetch_sub(closed.len() as u64, Ordering::Relaxed);
@@ -242,7 +242,7 @@ impl Inner {
 
     /// Asks a host for its longest idle connection, and brings the desk the answer. Answers what is to be buried.
     fn evict(self: &Arc<Self>, victim: Victim, shift: &Shift<'_>) -> Vec<(Live, CloseReason)> {
-        let now = self.clock().now_coarse();
+        let now = self.now_coarse();
         let (answer, todo) = {
             let mut shard = self.directory.shard_of(victim.origin).lock();
             match shard.by_id(victim.origin) {

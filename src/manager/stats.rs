@@ -210,7 +210,7 @@ pub struct IpStats {
 
 impl Inner {
     pub(super) fn stats(self: &Arc<Self>) -> Stats {
-        let now = self.clock().now_coarse();
+        let now = self.now_coarse();
         let shards: Vec<_> = self.directory.shards().map(BriefMutex::lock).collect();
         // Last, as ever, and for a copy: what failed is few.
         let blocked: BTreeMap<IpAddr, Moment> = self.desk.lock().penalties.list(now).collect();

@@ -37,7 +37,7 @@ impl Inner {
 
     /// Goes round, if it is time. Answers when it is time again.
     fn round(self: &Arc<Self>) -> Moment {
-        let (now, every) = (self.clock().now_coarse(), self.config().cleanup_interval);
+        let (now, every) = (self.now_coarse(), self.config().cleanup_interval);
         {
             let mut rounds = self.rounds.lock();
             rounds.due = rounds.due.min(now + every); // the interval may have been shortened
@@ -115,7 +115,7 @@ impl Inner {
     pub(super) fn sweep(self: &Arc<Self>) -> usize {
         let mut closed = 0;
         loop {
-            let now = self.clock().now_coarse();
+            let now = self.now_coarse();
             let due = self.wheel.lock().pop_due(now);
             let Some(origin) = due else { return closed };
             closed += self.sweep_host(origin);
