@@ -102,15 +102,14 @@ impl Client {
             left: VecDeque::new(),
             known: true,
         };
-        let (method, target, body) = match kind {
-            Kind::Get => (Method::GET, "/", nothing),
-            Kind::Head => (Method::HEAD, "/", nothing),
-            Kind::Connect => (Method::CONNECT, "peer.test:443", nothing),
-            Kind::Post => (Method::POST, "/", body(true)),
-            Kind::Put => (Method::PUT, "/", body(false)),
+        let (target, body) = match kind {
+            Kind::Get | Kind::Head => ("/", nothing),
+            Kind::Connect => ("peer.test:443", nothing),
+            Kind::Post => ("/", body(true)),
+            Kind::Put => ("/", body(false)),
         };
         let request = Request::builder()
-            .method(method)
+            .method(kind.method())
             .uri(target)
             .header("host", "peer.test");
         let request = request.body(body).expect("a request");
@@ -131,11 +130,13 @@ impl Client {
     }
 
     /// What was read of the answer.
+    #[cfg(feature = "client")]
     pub(super) fn heard(&self) -> &Heard {
         &self.heard
     }
 
     /// Whether it has given up on the answer.
+    #[cfg(feature = "client")]
     pub(super) fn has_failed(&self) -> bool {
         self.problem.is_some()
     }
