@@ -109,8 +109,8 @@ impl Browser {
     }
 }
 
-/// It trusts whatever it is shown: how it verifies is not looked at.
-fn chromium(dir: &Path, at: SocketAddr) -> Vec<String> {
+/// What Chromium is told whatever it is for: that nobody looks, and that nothing but that is asked of the network.
+pub(super) fn chromium_alone(dir: &Path) -> Vec<String> {
     let mut arguments = [
         "--headless=new",
         "--no-sandbox",
@@ -119,11 +119,17 @@ fn chromium(dir: &Path, at: SocketAddr) -> Vec<String> {
         "--disable-background-networking",
         "--disable-component-update",
         "--no-first-run",
-        "--ignore-certificate-errors",
     ]
     .map(str::to_owned)
     .to_vec();
     arguments.push(format!("--user-data-dir={}", dir.join("profile").display()));
+    arguments
+}
+
+/// It trusts whatever it is shown: how it verifies is not looked at.
+fn chromium(dir: &Path, at: SocketAddr) -> Vec<String> {
+    let mut arguments = chromium_alone(dir);
+    arguments.push("--ignore-certificate-errors".to_owned());
     arguments.push(format!("--host-resolver-rules=MAP peer.test:443 {at}"));
     arguments.push("--dump-dom".to_owned());
     arguments.push("https://peer.test/".to_owned());

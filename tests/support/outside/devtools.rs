@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::browser::Browser;
+use super::browser::{Browser, chromium_alone};
 use super::{Outside, Place, Program, new_dir};
 use crate::support::certs;
 
@@ -146,20 +146,9 @@ fn start(browser: &Browser, dir: PathBuf) -> Outside {
         SHELL.to_owned(),
         "sh".to_owned(),
         browser.program.display().to_string(),
-        format!("--user-data-dir={}", dir.join("profile").display()),
     ];
-    let flags = [
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--no-first-run",
-        "--remote-debugging-pipe",
-        "about:blank",
-    ];
-    arguments.extend(flags.map(str::to_owned));
+    arguments.extend(chromium_alone(&dir));
+    arguments.extend(["--remote-debugging-pipe", "about:blank"].map(str::to_owned));
     let pem = certs::good().write_pem(&dir, "unused");
     let place = Place {
         dir,
