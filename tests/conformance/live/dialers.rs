@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::{lease, poll_once};
+use super::{lease, poll_once, serials};
 use crate::common::{
     at_rest, builder, exchange, failure, finish, http1_peer, name, round, spawn, until, use_up, within,
 };
@@ -180,14 +180,8 @@ async fn two_dialers_never_share_a_connection() {
             GetOptions::new().dial(Some(other.clone())),
             GetOptions::new().dial(None),
         ];
-        let mut serials = Vec::new();
-        for call in calls.iter().chain(&calls) {
-            let got = within("a connection", pool.get_with(name(&peer), call.clone())).await;
-            let mut conn = got.unwrap();
-            use_up(&mut conn, "/").await;
-            serials.push(conn.info().serial);
-            assert_eq!(pool.put(conn), Returned::Kept);
-        }
+        let twice = calls.iter().chain(&calls);
+        let serials = serials(&pool, &name(&peer), twice).await;
         assert_eq!(serials, [1, 2, 3, 1, 2, 3], "{alpn:?}");
         assert_eq!((own.asked.lock().len(), other.asked.lock().len()), (1, 1));
         finish(pool, peer).await;

@@ -40,14 +40,32 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-use hotpool::{HotConn, HotConnPool, Stats};
+use hotpool::{GetOptions, HotConn, HotConnPool, Returned, Stats};
 
-use crate::common::within;
+use crate::common::{use_up, within};
 use crate::support::process::alone;
 
 /// A connection, which must come.
 async fn lease(pool: &HotConnPool, name: &str) -> HotConn {
     within("a connection", pool.get(name)).await.unwrap()
+}
+
+/// Which connection each of these calls has, one after the other, each used and put back.
+async fn serials<'c>(
+    pool: &HotConnPool,
+    name: &str,
+    calls: impl Iterator<Item = &'c GetOptions>,
+) -> Vec<u64> {
+    let mut serials = Vec::new();
+    for call in calls {
+        let mut conn = within("a connection", pool.get_with(name, call.clone()))
+            .await
+            .unwrap();
+        use_up(&mut conn, "/").await;
+        serials.push(conn.info().serial);
+        assert_eq!(pool.put(conn), Returned::Kept);
+    }
+    serials
 }
 
 /// Polls a future once.

@@ -14,7 +14,8 @@ use hotpool::{
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
-use crate::common::{at_rest, builder, failure, finish, host, http1_peer, name, use_up, within};
+use super::serials;
+use crate::common::{at_rest, builder, failure, finish, host, http1_peer, name, within};
 use crate::support::measure;
 use crate::support::peer::{Alpn, DEADLINE, Peer};
 use crate::support::proxy::{Asked, Manner, Proxy as Fake};
@@ -60,14 +61,8 @@ async fn another_login_never_rides_on_the_first_s_tunnel() {
                 GetOptions::new().proxy_login(login("bob")),
                 GetOptions::new().proxy_login(None),
             ];
-            let mut serials = Vec::new();
-            for call in calls.iter().chain(&calls) {
-                let got = within("a connection", pool.get_with(name(&peer), call.clone())).await;
-                let mut conn = got.unwrap();
-                use_up(&mut conn, "/").await;
-                serials.push(conn.info().serial);
-                assert_eq!(pool.put(conn), Returned::Kept);
-            }
+            let twice = calls.iter().chain(&calls);
+            let serials = serials(&pool, &name(&peer), twice).await;
             assert_eq!(serials, [1, 2, 3, 1, 2, 3], "{protocol:?}");
             let of = |login: Option<&str>| Asked {
                 login: login.map(str::to_owned),
