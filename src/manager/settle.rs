@@ -33,43 +33,53 @@ pub(super) struct Work {
 }
 
 /// The right to do a pool's work. Given back even by a panic: the next caller goes on.
-struct Shift<'a>(&'a Arc<Inner>);
+struct Shift<'a> {
+    inner: &'a Arc<Inner>,
+    over: bool,
+}
 
 impl<'a> Shift<'a> {
     fn begin(inner: &'a Arc<Inner>) -> Option<Self> {
         let mut work = inner.work.lock();
         work.again = !planted("shift_does_not_hear_of_the_desk");
-        (!std::mem::replace(&mut work.busy, true)).then_some(Shift(inner))
+        let busy = std::mem::replace(&mut work.busy, true);
+        if busy && planted("who_comes_in_a_panic_waits_for_himself") && std::thread::panicking() {
+            drop(inner.work.lock());
+        }
+        drop(work);
+        // One that is not begun is not to end either.
+        (!busy).then(|| Shift { inner, over: false })
     }
 
     fn next(&self) -> Option<(OriginId, Errand)> {
-        self.0.work.lock().queue.pop_front()
+        self.inner.work.lock().queue.pop_front()
     }
 
     /// Does the errands that wait.
     fn run_errands(&self) {
         while let Some((origin, errand)) = self.next() {
-            self.0.carry_out(origin, errand);
+            self.inner.carry_out(origin, errand);
         }
     }
 
     /// Ends the shift, unless there is more to do. Nobody can leave work behind between the look and the end.
-    fn is_over(&self) -> bool {
-        let mut work = self.0.work.lock();
+    fn is_over(&mut self) -> bool {
+        let mut work = self.inner.work.lock();
         let more = std::mem::take(&mut work.again) || !work.queue.is_empty();
         if planted("shift_ends_after_its_look") {
             drop(work);
-            work = self.0.work.lock();
+            work = self.inner.work.lock();
         }
         work.busy = more;
-        !more
+        self.over = !more;
+        self.over
     }
 }
 
 impl Drop for Shift<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.work.lock().busy = false;
+        if !self.over {
+            self.inner.work.lock().busy = false;
         }
     }
 }
@@ -125,7 +135,9 @@ impl Inner {
 
     /// Does the work that waits and what the desk wants, until nothing is left. To be called after every change at the desk.
     pub(super) fn pump(self: &Arc<Self>) {
-        let Some(shift) = Shift::begin(self) else { return };
+        let Some(mut shift) = Shift::begin(self) else {
+            return;
+        };
         // Buried when the shift is over: a close takes the time that its owner's code takes, and nobody else has to wait for that.
         let mut victims = Vec::new();
         loop {
