@@ -38,47 +38,59 @@ pub(super) struct Work {
     again: bool,
 }
 
-/// The right to do a pool's work. Given back even by a panic: the next caller goes on.
-struct Shift<'a>(&'a Arc<Inner>);
+/// The right to do a pool's work. Given back with what is left, even by a panic: the next caller goes on.
+struct Shift<'a> {
+    inner: &'a Arc<Inner>,
+    over: bool,
+}
 
 impl<'a> Shift<'a> {
     fn begin(inner: &'a Arc<Inner>) -> Option<Self> {
         let mut work = inner.work.lock();
         let busy = std::mem::replace(&mut work.busy, true);
         work.again = busy && !planted("shift_does_not_hear_of_the_desk");
-        (!busy).then_some(Shift(inner))
+        if busy && planted("who_comes_in_a_panic_waits_for_himself") && std::thread::panicking() {
+            drop(inner.work.lock());
+        }
+        drop(work);
+        // One that is not begun is not to end either.
+        (!busy).then(|| Shift { inner, over: false })
     }
 
     fn next(&self) -> Option<(OriginId, Errand)> {
-        self.0.work.lock().queue.pop_front()
+        self.inner.work.lock().queue.pop_front()
     }
 
     /// Does the errands that wait, and not those that come meanwhile.
     fn run_errands(&self) {
-        let waiting = self.0.work.lock().queue.len();
+        let waiting = self.inner.work.lock().queue.len();
         for _ in 0..waiting {
             let Some((origin, errand)) = self.next() else {
                 return;
             };
-            self.0.carry_out(origin, errand);
+            self.inner.carry_out(origin, errand);
         }
     }
 
     /// Ends the shift, unless there is more to do. Nobody can leave work behind between the look and the end.
-    fn is_over(&self) -> bool {
-        let mut work = self.0.work.lock();
+    fn is_over(&mut self) -> bool {
+        let mut work = self.inner.work.lock();
         let more = std::mem::take(&mut work.again) || !work.queue.is_empty();
         if planted("shift_ends_after_its_look") {
             drop(work);
-            work = self.0.work.lock();
+            work = self.inner.work.lock();
         }
         work.busy = more;
-        !more
+        self.over = !more;
+        self.over
     }
+}
 
-    /// Ends the shift with work left.
-    fn leave(&self) {
-        self.0.work.lock().busy = planted("who_leaves_is_still_at_it");
+impl Drop for Shift<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.inner.work.lock().busy = planted("who_leaves_is_still_at_it");
+        }
     }
 }
 
@@ -105,14 +117,6 @@ impl Drop for Relief {
             let victims;
             (over, victims) = inner.take_turns();
             inner.bury(victims);
-        }
-    }
-}
-
-impl Drop for Shift<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.work.lock().busy = false;
         }
     }
 }
@@ -179,7 +183,7 @@ impl Inner {
     /// Some steps of that work. Answers whether there is no more, or somebody else at it, and what is to be buried.
     fn take_turns(self: &Arc<Self>) -> (bool, Vec<(Live, CloseReason)>) {
         let mut victims = Vec::new();
-        let Some(shift) = Shift::begin(self) else {
+        let Some(mut shift) = Shift::begin(self) else {
             return (true, victims);
         };
         let mut turns = 0;
@@ -192,7 +196,6 @@ impl Inner {
                 None => {}
             }
         }
-        shift.leave();
         (false, victims)
     }
 
