@@ -26,7 +26,7 @@ use crate::machine::{Ask, DialId, Evicted, OriginId, Screen, Step, Victim};
 use crate::sync::Ordering;
 
 /// Steps that one caller takes for everybody. So few under the model checker that it sees one leave.
-const TURNS: usize = if cfg!(feature = "__shuttle") { 2 } else { 64 };
+const TURNS: usize = if cfg!(feature = "__shuttle") { 8 } else { 64 };
 
 /// Work that waits for whoever is at it.
 #[derive(Default)]
