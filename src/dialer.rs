@@ -26,7 +26,9 @@
 //!         Box::pin(async move {
 //!             let tcp = to.connect().await?;
 //!             let name = ServerName::try_from(to.host().to_owned()).map_err(DialError::nobody)?;
-//!             Ok(Transport::new(self.0.connect(name, tcp).await?))
+//!             // It is the address itself that TLS is spoken to here.
+//!             let tls = self.0.connect(name, tcp).await.map_err(DialError::address)?;
+//!             Ok(Transport::new(tls))
 //!         })
 //!     }
 //! }
@@ -70,6 +72,7 @@ use crate::transport::{Fence, Transport};
 /// impl Dial for Relay {
 ///     fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
 ///         Box::pin(async move {
+///             // A relay that is down is no fault of the address: an `io::Error` blames nobody.
 ///             let mut stream = UnixStream::connect(&self.0).await?;
 ///             stream.write_all(format!("{}\n", to.addr()).as_bytes()).await?;
 ///             Ok(Transport::new(stream))

@@ -207,8 +207,8 @@ async fn an_error_of_a_dialer_s_blames_whom_it_says() {
     let cases: [(fn() -> DialError, bool); 5] = [
         (|| DialError::address("no way there"), true),
         (|| DialError::nobody("the relay is down"), false),
-        (|| io::Error::from(io::ErrorKind::ConnectionRefused).into(), true),
-        (|| io::Error::from(io::ErrorKind::OutOfMemory).into(), false),
+        (|| io::Error::from(io::ErrorKind::ConnectionRefused).into(), false),
+        (|| io::Error::from(io::ErrorKind::TimedOut).into(), false),
         (|| io::Error::from_raw_os_error(24).into(), false),
     ];
     for (make, blames) in cases {
@@ -557,7 +557,8 @@ impl Dial for OverTls {
         Box::pin(async move {
             let tcp = to.connect().await?;
             let name = ServerName::try_from(to.host().to_owned()).map_err(DialError::nobody)?;
-            Ok(Transport::new(self.0.connect(name, tcp).await?))
+            let tls = self.0.connect(name, tcp).await.map_err(DialError::address)?;
+            Ok(Transport::new(tls))
         })
     }
 }
