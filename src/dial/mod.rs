@@ -32,7 +32,7 @@ use crate::event::Protocol;
 use crate::fault::planted;
 use crate::identity::IdentityId;
 use crate::proxy::ProxyProblem;
-use crate::source::{SourceBooks, SourceError, SourceStats};
+use crate::source::{SourceBooks, SourceStats};
 use crate::target::Target;
 use crate::tls::{Connector, Dress};
 pub(crate) use crate::tls::{Identities, Interned, Tls};
@@ -245,13 +245,12 @@ impl Dialler {
         let Some(policy) = &identity.identity.sources else {
             return Ok(Transport::tcp(tcp::connect(remote, tcp, None).await?, None));
         };
-        let failed = |problem| Error::new(ErrorKind::Source, Phase::Connect).with_source(problem);
         let error = match policy.lease(&self.sources, target.host(), remote.ip()) {
-            Some(lease) => match tcp::connect(remote, tcp, Some(&lease)).await {
+            Ok(lease) => match tcp::connect(remote, tcp, Some(&lease)).await {
                 Ok(stream) => return Ok(Transport::tcp(stream, Some(lease))),
                 Err(error) => error,
             },
-            None => failed(SourceError::none_for(remote.ip())),
+            Err(problem) => Error::new(ErrorKind::Source, Phase::Connect).with_source(problem),
         };
         if error.kind() != ErrorKind::Source || policy.is_required() {
             return Err(error);

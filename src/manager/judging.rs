@@ -9,7 +9,7 @@ use super::attempts::LATE;
 use super::blame::{Blame, blame};
 use super::lent::Standing;
 use super::live::Way;
-use super::validator::{Validator, judge};
+use super::validator::{Own, Validator, judge};
 use super::word::Word;
 use crate::clock::Moment;
 use crate::conn::is_goodbye;
@@ -88,7 +88,8 @@ fn heard(error: &Error) -> Word {
 }
 
 /// Whether another connection may do better: at an address that blocked us, or has failed, this one is gone. One that was told to come later would be
-/// told so again, and a validator that cannot tell fails again.
+/// told so again, and a validator that cannot tell fails again, or takes its time again.
 pub(super) fn is_worth_another(error: &Error) -> bool {
-    !matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Validator)
+    let again = matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Validator);
+    !again && !Own::is_of(error)
 }
