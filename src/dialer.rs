@@ -88,13 +88,14 @@ use crate::transport::{Fence, Transport};
 pub trait Dial: Send + Sync + 'static {
     /// A stream to `to`. Called in the pool's runtime, for each address that is tried, several at a time where they race.
     ///
-    /// It has what is left of [`attempt_timeout`](crate::PoolConfig::attempt_timeout), and counts as a peer that does not answer when that is over. The future
-    /// may be dropped at any await: what it had opened should close then. It must not block. If it panics, that is an error like another, and blames
-    /// nobody.
+    /// It has what is left of [`attempt_timeout`](crate::PoolConfig::attempt_timeout). When that is over the address is to blame only if
+    /// [`DialTo::connect`] has yet to answer: what else it waits for is its own. The future may be dropped at any await: what it had opened should close then. It
+    /// must not block. If it panics, that is an error like another, and blames nobody.
     ///
     /// # Errors
     /// They say themselves whom they blame. They come to the caller as [`ErrorKind::Dial`](crate::ErrorKind::Dial) in
-    /// [`Phase::Connect`](crate::Phase::Connect), with the [`DialError`] as their [`cause`](crate::Error::cause).
+    /// [`Phase::Connect`](crate::Phase::Connect), with the [`DialError`] as their [`cause`](crate::Error::cause). One that takes too long is an
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) there.
     fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a>;
 }
 

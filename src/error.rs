@@ -20,7 +20,8 @@ pub enum ErrorKind {
     NameNotFound,
     /// The name could not be resolved for another reason.
     Resolve,
-    /// The pool's [`AddressPolicy`](crate::AddressPolicy) allows none of the name's addresses, or not the one that the target or the call names.
+    /// The pool's [`AddressPolicy`](crate::AddressPolicy) allows none of the name's addresses, or not the one that the target or the call names; or this machine's own
+    /// rules (a route, a firewall, a sandbox) let nothing go there, as the [`cause`](Error::cause) says then.
     AddressDenied,
     /// The peer refused the TCP connection.
     ConnectionRefused,

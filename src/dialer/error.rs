@@ -52,6 +52,11 @@ impl DialError {
         }
     }
 
+    /// It took all the time there was for something of its own.
+    pub(crate) fn slow() -> Self {
+        DialError::nobody("it took too long")
+    }
+
     pub(super) fn panicked() -> Self {
         DialError::nobody("it panicked")
     }

@@ -75,7 +75,8 @@ impl HotConn {
 
 /// Whether an error is the end of its connection.
 fn is_an_end(error: &Error) -> bool {
-    error.kind() == ErrorKind::ConnectionReset || is_goodbye(error)
+    let goodbye = is_goodbye(error) && !planted("goodbyes_to_the_rested_blame_the_address");
+    error.kind() == ErrorKind::ConnectionReset || goodbye
 }
 
 /// What an error of a judgement says of the address.

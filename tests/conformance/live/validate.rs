@@ -17,7 +17,7 @@ use super::{as_soon_as, lease, poll_once};
 use crate::common::{
     at_rest, builder, config, finish, host, manual_pool, name, round, spawn, until, use_up, within,
 };
-use crate::support::peer::{Alpn, Order, Peer, To};
+use crate::support::peer::{Alpn, Order, Peer, To, go_away};
 
 const SECOND: Duration = Duration::from_secs(1);
 const QUARTER: Duration = Duration::from_secs(15 * 60);
@@ -845,7 +845,8 @@ async fn a_call_may_have_its_connection_judged() {
 #[tokio::test]
 async fn what_had_rested_and_ends_as_it_is_asked_blames_nobody() {
     for alpn in BOTH {
-        for order in [Order::Close, Order::Reset] {
+        let goodbye = (alpn == Alpn::Http2).then(|| go_away(0, 0));
+        for order in [Order::Close, Order::Reset].into_iter().chain(goodbye) {
             let case = format!("{order:?} over {alpn:?}");
             let peer = peer(alpn);
             let (pool, _clock) = manual_pool(&peer, |config| config.dial_attempts = 1);
