@@ -225,7 +225,7 @@ impl H2Spec {
     /// The same spec, with the first request on this stream.
     ///
     /// # Errors
-    /// It is odd, and leaves room for others.
+    /// It is odd, and no more than 1,023.
     pub fn with_first_stream(self, stream: u32) -> Result<Self, H2SpecError> {
         H2Spec {
             first_stream: stream,
