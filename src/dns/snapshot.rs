@@ -17,10 +17,14 @@ use crate::target::Target;
 /// pool's [`AddressPolicy`](crate::AddressPolicy), hold for it alike.
 ///
 /// ```
-/// use hotpool::{DnsSnapshot, HotConnPool};
+/// use hotpool::{DnsName, DnsSnapshot, HotConnPool};
 ///
 /// let pool = HotConnPool::builder().build()?;
 /// let known: DnsSnapshot = pool.dns_snapshot(); // written to a file, with the feature `serde`
+/// for name in &known.names {
+///     let name: &DnsName = name;
+///     println!("{}: {:?}", name.host, name.addresses);
+/// }
 /// let next = HotConnPool::builder().dns_snapshot(known).build()?;
 /// # let _ = next;
 /// # Ok::<(), hotpool::ConfigError>(())

@@ -43,7 +43,7 @@ use crate::fault::planted;
 ///
 /// ```no_run
 /// # async fn example(pool: hotpool::HotConnPool) -> Result<(), Box<dyn std::error::Error>> {
-/// use hotpool::{Detached, RawH2, Returned};
+/// use hotpool::{Detached, H2Sender, RawH2, Returned};
 ///
 /// /// How many requests a connection has carried: stays with it over HTTP/1.1.
 /// #[derive(Clone)]
@@ -72,6 +72,7 @@ use crate::fault::planted;
 ///     Err(h2) => {
 ///         let raw: Result<RawH2, _> = h2.into_h2_raw();
 ///         if let Ok(raw) = raw {
+///             let _sender: H2Sender = (*raw).clone();
 ///             println!("{}: a stock `SendRequest` of its own", raw.info().target);
 ///         }
 ///     }
