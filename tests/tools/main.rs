@@ -23,6 +23,7 @@ mod exact;
 mod framing;
 mod graceful;
 mod hello;
+mod migrating;
 mod misuse;
 mod nginx;
 mod peers;
