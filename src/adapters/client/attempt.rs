@@ -4,10 +4,10 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
-use http::header::{EXPECT, UPGRADE};
-use http::{Method, Request, Response, StatusCode, Uri, request};
+use http::header::EXPECT;
+use http::{Method, Response, StatusCode, Uri, request};
 
-use super::request::{Length, Refused, length};
+use super::request::{Concerns, Length, Refused, length};
 use super::upload::Upload;
 use super::{Body, SendOptions, Upgraded, h1, h2};
 use crate::clock::{Sleep, before};
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A request, for as many tries as it takes.
 pub(super) struct Outgoing {
     head: request::Parts,
+    concerns: Concerns,
     upload: Upload,
     length: Length,
     options: SendOptions,
@@ -38,18 +39,23 @@ struct Failed {
 impl Outgoing {
     /// # Errors
     /// The request may be read in two ways.
-    pub(super) fn new(request: Request<Upload>, mut options: SendOptions) -> Result<Self, Error> {
-        let (head, upload) = request.into_parts();
-        let length = length(&head, &upload).map_err(|refused| named(refused.into(), &head.uri))?;
-        if head.headers.contains_key(UPGRADE) {
+    pub(super) fn new(
+        head: request::Parts,
+        upload: Upload,
+        mut options: SendOptions,
+    ) -> Result<Box<Self>, Error> {
+        let concerns = Concerns::of(&head.headers);
+        let length = length(&head, concerns, &upload).map_err(|refused| named(refused.into(), &head.uri))?;
+        if concerns.has(Concerns::UPGRADE) {
             options.get = options.get.require(Require::Http1);
         }
-        Ok(Outgoing {
+        Ok(Box::new(Outgoing {
             head,
+            concerns,
             upload,
             length,
             options,
-        })
+        }))
     }
 
     /// The error, with the name of the target.
@@ -61,7 +67,7 @@ impl Outgoing {
     }
 
     /// The head of the answer, in time.
-    pub(super) async fn send(mut self, pool: &HotConnPool) -> Result<Response<Body>, Error> {
+    pub(super) async fn send(mut self: Box<Self>, pool: &HotConnPool) -> Result<Response<Body>, Error> {
         let Some(limit) = self.options.head else {
             return self.try_and_try(pool).await;
         };
@@ -123,11 +129,12 @@ impl Outgoing {
     }
 
     async fn over_h2(&mut self, mut conn: HotConn, pool: &HotConnPool) -> Result<Response<Body>, Failed> {
-        let profile = conn.info().profile.clone();
-        let defaults = self.defaults(profile.as_ref());
+        let defaults = self.defaults(conn.info().profile.as_ref());
+        let head = h2::head::of(&self.head, self.concerns, defaults, self.length);
+        let head = head.map_err(|error| Failed::for_good(self.named(error)))?;
         let patience = self.patience(pool);
         let body = (&mut self.upload, self.length);
-        let opened = h2::Call::open(&mut conn, &self.head, defaults, body, patience).await;
+        let opened = h2::Call::open(&mut conn, head, body, patience).await;
         let mut call = match opened {
             Ok(call) => call,
             Err(error) => return Err(self.judge(error, &conn, false)),
@@ -164,6 +171,9 @@ impl Outgoing {
 
     /// How long the body waits, if it does.
     fn patience(&self, pool: &HotConnPool) -> Option<Sleep> {
+        if !self.concerns.has(Concerns::EXPECT) {
+            return None;
+        }
         let expects = self.head.headers.get(EXPECT)?;
         let expects = expects.as_bytes().eq_ignore_ascii_case(b"100-continue");
         let clock = pool.clock();

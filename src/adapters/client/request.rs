@@ -50,12 +50,60 @@ pub(super) enum Length {
     Unknown,
 }
 
+/// Which fields a head has that concern whoever sends it. Found in one look at each name: most requests have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Concerns(u8);
+
+impl Concerns {
+    pub(super) const HOST: Concerns = Concerns(1);
+    pub(super) const EXPECT: Concerns = Concerns(1 << 1);
+    pub(super) const UPGRADE: Concerns = Concerns(1 << 2);
+    /// What says where the message ends, `Trailer` among it.
+    const FRAMING: Concerns = Concerns(1 << 3);
+    const CONNECTION: Concerns = Concerns(1 << 4);
+    /// What else is one connection's affair (RFC 9113 section 8.2.2).
+    const HOP: Concerns = Concerns(1 << 5);
+
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let each = headers.keys().map(|name| match name.as_str() {
+            "host" => Concerns::HOST.0,
+            "expect" => Concerns::EXPECT.0,
+            "upgrade" => Concerns::UPGRADE.0,
+            "content-length" | "transfer-encoding" | "trailer" => Concerns::FRAMING.0,
+            "connection" => Concerns::CONNECTION.0,
+            "te" | "keep-alive" | "proxy-connection" | "http2-settings" => Concerns::HOP.0,
+            _ => 0,
+        });
+        Concerns(each.fold(0, |all, one| all | one))
+    }
+
+    pub(super) fn has(self, other: Concerns) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether all fields may stand in HTTP/2 as they are.
+    pub(super) fn are_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// Where a request ends, by what its headers say and by what its body knows.
-pub(super) fn length(head: &request::Parts, upload: &Upload) -> Result<Length, Refused> {
+pub(super) fn length(head: &request::Parts, concerns: Concerns, upload: &Upload) -> Result<Length, Refused> {
     let headers = &head.headers;
-    check_host(headers)?;
-    check_connection(headers)?;
+    if concerns.has(Concerns::HOST) {
+        check_host(headers)?;
+    }
+    if concerns.has(Concerns::CONNECTION) {
+        check_connection(headers)?;
+    }
     let exact = upload.exact();
+    if !concerns.has(Concerns::FRAMING) {
+        return Ok(match exact {
+            Some(0) if head.method == Method::CONNECT || !expects_body(&head.method) => Length::None,
+            Some(length) => Length::Known(length),
+            None => Length::Unknown,
+        });
+    }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     if head.method == Method::CONNECT && exact == Some(0) && !headers.contains_key(CONTENT_LENGTH) {
         return Ok(Length::None);

@@ -136,12 +136,12 @@ impl H2<'_> {
         // A handle of its own: one that is kept holds on to the last stream, whose reset then does not go out.
         let opened = send.clone().send_request(request, end_of_stream);
         let (response, body) = opened.map_err(|error| http2_error(Phase::Use, error))?;
-        let now = shared.clock.now_coarse();
+        let (now, id) = (shared.clock.now_coarse(), response.stream_id().as_u32());
         let mut book = shared.book.lock();
-        if let Some(before) = stream.replace(response.stream_id().as_u32()) {
+        if let Some(before) = stream.replace(id) {
             book.forget(before);
         }
-        book.open(now, response.stream_id().as_u32());
+        book.open(now, id);
         drop(book);
         Ok((response, body))
     }
