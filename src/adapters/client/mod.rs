@@ -76,7 +76,6 @@ impl HotConnPool {
     {
         let (head, body) = request.into_parts();
         // At once, and in a box: it is handed down from one future to the next, which would copy it each time.
-        let outgoing = Outgoing::new(head, Upload::new(body), options);
-        async move { outgoing?.send(self).await }
+        Outgoing::send(Outgoing::new(head, Upload::new(body), options), self)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! A request that two readers could take for two different ones is not sent (RFC 9112 section 11.2).
 
+use std::ops::Deref;
+
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, request};
@@ -38,6 +40,46 @@ pub(super) enum Refused {
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
         Error::new(ErrorKind::Request, Phase::Use).with_source(refused)
+    }
+}
+
+/// The head of a request, for as many tries as it takes.
+pub(super) struct Head {
+    parts: request::Parts,
+    /// The headers, while they are on their way.
+    sent: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Head {
+    pub(super) fn new(parts: request::Parts) -> Self {
+        Head {
+            parts,
+            sent: Vec::new(),
+        }
+    }
+
+    /// The headers, for somebody who keeps them. A list of them stays, which is half the cost of another map.
+    pub(super) fn take_headers(&mut self) -> HeaderMap {
+        let fields = self.parts.headers.iter();
+        self.sent = fields
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        std::mem::take(&mut self.parts.headers)
+    }
+
+    /// Puts the headers back for another try.
+    pub(super) fn restore(&mut self) {
+        for (name, value) in self.sent.drain(..) {
+            self.parts.headers.append(name, value);
+        }
+    }
+}
+
+impl Deref for Head {
+    type Target = request::Parts;
+
+    fn deref(&self) -> &request::Parts {
+        &self.parts
     }
 }
 

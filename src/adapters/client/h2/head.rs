@@ -4,7 +4,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGR
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, request};
 
-use crate::adapters::client::request::{Concerns, Length, Refused, authority, connection_options};
+use crate::adapters::client::request::{Concerns, Head, Length, Refused, authority, connection_options};
 use crate::fault::planted;
 use crate::fingerprint::Headers;
 use crate::{Error, ErrorKind, Phase};
@@ -14,7 +14,7 @@ use crate::{Error, ErrorKind, Phase};
 /// # Errors
 /// What the URI and the host say makes no URI.
 pub(in crate::adapters::client) fn of(
-    head: &request::Parts,
+    head: &mut Head,
     concerns: Concerns,
     defaults: Option<&Headers>,
     length: Length,
@@ -25,7 +25,7 @@ pub(in crate::adapters::client) fn of(
         true => uri(head)?,
         false => head.uri.clone(),
     };
-    *request.headers_mut() = headers(&head.headers, concerns, defaults, length)?;
+    *request.headers_mut() = headers(head, concerns, defaults, length)?;
     if let Some(protocol) = head.extensions.get::<h2::ext::Protocol>() {
         request.extensions_mut().insert(protocol.clone());
     }
@@ -46,19 +46,19 @@ fn uri(head: &request::Parts) -> Result<Uri, Error> {
 }
 
 fn headers(
-    own: &HeaderMap,
+    head: &mut Head,
     concerns: Concerns,
     defaults: Option<&Headers>,
     length: Length,
 ) -> Result<HeaderMap, Error> {
     let defaults = defaults.filter(|defaults| defaults.http2().len() > 0);
-    let announced = match length {
-        Length::Known(length) if !own.contains_key(CONTENT_LENGTH) => Some(length),
-        _ => None,
-    };
     let mut headers = match defaults {
-        None if concerns.are_none() => own.clone(),
-        _ => build(own, defaults)?,
+        None if concerns.are_none() => head.take_headers(),
+        _ => build(&head.headers, defaults)?,
+    };
+    let announced = match length {
+        Length::Known(length) if !headers.contains_key(CONTENT_LENGTH) => Some(length),
+        _ => None,
     };
     if let Some(length) = announced {
         headers.insert(CONTENT_LENGTH, length.into());

@@ -14,8 +14,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::RecvStream;
-use http::{Request, Response, StatusCode};
+use h2::{RecvStream, SendStream};
+use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
 
 use self::sender::Sender;
@@ -47,27 +47,25 @@ pub(super) struct Exchange {
 }
 
 impl Call {
-    /// Opens the stream. The body goes back where it came from if that fails.
-    pub(super) async fn open(
-        conn: &mut HotConn,
-        head: Request<()>,
-        (upload, length): (&mut Upload, Length),
+    /// A request whose head is on its way.
+    pub(super) fn new(
+        (response, stream): (H2Response, SendStream<Bytes>),
+        upload: &mut Upload,
+        length: Length,
         patience: Option<Sleep>,
-    ) -> Result<Self, Error> {
-        let tunnel = head.method() == http::Method::CONNECT;
-        let ends = length == Length::None && !tunnel;
-        let (response, stream) = conn.h2()?.send_request(head, ends).await?;
-        let upload = std::mem::replace(upload, Upload::Empty);
-        let held = patience.is_some();
+    ) -> Self {
         let sender = match length {
             Length::None => Sender::idle(stream),
-            _ => Sender::new(stream, upload, length, held),
+            _ => {
+                let upload = std::mem::replace(upload, Upload::Empty);
+                Sender::new(stream, upload, length, patience.is_some())
+            }
         };
-        Ok(Call {
+        Call {
             response,
             sender,
             patience,
-        })
+        }
     }
 
     /// The head of the answer. Interim ones are passed over.
@@ -91,16 +89,16 @@ impl Call {
         self.sender.into_upload()
     }
 
-    pub(super) fn answered(self, answer: RecvStream, conn: HotConn, status: StatusCode) -> Exchange {
+    pub(super) fn answered(self, answer: RecvStream, conn: HotConn, status: StatusCode) -> Box<Exchange> {
         let early = planted("leases_go_home_before_their_bodies");
         let ended = answer.is_end_stream();
-        Exchange {
+        Box::new(Exchange {
             answer,
             sender: self.sender,
             conn: Some(conn).filter(|_| !early),
             status,
             ended,
-        }
+        })
     }
 }
 
@@ -115,7 +113,7 @@ impl Exchange {
     }
 
     /// Both ways of the stream, and the lease.
-    pub(super) fn into_parts(self) -> (RecvStream, h2::SendStream<Bytes>, Option<HotConn>) {
+    pub(super) fn into_parts(self) -> (RecvStream, SendStream<Bytes>, Option<HotConn>) {
         (self.answer, self.sender.into_stream(), self.conn)
     }
 
