@@ -152,9 +152,10 @@ impl Book {
     }
 
     fn find(&self, id: u32) -> Result<usize, usize> {
-        // The latest is asked for most.
-        match self.streams.back() {
-            Some(last) if last.id < id => Err(self.streams.len()),
+        // The latest and the oldest are asked for most.
+        match (self.streams.front(), self.streams.back()) {
+            (Some(first), _) if first.id == id => Ok(0),
+            (_, Some(last)) if last.id < id => Err(self.streams.len()),
             _ => self.streams.binary_search_by_key(&id, |stream| stream.id),
         }
     }

@@ -44,7 +44,7 @@ impl H2Handle {
 
     /// Whether new streams may be opened: no GOAWAY seen, the driver alive.
     pub(crate) fn look(&self) -> Result<(), CloseReason> {
-        self.link.shared.book.lock().look()
+        self.link.shared.look()
     }
 
     pub(crate) fn lease(&mut self) -> H2<'_> {
