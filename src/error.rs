@@ -20,7 +20,8 @@ pub enum ErrorKind {
     NameNotFound,
     /// The name could not be resolved for another reason.
     Resolve,
-    /// The pool's [`AddressPolicy`](crate::AddressPolicy) allows none of the name's addresses, or not the one that the target or the call names.
+    /// The pool's [`AddressPolicy`](crate::AddressPolicy) allows none of the name's addresses, or not the one that the target or the call names; or this machine's own
+    /// rules (a route, a firewall, a sandbox) let nothing go there, as the [`cause`](Error::cause) says then.
     AddressDenied,
     /// The peer refused the TCP connection.
     ConnectionRefused,
@@ -64,7 +65,7 @@ pub enum ErrorKind {
     Protocol,
     /// HTTP/2 failed on this connection.
     Http2,
-    /// The lease has a stream open, and is the right to one at a time.
+    /// The lease has a stream open, and is the right to one at a time; or a question over a [`Candidate`](crate::Candidate) was given up, after which there is no other.
     Busy,
     /// As many callers wait already as may (`max_waiters`).
     TooManyWaiters,
@@ -74,7 +75,7 @@ pub enum ErrorKind {
     Blocked,
     /// The pool's [`Validator`](crate::Validator) did not take the connection; the source says what was answered, if anything was.
     Rejected,
-    /// The [`Validator`](crate::Validator) itself failed, and could not tell; the [`cause`](Error::cause) is its error. No address is blamed.
+    /// The [`Validator`](crate::Validator) itself failed or panicked, and could not tell; the [`cause`](Error::cause) is its error. No address is blamed.
     Validator,
     /// The pool is closed.
     Closed,

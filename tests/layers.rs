@@ -55,7 +55,7 @@ const ROOMS: &[Room] = &[
     Room("access", &["clock", "error", "fault", "target"], &[]),
     Room("clock", &["sync"], &["tokio", "rustix"]),
     Room("config", &["error"], &[]),
-    Room("dialer", &["error", "target", "transport"], &[]),
+    Room("dialer", &["error", "fault", "target", "transport"], &[]),
     Room("error", &["target", "told"], &["rustix"]),
     Room("event", &[], &[]),
     Room(

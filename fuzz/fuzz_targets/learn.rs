@@ -30,7 +30,7 @@ fuzz_target!(|bytes: &[u8]| {
                 .and_then(|made| made.with_priority_frames(spec.priority_frames()))
                 .and_then(|made| made.with_first_stream(spec.first_stream()))
                 .and_then(|made| made.with_headers_priority(spec.headers_priority()))
-                .and_then(|made| made.with_stream_window_update(spec.stream_window_update()));
+                .and_then(|made| made.with_stream_window_update(spec.stream_window_update())).map(|made| made.with_huffman(spec.huffman()).with_literal_path(spec.literal_path()));
             assert_eq!(made, Ok(spec));
         }
         Err(error) => assert!(!error.to_string().is_empty() && !error.field().is_empty()),

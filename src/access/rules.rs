@@ -101,6 +101,14 @@ impl Scope {
         Scope(Of::Address(target.shared_text(), ip))
     }
 
+    /// This address as it is dialled, for every host.
+    pub(crate) fn exactly(ip: IpAddr) -> Self {
+        match planted("failed_addresses_are_listed_as_what_they_reach") {
+            true => ip.into(),
+            false => Scope(Of::Network(IpNet::from(ip))),
+        }
+    }
+
     /// Whether it is about addresses alone, whoever has them.
     pub(crate) fn is_network(&self) -> bool {
         matches!(self.0, Of::Network(_))
@@ -112,6 +120,13 @@ impl Scope {
             Of::Network(network) if network.prefix_len() == network.max_prefix_len() => Some(network.addr()),
             _ => None,
         }
+    }
+
+    /// Whether it is one address for every host, and `ip` is that, or leads to it.
+    pub(crate) fn means(&self, ip: IpAddr) -> bool {
+        let leads_there = |meant| reached(ip) == meant && !planted("ways_to_an_address_stay_blocked");
+        self.everywhere()
+            .is_some_and(|meant| meant == ip || leads_there(meant))
     }
 
     /// An origin and its address, if it is that.

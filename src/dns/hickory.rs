@@ -1,6 +1,7 @@
 //! DNS by hickory: the system's name servers and hosts file, or name servers of one's own.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,7 +220,10 @@ fn failure(error: NetError) -> ResolveError {
         NetError::Dns(DnsError::NoRecordsFound(none)) => ResolveError::NotFound {
             ttl: Duration::from_secs(none.negative_ttl.unwrap_or(0).into()),
         },
-        NetError::Io(error) if is_local(&error) => ResolveError::Local(error.to_string()),
+        // A firewall of this machine's may drop what is sent.
+        NetError::Io(error) if is_local(&error) || error.kind() == ErrorKind::PermissionDenied => {
+            ResolveError::Local(error.to_string())
+        }
         other => ResolveError::Failed(other.to_string()),
     }
 }

@@ -107,6 +107,7 @@ impl DnsName {
             whole: true,
             stale: false,
             kept_v6: None,
+            foreign: false,
         };
         Some(((self.host.as_str().into(), self.port), found))
     }

@@ -155,7 +155,8 @@ impl HotConn {
     }
 
     /// Says how an exchange went, so that the pool learns which addresses to avoid for this origin: see the table of [`Outcome`]. May be said more than
-    /// once. Where the network has [changed](crate::HotConnPool::network_changed) since it was leased, or the pool has cut it, only a 403 is heeded.
+    /// once. Where the network has [changed](crate::HotConnPool::network_changed) since it was leased, or the connection, over HTTP/2, has yet to show life since, or the pool
+    /// has cut it, only a 403 is heeded.
     pub fn report(&self, outcome: Outcome) {
         self.lent().heed(outcome.into());
     }
