@@ -28,6 +28,7 @@ mod misuse;
 mod nginx;
 mod peers;
 mod routes;
+mod shown;
 #[cfg(feature = "full")]
 mod stacks;
 mod tool;

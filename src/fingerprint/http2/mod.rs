@@ -111,7 +111,7 @@ impl Pseudo {
 /// What a stream depends on, and its share (RFC 7540 section 5.3; RFC 9113 no longer gives it a meaning).
 ///
 /// ```
-/// use hotpool::fingerprint::{Akamai, H2Spec, H2SpecError, Priority, PriorityFrame, Pseudo};
+/// use hotpool::fingerprint::{Akamai, H2Spec, H2SpecError, Huffman, Priority, PriorityFrame, Pseudo};
 ///
 /// let order = [Pseudo::Method, Pseudo::Path, Pseudo::Authority, Pseudo::Scheme];
 /// let share = Priority { exclusive: false, depends_on: 0, weight: 42 };
@@ -120,10 +120,13 @@ impl Pseudo {
 ///     .with_priority_frames([PriorityFrame { stream: 3, priority: share }])?
 ///     .with_headers_priority(Some(share))?
 ///     .with_first_stream(15)?
-///     .with_stream_window_update(12_451_840)?;
+///     .with_stream_window_update(12_451_840)?
+///     .with_huffman(Huffman::WhenShorter)
+///     .with_literal_path(true);
 /// assert_eq!(spec.settings(), [(1, 65_536), (2, 0), (4, 131_072)]);
 /// assert_eq!((spec.window_update(), spec.first_stream(), spec.stream_window_update()), (12_517_377, 15, 12_451_840));
 /// assert_eq!((spec.priority_frames()[0].stream, spec.headers_priority()), (3, Some(share)));
+/// assert_eq!((spec.huffman(), spec.literal_path()), (Huffman::WhenShorter, true));
 /// assert_eq!(spec.pseudo_order().map(Pseudo::letter), ['m', 'p', 'a', 's']);
 /// let text: Akamai = spec.akamai();
 /// assert_eq!(text.to_string(), "1:65536;2:0;4:131072|12517377|3:0:0:42|m,p,a,s");
