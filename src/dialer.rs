@@ -103,6 +103,33 @@ pub trait Dial: Send + Sync + 'static {
 pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Transport, DialError>> + Send + 'a>>;
 
 /// Where a stream is to go.
+///
+/// ```
+/// use std::net::{Ipv4Addr, SocketAddr};
+/// use std::time::Duration;
+///
+/// use hotpool::{Dial, DialError, DialTo, Dialing, Transport};
+/// use tokio::io::AsyncWriteExt;
+///
+/// /// A relay that takes port 443 alone, and is slow.
+/// struct Relay(SocketAddr);
+///
+/// impl Dial for Relay {
+///     fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+///         Box::pin(async move {
+///             if to.port() != 443 || to.time_left() < Duration::from_secs(1) {
+///                 let refused = DialError::nobody("not by this relay");
+///                 assert!(!refused.blames_address());
+///                 return Err(refused);
+///             }
+///             let mut tcp = to.connect_to(self.0).await?;
+///             tcp.write_all(format!("{}\n", to.addr()).as_bytes()).await?;
+///             let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); // what `ConnInfo::local` is to say
+///             Ok(Transport::new(tcp).local(from))
+///         })
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy)]
 pub struct DialTo<'a> {
     place: &'a Target<'a>,

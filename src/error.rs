@@ -225,6 +225,17 @@ impl ErrorKind {
 }
 
 /// Where in its life a connection was when something went wrong.
+///
+/// ```
+/// use hotpool::{ErrorKind, HotConnPool, Phase};
+///
+/// let counters = HotConnPool::builder().build()?.stats().counters;
+/// for phase in Phase::ALL {
+///     println!("{} in {phase}", counters.failures(*phase)); // each with its own name, for a label
+/// }
+/// assert!(ErrorKind::ALL.contains(&ErrorKind::Timeout));
+/// # Ok::<(), hotpool::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -285,6 +296,31 @@ impl fmt::Display for Phase {
 }
 
 /// An error of the pool. Cheap to clone: callers that wait for the same dial are told the same error.
+///
+/// ```
+/// use hotpool::{Error, ErrorKind, HotConnPool, Phase, SocketOptionError};
+///
+/// /// What to do about it.
+/// fn advice(error: &Error) -> String {
+///     if let Some(bad) = error.target_error() {
+///         return format!("a bad name: {bad}");
+///     }
+///     if let Some(option) = error.cause().and_then(|cause| cause.downcast_ref::<SocketOptionError>()) {
+///         return format!("this system refuses {}: {}", option.field(), option.problem());
+///     }
+///     match (error.retry_after(), error.is_timeout()) {
+///         (Some(span), _) => format!("again in {span:?}"),
+///         (None, true) => format!("too slow in {}", error.phase()),
+///         (None, false) => format!("{:?} in {}", error.kind(), error.phase()),
+///     }
+/// }
+///
+/// let pool = HotConnPool::builder().build()?;
+/// let error = pool.try_get("no host").expect_err("a space");
+/// assert_eq!((error.kind(), error.phase()), (ErrorKind::InvalidTarget, Phase::Target));
+/// assert!(advice(&error).starts_with("a bad name"));
+/// # Ok::<(), hotpool::ConfigError>(())
+/// ```
 #[derive(Clone)]
 pub struct Error(Arc<Repr>);
 

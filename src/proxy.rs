@@ -329,6 +329,26 @@ pub enum ProxyProblem {
 }
 
 /// What went wrong at which proxy: the [`cause`](crate::Error::cause) of an error in [`Phase::Proxy`](crate::Phase::Proxy), and of some before it.
+///
+/// ```
+/// use hotpool::{Error, GetOptions, HotConnPool, Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem, ProxyProtocol};
+///
+/// let proxy = Proxy::new(ProxyProtocol::Socks5, "proxy.example:1080")?.names(ProxyNames::Local);
+/// let pool = HotConnPool::builder().proxy(proxy).build()?;
+/// let as_ann = GetOptions::new().proxy_login(ProxyLogin::new("ann", "secret")?);
+///
+/// fn explain(error: &Error) {
+///     let Some(problem) = error.cause().and_then(|cause| cause.downcast_ref::<ProxyError>()) else {
+///         return;
+///     };
+///     match problem.problem() {
+///         ProxyProblem::Login => println!("{} does not take this login", problem.proxy()),
+///         other => println!("{}: {other:?}", problem.proxy()),
+///     }
+/// }
+/// # let _ = (pool, as_ann, explain);
+/// # Ok::<(), hotpool::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyError {
     proxy: Box<str>,

@@ -33,6 +33,48 @@ use crate::error::ConfigError;
 use crate::fault::planted;
 
 /// Gives out addresses to connect from.
+///
+/// ```
+/// use std::net::{IpAddr, Ipv4Addr};
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// use hotpool::{Error, HotConnPool, SourceAddrs, SourceError, SourcePolicy};
+///
+/// /// One address, for a hundred connections at the most.
+/// struct Few(AtomicU32);
+///
+/// const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
+///
+/// impl SourceAddrs for Few {
+///     fn lease(&self, _host: &str, remote: IpAddr) -> Option<IpAddr> {
+///         if remote.is_ipv6() {
+///             return None;
+///         }
+///         let one_more = |used| (used < 100).then_some(used + 1);
+///         let had = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+///         had.ok().map(|_| OURS)
+///     }
+///
+///     fn release(&self, _source: IpAddr) {
+///         self.0.fetch_sub(1, Ordering::Relaxed);
+///     }
+///
+///     fn freebind(&self) -> bool {
+///         false
+///     }
+/// }
+///
+/// fn explain(error: &Error) {
+///     if let Some(source) = error.cause().and_then(|cause| cause.downcast_ref::<SourceError>()) {
+///         println!("{:?} cannot be used: {}", source.ip(), source.problem());
+///     }
+/// }
+///
+/// let pool = HotConnPool::builder().sources(SourcePolicy::prefer(Few(AtomicU32::new(0)))).build()?;
+/// assert_eq!(pool.stats().sources.fallbacks, 0);
+/// # let _ = explain;
+/// # Ok::<(), hotpool::ConfigError>(())
+/// ```
 pub trait SourceAddrs: Send + Sync + 'static {
     /// An address for a connection to `remote`, which serves `host`; of the same family as `remote`, or it counts as none. None if there is none to be
     /// had now. It is in use until it is given back. Asked in the pool's runtime, once for each attempt: it must not wait. A panic is that there is none, and the

@@ -18,6 +18,17 @@ const MOST: usize = 10_000;
 
 /// What may be connected to that the owner's lists do not name: see [`ConnectionManager::block`](crate::ConnectionManager::block). What is blocked is
 /// blocked, whatever else allows it.
+///
+/// ```
+/// use hotpool::{AccessPolicy, AddressPolicy, HotConnPool, Scope};
+///
+/// let pool = HotConnPool::builder()
+///     .access(AccessPolicy::AllowlistOnly) // hosts, by the owner's list
+///     .address_policy(AddressPolicy::deny_all().allow("192.0.2.0/24")?) // and the addresses of them
+///     .build()?;
+/// pool.manager().allow(Scope::host("api.example")?)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AccessPolicy {

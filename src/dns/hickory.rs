@@ -20,6 +20,21 @@ use crate::sync::Mutex;
 ///
 /// Names are absolute: no search domain is ever appended, so that the name which is resolved is the name the certificate must carry.
 /// hickory's own cache is off; a pool remembers addresses by its own clock. Both families are asked for at once.
+///
+/// ```
+/// use hotpool::{HickoryResolver, HotConnPool};
+///
+/// let own = HickoryResolver::with_servers(["192.0.2.53:53".parse()?]);
+/// let pool = HotConnPool::builder().resolver(own).build()?;
+/// # let _ = (pool, HickoryResolver::new());
+/// # #[cfg(all(feature = "dot-aws-lc-rs", feature = "doh-aws-lc-rs"))] {
+/// // With the features for it: over TLS and over HTTPS, by the name in their certificate.
+/// let over_tls = HickoryResolver::over_tls(["192.0.2.53:853".parse()?], "dns.example");
+/// let over_https = HickoryResolver::over_https(["192.0.2.53:443".parse()?], "dns.example", "/dns-query");
+/// # let _ = (over_tls, over_https);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct HickoryResolver {
     /// None: the system's.

@@ -93,6 +93,7 @@ const OWN_MODULES: &[&str] = &[
     "live::told",
     "live::validate",
     "live::waits",
+    "live::work",
 ];
 
 const SOURCES: &[(&str, &str)] = &[
@@ -136,6 +137,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::told", include_str!("live/told.rs")),
     ("live::validate", include_str!("live/validate.rs")),
     ("live::waits", include_str!("live/waits.rs")),
+    ("live::work", include_str!("live/work.rs")),
 ];
 
 /// `(module, test, fault or why there is none)` of each line.

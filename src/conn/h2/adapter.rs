@@ -157,6 +157,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Adapter<IO> {
                 this.turn += 1;
                 book.inbound(now, found);
             });
+            this.shared.note(&book);
         }
         result
     }
@@ -194,12 +195,11 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Adapter<IO> {
 mod tests {
     use std::task::{Wake, Waker};
 
-    use super::super::book::Book;
     use super::super::frames::tests::frame;
     use super::*;
     use crate::clock::ManualClock;
     use crate::fingerprint::frame::kind;
-    use crate::sync::{AtomicBool, Mutex, Ordering};
+    use crate::sync::{AtomicBool, Ordering};
 
     #[derive(Default)]
     struct Woken(AtomicBool);
@@ -211,10 +211,8 @@ mod tests {
     }
 
     fn shared() -> Arc<Shared> {
-        Arc::new(Shared {
-            book: Mutex::new(Book::new()),
-            clock: Arc::new(ManualClock::new()),
-        })
+        let clock: Arc<dyn crate::clock::Clock> = Arc::new(ManualClock::new());
+        Arc::new(Shared::new(&clock))
     }
 
     /// A transport that takes so much in one write, and nothing in every other call.
@@ -293,7 +291,7 @@ mod tests {
         };
         assert_eq!(flight, &spec.first_flight());
         let priority = [0, 0, 0, 0, 41];
-        let headers = [&priority[..], b"\x83\x84\x41\x01a\x87"].concat();
+        let headers = [&priority[..], b"\x83\x04\x81\x63\x41\x01a\x87"].concat();
         let window = frame(kind::WINDOW_UPDATE, 0, 3, &12_451_840_u32.to_be_bytes());
         let data = &frame(kind::DATA, 1, 3, &[7; 3_000])[..9];
         assert_eq!(
