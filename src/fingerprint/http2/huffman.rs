@@ -92,7 +92,7 @@ pub(super) fn coded_len(raw: &[u8]) -> usize {
 
 /// Appends to `raw` what `coded` stands for, if that is a string of at most `most` octets. If not, what it appended means nothing.
 pub(crate) fn decode(coded: &[u8], most: usize, raw: &mut Vec<u8>) -> Option<()> {
-    let end = raw.len() + most;
+    let end = raw.len().saturating_add(most);
     // The bits that have no octet yet, and how many they are: fewer than 30 and 8 more.
     let (mut held, mut bits) = (0_u64, 0);
     for &next in coded {
