@@ -29,7 +29,6 @@ use std::time::Duration;
 use hotpool::http::Request;
 use hotpool::rustls::{ClientConfig, RootCertStore};
 use hotpool::{Body, GetOptions, HotConnPool, PoolConfig, StaticResolver, Warm};
-use http_body_util::BodyExt;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio_rustls::client::TlsStream;
@@ -138,10 +137,15 @@ type Asker = Box<dyn Fn(usize) -> Task>;
 
 async fn ask(pool: HotConnPool, server: Server, times: usize) {
     for _ in 0..times {
-        let answer = pool.send(server.request().map(|()| Body::empty())).await.unwrap();
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(body.len(), BODY);
+        assert_eq!(ask_once(&pool, &server).await.1, BODY);
     }
+}
+
+/// Which request of its connection it was, and how many bytes its answer has.
+async fn ask_once(pool: &HotConnPool, server: &Server) -> (String, usize) {
+    let answer = pool.send(server.request().map(|()| Body::empty())).await.unwrap();
+    let nth = answer.headers()["x-nth"].to_str().unwrap().to_owned();
+    (nth, bare::read_frames(answer.into_body()).await)
 }
 
 /// One with connections for as many tasks as there are at once.
@@ -201,8 +205,8 @@ fn requests(server: &Server, rounds: usize, each: usize) -> Vec<[f64; 3]> {
     times
 }
 
-/// In a process of its own: the bytes that so many idle connections take.
-fn idle(kind: Kind, server: &Server, count: usize) -> usize {
+/// In a process of its own: the bytes that so many idle connections take. Each was opened, and has served one request: one after the other, or all at once.
+fn idle(kind: Kind, server: &Server, count: usize, at_once: bool) -> usize {
     let runtime = runtime();
     runtime.block_on(async {
         // What the first connection of a kind brings along, its code above all, is not the connections'.
@@ -212,24 +216,35 @@ fn idle(kind: Kind, server: &Server, count: usize) -> usize {
             assert_eq!(client.get_of(count, server.request()).await, BODY);
         }
         let before = measure::resident_bytes();
-        if matches!(kind, Kind::Legacy) {
-            for host in 0..count {
-                assert_eq!(client.get_of(host, server.request()).await, BODY);
+        let one = |nth: usize| -> Task {
+            let (client, pool, server) = (client.clone(), pool.clone(), server.clone());
+            match kind {
+                Kind::Legacy => Box::pin(async move {
+                    assert_eq!(client.get_of(nth, server.request()).await, BODY);
+                }),
+                _ => Box::pin(async move {
+                    let (nth, size) = ask_once(&pool, &server).await;
+                    assert_eq!((&*nth, size), ("1", BODY), "one that nobody had before");
+                }),
             }
-        } else {
-            let target = format!("peer.test:{}", server.addr.port());
-            let report = pool
-                .warm(&target, Warm::Count(count), GetOptions::new())
-                .await
-                .unwrap();
-            assert_eq!(report.opened, count);
-            // Each is polled before any answer is there, so each has a connection of its own.
-            let tasks: Vec<_> = (0..count)
-                .map(|_| tokio::spawn(ask(pool.clone(), server.clone(), 1)))
-                .collect();
+        };
+        if at_once {
+            if matches!(kind, Kind::Client) {
+                warm(&pool, server, count).await;
+            }
+            let tasks: Vec<_> = (0..count).map(|nth| tokio::spawn(one(nth))).collect();
             for task in tasks {
                 task.await.unwrap();
             }
+        } else {
+            for nth in 0..count {
+                if matches!(kind, Kind::Client) {
+                    warm(&pool, server, nth + 1).await;
+                }
+                one(nth).await;
+            }
+        }
+        if matches!(kind, Kind::Client) {
             let stats = pool.stats();
             assert_eq!(
                 (stats.idle as usize, stats.counters.opened as usize),
@@ -240,9 +255,17 @@ fn idle(kind: Kind, server: &Server, count: usize) -> usize {
     })
 }
 
-fn measure_idle(kind: &str, server: &Server, count: usize) -> f64 {
+/// Opens connections until there are so many.
+async fn warm(pool: &HotConnPool, server: &Server, count: usize) {
+    let target = format!("peer.test:{}", server.addr.port());
+    let warmed = pool.warm(&target, Warm::Count(count), GetOptions::new());
+    assert_eq!(warmed.await.unwrap().errors.len(), 0);
+}
+
+fn measure_idle(kind: &str, server: &Server, count: usize, at_once: bool) -> f64 {
     let (addr, http2) = (server.addr.to_string(), server.http2.to_string());
-    elsewhere::number(&["--idle", kind, &addr, &http2, &count.to_string()]) / count as f64
+    let what = if at_once { "--idle-at-once" } else { "--idle" };
+    elsewhere::number(&[what, kind, &addr, &http2, &count.to_string()]) / count as f64
 }
 
 /// The instructions of a request: those of a process that has many, less those of one that has few.
@@ -263,8 +286,8 @@ fn serve(arguments: &[String]) {
         count.parse().unwrap(),
         KINDS.iter().find(|(name, _)| name == kind).unwrap().1,
     );
-    if what == "--idle" {
-        return println!("{}", idle(kind, &server, count));
+    if what != "--ask" {
+        return println!("{}", idle(kind, &server, count, what == "--idle-at-once"));
     }
     let runtime = runtime();
     let asker = asker(kind, &server, &runtime);
@@ -275,13 +298,13 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments
         .iter()
-        .position(|argument| argument == "--idle" || argument == "--ask")
+        .position(|argument| ["--idle", "--idle-at-once", "--ask"].contains(&&**argument))
     {
         return serve(&arguments[at..at + 5]);
     }
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let test = has("--test");
-    let (rounds, each, count) = if test { (1, 1, 3) } else { (101, 10, IDLE) };
+    let (rounds, each, count) = if test { (1, 1, 3) } else { (51, 50, IDLE) };
     let mut within = true;
     for (http2, name, most) in [(false, "h1", MOST[0]), (true, "h2", MOST[1])] {
         let peer = Peer::builder()
@@ -304,9 +327,15 @@ fn main() {
             figure(|turn| turn[1]),
             figure(|turn| turn[2])
         );
-        let [client, util] = ["client", "hyper-util"].map(|kind| measure_idle(kind, &server, count));
-        println!("{name}: idle, {count} of them: {client:.0} bytes in the pool, {util:.0} in hyper-util");
-        within &= to_bare <= most && to_util < 1.0 && (http2 || client <= MOST_IDLE);
+        for (how, at_once) in [("one after the other", false), ("all at once", true)] {
+            let [client, util] =
+                ["client", "hyper-util"].map(|kind| measure_idle(kind, &server, count, at_once));
+            println!(
+                "{name}: idle, {count} of them, used {how}: {client:.0} bytes in the pool, {util:.0} in hyper-util"
+            );
+            within &= http2 || client <= MOST_IDLE;
+        }
+        within &= to_bare <= most && to_util < 1.0;
     }
     if !test && !within {
         println!("FAILED: at most {MOST:?} of a bare request, less than hyper-util, {MOST_IDLE} bytes idle");

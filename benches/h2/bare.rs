@@ -8,6 +8,8 @@ use hotpool::h2::client::{Builder, ResponseFuture, SendRequest};
 use hotpool::http::Request;
 use hotpool::rustls::pki_types::ServerName;
 use hotpool::rustls::{ClientConfig, RootCertStore};
+use http_body_util::BodyExt;
+use hyper::body::Body;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -57,6 +59,15 @@ pub(super) async fn read(response: ResponseFuture) -> usize {
         let piece = piece.unwrap();
         size += piece.len();
         body.flow_control().release_capacity(piece.len()).unwrap();
+    }
+    size
+}
+
+/// A body of any kind, read to its end: how many bytes it has.
+pub(super) async fn read_frames<B: Body<Data = Bytes, Error: std::fmt::Debug> + Unpin>(mut body: B) -> usize {
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        size += frame.unwrap().data_ref().map_or(0, Bytes::len);
     }
     size
 }

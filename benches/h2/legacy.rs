@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hotpool::http::{Request, Uri};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
-use super::Server;
+use super::{Server, bare};
 
 #[derive(Clone)]
 pub(super) struct Client(hyper_util::client::legacy::Client<Connector, Empty<Bytes>>);
@@ -29,7 +29,7 @@ impl Client {
     /// How many bytes the answer has.
     pub(super) async fn get(&self, request: Request<()>) -> usize {
         let answer = self.0.request(request.map(|()| Empty::new())).await.unwrap();
-        answer.into_body().collect().await.unwrap().to_bytes().len()
+        bare::read_frames(answer.into_body()).await
     }
 
     /// The same of another host, each of which gets a connection of its own.

@@ -11,6 +11,8 @@
     reason = "a service has a clock, tasks and pauses of its own, beside the pool's"
 )]
 
+#[path = "../support/by_alpn.rs"]
+mod by_alpn;
 #[path = "../probe/failure.rs"]
 #[expect(dead_code, reason = "one module's errors, of which this asks little")]
 mod failure;

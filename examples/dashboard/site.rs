@@ -6,7 +6,6 @@
     reason = "servers live outside the pool: their own thread, tasks and pauses"
 )]
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -16,10 +15,7 @@ use std::time::Duration;
 
 use hotpool::{StaticResolver, TargetError};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
@@ -27,7 +23,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::loopback;
+use crate::{by_alpn, loopback};
 
 /// Served over HTTP/2, from the first three addresses.
 pub(crate) const API: &str = "api.test";
@@ -203,18 +199,8 @@ impl Address {
     async fn connection(self: Arc<Self>, stream: TcpStream, acceptor: TlsAcceptor) -> Option<()> {
         stream.set_nodelay(true).ok()?;
         let stream = acceptor.accept(stream).await.ok()?;
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let answer = service_fn(|request: Request<Incoming>| {
-            let response = self.answer(&request);
-            async move { Ok::<_, Infallible>(response) }
-        });
-        let io = TokioIo::new(stream);
-        if http2 {
-            let builder = http2::Builder::new(TokioExecutor::new());
-            builder.serve_connection(io, answer).await.ok()
-        } else {
-            http1::Builder::new().serve_connection(io, answer).await.ok()
-        }
+        by_alpn::serve(stream, |request| std::future::ready(self.answer(&request))).await;
+        Some(())
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<String> {

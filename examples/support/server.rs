@@ -8,9 +8,9 @@
     reason = "a server lives outside the pool: its own thread and tasks"
 )]
 
+mod by_alpn;
 pub(crate) mod loopback;
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, TcpListener};
@@ -18,9 +18,6 @@ use std::thread::JoinHandle;
 
 use hotpool::{StaticResolver, TargetError};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
@@ -122,20 +119,14 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let ip = stream.local_addr().ok()?.ip();
     let stream = acceptor.accept(stream).await.ok()?;
-    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let answer = service_fn(move |request: hyper::Request<Incoming>| async move {
+    let answer = |request: hyper::Request<Incoming>| async move {
         let text = format!("hello from {ip} over {:?}\n", request.version());
         let mut answer = hyper::Response::new(text);
         if let Some(tag) = request.headers().get("x-tag") {
             answer.headers_mut().insert("x-tag", tag.clone());
         }
-        Ok::<_, Infallible>(answer)
-    });
-    let io = TokioIo::new(stream);
-    if http2 {
-        let builder = http2::Builder::new(TokioExecutor::new());
-        builder.serve_connection(io, answer).await.ok()
-    } else {
-        http1::Builder::new().serve_connection(io, answer).await.ok()
-    }
+        answer
+    };
+    by_alpn::serve(stream, answer).await;
+    Some(())
 }

@@ -9,6 +9,24 @@ use super::{EchGrease, Huffman};
 ///
 /// A capture shows what a client did once, and not what it would do another time. Whatever had to be taken for granted is an [`Assumption`]; `Display`
 /// tells them in lines. More captures of the same client, fresh and resumed ones, make them surer or leave fewer.
+///
+/// ```no_run
+/// use hotpool::fingerprint::{Assumption, FoundHello, Hellos, HelloSpec, hellos};
+///
+/// let captures = [std::fs::read("first.bin")?, std::fs::read("second.bin")?]; // what one client sent, twice
+/// let mut in_the_first: Hellos<'_> = hellos(&captures[0]);
+/// let found: Option<FoundHello> = in_the_first.next().transpose()?;
+/// println!("{} records", found.map_or(0, |found| found.records.len()));
+///
+/// let learned = HelloSpec::from_client_hellos(captures.iter().map(Vec::as_slice))?;
+/// for assumption in &learned.assumptions {
+///     match assumption {
+///         Assumption::FixedOrder => println!("both had one order"),
+///         other => println!("{other}"),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use]

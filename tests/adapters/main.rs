@@ -20,6 +20,9 @@ mod own_stack;
 mod servers;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../client/tagged/mod.rs"]
+#[expect(dead_code, reason = "the client's own tests use the rest")]
+mod tagged;
 
 mod hyper;
 mod metrics;

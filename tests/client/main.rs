@@ -23,4 +23,5 @@ mod heads;
 mod retries;
 mod servers;
 mod soak;
+mod tagged;
 mod upgrades;

@@ -1,6 +1,8 @@
 //! Servers of a test's own: one that says what it is told to, byte for byte, and one on hyper.
 
-use std::convert::Infallible;
+#[path = "../../examples/support/by_alpn.rs"]
+mod by_alpn;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,9 +13,6 @@ use hotpool::{Builder, HotConnPool, PoolConfig, StaticResolver};
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -88,26 +87,7 @@ impl Server {
         let answer = Arc::new(answer);
         Server::scripted(alpn, move |stream, _| {
             let answer = Arc::clone(&answer);
-            async move {
-                let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let service = service_fn(|request| {
-                    let answer = answer(request);
-                    async move { Ok::<_, Infallible>(answer.await) }
-                });
-                let io = TokioIo::new(stream);
-                // How a connection ends is its client's affair.
-                let _ = match h2 {
-                    true => {
-                        let mut server = http2::Builder::new(TokioExecutor::new());
-                        server.enable_connect_protocol();
-                        server.serve_connection(io, service).await
-                    }
-                    false => {
-                        let server = http1::Builder::new();
-                        server.serve_connection(io, service).with_upgrades().await
-                    }
-                };
-            }
+            async move { by_alpn::serve(stream, |request| answer(request)).await }
         })
         .await
     }

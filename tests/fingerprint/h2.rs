@@ -79,7 +79,7 @@ fn what_cannot_be_kept_is_refused_by_its_field() {
         (
             "first_stream",
             "no odd number up to",
-            plain().with_first_stream((1 << 31) - 1),
+            plain().with_first_stream(1_025),
         ),
         ("priority_frames", "0 is no odd", frames(&[(0, 0, 1)])),
         ("priority_frames", "4 is no odd", frames(&[(4, 0, 1)])),
@@ -141,7 +141,7 @@ fn what_can_be_kept_is_taken_up_to_its_limits() {
     }
     let unpushed = with(&[(2, 0), (4, 65_536)]).unwrap();
     unpushed.with_stream_window_update((1 << 31) - 65_537).unwrap();
-    let late = plain().with_first_stream((1 << 30) - 1).unwrap();
+    let late = plain().with_first_stream(1_023).unwrap();
     late.with_headers_priority(Some(priority(13, 256))).unwrap();
 }
 

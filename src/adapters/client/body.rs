@@ -37,12 +37,12 @@ impl Body {
         Body::default()
     }
 
-    pub(super) fn of_h1(exchange: h1::Exchange) -> Self {
-        Body(Kind::H1(Box::new(exchange)))
+    pub(super) fn of_h1(exchange: Box<h1::Exchange>) -> Self {
+        Body(Kind::H1(exchange))
     }
 
-    pub(super) fn of_h2(exchange: h2::Exchange) -> Self {
-        Body(Kind::H2(Box::new(exchange)))
+    pub(super) fn of_h2(exchange: Box<h2::Exchange>) -> Self {
+        Body(Kind::H2(exchange))
     }
 
     pub(super) fn of_upgrade(upgraded: Upgraded) -> Self {
@@ -61,6 +61,25 @@ impl Body {
     ///
     /// # Errors
     /// The body itself, of any other answer.
+    ///
+    /// ```no_run
+    /// # async fn example(pool: hotpool::HotConnPool) -> Result<(), Box<dyn std::error::Error>> {
+    /// use hotpool::{Body, SendOptions, Upgraded};
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// let request = http::Request::get("https://example.com/socket")
+    ///     .header("connection", "upgrade")
+    ///     .header("upgrade", "echo")
+    ///     .body(Body::empty())?;
+    /// let options = SendOptions::new().resend_idempotent().no_profile_headers();
+    /// let answer = pool.send_with(request, options).await?;
+    /// if let Ok(upgraded) = answer.into_body().into_upgraded() {
+    ///     let mut upgraded: Upgraded = upgraded;
+    ///     upgraded.write_all(b"hello").await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_upgraded(self) -> Result<Upgraded, Body> {
         match self.0 {
             Kind::Upgraded(upgraded) => Ok(*upgraded),

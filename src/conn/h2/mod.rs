@@ -29,7 +29,8 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::h2::client::Builder;
+use ::h2::client::{Builder, SendRequest};
+use bytes::Bytes;
 
 pub(crate) use self::book::{Leave, News};
 pub(crate) use self::driver::Driver;
@@ -41,9 +42,10 @@ pub use self::sent::H2Sent;
 use super::Tls;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Phase};
+use crate::event::CloseReason;
 use crate::fault::planted;
 use crate::fingerprint::H2Spec;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// What h2 takes to be allowed until the peer's SETTINGS arrive; its own default is "any number". The pool leases no more either.
 const UNTIL_SETTINGS: usize = 100;
@@ -62,7 +64,42 @@ const RESETS_REMEMBERED: usize = 512;
 /// What all who have to do with one connection share. Those who use it and the one who moves it: it keeps neither alive.
 pub(crate) struct Shared {
     book: Mutex<book::Book>,
+    /// Whether new streams may be opened, as the book had it last: most who look need no lock for that.
+    open: AtomicBool,
     clock: Arc<dyn Clock>,
+}
+
+impl Shared {
+    fn new(clock: &Arc<dyn Clock>) -> Self {
+        Shared {
+            book: Mutex::new(book::Book::new()),
+            open: AtomicBool::new(true),
+            clock: Arc::clone(clock),
+        }
+    }
+
+    /// To be called under the book's lock, after whatever may have closed it to new streams.
+    fn note(&self, book: &book::Book) {
+        if book.look().is_err() && !planted("who_looks_hears_of_no_end") {
+            self.open.store(false, Ordering::Release);
+        }
+    }
+
+    /// Why no new stream may be opened.
+    fn look(&self) -> Result<(), CloseReason> {
+        match self.open.load(Ordering::Acquire) {
+            true => Ok(()),
+            false => self.book.lock().look(),
+        }
+    }
+
+    /// It is over. Answers why.
+    fn end(&self, reason: CloseReason) -> CloseReason {
+        let mut book = self.book.lock();
+        let reason = book.end(reason);
+        self.note(&book);
+        reason
+    }
 }
 
 /// Speaks HTTP/2 over `stream`, as `spec` has it if there is one. The connection moves only while the driver is polled.
@@ -71,19 +108,19 @@ pub(crate) async fn handshake(
     clock: &Arc<dyn Clock>,
     spec: Option<&H2Spec>,
 ) -> Result<(H2Handle, Driver, Option<H2Sent>), Error> {
-    let shared = Arc::new(Shared {
-        book: Mutex::new(book::Book::new()),
-        clock: Arc::clone(clock),
-    });
+    let shared = Arc::new(Shared::new(clock));
     let adapter = adapter::Adapter::new(stream, Arc::clone(&shared), spec);
     let sent = adapter.sent().cloned();
-    let (send, connection) = builder(spec)
+    let (mut send, connection) = builder(spec)
         .initial_max_send_streams(UNTIL_SETTINGS)
         .max_concurrent_reset_streams(RESETS_REMEMBERED)
         .reset_stream_duration(RESET_MEMORY)
         .handshake(adapter)
         .await
         .map_err(|error| http2_error(Phase::Http2, error))?;
+    if let Some(spec) = spec {
+        pass_over(&mut send, spec.first_stream());
+    }
     let handle = H2Handle::new(send, Arc::clone(&shared));
     Ok((handle, Driver::new(connection, shared), sent))
 }
@@ -113,8 +150,7 @@ fn builder(spec: Option<&H2Spec>) -> Builder {
             HEADER_LIST
         } else {
             list
-        })
-        .initial_stream_id(spec.first_stream());
+        });
     if let Some(size) = terms.header_table_size {
         builder.header_table_size(size);
     }
@@ -125,6 +161,18 @@ fn builder(spec: Option<&H2Spec>) -> Builder {
         builder.max_frame_size(size);
     }
     builder
+}
+
+/// Has the first request go on stream `first`. h2 counts a stream before it looks at its request, and sends nothing of one that it refuses. It has an
+/// option for it, too, in a feature that brings an assertion along which fails in debug builds where all is well.
+fn pass_over(send: &mut SendRequest<Bytes>, first: u32) {
+    for _ in (1..first).step_by(2) {
+        let mut nowhere = http::Request::new(());
+        *nowhere.version_mut() = http::Version::HTTP_2;
+        if !planted("streams_begin_at_1") {
+            let _ = send.send_request(nowhere, true); // refused: it has no authority
+        }
+    }
 }
 
 pub(super) fn http2_error(phase: Phase, error: ::h2::Error) -> Error {

@@ -37,7 +37,7 @@ impl H2Sent {
     }
 
     /// How many requests went out with their pseudo-headers in another order than the spec's, since what h2 wrote could not be moved safely: those
-    /// of a scheme other than http and https, and where `:authority` comes before `:method`, those of a method other than GET and POST.
+    /// of a scheme other than http and https, and where `:authority` comes before `:method`, those of a method other than GET and POST. And the first, if it went out on another stream than the spec's.
     pub fn unshaped_requests(&self) -> u64 {
         self.0.unknown.load(Ordering::Relaxed)
     }

@@ -44,8 +44,8 @@ pub(super) struct Shape {
     sent: H2Sent,
     /// The highest stream that was opened.
     latest: u32,
-    /// Whether none was.
-    first: bool,
+    /// Which is to be the first, until it was opened.
+    first: Option<u32>,
 
     /// How much of the current frame is still to pass as it is.
     passing: u32,
@@ -76,7 +76,7 @@ impl Shape {
             sent: H2Sent::new(&flight),
             flight,
             latest: 0,
-            first: true,
+            first: Some(spec.first_stream()),
             passing: 0,
             header: [0; HEADER],
             got: 0,
@@ -248,8 +248,11 @@ impl Shape {
         if !self.blocks.reblock(&self.held, &mut self.block) && !planted("odd_blocks_are_not_counted") {
             self.sent.unknown();
         }
-        if std::mem::take(&mut self.first) {
+        if let Some(first) = self.first.take() {
             self.sent.request(pseudo_order(&self.block));
+            if first != stream {
+                self.sent.unknown();
+            }
         }
         let ends = if ends { flag::END_STREAM } else { 0 };
         let (first, mark) = match self.priority {

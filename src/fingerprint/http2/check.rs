@@ -8,8 +8,8 @@ type Result<T = ()> = std::result::Result<T, H2SpecError>;
 const MOST: u32 = (1 << 31) - 1;
 /// h2 tells its peer of a larger window once it has grown by half.
 const LEAST_UPDATE: u32 = WINDOW / 2;
-/// Half of all streams: a connection that begins there has as many left.
-const LAST_FIRST_STREAM: u32 = MOST / 2;
+/// Those before it are passed over one by one, on every connection.
+const LAST_FIRST_STREAM: u32 = 1_023;
 /// So many entries say all that there is to say.
 const MOST_SETTINGS: usize = 64;
 const MOST_PRIORITY_FRAMES: usize = 64;

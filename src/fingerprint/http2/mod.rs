@@ -109,6 +109,32 @@ impl Pseudo {
 }
 
 /// What a stream depends on, and its share (RFC 7540 section 5.3; RFC 9113 no longer gives it a meaning).
+///
+/// ```
+/// use hotpool::fingerprint::{Akamai, H2Spec, H2SpecError, Huffman, Priority, PriorityFrame, Pseudo};
+///
+/// let order = [Pseudo::Method, Pseudo::Path, Pseudo::Authority, Pseudo::Scheme];
+/// let share = Priority { exclusive: false, depends_on: 0, weight: 42 };
+/// let spec = H2Spec::new([(1, 65_536), (2, 0), (4, 131_072)], order)?
+///     .with_window_update(12_517_377)?
+///     .with_priority_frames([PriorityFrame { stream: 3, priority: share }])?
+///     .with_headers_priority(Some(share))?
+///     .with_first_stream(15)?
+///     .with_stream_window_update(12_451_840)?
+///     .with_huffman(Huffman::WhenShorter)
+///     .with_literal_path(true);
+/// assert_eq!(spec.settings(), [(1, 65_536), (2, 0), (4, 131_072)]);
+/// assert_eq!((spec.window_update(), spec.first_stream(), spec.stream_window_update()), (12_517_377, 15, 12_451_840));
+/// assert_eq!((spec.priority_frames()[0].stream, spec.headers_priority()), (3, Some(share)));
+/// assert_eq!((spec.huffman(), spec.literal_path()), (Huffman::WhenShorter, true));
+/// assert_eq!(spec.pseudo_order().map(Pseudo::letter), ['m', 'p', 'a', 's']);
+/// let text: Akamai = spec.akamai();
+/// assert_eq!(text.to_string(), "1:65536;2:0;4:131072|12517377|3:0:0:42|m,p,a,s");
+///
+/// let nothing: Result<_, H2SpecError> = H2Spec::from_preface(b"GET / HTTP/1.1\r\n\r\n");
+/// assert!(nothing.is_err());
+/// # Ok::<(), H2SpecError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -225,7 +251,7 @@ impl H2Spec {
     /// The same spec, with the first request on this stream.
     ///
     /// # Errors
-    /// It is odd, and leaves room for others.
+    /// It is odd, and no more than 1,023.
     pub fn with_first_stream(self, stream: u32) -> Result<Self, H2SpecError> {
         H2Spec {
             first_stream: stream,

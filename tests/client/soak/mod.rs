@@ -2,9 +2,7 @@
 //! connection serves anybody after it was left dirty, every count agrees, and nothing is left.
 #![expect(clippy::print_stdout, reason = "its figures are read as text")]
 
-mod servers;
-mod size;
-mod text;
+mod nginx;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,15 +14,16 @@ use hotpool::{
 use http::{Request, Response};
 use http_body_util::BodyExt;
 
-use self::text::{Tagged, Text};
 use crate::common::{Dice, at_rest, config, spawn, within};
 use crate::servers::Server;
 use crate::support::certs;
 use crate::support::measure::{self, Descriptors};
-use crate::support::outside::nginx;
+use crate::support::outside::nginx::evidence;
 use crate::support::peer::DEADLINE;
 use crate::support::peers_table;
 use crate::support::process::alone;
+use crate::tagged::text::{Tagged, Text};
+use crate::tagged::{self, Expected, size};
 
 const REQUESTS: u64 = 2_000;
 const AT_ONCE: u64 = 64;
@@ -76,13 +75,13 @@ fn every_answer_belongs_to_its_request_and_nothing_is_left() {
                 .build()
                 .unwrap();
             runtime.block_on(async {
-                let Some(nginx) = servers::nginx() else {
+                let Some(nginx) = nginx::start() else {
                     return peers_table::skip("nginx", "not installed");
                 };
                 let requests =
                     std::env::var("HOTPOOL_REQUESTS").map_or(REQUESTS, |count| count.parse().unwrap());
                 let (descriptors, tasks) = (Descriptors::now(), measure::alive_tasks());
-                let hyper = servers::hyper().await;
+                let hyper = tagged::server(&["h2", "http/1.1"]).await;
                 let mut row = peers_table::Row::of(&nginx);
                 let world = Arc::new(World {
                     pool: pool(&hyper, &nginx),
@@ -93,8 +92,7 @@ fn every_answer_belongs_to_its_request_and_nothing_is_left() {
                 soak(&world, requests).await;
                 judge(&world, requests).await;
                 let what = "requests of every kind through the client, broken off at random";
-                let (_, evidence) =
-                    nginx::evidence(&nginx, what, |log| log.len() as u64 > requests / 4).await;
+                let (_, evidence) = evidence(&nginx, what, |log| log.len() as u64 > requests / 4).await;
                 row.case(evidence);
                 drop((world, hyper));
                 measure::settles(DEADLINE, "tasks", tasks, measure::alive_tasks).await;
@@ -227,17 +225,6 @@ async fn ask(world: &World, tag: u64) {
     .fetch_add(1, Relaxed);
 }
 
-/// What an answer must be.
-struct Expected {
-    /// What it says whose it is.
-    tag: u64,
-    /// Whose text its body is.
-    text: u64,
-    size: u64,
-    /// How much of the request's body it says to have seen.
-    got: Option<u64>,
-}
-
 fn to_hyper(
     world: &World,
     tag: u64,
@@ -260,7 +247,12 @@ fn to_hyper(
     let request = Request::builder()
         .method(method)
         .uri(format!("https://{}/{tag}/{size}/{how}", world.hyper));
-    let body = Tagged::new(tag, upload, upload == 0 || dice.below(2) == 0, fails_at);
+    let body = Tagged::new(
+        tagged::of_request(tag),
+        upload,
+        upload == 0 || dice.below(2) == 0,
+        fails_at,
+    );
     let (text, got) = (tag, Some(upload));
     (request.body(body).unwrap(), Expected { tag, text, size, got })
 }
@@ -268,7 +260,7 @@ fn to_hyper(
 fn to_nginx(world: &World, tag: u64, broken: Break, dice: &mut Dice) -> (Request<Tagged>, Expected) {
     let file = match dice.below(100) {
         0 => 0,
-        _ => 1 + dice.below(servers::FILES - 1),
+        _ => 1 + dice.below(nginx::FILES - 1),
     };
     let path = match (broken, dice.below(2)) {
         (Break::Server, _) => "hang".to_owned(),
@@ -277,7 +269,7 @@ fn to_nginx(world: &World, tag: u64, broken: Break, dice: &mut Dice) -> (Request
     };
     let request = Request::get(format!("https://{}/{path}?tag={tag}", world.nginx));
     let body = Tagged::new(tag, 0, true, None);
-    let (text, size) = (file, servers::file_size(file));
+    let (text, size) = (file, nginx::file_size(file));
     let expected = Expected {
         tag,
         text,
@@ -294,15 +286,7 @@ async fn receive(
     broken: Break,
 ) -> Result<Option<u64>, Error> {
     let (head, mut body) = sending.await?.into_parts();
-    let said = |name: &str| {
-        head.headers
-            .get(name)
-            .map(|value| value.to_str().unwrap().parse::<u64>().unwrap())
-    };
-    assert_eq!(
-        (head.status.as_u16(), said("x-tag"), said("x-got")),
-        (200, Some(expected.tag), expected.got)
-    );
+    expected.check_head(head.status, &head.headers);
     let (text, mut at) = (Text::of(expected.text), 0);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };

@@ -4,15 +4,15 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
 use hotpool::clock::ManualClock;
 use hotpool::scripted::Stage;
 use hotpool::{GetOptions, HotConnPool, Warm};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
-use super::{lease, one_thread};
-use crate::common::{config, http1_peer, name, pool};
+use super::{as_soon_as, lease, one_thread};
+use crate::common::{config, finish, http1_peer, name, pool, spawn, use_up};
+use crate::support::peer::DEADLINE;
 
 /// Runs `body` in a runtime of its own. It never ends where somebody waits for a lock that he has himself.
 fn without_a_deadlock(body: impl Future<Output = ()> + Send + 'static) {
@@ -21,7 +21,7 @@ fn without_a_deadlock(body: impl Future<Output = ()> + Send + 'static) {
         one_thread().block_on(body);
         let _ = told.send(());
     });
-    heard.recv_timeout(Duration::from_secs(10)).expect("deadlock");
+    heard.recv_timeout(DEADLINE).expect("deadlock");
 }
 
 /// Looks at the whole pool whenever it is woken.
@@ -81,5 +81,42 @@ fn a_waker_that_goes_may_end_all() {
             Poll::Ready(Err(error)) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted),
             other => panic!("{other:?}"),
         }
+    });
+}
+
+/// A panic ends a runtime, and with it a lease that must close: whoever waits behind it is dialled for, in vain, by the thread that unwinds, in the midst of
+/// what it does for the pool.
+#[test]
+fn a_panic_that_ends_a_runtime_leaves_no_lock_behind() {
+    let peer = http1_peer();
+    let (pool, name) = (pool(&peer, |config| config.max_per_host = 1), name(&peer));
+    let (told, heard) = mpsc::channel();
+    let (ending, target) = (pool.clone(), name.clone());
+    std::thread::spawn(move || {
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            one_thread().block_on(async {
+                let mut conn = lease(&ending, &target).await;
+                conn.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+                let waits = || {
+                    let (pool, target) = (ending.clone(), target.clone());
+                    spawn(async move { pool.get(&*target).await.map(drop) })
+                };
+                // One before and one behind it: tasks end in either order.
+                let before = waits();
+                let holds = spawn(async move {
+                    std::future::pending::<()>().await;
+                    drop(conn);
+                });
+                let behind = waits();
+                as_soon_as(&ending, "both wait", |stats| stats.waiting == 2).await;
+                std::panic::panic_any((before, holds, behind));
+            })
+        }));
+        let _ = told.send(ended.is_err());
+    });
+    assert_eq!(heard.recv_timeout(DEADLINE), Ok(true), "deadlock");
+    one_thread().block_on(async {
+        use_up(&mut lease(&pool, &name).await, "/").await;
+        finish(pool, peer).await;
     });
 }

@@ -12,17 +12,17 @@ use crate::common::Dice;
 /// After so many octets the text begins anew: a prime, so that no power of two of them is the same.
 const PERIOD: usize = 1_009;
 /// The longest piece.
-pub(super) const PIECE: usize = 16 << 10;
+pub(crate) const PIECE: usize = 16 << 10;
 
 /// The text of a tag.
 #[derive(Clone)]
-pub(super) struct Text(Bytes);
+pub(crate) struct Text(Bytes);
 
 impl Text {
-    pub(super) fn of(tag: u64) -> Self {
+    pub(crate) fn of(tag: u64) -> Self {
         let mut dice = Dice(tag.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let period: Vec<u8> = (0..PERIOD).map(|_| b'a' + dice.below(26) as u8).collect();
-        Text(period.iter().copied().cycle().take(PERIOD + PIECE).collect())
+        Text(repeated(&period, PERIOD + PIECE).into())
     }
 
     /// Up to so many octets from there on.
@@ -32,13 +32,12 @@ impl Text {
     }
 
     /// The first so many octets.
-    pub(super) fn first(&self, size: u64) -> Vec<u8> {
-        let period = self.0[..PERIOD].iter().copied();
-        period.cycle().take(usize::try_from(size).unwrap()).collect()
+    pub(crate) fn first(&self, size: u64) -> Vec<u8> {
+        repeated(&self.0[..PERIOD], usize::try_from(size).unwrap())
     }
 
     /// Whether `data` is what stands there.
-    pub(super) fn stands_at(&self, from: u64, data: &[u8]) -> bool {
+    pub(crate) fn stands_at(&self, from: u64, data: &[u8]) -> bool {
         let mut at = from;
         data.chunks(PIECE).all(|piece| {
             let same = self.at(at, piece.len()) == piece;
@@ -48,8 +47,15 @@ impl Text {
     }
 }
 
+/// The period again and again, up to so many octets.
+fn repeated(period: &[u8], size: usize) -> Vec<u8> {
+    let mut text = period.repeat(size.div_ceil(period.len()));
+    text.truncate(size);
+    text
+}
+
 /// So many octets of a tag's text, in pieces of any size.
-pub(super) struct Tagged {
+pub(crate) struct Tagged {
     text: Text,
     at: u64,
     size: u64,
@@ -61,7 +67,7 @@ pub(super) struct Tagged {
 }
 
 impl Tagged {
-    pub(super) fn new(tag: u64, size: u64, known: bool, fails_at: Option<u64>) -> Self {
+    pub(crate) fn new(tag: u64, size: u64, known: bool, fails_at: Option<u64>) -> Self {
         Tagged {
             text: Text::of(tag),
             at: 0,

@@ -2,11 +2,11 @@
 
 use crate::common::Dice;
 
-pub(super) const LARGE: u64 = 10 << 20;
+pub(crate) const LARGE: u64 = 10 << 20;
 const MEDIAN: f64 = 4096.0;
 
 /// One in a hundred is large, the others are as bodies are.
-pub(super) fn any(dice: &mut Dice) -> u64 {
+pub(crate) fn any(dice: &mut Dice) -> u64 {
     match dice.below(100) {
         0 => LARGE,
         _ => ordinary(dice),
@@ -14,7 +14,7 @@ pub(super) fn any(dice: &mut Dice) -> u64 {
 }
 
 /// Log-normal, with a median of 4 KB and a sigma of 1.5 (the sum of twelve uniform numbers is near enough to normal).
-pub(super) fn ordinary(dice: &mut Dice) -> u64 {
+pub(crate) fn ordinary(dice: &mut Dice) -> u64 {
     let twelve: f64 = (0..12)
         .map(|_| dice.below(1 << 20) as f64 / f64::from(1 << 20))
         .sum();
