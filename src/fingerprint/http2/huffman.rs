@@ -117,15 +117,12 @@ pub(crate) fn decode(coded: &[u8], most: usize, raw: &mut Vec<u8>) -> Option<()>
 
 /// What the first code of these `bits` stands for, and its length.
 fn first(held: u64, bits: usize) -> Option<(u8, usize)> {
-    for length in SHORTEST..=bits.min(LONGEST) {
+    (SHORTEST..=bits.min(LONGEST)).find_map(|length| {
         let Length { first, count, place } = LENGTHS[length];
         let code = (held >> (bits - length)) as u32; // no more than 30 bits
         let nth = code.wrapping_sub(first);
-        if nth < count {
-            return Some((OCTETS[(place + nth) as usize], length));
-        }
-    }
-    None
+        (nth < count).then(|| (OCTETS[(place + nth) as usize], length))
+    })
 }
 
 #[cfg(test)]
