@@ -3,6 +3,49 @@
 //! Everything inside the pool speaks [`Moment`]: nanoseconds since its clock's own zero, saturating in both
 //! directions, so that no configured duration can overflow a deadline. Rules take `now` as an argument; only this
 //! file asks what time it is.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use hotpool::HotConnPool;
+//! use hotpool::clock::{Clock, ManualClock, Moment, Sleep, SystemClock};
+//!
+//! /// The system's time, an hour ahead.
+//! struct Ahead(SystemClock);
+//!
+//! const AHEAD: Duration = Duration::from_secs(3600);
+//!
+//! impl Clock for Ahead {
+//!     fn now(&self) -> Moment {
+//!         self.0.now() + AHEAD
+//!     }
+//!
+//!     fn now_coarse(&self) -> Moment {
+//!         self.0.now_coarse() + AHEAD
+//!     }
+//!
+//!     fn boot(&self) -> Moment {
+//!         self.0.boot() + AHEAD
+//!     }
+//!
+//!     fn sleep_until(&self, deadline: Moment) -> Sleep {
+//!         self.0.sleep_until(deadline - AHEAD)
+//!     }
+//! }
+//!
+//! let ahead = HotConnPool::builder().clock(Ahead(SystemClock::new())).build()?;
+//! assert!(ahead.clock().now().since(Moment::ZERO) >= AHEAD);
+//!
+//! // In a test nobody waits.
+//! let clock = ManualClock::new();
+//! let pool = HotConnPool::builder().clock(clock.clone()).build()?;
+//! let before = pool.manager().clock().now();
+//! clock.advance(Duration::from_secs(60));
+//! assert_eq!(pool.clock().now(), Moment::from_nanos(before.as_nanos() + 60_000_000_000));
+//! assert_eq!(clock.sleepers(), 0);
+//! assert_eq!(pool.clock().now() + Duration::MAX, Moment::FAR); // never overflows
+//! # Ok::<(), hotpool::ConfigError>(())
+//! ```
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -113,6 +156,23 @@ pub trait Clock: Send + Sync + 'static {
 /// As cancel safe as `future`. At the deadline itself an answer that is ready still counts; one that is ready at once needs no timer.
 ///
 /// Takes it pinned: an `async fn` would keep room for it twice, as its argument and where it pins it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use hotpool::HotConnPool;
+/// use hotpool::clock::before;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let pool = HotConnPool::builder().build()?;
+/// let clock = pool.clock();
+/// let deadline = clock.now() + Duration::from_millis(5);
+/// assert_eq!(before(clock, deadline, std::future::ready("at once")).await, Some("at once"));
+/// assert_eq!(before(clock, deadline, std::future::pending::<()>()).await, None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub async fn before<F>(clock: &dyn Clock, deadline: Moment, mut future: F) -> Option<F::Output>
 where
     F: Future + Unpin,

@@ -26,7 +26,9 @@
 //!         Box::pin(async move {
 //!             let tcp = to.connect().await?;
 //!             let name = ServerName::try_from(to.host().to_owned()).map_err(DialError::nobody)?;
-//!             Ok(Transport::new(self.0.connect(name, tcp).await?))
+//!             // It is the address itself that TLS is spoken to here.
+//!             let tls = self.0.connect(name, tcp).await.map_err(DialError::address)?;
+//!             Ok(Transport::new(tls))
 //!         })
 //!     }
 //! }
@@ -70,6 +72,7 @@ use crate::transport::{Fence, Transport};
 /// impl Dial for Relay {
 ///     fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
 ///         Box::pin(async move {
+///             // A relay that is down is no fault of the address: an `io::Error` blames nobody.
 ///             let mut stream = UnixStream::connect(&self.0).await?;
 ///             stream.write_all(format!("{}\n", to.addr()).as_bytes()).await?;
 ///             Ok(Transport::new(stream))
@@ -85,13 +88,14 @@ use crate::transport::{Fence, Transport};
 pub trait Dial: Send + Sync + 'static {
     /// A stream to `to`. Called in the pool's runtime, for each address that is tried, several at a time where they race.
     ///
-    /// It has what is left of [`attempt_timeout`](crate::PoolConfig::attempt_timeout), and counts as a peer that does not answer when that is over. The future
-    /// may be dropped at any await: what it had opened should close then. It must not block. If it panics, that is an error like another, and blames
-    /// nobody.
+    /// It has what is left of [`attempt_timeout`](crate::PoolConfig::attempt_timeout). When that is over the address is to blame only if
+    /// [`DialTo::connect`] has yet to answer: what else it waits for is its own. The future may be dropped at any await: what it had opened should close then. It
+    /// must not block. If it panics, that is an error like another, and blames nobody.
     ///
     /// # Errors
     /// They say themselves whom they blame. They come to the caller as [`ErrorKind::Dial`](crate::ErrorKind::Dial) in
-    /// [`Phase::Connect`](crate::Phase::Connect), with the [`DialError`] as their [`cause`](crate::Error::cause).
+    /// [`Phase::Connect`](crate::Phase::Connect), with the [`DialError`] as their [`cause`](crate::Error::cause). One that takes too long is an
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) there.
     fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a>;
 }
 
@@ -99,6 +103,33 @@ pub trait Dial: Send + Sync + 'static {
 pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Transport, DialError>> + Send + 'a>>;
 
 /// Where a stream is to go.
+///
+/// ```
+/// use std::net::{Ipv4Addr, SocketAddr};
+/// use std::time::Duration;
+///
+/// use hotpool::{Dial, DialError, DialTo, Dialing, Transport};
+/// use tokio::io::AsyncWriteExt;
+///
+/// /// A relay that takes port 443 alone, and is slow.
+/// struct Relay(SocketAddr);
+///
+/// impl Dial for Relay {
+///     fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+///         Box::pin(async move {
+///             if to.port() != 443 || to.time_left() < Duration::from_secs(1) {
+///                 let refused = DialError::nobody("not by this relay");
+///                 assert!(!refused.blames_address());
+///                 return Err(refused);
+///             }
+///             let mut tcp = to.connect_to(self.0).await?;
+///             tcp.write_all(format!("{}\n", to.addr()).as_bytes()).await?;
+///             let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); // what `ConnInfo::local` is to say
+///             Ok(Transport::new(tcp).local(from))
+///         })
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy)]
 pub struct DialTo<'a> {
     place: &'a Target<'a>,

@@ -20,7 +20,8 @@ pub enum ErrorKind {
     NameNotFound,
     /// The name could not be resolved for another reason.
     Resolve,
-    /// The pool's [`AddressPolicy`](crate::AddressPolicy) allows none of the name's addresses, or not the one that the target or the call names.
+    /// The pool's [`AddressPolicy`](crate::AddressPolicy) allows none of the name's addresses, or not the one that the target or the call names; or this machine's own
+    /// rules (a route, a firewall, a sandbox) let nothing go there, as the [`cause`](Error::cause) says then.
     AddressDenied,
     /// The peer refused the TCP connection.
     ConnectionRefused,
@@ -64,7 +65,7 @@ pub enum ErrorKind {
     Protocol,
     /// HTTP/2 failed on this connection.
     Http2,
-    /// The lease has a stream open, and is the right to one at a time.
+    /// The lease has a stream open, and is the right to one at a time; or a question over a [`Candidate`](crate::Candidate) was given up, after which there is no other.
     Busy,
     /// As many callers wait already as may (`max_waiters`).
     TooManyWaiters,
@@ -74,7 +75,7 @@ pub enum ErrorKind {
     Blocked,
     /// The pool's [`Validator`](crate::Validator) did not take the connection; the source says what was answered, if anything was.
     Rejected,
-    /// The [`Validator`](crate::Validator) itself failed, and could not tell; the [`cause`](Error::cause) is its error. No address is blamed.
+    /// The [`Validator`](crate::Validator) itself failed or panicked, and could not tell; the [`cause`](Error::cause) is its error. No address is blamed.
     Validator,
     /// The pool is closed.
     Closed,
@@ -224,6 +225,17 @@ impl ErrorKind {
 }
 
 /// Where in its life a connection was when something went wrong.
+///
+/// ```
+/// use hotpool::{ErrorKind, HotConnPool, Phase};
+///
+/// let counters = HotConnPool::builder().build()?.stats().counters;
+/// for phase in Phase::ALL {
+///     println!("{} in {phase}", counters.failures(*phase)); // each with its own name, for a label
+/// }
+/// assert!(ErrorKind::ALL.contains(&ErrorKind::Timeout));
+/// # Ok::<(), hotpool::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -284,6 +296,31 @@ impl fmt::Display for Phase {
 }
 
 /// An error of the pool. Cheap to clone: callers that wait for the same dial are told the same error.
+///
+/// ```
+/// use hotpool::{Error, ErrorKind, HotConnPool, Phase, SocketOptionError};
+///
+/// /// What to do about it.
+/// fn advice(error: &Error) -> String {
+///     if let Some(bad) = error.target_error() {
+///         return format!("a bad name: {bad}");
+///     }
+///     if let Some(option) = error.cause().and_then(|cause| cause.downcast_ref::<SocketOptionError>()) {
+///         return format!("this system refuses {}: {}", option.field(), option.problem());
+///     }
+///     match (error.retry_after(), error.is_timeout()) {
+///         (Some(span), _) => format!("again in {span:?}"),
+///         (None, true) => format!("too slow in {}", error.phase()),
+///         (None, false) => format!("{:?} in {}", error.kind(), error.phase()),
+///     }
+/// }
+///
+/// let pool = HotConnPool::builder().build()?;
+/// let error = pool.try_get("no host").expect_err("a space");
+/// assert_eq!((error.kind(), error.phase()), (ErrorKind::InvalidTarget, Phase::Target));
+/// assert!(advice(&error).starts_with("a bad name"));
+/// # Ok::<(), hotpool::ConfigError>(())
+/// ```
 #[derive(Clone)]
 pub struct Error(Arc<Repr>);
 

@@ -33,6 +33,14 @@ impl fmt::Display for Protocol {
 macro_rules! close_reasons {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
         /// Why a connection was closed. Every connection that closes has exactly one reason.
+        ///
+        /// ```
+        /// use hotpool::{CloseReason, HotConnPool};
+        ///
+        /// let counters = HotConnPool::builder().build()?.stats().counters;
+        /// assert!(CloseReason::ALL.iter().all(|reason| counters.closes(*reason) == 0));
+        /// # Ok::<(), hotpool::ConfigError>(())
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum CloseReason {

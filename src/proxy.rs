@@ -7,6 +7,48 @@
 //!
 //! A call may have a login of its own ([`GetOptions::proxy_login`](crate::GetOptions::proxy_login)). It is part of the identity: who has another never
 //! rides on a tunnel that this one opened.
+//!
+//! Where one call is to go through a proxy and another through none, or through another one, the pool has none: a [dialer](crate::dialer) opens the tunnel for the calls
+//! that have it ([`GetOptions::dial`](crate::GetOptions::dial)), and is part of the identity as well. Names are resolved here then, and addresses raced, limited and
+//! shown as the target's.
+//!
+//! ```no_run
+//! use std::net::SocketAddr;
+//! use std::sync::Arc;
+//!
+//! use hotpool::{Dial, DialError, DialTo, Dialing, GetOptions, HotConnPool, Transport};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! /// HTTP's CONNECT, at this address.
+//! struct Tunnel(SocketAddr);
+//!
+//! impl Dial for Tunnel {
+//!     fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+//!         Box::pin(async move {
+//!             let (mut stream, end) = (to.connect_to(self.0).await?, to.addr());
+//!             let request = format!("CONNECT {end} HTTP/1.1\r\nhost: {end}\r\n\r\n");
+//!             stream.write_all(request.as_bytes()).await?;
+//!             let mut head = Vec::new();
+//!             while !head.ends_with(b"\r\n\r\n") && head.len() < 8192 {
+//!                 head.push(stream.read_u8().await?); // not an octet more: what follows is TLS
+//!             }
+//!             match head.starts_with(b"HTTP/1.1 200") {
+//!                 true => Ok(Transport::new(stream)),
+//!                 false => Err(DialError::nobody("the proxy opens no tunnel")),
+//!             }
+//!         })
+//!     }
+//! }
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = HotConnPool::builder().build()?;
+//! let tunnel: Arc<dyn Dial> = Arc::new(Tunnel("192.0.2.1:3128".parse()?));
+//! let through = GetOptions::new().dial(Some(tunnel));
+//! let (direct, tunnelled) = (pool.get("example.com").await?, pool.get_with("example.com", through).await?);
+//! # drop((direct, tunnelled));
+//! # Ok(())
+//! # }
+//! ```
 
 use std::fmt;
 use std::str::FromStr;
@@ -287,6 +329,26 @@ pub enum ProxyProblem {
 }
 
 /// What went wrong at which proxy: the [`cause`](crate::Error::cause) of an error in [`Phase::Proxy`](crate::Phase::Proxy), and of some before it.
+///
+/// ```
+/// use hotpool::{Error, GetOptions, HotConnPool, Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem, ProxyProtocol};
+///
+/// let proxy = Proxy::new(ProxyProtocol::Socks5, "proxy.example:1080")?.names(ProxyNames::Local);
+/// let pool = HotConnPool::builder().proxy(proxy).build()?;
+/// let as_ann = GetOptions::new().proxy_login(ProxyLogin::new("ann", "secret")?);
+///
+/// fn explain(error: &Error) {
+///     let Some(problem) = error.cause().and_then(|cause| cause.downcast_ref::<ProxyError>()) else {
+///         return;
+///     };
+///     match problem.problem() {
+///         ProxyProblem::Login => println!("{} does not take this login", problem.proxy()),
+///         other => println!("{}: {other:?}", problem.proxy()),
+///     }
+/// }
+/// # let _ = (pool, as_ann, explain);
+/// # Ok::<(), hotpool::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyError {
     proxy: Box<str>,

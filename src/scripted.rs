@@ -330,6 +330,7 @@ impl Player {
             whole,
             stale: false,
             kept_v6: None,
+            foreign: false,
         }
     }
 

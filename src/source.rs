@@ -16,9 +16,11 @@
 //! The socket is bound without a port (`IP_BIND_ADDRESS_NO_PORT` on Linux): one is chosen when it connects, so that one port serves many
 //! connections, as long as they go to different peers.
 
+use std::any::Any;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
@@ -31,9 +33,52 @@ use crate::error::ConfigError;
 use crate::fault::planted;
 
 /// Gives out addresses to connect from.
+///
+/// ```
+/// use std::net::{IpAddr, Ipv4Addr};
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// use hotpool::{Error, HotConnPool, SourceAddrs, SourceError, SourcePolicy};
+///
+/// /// One address, for a hundred connections at the most.
+/// struct Few(AtomicU32);
+///
+/// const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
+///
+/// impl SourceAddrs for Few {
+///     fn lease(&self, _host: &str, remote: IpAddr) -> Option<IpAddr> {
+///         if remote.is_ipv6() {
+///             return None;
+///         }
+///         let one_more = |used| (used < 100).then_some(used + 1);
+///         let had = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+///         had.ok().map(|_| OURS)
+///     }
+///
+///     fn release(&self, _source: IpAddr) {
+///         self.0.fetch_sub(1, Ordering::Relaxed);
+///     }
+///
+///     fn freebind(&self) -> bool {
+///         false
+///     }
+/// }
+///
+/// fn explain(error: &Error) {
+///     if let Some(source) = error.cause().and_then(|cause| cause.downcast_ref::<SourceError>()) {
+///         println!("{:?} cannot be used: {}", source.ip(), source.problem());
+///     }
+/// }
+///
+/// let pool = HotConnPool::builder().sources(SourcePolicy::prefer(Few(AtomicU32::new(0)))).build()?;
+/// assert_eq!(pool.stats().sources.fallbacks, 0);
+/// # let _ = explain;
+/// # Ok::<(), hotpool::ConfigError>(())
+/// ```
 pub trait SourceAddrs: Send + Sync + 'static {
     /// An address for a connection to `remote`, which serves `host`; of the same family as `remote`, or it counts as none. None if there is none to be
-    /// had now. It is in use until it is given back. Asked in the pool's runtime, once for each attempt: it must not wait.
+    /// had now. It is in use until it is given back. Asked in the pool's runtime, once for each attempt: it must not wait. A panic is that there is none, and the
+    /// [`SourceError`] says so.
     fn lease(&self, host: &str, remote: IpAddr) -> Option<IpAddr>;
 
     /// A connection from this address has closed, or did not come about. Once for each that was given out. A panic of it is lost.
@@ -78,16 +123,38 @@ impl SourcePolicy {
     }
 
     /// A source for a connection to `remote`.
-    pub(crate) fn lease(&self, books: &Arc<SourceBooks>, host: &str, remote: IpAddr) -> Option<SourceLease> {
-        let ip = self.addrs.lease(host, remote)?;
+    ///
+    /// # Errors
+    /// There is none of its family to be had, or whoever gives them out has panicked.
+    pub(crate) fn lease(
+        &self,
+        books: &Arc<SourceBooks>,
+        host: &str,
+        remote: IpAddr,
+    ) -> Result<SourceLease, SourceError> {
+        let ip = self.asked(|addrs| addrs.lease(host, remote))?;
+        let ip = ip.ok_or_else(|| SourceError::none_for(remote))?;
         books.leased.fetch_add(1, Ordering::Relaxed);
-        let lease = SourceLease {
+        let mut lease = SourceLease {
             ip,
+            freebind: false,
             addrs: Arc::clone(&self.addrs),
             books: Arc::clone(books),
         };
-        let fits = ip.is_ipv4() == remote.is_ipv4();
-        fits.then_some(lease) // one that does not fit goes back
+        // One that does not come to anything goes back.
+        lease.freebind = self.asked(|addrs| addrs.freebind())?;
+        match ip.is_ipv4() == remote.is_ipv4() {
+            true => Ok(lease),
+            false => Err(SourceError::none_for(remote)),
+        }
+    }
+
+    /// Asks whoever gives them out, which is the owner's own code.
+    fn asked<T>(&self, ask: impl FnOnce(&dyn SourceAddrs) -> T) -> Result<T, SourceError> {
+        match planted("a_source_s_panic_is_everybody_s") {
+            true => Ok(ask(&*self.addrs)),
+            false => catch_unwind(AssertUnwindSafe(|| ask(&*self.addrs))).map_err(SourceError::panicked),
+        }
     }
 }
 
@@ -118,6 +185,7 @@ impl fmt::Debug for SourcePolicy {
 /// An address in use: dropped, it goes back to whoever gave it.
 pub(crate) struct SourceLease {
     ip: IpAddr,
+    freebind: bool,
     addrs: Arc<dyn SourceAddrs>,
     books: Arc<SourceBooks>,
 }
@@ -128,7 +196,7 @@ impl SourceLease {
     }
 
     pub(crate) fn freebind(&self) -> bool {
-        self.addrs.freebind()
+        self.freebind
     }
 }
 
@@ -203,6 +271,16 @@ impl SourceError {
         }
     }
 
+    /// Whoever gives them out has panicked.
+    fn panicked(thrown: Box<dyn Any + Send>) -> Self {
+        _ = ManuallyDrop::new(thrown); // which may panic when it is dropped, too
+        SourceError {
+            ip: None,
+            unbound: false,
+            problem: io::Error::other("whoever gives out the addresses panicked"),
+        }
+    }
+
     /// It could not be bound.
     pub(crate) fn unbound(ip: IpAddr, problem: io::Error) -> Self {
         SourceError {
@@ -231,7 +309,7 @@ impl SourceError {
         self.ip
     }
 
-    /// What the system said.
+    /// What the system said, or what else was the matter.
     pub fn problem(&self) -> &io::Error {
         &self.problem
     }

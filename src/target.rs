@@ -140,6 +140,12 @@ impl<'a> Target<'a> {
     }
 
     /// The zone of a link-local IPv6 literal (RFC 4007 section 11), such as `eth0` or `2`.
+    ///
+    /// ```
+    /// let target = hotpool::Target::try_from("[fe80::1%eth0]:8443")?;
+    /// assert_eq!(target.zone(), Some("eth0"));
+    /// # Ok::<(), hotpool::TargetError>(())
+    /// ```
     pub fn zone(&self) -> Option<&str> {
         self.literal
             .and_then(|_| self.host().split_once('%'))

@@ -105,6 +105,7 @@ impl Show {
 
     /// Opens connections on every address before anybody asks. What fails shows in the numbers.
     pub(crate) async fn warm(&self) {
+        self.mark("warm-up");
         for origin in &self.origins {
             let warm = self.pool.warm(&origin.target, Warm::EveryIp(1), origin.options());
             let _ = warm.await;

@@ -86,7 +86,9 @@ impl Snapshot {
         let rate = answered - before.map_or(0, |then| then.answered);
         timeline.push_back(now);
         timeline.drain(..timeline.len().saturating_sub(MOMENTS));
-        let oldest = timeline.front().map_or(0, |first| first.at);
+        // What was done before the first moment is shown until there are moments enough.
+        let full = timeline.len() == MOMENTS;
+        let oldest = timeline.front().filter(|_| full).map_or(0, |first| first.at);
         let marks = show.marks.lock();
         Snapshot {
             seq: last.map_or(1, |last| last.seq + 1),

@@ -18,6 +18,17 @@ const MOST: usize = 10_000;
 
 /// What may be connected to that the owner's lists do not name: see [`ConnectionManager::block`](crate::ConnectionManager::block). What is blocked is
 /// blocked, whatever else allows it.
+///
+/// ```
+/// use hotpool::{AccessPolicy, AddressPolicy, HotConnPool, Scope};
+///
+/// let pool = HotConnPool::builder()
+///     .access(AccessPolicy::AllowlistOnly) // hosts, by the owner's list
+///     .address_policy(AddressPolicy::deny_all().allow("192.0.2.0/24")?) // and the addresses of them
+///     .build()?;
+/// pool.manager().allow(Scope::host("api.example")?)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AccessPolicy {
@@ -90,6 +101,14 @@ impl Scope {
         Scope(Of::Address(target.shared_text(), ip))
     }
 
+    /// This address as it is dialled, for every host.
+    pub(crate) fn exactly(ip: IpAddr) -> Self {
+        match planted("failed_addresses_are_listed_as_what_they_reach") {
+            true => ip.into(),
+            false => Scope(Of::Network(IpNet::from(ip))),
+        }
+    }
+
     /// Whether it is about addresses alone, whoever has them.
     pub(crate) fn is_network(&self) -> bool {
         matches!(self.0, Of::Network(_))
@@ -101,6 +120,13 @@ impl Scope {
             Of::Network(network) if network.prefix_len() == network.max_prefix_len() => Some(network.addr()),
             _ => None,
         }
+    }
+
+    /// Whether it is one address for every host, and `ip` is that, or leads to it.
+    pub(crate) fn means(&self, ip: IpAddr) -> bool {
+        let leads_there = |meant| reached(ip) == meant && !planted("ways_to_an_address_stay_blocked");
+        self.everywhere()
+            .is_some_and(|meant| meant == ip || leads_there(meant))
     }
 
     /// An origin and its address, if it is that.

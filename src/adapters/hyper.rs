@@ -64,6 +64,25 @@ use crate::{Error, GetOptions, HotConn, HotConnPool, Protocol, Require};
 ///
 /// It is the [`HotConn`] itself but for its end: shut down while it is clean, it stays open, and comes home when it is dropped. Answers
 /// carry its [`ConnInfo`](crate::ConnInfo) among their extensions.
+///
+/// ```no_run
+/// # async fn example(pool: hotpool::HotConnPool) -> Result<(), Box<dyn std::error::Error>> {
+/// use hotpool::hyper::{Connecting, Connector, HyperConn};
+/// use hotpool::{GetOptions, Require};
+/// use tower_service::Service;
+///
+/// // By hyper's own engine.
+/// let conn = pool.get_with("example.com", GetOptions::new().require(Require::Http1)).await?;
+/// let conn = HyperConn::new(conn);
+/// println!("{}", conn.into_inner().info().remote);
+///
+/// // As a connector.
+/// let mut connector = Connector::new(pool);
+/// let connecting: Connecting = connector.call("https://example.com/".parse()?);
+/// let _io = connecting.await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct HyperConn(HotConn);
 

@@ -66,6 +66,19 @@ impl Client {
 }
 
 /// An answer to come: see [`Client`].
+///
+/// ```no_run
+/// # async fn example(pool: hotpool::HotConnPool) -> Result<(), Box<dyn std::error::Error>> {
+/// use hotpool::Body;
+/// use hotpool::tower::{Client, Sending};
+/// use tower_service::Service;
+///
+/// let request = http::Request::get("https://example.com/").body(Body::empty())?;
+/// let sending: Sending = Client::new(pool).call(request);
+/// println!("{}", sending.await?.status());
+/// # Ok(())
+/// # }
+/// ```
 pub type Sending = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
 
 impl<B> Service<Request<B>> for Client

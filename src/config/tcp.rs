@@ -10,6 +10,24 @@ use crate::error::ConfigError;
 /// None is left out in silence: one that the system or this process's rights refuse ends the attempt with
 /// [`ErrorKind::SocketOption`](crate::ErrorKind::SocketOption), a [`SocketOptionError`] names it, and no address is blamed. A change by
 /// [`update_config`](crate::ConnectionManager::update_config) concerns connections that are dialled after it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use hotpool::{AllBlocked, HotConnPool, PoolConfig, ReuseCheck, TcpProfile};
+///
+/// let mut tcp = TcpProfile::default();
+/// tcp.keepalive_idle = Duration::from_secs(20);
+/// tcp.device = Some("eth1".to_owned());
+///
+/// let mut config = PoolConfig::default();
+/// config.tcp = tcp;
+/// config.reuse_check = ReuseCheck::Peek; // one system call for each use, to see what the reactor has not told yet
+/// config.all_blocked = AllBlocked::ProbeLeastBad;
+/// let pool = HotConnPool::builder().config(config).build()?;
+/// # let _ = pool;
+/// # Ok::<(), hotpool::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",

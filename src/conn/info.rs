@@ -10,6 +10,25 @@ use crate::fingerprint::Profile;
 use crate::tls::TlsInfo;
 
 /// What is known of a connection since its birth. None of it changes, but what [`h2`](Self::h2) tells once a request is out.
+///
+/// ```no_run
+/// # async fn example(pool: hotpool::HotConnPool) -> Result<(), hotpool::Error> {
+/// use hotpool::{H2Sent, TlsInfo};
+///
+/// let conn = pool.get("example.com").await?;
+/// let info = conn.info();
+/// println!("{} from {:?}, {:?}", info.remote, info.local, info.protocol);
+/// let tls: &TlsInfo = &info.tls;
+/// if let Some(prints) = &tls.prints {
+///     println!("{} {}, JA4 {}, in the order of the wire {}", tls.version, tls.suite, prints.ja4(), prints.ja4_original());
+/// }
+/// let h2: Option<&H2Sent> = info.h2.as_ref();
+/// if let Some(h2) = h2 {
+///     println!("{:?}, {} requests unlike it", h2.akamai().map(|text| text.to_string()), h2.unshaped_requests());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConnInfo {

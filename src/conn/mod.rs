@@ -10,7 +10,7 @@ mod records;
 use std::task::Context;
 
 pub use self::candidate::Candidate;
-pub(crate) use self::candidate::carried;
+pub(crate) use self::candidate::{Asking, carried};
 pub(crate) use self::exchange::{Ask, exchange, is_goodbye};
 #[cfg(feature = "__internals")]
 pub use self::h1::Framing;

@@ -22,31 +22,51 @@ pub(crate) struct ByProxy {
 /// The addresses that a proxy's name has, by any answer that may still be used: nothing is sent to any other, whoever names it, for a login may be among the
 /// first octets. A name that answers with another record each time has as many as it gave in that time, and hosts that asked earlier still dial theirs.
 #[derive(Default)]
-struct Known(Vec<(IpAddr, Moment)>);
+struct Known {
+    addresses: Vec<(IpAddr, Moment)>,
+    /// How often the network has changed.
+    network: u64,
+}
 
 /// No more of them are known; those that are soonest over make room. One that is not known any more is asked for again when it is dialled.
 const MOST_KNOWN: usize = 256;
 
 impl Known {
-    fn learn(&mut self, now: Moment, found: &Found) {
-        if planted("a_proxy_has_the_records_of_its_last_answer") {
-            self.0.clear();
+    /// Takes in what was asked in that network. False if it is another one by now.
+    fn learn(&mut self, now: Moment, network: u64, found: &Found) -> bool {
+        if self.network != network {
+            return false;
         }
-        self.0.retain(|&(_, until)| now < until);
+        let known = &mut self.addresses;
+        if planted("a_proxy_has_the_records_of_its_last_answer") {
+            known.clear();
+        }
+        known.retain(|&(_, until)| now < until);
         for &ip in &found.addresses {
-            match self.0.iter_mut().find(|(known, _)| *known == ip) {
+            match known.iter_mut().find(|(known, _)| *known == ip) {
                 Some((_, until)) => *until = found.usable_until.max(*until),
-                None => self.0.push((ip, found.usable_until)),
+                None => known.push((ip, found.usable_until)),
             }
         }
-        if self.0.len() > MOST_KNOWN {
-            self.0.sort_by_key(|&(_, until)| std::cmp::Reverse(until));
-            self.0.truncate(MOST_KNOWN);
+        if known.len() > MOST_KNOWN {
+            known.sort_by_key(|&(_, until)| std::cmp::Reverse(until));
+            known.truncate(MOST_KNOWN);
         }
+        true
     }
 
     fn has(&self, now: Moment, ip: IpAddr) -> bool {
-        self.0.iter().any(|&(known, until)| known == ip && now < until)
+        self.addresses
+            .iter()
+            .any(|&(known, until)| known == ip && now < until)
+    }
+
+    /// The network is another one: its name may have other addresses there, and those of before may be strangers'.
+    fn doubt(&mut self) {
+        self.network += 1;
+        if !planted("a_proxy_is_where_it_was_in_the_network_before") {
+            self.addresses.clear();
+        }
     }
 }
 
@@ -70,14 +90,15 @@ impl ByProxy {
         }
     }
 
-    /// The network is another one: its name may have other addresses there, and those of before may be strangers'.
+    /// The network is another one: none of its name's addresses is known until name servers have been asked there.
     pub(super) fn doubt(&self) {
-        self.known.lock().0.clear();
+        self.known.lock().doubt();
     }
 }
 
 impl Dialler {
-    /// The addresses of the proxy, which all connections go to. Its owner has named it: no policy judges them.
+    /// The addresses of the proxy, which all connections go to. Its owner has named it: no policy judges them. Nor does what another network said count where
+    /// name servers fail, as it would for an origin, which proves by TLS who it is.
     pub(super) async fn proxy_addresses(
         &self,
         by: &ByProxy,
@@ -93,20 +114,33 @@ impl Dialler {
                 whole: true,
                 stale: false,
                 kept_v6: None,
+                foreign: false,
             });
         }
-        let learn = |found: &Found| by.known.lock().learn(self.clock.now_coarse(), found);
-        let mut tell = |found: &Found| {
-            learn(found);
-            early(found);
+        let unresolved = || {
+            let problem = ProxyError::new(Some(&by.proxy), ProxyProblem::Name);
+            move |error: Error| error.with_target(ask.target).with_source(problem)
         };
-        let found = self.find(Ask { target: place, ..ask }, &mut tell).await;
-        let found = found.map_err(|error| {
-            let unresolved = ProxyError::new(Some(&by.proxy), ProxyProblem::Name);
-            error.with_target(ask.target).with_source(unresolved)
-        })?;
-        learn(&found);
-        Ok(found)
+        loop {
+            let network = by.known.lock().network;
+            let learn = |found: &Found| {
+                let now = self.clock.now_coarse();
+                by.known.lock().learn(now, network, found)
+            };
+            let mut tell = |found: &Found| {
+                if let Some(found) = found.of_here().filter(|found| learn(found)) {
+                    early(&found);
+                }
+            };
+            let found = self.find(Ask { target: place, ..ask }, &mut tell).await;
+            let found = found.map_err(unresolved())?.of_here();
+            let none = || Error::new(ErrorKind::Resolve, Phase::Resolve);
+            let found = found.ok_or_else(none).map_err(unresolved())?;
+            if learn(&found) {
+                return Ok(found);
+            }
+            // The network is another one since. There is an end to it: the deadline stays.
+        }
     }
 
     /// The proxy, if an attempt goes to an address of its own. One that no answer has named yet is asked for: a call may name it before any other is made.
@@ -218,19 +252,25 @@ mod tests {
             whole: true,
             stale: false,
             kept_v6: None,
+            foreign: false,
         };
         let mut known = Known::default();
-        known.learn(at(0), &found(1, 10));
-        known.learn(at(1), &found(2, 20));
-        known.learn(at(1), &found(1, 5));
+        known.learn(at(0), 0, &found(1, 10));
+        known.learn(at(1), 0, &found(2, 20));
+        known.learn(at(1), 0, &found(1, 5));
         assert!(known.has(at(9), ip(1)) && known.has(at(9), ip(2)));
         assert!(!known.has(at(10), ip(1)) && known.has(at(19), ip(2)));
-        known.learn(at(10), &found(3, 20));
-        assert_eq!(known.0.len(), 2, "what is over is not kept");
+        known.learn(at(10), 0, &found(3, 20));
+        assert_eq!(known.addresses.len(), 2, "what is over is not kept");
         for n in 0..1_000 {
-            known.learn(at(10), &found(100 + n, 100 + u64::from(n)));
+            known.learn(at(10), 0, &found(100 + n, 100 + u64::from(n)));
         }
-        assert_eq!(known.0.len(), MOST_KNOWN);
+        assert_eq!(known.addresses.len(), MOST_KNOWN);
         assert!(known.has(at(11), ip(1_099)) && !known.has(at(11), ip(2)));
+        // In another network nothing is known, whatever comes late from the one before.
+        known.doubt();
+        assert!(!known.has(at(11), ip(1_099)));
+        assert!(!known.learn(at(11), 0, &found(1, 20)) && !known.has(at(11), ip(1)));
+        assert!(known.learn(at(11), 1, &found(1, 20)) && known.has(at(11), ip(1)));
     }
 }

@@ -24,7 +24,7 @@ use crate::access::{AddressPolicy, Way};
 use crate::clock::{Clock, Moment, before};
 use crate::config::PoolConfig;
 use crate::conn::{ConnInfo, Driver, H1, Records, Wire, handshake};
-use crate::dialer::Tcp;
+use crate::dialer::{DialError, Tcp};
 pub(crate) use crate::dns::{Ask, DnsSnapshot, Found};
 use crate::dns::{Names, ResolveError};
 use crate::error::{Error, ErrorKind, Phase};
@@ -32,7 +32,8 @@ use crate::event::Protocol;
 use crate::fault::planted;
 use crate::identity::IdentityId;
 use crate::proxy::ProxyProblem;
-use crate::source::{SourceBooks, SourceError, SourceStats};
+use crate::source::{SourceBooks, SourceStats};
+use crate::sync::{AtomicBool, Ordering};
 use crate::target::Target;
 use crate::tls::{Connector, Dress};
 pub(crate) use crate::tls::{Identities, Interned, Tls};
@@ -121,8 +122,10 @@ impl Connect for Dialler {
                 progress,
                 ..
             } = attempt;
-            let endless = attempt.identity.identity.dial.is_some() && planted("dialers_have_all_the_time");
-            let until = if endless { Moment::FAR } else { deadline };
+            let until = match attempt.identity.identity.dial {
+                Some(_) => dialers_time(deadline),
+                None => deadline,
+            };
             before(&*self.clock, until, pin!(self.establish(attempt)))
                 .await
                 .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, progress.phase())))
@@ -228,9 +231,21 @@ impl Dialler {
         let tcp = OwnTcp {
             dialler: self,
             attempt,
+            remote,
+            asks: AtomicBool::new(false),
         };
         // In a box: it is for those who have one.
-        Box::pin(dialer.dial((place, remote), left, &tcp)).await
+        let mut dialling = Box::pin(dialer.dial((place, remote), left, &tcp));
+        let dialled = before(&*self.clock, dialers_time(deadline), dialling.as_mut()).await;
+        // Before it is dropped, and what it waits for with it.
+        let asks = tcp.asks.load(Ordering::Relaxed);
+        dialled.unwrap_or_else(|| {
+            let late = Error::new(ErrorKind::Timeout, Phase::Connect);
+            match asks || planted("a_dialer_s_own_time_blames_the_address") {
+                true => Err(late),
+                false => Err(late.with_source(DialError::slow())),
+            }
+        })
     }
 
     /// A socket that is connected to `remote`, from a source of the identity's.
@@ -245,13 +260,12 @@ impl Dialler {
         let Some(policy) = &identity.identity.sources else {
             return Ok(Transport::tcp(tcp::connect(remote, tcp, None).await?, None));
         };
-        let failed = |problem| Error::new(ErrorKind::Source, Phase::Connect).with_source(problem);
         let error = match policy.lease(&self.sources, target.host(), remote.ip()) {
-            Some(lease) => match tcp::connect(remote, tcp, Some(&lease)).await {
+            Ok(lease) => match tcp::connect(remote, tcp, Some(&lease)).await {
                 Ok(stream) => return Ok(Transport::tcp(stream, Some(lease))),
                 Err(error) => error,
             },
-            None => failed(SourceError::none_for(remote.ip())),
+            Err(problem) => Error::new(ErrorKind::Source, Phase::Connect).with_source(problem),
         };
         if error.kind() != ErrorKind::Source || policy.is_required() {
             return Err(error);
@@ -308,6 +322,10 @@ impl Dialler {
 
         turn.pass().await;
         if let Some((by, end)) = tunnel {
+            // The network may have changed while it was connected to: by now it may be a stranger's.
+            if !planted("logins_go_where_a_proxy_was_when_it_was_dialled") {
+                self.place_of_proxy(by, attempt).await?;
+            }
             let opening = self.open_tunnel(by, &mut transport, attempt, end);
             opening
                 .instrument(debug_span!(target: "hotpool", "proxy"))
@@ -359,11 +377,42 @@ impl Dialler {
 struct OwnTcp<'a> {
     dialler: &'a Dialler,
     attempt: Attempt<'a>,
+    /// Where the attempt goes.
+    remote: SocketAddr,
+    /// Whether it connects there now.
+    asks: AtomicBool,
 }
 
 impl Tcp for OwnTcp<'_> {
     fn connect<'a>(&'a self, remote: SocketAddr) -> Boxed<'a, Result<Transport, Error>> {
-        Box::pin(self.dialler.connect(remote, self.attempt))
+        Box::pin(async move {
+            let _asks = (remote == self.remote).then(|| Asks::begin(&self.asks));
+            self.dialler.connect(remote, self.attempt).await
+        })
+    }
+}
+
+/// True as long as it stands.
+struct Asks<'a>(&'a AtomicBool);
+
+impl<'a> Asks<'a> {
+    fn begin(flag: &'a AtomicBool) -> Self {
+        flag.store(true, Ordering::Relaxed);
+        Asks(flag)
+    }
+}
+
+impl Drop for Asks<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Until when a dialer may take.
+fn dialers_time(deadline: Moment) -> Moment {
+    match planted("dialers_have_all_the_time") {
+        true => Moment::FAR,
+        false => deadline,
     }
 }
 

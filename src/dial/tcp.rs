@@ -38,6 +38,9 @@ pub(super) async fn connect(
             Some(lease) if is_of_source(&error) => {
                 return Err(unusable(SourceError::no_way(lease.ip(), error)));
             }
+            _ if is_denied(&error) && !planted("rules_of_this_machine_blame_the_peer") => {
+                return Err(Error::new(ErrorKind::AddressDenied, Phase::Connect).with_source(error));
+            }
             _ => return Err(failed(error)),
         },
         Ok(()) => {}
@@ -46,8 +49,20 @@ pub(super) async fn connect(
     stream.writable().await.map_err(failed)?;
     match stream.take_error() {
         Ok(None) => Ok(stream),
+        // By then it is the network's word: "administratively prohibited" of ICMPv6.
+        Ok(Some(error)) | Err(error) if is_denied(&error) => {
+            Err(Error::new(ErrorKind::Unreachable, Phase::Connect).with_source(error))
+        }
         Ok(Some(error)) | Err(error) => Err(failed(error)),
     }
+}
+
+/// Whether a connect was not let out: by a route, a firewall or a sandbox of this machine's.
+fn is_denied(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    [Errno::ACCESS, Errno::PERM]
+        .iter()
+        .any(|denial| code == Some(denial.raw_os_error()))
 }
 
 /// Binds to a source, at a port that is chosen when it connects.
@@ -253,6 +268,20 @@ mod tests {
         );
         let cause: &SocketOptionError = error.cause_as().expect("the option");
         cause.field()
+    }
+
+    #[test]
+    fn what_was_not_let_out_is_told_from_what_was_refused() {
+        let is = |code: Errno| is_denied(&io::Error::from_raw_os_error(code.raw_os_error()));
+        assert!(is(Errno::PERM) && is(Errno::ACCESS));
+        for other in [
+            Errno::CONNREFUSED,
+            Errno::HOSTUNREACH,
+            Errno::NETUNREACH,
+            Errno::MFILE,
+        ] {
+            assert!(!is(other), "{other:?}");
+        }
     }
 
     #[tokio::test]

@@ -3,14 +3,16 @@
 use std::fmt;
 use std::io;
 
-use crate::error::{Error, ErrorKind, Phase, is_local};
+use crate::error::{Error, ErrorKind, Phase};
+use crate::fault::planted;
 
 type Boxed = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a [`Dial`](crate::Dial) made no stream, and whom that blames: the [`cause`](crate::Error::cause) of an
 /// [`ErrorKind::Dial`](crate::ErrorKind::Dial).
 ///
-/// An [`io::Error`] turns into one that blames the address, unless it says that this machine is out of something.
+/// An [`io::Error`] turns into one that blames nobody: it may be of whatever the dialer goes by, which callers without it have nothing to do with. What is
+/// known to be the address's own doing is said by [`DialError::address`].
 #[derive(Debug)]
 pub struct DialError(Why);
 
@@ -50,6 +52,11 @@ impl DialError {
         }
     }
 
+    /// It took all the time there was for something of its own.
+    pub(crate) fn slow() -> Self {
+        DialError::nobody("it took too long")
+    }
+
     pub(super) fn panicked() -> Self {
         DialError::nobody("it panicked")
     }
@@ -65,9 +72,9 @@ impl DialError {
 
 impl From<io::Error> for DialError {
     fn from(error: io::Error) -> Self {
-        match is_local(&error) {
-            true => DialError::nobody(error),
-            false => DialError::address(error),
+        match planted("io_errors_of_a_dialer_blame_the_address") {
+            false => DialError::nobody(error),
+            true => DialError::address(error),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! DNS by hickory: the system's name servers and hosts file, or name servers of one's own.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,21 @@ use crate::sync::Mutex;
 ///
 /// Names are absolute: no search domain is ever appended, so that the name which is resolved is the name the certificate must carry.
 /// hickory's own cache is off; a pool remembers addresses by its own clock. Both families are asked for at once.
+///
+/// ```
+/// use hotpool::{HickoryResolver, HotConnPool};
+///
+/// let own = HickoryResolver::with_servers(["192.0.2.53:53".parse()?]);
+/// let pool = HotConnPool::builder().resolver(own).build()?;
+/// # let _ = (pool, HickoryResolver::new());
+/// # #[cfg(all(feature = "dot-aws-lc-rs", feature = "doh-aws-lc-rs"))] {
+/// // With the features for it: over TLS and over HTTPS, by the name in their certificate.
+/// let over_tls = HickoryResolver::over_tls(["192.0.2.53:853".parse()?], "dns.example");
+/// let over_https = HickoryResolver::over_https(["192.0.2.53:443".parse()?], "dns.example", "/dns-query");
+/// # let _ = (over_tls, over_https);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct HickoryResolver {
     /// None: the system's.
@@ -204,7 +220,10 @@ fn failure(error: NetError) -> ResolveError {
         NetError::Dns(DnsError::NoRecordsFound(none)) => ResolveError::NotFound {
             ttl: Duration::from_secs(none.negative_ttl.unwrap_or(0).into()),
         },
-        NetError::Io(error) if is_local(&error) => ResolveError::Local(error.to_string()),
+        // A firewall of this machine's may drop what is sent.
+        NetError::Io(error) if is_local(&error) || error.kind() == ErrorKind::PermissionDenied => {
+            ResolveError::Local(error.to_string())
+        }
         other => ResolveError::Failed(other.to_string()),
     }
 }

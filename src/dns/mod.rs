@@ -27,6 +27,47 @@ pub use self::table::{Found, Table, Terms};
 ///
 /// It is asked in the pool's runtime, for canonical names only: never for an IP literal, never with a trailing dot. The pool remembers what it
 /// says, and asks once for a name at a time, however many wait for it. If it panics, that is a [`ResolveError::Failed`] to all of them.
+///
+/// ```
+/// use std::net::IpAddr;
+/// use std::time::Duration;
+///
+/// use hotpool::{Answer, HotConnPool, Resolve, ResolveError, Resolving};
+///
+/// /// Names of services, as some registry of one's own has them: one address of each family.
+/// struct Registry;
+///
+/// async fn ask(service: String, v6: bool) -> Result<Answer, ResolveError> {
+///     let known = service == "billing.internal";
+///     let address: IpAddr = if v6 { "2001:db8::7" } else { "192.0.2.7" }.parse().map_err(|_| ResolveError::Timeout)?;
+///     let ttl = Duration::from_secs(30);
+///     match known {
+///         true => Ok(Answer { addresses: vec![address], ttl }),
+///         false => Err(ResolveError::NotFound { ttl }),
+///     }
+/// }
+///
+/// impl Resolve for Registry {
+///     fn resolve(&self, host: &str, _port: u16) -> Resolving {
+///         Resolving::families(ask(host.to_owned(), true), ask(host.to_owned(), false))
+///     }
+///
+///     fn tells_ports_apart(&self) -> bool {
+///         false
+///     }
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let mut answers = Registry.resolve("billing.internal", 443);
+/// while let Some(answer) = answers.next().await {
+///     assert_eq!(answer?.addresses.len(), 1);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// let pool = HotConnPool::builder().resolver(Registry).build()?;
+/// # let _ = pool;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Resolve: Send + Sync + 'static {
     /// Looks up the addresses of `host`. `port` tells services on one name apart, for resolvers that can.
     fn resolve(&self, host: &str, port: u16) -> Resolving;
@@ -43,6 +84,22 @@ type Part = Pin<Box<dyn Future<Output = Result<Answer, ResolveError>> + Send>>;
 /// A resolution under way: one answer, or one for each family as it arrives. Dropping it gives it up.
 ///
 /// An answer to a part says nothing of the others: where one fails, what the others bring is used.
+///
+/// ```
+/// use std::future::poll_fn;
+/// use std::time::Duration;
+///
+/// use hotpool::{Answer, Resolving};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let answer = Answer { addresses: vec!["192.0.2.7".parse()?], ttl: Duration::from_secs(60) };
+/// let mut once = Resolving::new(std::future::ready(Ok(answer.clone())));
+/// assert_eq!(poll_fn(|cx| once.poll_next(cx)).await, Some(Ok(answer.clone())));
+/// assert_eq!(Resolving::ready(Ok(answer.clone())).next().await, Some(Ok(answer)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Resolving {
     parts: Vec<Part>,
 }

@@ -15,6 +15,20 @@ use crate::target::Target;
 ///
 /// With the `serde` feature it is written to any format and read from it. What is read is believed no more than a name server: bounds, and the
 /// pool's [`AddressPolicy`](crate::AddressPolicy), hold for it alike.
+///
+/// ```
+/// use hotpool::{DnsName, DnsSnapshot, HotConnPool};
+///
+/// let pool = HotConnPool::builder().build()?;
+/// let known: DnsSnapshot = pool.dns_snapshot(); // written to a file, with the feature `serde`
+/// for name in &known.names {
+///     let name: &DnsName = name;
+///     println!("{}: {:?}", name.host, name.addresses);
+/// }
+/// let next = HotConnPool::builder().dns_snapshot(known).build()?;
+/// # let _ = next;
+/// # Ok::<(), hotpool::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -93,6 +107,7 @@ impl DnsName {
             whole: true,
             stale: false,
             kept_v6: None,
+            foreign: false,
         };
         Some(((self.host.as_str().into(), self.port), found))
     }

@@ -57,6 +57,8 @@ pub struct Found {
     pub stale: bool,
     /// Whether those of one family are what was known before, because no answer came for that one: of IPv6, or of IPv4.
     pub kept_v6: Option<bool>,
+    /// Whether what is old in it was said in another network: all of it if it is stale, else the family that was kept.
+    pub foreign: bool,
 }
 
 impl Found {
@@ -66,6 +68,26 @@ impl Found {
         let kept = self.kept_v6 == Some(ip.is_ipv6()) && !planted("what_is_kept_counts_as_an_answer");
         let answered = !self.stale && !kept && self.addresses.iter().any(same_family);
         self.whole || (answered && !planted("a_part_of_an_answer_misses_nothing"))
+    }
+
+    /// As much of it as was said in this network; none if nothing was.
+    pub fn of_here(&self) -> Option<Found> {
+        let foreign = self.foreign && !planted("what_another_network_said_is_believed");
+        let elsewhere = |ip: &IpAddr| foreign && (self.stale || self.kept_v6 == Some(ip.is_ipv6()));
+        let here = self.addresses.iter().filter(|ip| !elsewhere(ip));
+        let addresses: Vec<IpAddr> = here.copied().collect();
+        (!addresses.is_empty()).then(|| Found {
+            addresses,
+            ..self.clone()
+        })
+    }
+
+    /// How soon it is asked for again once it serves because name servers fail. What another network said is as good as nothing.
+    fn recheck(&self) -> Duration {
+        match self.foreign && !planted("what_is_in_doubt_is_asked_about_late") {
+            true => SHORTEST_NEGATIVE,
+            false => STALE_TTL,
+        }
     }
 }
 
@@ -136,6 +158,7 @@ pub(super) fn conclude(
         whole: failure.is_none(),
         stale: false,
         kept_v6: None,
+        foreign: false,
     })
 }
 
@@ -175,7 +198,7 @@ impl Table {
         let found = self.entries.get(key)?.found.as_ref()?;
         let usable = now < found.usable_until || planted("stale_without_end");
         usable.then(|| Found {
-            fresh_until: now + STALE_TTL,
+            fresh_until: now + found.recheck(),
             whole: false,
             stale: true,
             ..found.clone()
@@ -213,8 +236,7 @@ impl Table {
                 entry.found = None;
                 (*ttl).clamp(SHORTEST_NEGATIVE, LONGEST_NEGATIVE)
             }
-            _ if stale.is_some() => STALE_TTL,
-            _ => SHORTEST_NEGATIVE,
+            _ => stale.as_ref().map_or(SHORTEST_NEGATIVE, Found::recheck),
         };
         if !planted("failures_are_asked_again_at_once") {
             entry.failed = Some((failure.clone(), now + span));
@@ -240,6 +262,7 @@ impl Table {
             fresh_until: found.fresh_until.min(old.usable_until),
             usable_until: found.usable_until.min(old.usable_until),
             kept_v6: kept.first().map(IpAddr::is_ipv6),
+            foreign: old.foreign,
             ..found
         }
     }
@@ -253,6 +276,7 @@ impl Table {
             entry.failed = None;
             if let Some(found) = &mut entry.found {
                 found.fresh_until = found.fresh_until.min(now);
+                found.foreign = true;
             }
             entry.found.is_some()
         });

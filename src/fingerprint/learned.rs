@@ -3,12 +3,30 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::EchGrease;
+use super::{EchGrease, Huffman};
 
 /// A spec that was learned, and what its captures left open.
 ///
 /// A capture shows what a client did once, and not what it would do another time. Whatever had to be taken for granted is an [`Assumption`]; `Display`
 /// tells them in lines. More captures of the same client, fresh and resumed ones, make them surer or leave fewer.
+///
+/// ```no_run
+/// use hotpool::fingerprint::{Assumption, FoundHello, Hellos, HelloSpec, hellos};
+///
+/// let captures = [std::fs::read("first.bin")?, std::fs::read("second.bin")?]; // what one client sent, twice
+/// let mut in_the_first: Hellos<'_> = hellos(&captures[0]);
+/// let found: Option<FoundHello> = in_the_first.next().transpose()?;
+/// println!("{} records", found.map_or(0, |found| found.records.len()));
+///
+/// let learned = HelloSpec::from_client_hellos(captures.iter().map(Vec::as_slice))?;
+/// for assumption in &learned.assumptions {
+///     match assumption {
+///         Assumption::FixedOrder => println!("both had one order"),
+///         other => println!("{other}"),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use]
@@ -83,6 +101,16 @@ pub enum Assumption {
     },
     /// One request was captured: its priority and the update of its stream are taken for those of every request.
     EveryRequest,
+    /// No string of the request would have been written otherwise by another rule of when strings are in Huffman's code: this one is taken.
+    Huffman {
+        /// The rule.
+        rule: Huffman,
+    },
+    /// The path of the request was written by its name and its value, as it is whether or not a client looks up a path in the static table: it is taken to.
+    PathForm {
+        /// Whether the server was told to remember it, which no spec does.
+        indexed: bool,
+    },
 }
 
 impl<S> fmt::Display for Learned<S> {
@@ -171,6 +199,27 @@ impl fmt::Display for Assumption {
                 f,
                 "setting {id:#06x} is {value} on every connection, though a client draws it now and then"
             ),
+            Assumption::Huffman { rule } => {
+                let when = match rule {
+                    Huffman::Always => "always",
+                    Huffman::WhenShorter => "where they are shorter in it",
+                    Huffman::Never => "never",
+                };
+                write!(
+                    f,
+                    "strings are {when} in Huffman's code: another rule would have written these alike"
+                )
+            }
+            Assumption::PathForm { indexed } => {
+                write!(
+                    f,
+                    "a path of / is written by its place in the static table: another was captured"
+                )?;
+                match indexed {
+                    true => write!(f, ", which the server was to remember: here it is not"),
+                    false => Ok(()),
+                }
+            }
             Assumption::EveryRequest => {
                 write!(
                     f,

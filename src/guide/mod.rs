@@ -10,7 +10,7 @@
 //! | [`cancel_safety`] | What happens if I drop this future? |
 //! | [`observability`] | What can I see: counters, spans, events? |
 //! | [`from_hyper_util`] | Where is each setting of hyper-util's client? |
-//! | [`from_go`] | Where is each call of a pool of uTLS connections in Go? |
+//! | [`from_go`] | Where is each call of a pool of uTLS connections in Go, and each field of its `net/http.Transport`? |
 //!
 //! All code in it is run with the tests.
 

@@ -8,7 +8,7 @@ use super::demand::BEFORE_SETTINGS;
 use super::dialling::Dial;
 use super::id::{ConnId, DialId, Key, Ticket};
 use super::lanes::Lane;
-use super::words::{Action, Cause, Refusal, Want};
+use super::words::{Action, Cause, Reached, Refusal, Want};
 use super::{Machine, Phase};
 use crate::clock::Moment;
 use crate::event::{CloseReason, Protocol};
@@ -33,21 +33,29 @@ impl Machine {
     ///
     /// None if the right is void (abandoned, closed): the connection is the driver's to drop.
     pub fn dialled(&mut self, now: Moment, dial: DialId, ip: IpAddr, protocol: Protocol) -> Option<ConnId> {
-        self.dialled_through(now, dial, (ip, None), protocol)
+        let reached = Reached {
+            ip,
+            end: None,
+            elsewhere: false,
+        };
+        self.dialled_through(now, dial, reached, protocol)
     }
 
-    /// The same of a connection that goes on from `ip` through a tunnel, to its end as far as that is known.
+    /// The same of a connection that may go on from there through a tunnel, or may have begun in another network.
     pub fn dialled_through(
         &mut self,
         now: Moment,
         dial: DialId,
-        (ip, end): (IpAddr, Option<IpAddr>),
+        Reached { ip, end, elsewhere }: Reached,
         protocol: Protocol,
     ) -> Option<ConnId> {
         let now = self.tick(now);
         let right = self.finish(dial.0)?;
         self.counts.dialled += 1;
-        let unwelcome = self.reached(now, ip, right.ordered);
+        let unwelcome = match elsewhere {
+            false => self.reached(now, ip, right.ordered),
+            true => self.penalties.forbids(now, ip, right.ordered),
+        };
         let slot = self.birth(now, right.want.identity, ip, protocol);
         let conn = self.conns.id(slot);
         let barred = self

@@ -79,7 +79,8 @@ pub use self::limits::{AllBlocked, Growth, LedgerLimits, Limits, PenaltyTerms, S
 pub use self::penalties::{Penalties, Screen};
 pub use self::wheel::Wheel;
 pub use self::words::{
-    Acquire, Action, Cause, ConnInfo, Counts, DialOrder, Evict, Evicted, Fate, IpCounts, Lease, Refusal, Want,
+    Acquire, Action, Cause, ConnInfo, Counts, DialOrder, Evict, Evicted, Fate, IpCounts, Lease, Reached,
+    Refusal, Want,
 };
 
 #[cfg(any(test, feature = "__internals"))]

@@ -102,6 +102,17 @@ pub struct DialOrder {
     pub pool_probe: bool,
 }
 
+/// Where a dial has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The address that was dialled.
+    pub ip: IpAddr,
+    /// Where the tunnel ends that goes on from there, if one does, as far as that is known.
+    pub end: Option<IpAddr>,
+    /// Whether it began in another network than this: then it says nothing of the address.
+    pub elsewhere: bool,
+}
+
 /// Why a ticket will not be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {

@@ -72,7 +72,8 @@ impl ConnectionManager {
         inner.change_rules(|rules| rules.block(now, scope, until))
     }
 
-    /// Takes a block back: what the owner said of exactly this scope, and what the pool itself holds against it. Answers whether there was any.
+    /// Takes a block back: what the owner said of exactly this scope, and what the pool itself holds against it; where that is an IPv4 address, against those of IPv6
+    /// that lead to it as well. Answers whether there was any.
     pub fn unblock(&self, scope: &Scope) -> bool {
         let inner = self.inner();
         let now = inner.now_coarse();
@@ -98,8 +99,9 @@ impl ConnectionManager {
         self.inner().change_rules(|rules| rules.policy = policy);
     }
 
-    /// Everything that is blocked now: by the owner, and by what failed. Of an address that only an allowlist leaves out nothing is said. Takes each
-    /// shard's lock in turn: not for the hot path.
+    /// Everything that is blocked now: by the owner, and by what failed. Of an address that only an allowlist leaves out nothing is said. One that failed is named
+    /// as it is dialled, be it another one within IPv6 (NAT64, 6to4): that one is not blocked with it. What told us to stay away, and fails for longer than that,
+    /// stands here twice. Whatever stands here can be [unblocked](Self::unblock). Takes each shard's lock in turn: not for the hot path.
     pub fn blocklist(&self) -> Vec<Block> {
         let inner = self.inner();
         let now = inner.now_coarse();
@@ -112,7 +114,7 @@ impl ConnectionManager {
         let mut blocks: Vec<Block> = said.collect();
         for (ip, until) in inner.desk.lock().penalties.list(now) {
             blocks.push(Block {
-                scope: ip.into(),
+                scope: Scope::exactly(ip),
                 cause: BlockCause::Connect,
                 left: Some(until.since(now)),
             });
@@ -146,28 +148,42 @@ impl Inner {
         host.close_barred_ends(now);
     }
 
+    /// Nothing is held against these for the whole pool any more: the hosts that were there when it was forget it as well.
+    pub(super) fn unshun_everywhere(self: &Arc<Self>, these: impl Fn(IpAddr) -> bool) {
+        if planted("copies_outlive_what_they_are_of") {
+            return;
+        }
+        self.each_host(|host, now| {
+            let penalties = host.machine.penalties();
+            let own = |ip| penalties.held(now, ip).next().is_some();
+            let missed = |ip| own(ip) && planted("copies_beside_a_penalty_are_missed");
+            let copied: Vec<IpAddr> = penalties
+                .list(now)
+                .map(|(ip, _)| ip)
+                .filter(|&ip| these(ip) && !missed(ip))
+                .collect();
+            copied.into_iter().for_each(|ip| host.machine.unshun(now, ip));
+        });
+    }
+
     /// Forgets what the pool itself holds against exactly this. Answers whether it held anything.
     fn absolve(self: &Arc<Self>, scope: &Scope) -> bool {
         if planted("the_unblocked_stays_blocked") {
             return false;
         }
-        if let Some(ip) = scope.everywhere() {
-            let held = {
+        if scope.everywhere().is_some() {
+            let cleared = {
                 let mut desk = self.desk.lock();
                 let now = self.now_coarse();
-                let held = desk.penalties.blocked(now, ip).is_some();
-                desk.penalties.absolve(ip);
-                held
+                let meant = desk.penalties.known().filter(|&ip| scope.means(ip));
+                let meant: Vec<IpAddr> = meant.collect();
+                meant
+                    .into_iter()
+                    .filter(|&ip| desk.penalties.clear(now, ip))
+                    .count()
             };
-            self.each_host(|host, now| {
-                let penalties = host.machine.penalties();
-                let missed =
-                    penalties.held(now, ip).is_some() && planted("copies_beside_a_penalty_are_missed");
-                if penalties.blocked(now, ip).is_some() && !missed {
-                    host.machine.unshun(now, ip);
-                }
-            });
-            return held;
+            self.unshun_everywhere(|ip| scope.means(ip));
+            return cleared > 0;
         }
         let Some((origin, ip)) = scope.of_origin() else {
             return false;
@@ -176,7 +192,7 @@ impl Inner {
             return false;
         };
         let held = self.with_target(&target, |host, now| {
-            let held = host.machine.penalties().held(now, ip).is_some();
+            let held = host.machine.penalties().held(now, ip).next().is_some();
             host.machine.absolve(now, ip);
             held
         });
@@ -207,9 +223,12 @@ impl Host {
     /// What it holds against addresses by itself.
     fn blocks(&self, now: Moment) -> Vec<Block> {
         let penalties = self.machine.penalties();
-        let known = penalties.list(now).filter_map(|(ip, _)| {
-            // What it heard of from the desk is the desk's to show.
-            let (cause, until) = penalties.held(now, ip)?;
+        // What it heard of from the desk is the desk's to show.
+        let held = penalties.list(now).flat_map(|(ip, _)| {
+            let held = penalties.held(now, ip);
+            held.map(move |(cause, until)| (ip, cause, until))
+        });
+        let known = held.filter_map(|(ip, cause, until)| {
             let cause = match cause {
                 Cause::Tls => BlockCause::Tls,
                 Cause::Protocol => BlockCause::Protocol,

@@ -9,6 +9,15 @@ use crate::conn::{ConnInfo, H2Sender};
 /// A body with the lease that it came by: see [`HotConn::attach`]. It is used as the body itself.
 ///
 /// Dropping it drops the body, then gives the lease back.
+///
+/// ```no_run
+/// # async fn example(conn: hotpool::HotConn, body: hotpool::h2::RecvStream) {
+/// let body = conn.attach(body); // reads as the body, and has the lease
+/// println!("from {}", body.info().remote);
+/// let (conn, body) = body.into_parts();
+/// # drop((conn, body));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Attached<B> {
     // In this order: the lease comes home when nothing of the stream is left.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::blame::blame;
-use super::dialling::DialJob;
+use super::dialling::{self, DialJob};
 use super::host::Host;
 use super::jobs::Job;
 use super::race::{Loser, News, Race};
@@ -53,7 +53,16 @@ impl DialJob {
                 continue;
             }
             let until = match race.plan.step(now) {
-                Step::Over if self.more_may_come(&race.plan, now) => Some(deadline),
+                // What has come since is tried before what may come is waited for: who told of it may have done so while an attempt ended.
+                Step::Over
+                    if !planted("what_came_before_the_end_stays_out")
+                        && self.take_in_news(&mut race.plan) =>
+                {
+                    continue;
+                }
+                Step::Over if self.asks_again(&race.plan, now) || self.more_may_come(&race.plan, now) => {
+                    Some(deadline)
+                }
                 Step::Over => return None,
                 Step::Wait(until) => until,
                 Step::Start(ip) if self.reserve(ip) => {
@@ -75,7 +84,7 @@ impl DialJob {
             let (place, result) = match race.news(clock, until, &progress.news).await {
                 News::Due => continue,
                 News::Addresses => {
-                    self.take_in_news(&mut race.plan);
+                    _ = self.take_in_news(&mut race.plan);
                     continue;
                 }
                 News::Ended(place, result) => (place, *result),
@@ -129,6 +138,27 @@ impl DialJob {
         Some(Plan::new(lead, &others, terms))
     }
 
+    /// Whether it has its name asked for again: once, before it gives up, if it began in another network and nobody has asked in this one.
+    fn asks_again(&mut self, plan: &Plan, now: Moment) -> bool {
+        let may = self.is_elsewhere() && !self.order.probe && plan.takes_more(now);
+        if !may
+            || std::mem::replace(&mut self.asked_again, true)
+            || planted("dials_of_another_network_ask_nobody")
+        {
+            return false;
+        }
+        let dial = self.order.dial;
+        let asks = self.inner.with_host(self.origin, |host, now| {
+            let due = host.machine.is_open(dial) && now >= host.fresh_until;
+            due && !std::mem::replace(&mut host.resolving, true)
+        });
+        let asks = asks == Some(true);
+        if asks {
+            dialling::resolve(&self.inner, self.origin);
+        }
+        asks
+    }
+
     /// Whether an address may yet come that it would try: its name is still being asked for.
     fn more_may_come(&self, plan: &Plan, now: Moment) -> bool {
         let dial = self.order.dial;
@@ -142,10 +172,10 @@ impl DialJob {
                 .unwrap_or(false)
     }
 
-    /// Its host has heard more of its name's answer.
-    fn take_in_news(&mut self, plan: &mut Plan) {
+    /// Its host may have heard more of its name's answer. Answers whether there is anything new in it.
+    fn take_in_news(&mut self, plan: &mut Plan) -> bool {
         if self.order.probe || planted("late_families_stay_out") {
-            return;
+            return false;
         }
         let (dial, known) = (self.order.dial, &self.order.candidates);
         let new = self
@@ -153,14 +183,16 @@ impl DialJob {
             .with_host(self.origin, |host, now| host.machine.joining(now, dial, known));
         let mut new = new.unwrap_or_default();
         if new.is_empty() {
-            return;
+            return false;
         }
         let now = self.inner.now_coarse();
         let desk = self.inner.desk.lock();
         new.retain(|&ip| desk.penalties.blocked(now, ip).is_none());
         drop(desk);
         plan.join(new.iter().copied());
+        let any = !new.is_empty();
         self.order.candidates.extend(new);
+        any
     }
 
     /// Takes the permit of `ip`, unless this dial holds it already. False if the address is full, or the owner bars it.
@@ -234,9 +266,9 @@ impl DialJob {
         }
     }
 
-    /// Whether it began in another network than the machine has now: its failure says nothing of an address here. To be asked under the lock of
+    /// Whether it began in another network than the machine has now: what becomes of it says nothing of an address here. To be asked under the lock of
     /// whatever is to hold it: a new network that comes later forgives what it finds there.
-    fn is_elsewhere(&self) -> bool {
+    pub(super) fn is_elsewhere(&self) -> bool {
         self.inner.network() != self.network && !planted("failures_are_taken_along")
     }
 

@@ -1,5 +1,6 @@
 //! Whom a failure is held against: one table over what went wrong and where. What is not in it does not compile.
 
+use super::validator::Own;
 use crate::dialer::DialError;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
@@ -45,6 +46,7 @@ pub(super) fn blame(error: &Error, sourced: bool) -> Blame {
         // There is no way to it from that one, or from its network: what goes out from others may find one.
         Blame::Address if sourced && !planted("one_source_speaks_for_all") => Blame::Protocol,
         Blame::Proxy if is_about_who_asks(error) => Blame::Nobody,
+        Blame::Protocol if Own::is_of(error) || is_a_dialer_s(error) => Blame::Nobody,
         Blame::Protocol if phase == Phase::Validate && planted("who_fails_to_answer_blocks") => Blame::Status,
         Blame::Nobody if kind == ErrorKind::Dial && is_the_address_s(error) => Blame::Protocol,
         Blame::Nobody if kind == ErrorKind::LocalResource && planted("shortages_blame_the_peer") => {
@@ -132,6 +134,12 @@ const fn of_what_is_dialled(phase: Phase) -> Blame {
         // Nothing is dialled: a name is asked for, by a pool whose addresses are its proxy's; or it is the caller's affair.
         Phase::Target | Phase::Acquire | Phase::Resolve | Phase::Use => Blame::Nobody,
     }
+}
+
+/// Whether a dialer of the owner's took too long for something of its own.
+fn is_a_dialer_s(error: &Error) -> bool {
+    let cause: Option<&DialError> = error.cause_as();
+    error.is_timeout() && cause.is_some_and(|cause| !cause.blames_address())
 }
 
 /// Whether a dialer of the owner's says that the address is to blame.

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -224,17 +225,21 @@ impl Inner {
         let mut waits = HashMap::new();
         for (origin, now, blocked) in self.each_host(|host, now| (host.id, now, host.blocked_addresses(now)))
         {
-            for (ip, until) in blocked {
+            for (ip, when) in blocked {
+                if now < when.start && planted("who_is_left_alone_is_forgotten") {
+                    continue;
+                }
                 let new = Trial {
                     at: now + every,
                     tries: 0,
                 };
                 let mut trial = known.get(&(origin, ip)).copied().unwrap_or(new);
                 trial.at = trial.at.min(now + rest(every, trial.tries)); // the interval may have been shortened
+                trial.at = trial.at.max(when.start);
                 let full = dials.len() >= TRIALS && !planted("all_the_blocked_are_tried_at_once");
                 match (now < trial.at, full) {
                     // One that is over before its turn needs none.
-                    (true, _) if trial.at >= until && trial.tries == 0 => continue,
+                    (true, _) if trial.at >= when.end && trial.tries == 0 => continue,
                     (true, _) => {}
                     (false, true) => trial.at = now + BETWEEN_TRIALS,
                     (false, false) => {
@@ -326,8 +331,8 @@ impl Host {
         }
     }
 
-    /// The addresses of this origin that are blocked and might be cleared by a dial, with when each is free.
-    fn blocked_addresses(&self, now: Moment) -> Vec<(IpAddr, Moment)> {
+    /// The addresses of this origin that are blocked and might be cleared by a dial, with from when on and until when.
+    fn blocked_addresses(&self, now: Moment) -> Vec<(IpAddr, Range<Moment>)> {
         self.machine.penalties().doubtful(now).collect()
     }
 

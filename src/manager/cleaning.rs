@@ -20,6 +20,26 @@ use crate::os::Descriptors;
 /// look at the pool. What it lets go closes as [`CloseReason::Removed`], unless somebody has it by then. If it panics, nothing closes in that round.
 ///
 /// Implemented by every `Fn(Resting<'_>) -> bool`.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use hotpool::{CleanupPolicy, HotConnPool, Protocol, Resting};
+///
+/// /// Keeps what was expensive to come by.
+/// struct KeepsSlow;
+///
+/// impl CleanupPolicy for KeepsSlow {
+///     fn keeps(&self, conn: Resting<'_>) -> bool {
+///         conn.info.tls_time > Duration::from_millis(100) || conn.idle < Duration::from_secs(10)
+///     }
+/// }
+///
+/// let slow = HotConnPool::builder().cleanup_policy(KeepsSlow).build()?;
+/// let h2 = HotConnPool::builder().cleanup_policy(|conn: Resting<'_>| conn.info.protocol == Protocol::Http2).build()?;
+/// # let _ = (slow, h2);
+/// # Ok::<(), hotpool::ConfigError>(())
+/// ```
 pub trait CleanupPolicy: Send + Sync + 'static {
     /// Whether this one stays.
     fn keeps(&self, conn: Resting<'_>) -> bool;

@@ -28,6 +28,60 @@ use crate::target::{Target, TargetError};
 ///
 /// Every [`HotConnPool`](crate::HotConnPool) has one: see [`HotConnPool::manager`](crate::HotConnPool::manager). A clone of it does not keep the pool
 /// open: when the last handle of the pool is dropped, nothing is handed out any more.
+///
+/// ```
+/// use hotpool::clock::ManualClock;
+/// use hotpool::{AccessPolicy, ConnectionManager, Event, HotConnPool, Protocol, Scope, Tls};
+///
+/// let pool = HotConnPool::builder().clock(ManualClock::new()).build()?;
+/// let manager: &ConnectionManager = pool.manager();
+///
+/// // What is there.
+/// for (host, addresses) in manager.host_mapping() {
+///     println!("{host}: {} connections to {} addresses", addresses.values().sum::<usize>(), addresses.len());
+/// }
+/// assert_eq!(manager.stats().total, 0);
+/// assert_eq!(manager.size(), 0);
+/// manager.assert_invariants(); // for tests: every count is what it says
+/// manager.on_event(|event: &Event<'_>| println!("{event:?}"));
+///
+/// // What closes: each answers how many those are.
+/// assert_eq!(manager.evict_host("example.com")?, 0);
+/// assert_eq!(manager.evict_ip("192.0.2.7".parse()?), 0);
+/// assert_eq!(manager.retain(|conn| conn.protocol == Protocol::Http2), 0);
+/// assert_eq!(manager.remove("example.com")?, 0);
+/// assert_eq!(manager.cleanup(), 0); // what is due by age, as these three:
+/// assert_eq!(manager.cleanup_idle() + manager.cleanup_expired() + manager.cleanup_unhealthy(), 0);
+/// assert_eq!(manager.force_cleanup(), 0); // everything, in use or not
+///
+/// // What changes.
+/// let mut config = manager.config().as_ref().clone();
+/// config.max_per_ip = 2;
+/// manager.update_config(config)?;
+/// manager.update_tls(Tls::builder().build()?);
+/// manager.set_access(AccessPolicy::AllowlistOnly);
+/// manager.allow(Scope::host("example.com")?)?;
+/// assert!(manager.disallow(&Scope::host("example.com")?));
+/// manager.network_changed();
+/// manager.pause();
+/// manager.resume();
+/// # let _ = manager.clock();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// ```no_run
+/// # async fn example(manager: hotpool::ConnectionManager) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+///
+/// manager.on_close("say so", Duration::from_secs(1), async { Ok::<_, std::io::Error>(()) })?;
+/// manager.ready().await?; // something is alive
+/// drop(manager.get("example.com").await?);
+/// let report = manager.close_within(Duration::from_secs(5)).await; // or `close`, in `close_timeout`
+/// assert_eq!(report.steps.len(), 1);
+/// assert!(manager.close().await.is_clean());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ConnectionManager {
     inner: Arc<Inner>,

@@ -22,7 +22,7 @@ use crate::sync::Ordering;
 
 impl ConnectionManager {
     /// Puts other settings in force, at once and for all hosts: where a cap grew, those who wait are dialled for; where it shrank, idle
-    /// connections close, the longest idle first, and leased ones when they come home. A connection's lifetime stays what it was at birth,
+    /// connections close, the longest idle first, and leased ones when they come home; of many dials and closes some follow when this has returned. A connection's lifetime stays what it was at birth,
     /// and a `get` under way keeps its deadline.
     ///
     /// # Errors

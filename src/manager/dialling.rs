@@ -16,7 +16,7 @@ use crate::dial::{Ask, Dialled, Early, Found, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::fault::planted;
-use crate::machine::{ConnId, DialId, DialOrder, OriginId};
+use crate::machine::{ConnId, DialId, DialOrder, OriginId, Reached};
 use crate::rt::{Home, NotSpawned};
 use crate::sync::Ordering;
 use crate::target::Target;
@@ -198,6 +198,8 @@ pub(super) struct DialJob {
     pub(super) error: Option<Error>,
     /// The network in which it began.
     pub(super) network: u64,
+    /// Whether it has had its name asked for again in the next one.
+    pub(super) asked_again: bool,
     /// Whether it has tried what there was to try.
     done: bool,
     over: bool,
@@ -249,6 +251,7 @@ impl DialJob {
             holds: ip.into_iter().collect(),
             error,
             network: inner.network(),
+            asked_again: false,
             done: false,
             over: false,
         };
@@ -285,19 +288,26 @@ impl DialJob {
             self.identity.clone(),
         );
         let now = self.inner.now_coarse();
-        {
+        let cleared = {
             let mut desk = self.inner.desk.lock();
             desk.ledger.connected(now, self.origin, ip);
             self.inner.in_transit.fetch_add(1, Ordering::Relaxed);
-            desk.penalties.absolve(ip);
-        }
+            let clears = !self.is_elsewhere() || planted("another_network_clears_what_is_held_here");
+            clears && desk.penalties.clear(now, ip)
+        };
         let mut born = Some(born);
         let conn = self.inner.with_host(self.origin, |host, now| {
             host.dials.remove(&self.order.dial);
             let watcher = host.watchers.remove(&self.order.dial);
+            let elsewhere = self.is_elsewhere();
+            let reached = Reached {
+                ip,
+                end,
+                elsewhere: elsewhere && !planted("another_network_clears_what_is_held_here"),
+            };
             let conn = host
                 .machine
-                .dialled_through(now, self.order.dial, (ip, end), protocol)?;
+                .dialled_through(now, self.order.dial, reached, protocol)?;
             self.inner.in_transit.fetch_sub(1, Ordering::Relaxed);
             host.counters.opened += 1;
             let rung = born
@@ -313,20 +323,24 @@ impl DialJob {
                 host.machine.retire(now, conn, CloseReason::IdentityRetired);
             }
             // The same of a new network.
-            let elsewhere = self.inner.network() != self.network && !planted("births_escape_a_new_network");
-            let doubtful = match elsewhere {
+            let doubtful = match elsewhere && !planted("births_escape_a_new_network") {
                 true => host.doubt_birth(now, conn),
                 false => None,
             };
             // It went at once, or goes with whoever waited for it.
+            let behind = end.filter(|_| !planted("tunnels_that_close_at_birth_are_opened"));
             let shut = host
                 .machine
                 .bars(now, ip)
+                .or(behind.and_then(|end| host.machine.bars_behind(now, end)))
                 .or(host.machine.penalties().told(now, ip));
             let shut = shut.filter(|_| !planted("what_closes_at_birth_is_opened"));
             let came = shut.map_or(Ok(()), |until| Err(host.blocked(now, until).with_ip(ip)));
             Some((conn, watcher.map(|watcher| (watcher, came)), rung, doubtful))
         });
+        if cleared {
+            self.inner.unshun_everywhere(|shunned| shunned == ip);
+        }
         match conn.flatten() {
             None => {
                 // Nobody is there to have it: the host was closed meanwhile.

@@ -22,7 +22,12 @@ impl Host {
             }
             News::ResetsSpent => self.machine.retire(now, conn, CloseReason::ResetsSpent),
             News::Doubtful => self.machine.suspect(now, conn),
-            News::Healthy => self.machine.healthy(now, conn),
+            News::Healthy => {
+                if let Some(shared) = self.shared_mut(conn) {
+                    shared.foreign = false;
+                }
+                self.machine.healthy(now, conn);
+            }
             News::Ended(reason) => self.machine.died(now, conn, reason),
         }
     }

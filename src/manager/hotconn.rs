@@ -40,6 +40,46 @@ use crate::fault::planted;
 /// [`ReuseCheck`](crate::ReuseCheck) says; a byte that arrives after that cannot be told from the answer, by anyone.
 ///
 /// One that is out for longer than [`leak_timeout`](crate::PoolConfig::leak_timeout) is reported, once, with the place where it was asked for.
+///
+/// ```no_run
+/// # async fn example(pool: hotpool::HotConnPool) -> Result<(), Box<dyn std::error::Error>> {
+/// use hotpool::{Detached, H2Sender, RawH2, Returned};
+///
+/// /// How many requests a connection has carried: stays with it over HTTP/1.1.
+/// #[derive(Clone)]
+/// struct Carried(u32);
+///
+/// let mut conn = pool.get("example.com").await?;
+/// let carried = conn.extensions_mut().get::<Carried>().map_or(0, |carried| carried.0);
+/// conn.extensions_mut().insert(Carried(carried + 1));
+/// conn.expect_long(); // a long poll: no leak
+/// // ... nothing came for a while:
+/// conn.doubt();
+/// if !conn.is_clean() {
+///     conn.assume_clean(); // it speaks another protocol, and this exchange is over
+/// }
+/// if pool.put(conn) != Returned::Kept {
+///     pool.get("example.com").await?.discard(); // whatever the pool thinks of this one
+/// }
+///
+/// // A connection for something else: it counts until it is dropped, or comes back.
+/// match pool.get("example.com").await?.detach() {
+///     Ok(detached) => {
+///         let detached: Detached = detached;
+///         println!("{}", detached.info().remote);
+///         pool.manager().add(detached);
+///     }
+///     Err(h2) => {
+///         let raw: Result<RawH2, _> = h2.into_h2_raw();
+///         if let Ok(raw) = raw {
+///             let _sender: H2Sender = (*raw).clone();
+///             println!("{}: a stock `SendRequest` of its own", raw.info().target);
+///         }
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropped, it goes straight back to the pool"]
 pub struct HotConn(
     /// Some until it is given back.
@@ -115,7 +155,8 @@ impl HotConn {
     }
 
     /// Says how an exchange went, so that the pool learns which addresses to avoid for this origin: see the table of [`Outcome`]. May be said more than
-    /// once. Where the network has [changed](crate::HotConnPool::network_changed) since it was leased, or the pool has cut it, only a 403 is heeded.
+    /// once. Where the network has [changed](crate::HotConnPool::network_changed) since it was leased, or the connection, over HTTP/2, has yet to show life since, or the pool
+    /// has cut it, only a 403 is heeded.
     pub fn report(&self, outcome: Outcome) {
         self.lent().heed(outcome.into());
     }

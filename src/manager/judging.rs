@@ -9,7 +9,7 @@ use super::attempts::LATE;
 use super::blame::{Blame, blame};
 use super::lent::Standing;
 use super::live::Way;
-use super::validator::{Validator, judge};
+use super::validator::{Own, Validator, judge};
 use super::word::Word;
 use crate::clock::Moment;
 use crate::conn::is_goodbye;
@@ -75,7 +75,8 @@ impl HotConn {
 
 /// Whether an error is the end of its connection.
 fn is_an_end(error: &Error) -> bool {
-    error.kind() == ErrorKind::ConnectionReset || is_goodbye(error)
+    let goodbye = is_goodbye(error) && !planted("goodbyes_to_the_rested_blame_the_address");
+    error.kind() == ErrorKind::ConnectionReset || goodbye
 }
 
 /// What an error of a judgement says of the address.
@@ -88,7 +89,8 @@ fn heard(error: &Error) -> Word {
 }
 
 /// Whether another connection may do better: at an address that blocked us, or has failed, this one is gone. One that was told to come later would be
-/// told so again, and a validator that cannot tell fails again.
+/// told so again, and a validator that cannot tell fails again, or takes its time again.
 pub(super) fn is_worth_another(error: &Error) -> bool {
-    !matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Validator)
+    let again = matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Validator);
+    !again && !Own::is_of(error)
 }

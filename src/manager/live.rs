@@ -98,6 +98,8 @@ impl Fresh {
 
 pub(super) struct Shared {
     pub(super) handle: H2Handle,
+    /// Whether it is of another network, and has shown no life in this one yet: what becomes of a lease that begins now says nothing of its address.
+    pub(super) foreign: bool,
     /// Leases that are out; a place for each that ever was out at once with the others.
     pub(super) outs: Vec<Option<Out>>,
     /// Leases that are home, each with a place among those out.
@@ -151,7 +153,14 @@ impl Live {
                 single.out = Out::new(now, site);
                 Some(lent)
             }
-            Rest::Shared(shared) => Some(shared.lend(&self.info, ids, Out::new(now, site))),
+            Rest::Shared(shared) => {
+                let void = shared.foreign && !planted("the_doubtful_have_their_say");
+                let out = Out {
+                    void,
+                    ..Out::new(now, site)
+                };
+                Some(shared.lend(&self.info, ids, out))
+            }
         }
     }
 
@@ -238,10 +247,17 @@ impl Shared {
     pub(super) fn new(handle: H2Handle) -> Self {
         Shared {
             handle,
+            foreign: false,
             // Most have one lease at a time.
             outs: Vec::with_capacity(1),
             spares: Vec::with_capacity(1),
         }
+    }
+
+    /// The network is another one. Answers the connection, which is to show life.
+    pub(super) fn doubted(&mut self) -> H2Handle {
+        self.foreign = true;
+        self.handle.another()
     }
 
     fn lend(&mut self, info: &Arc<ConnInfo>, (home, origin, conn): Ids<'_>, out: Out) -> Box<Lent> {

@@ -17,6 +17,23 @@ impl<'a, T: Named<'a>> IntoTarget<'a> for T {}
 
 /// A target of one pool, prepared: its text is canonical and its hash known. Cheaper than text where the same target is asked for again
 /// and again. Made by [`HotConnPool::endpoint`](crate::HotConnPool::endpoint); other pools take it as its target.
+///
+/// ```
+/// use hotpool::{Endpoint, GetOptions, HotConnPool, IntoTarget, Require};
+///
+/// let pool = HotConnPool::builder().build()?;
+/// let endpoint: Endpoint = pool.endpoint("EXAMPLE.com:443")?;
+/// assert_eq!(endpoint.target().to_string(), "example.com");
+///
+/// /// Whatever names a target will do.
+/// fn is_warm<'a>(pool: &HotConnPool, target: impl IntoTarget<'a>) -> Result<bool, hotpool::Error> {
+///     Ok(pool.try_get(target)?.is_some()) // neither waits nor dials
+/// }
+/// assert!(!is_warm(&pool, &endpoint)? && !is_warm(&pool, "example.com:8443")?);
+/// assert!(pool.try_get_with(&endpoint, GetOptions::new().require(Require::Http2))?.is_none());
+/// pool.network_changed(); // what stood before is trusted no more
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Endpoint {
     target: Target<'static>,

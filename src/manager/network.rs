@@ -26,7 +26,11 @@ impl ConnectionManager {
     /// Says that the machine has another network than before. Idle connections of HTTP/1.1 close, for nobody can tell whether they still lead
     /// anywhere, and leased ones when they come home; those of HTTP/2 are asked for a sign of life and take no new streams until it comes, and close
     /// without it. What failed is forgotten, but for addresses that said themselves that we are blocked, and names are asked for again. So it is with what is
-    /// dialled or leased at that moment: how it fails is held against no address, nor does it clear one, but a 403 is heeded.
+    /// dialled or leased at that moment, and with leases of an HTTP/2 connection that has yet to show life: how it fails is held against no address, nor does it
+    /// clear one, but a 403 is heeded.
+    ///
+    /// What name servers said before serves while they fail, as ever, but for the name of the pool's [proxy](crate::proxy): a stranger may be there now, and nothing is
+    /// sent before they have been asked again.
     ///
     /// A pool whose machine was suspended for longer than five seconds does this by itself, within two seconds of its waking up. Until then
     /// a connection that stood may be handed out, and its first use fail: the one clock that a hand-out reads stands still while the machine does, and
@@ -42,10 +46,11 @@ impl Inner {
         // First: what ends after the visit to its host sees that it began before.
         self.network.fetch_add(1, Ordering::AcqRel);
         self.dialler.doubt_names();
+        // Before the hosts, which dial at once where somebody waits.
+        self.desk.lock().penalties.forgive();
         let doubtful = self.each_host(Host::network_changed);
         // Not under the lock: it wakes the drivers.
         doubtful.into_iter().flatten().for_each(|handle| handle.doubt());
-        self.desk.lock().penalties.forgive();
         self.pump();
         self.call(Job::Dns);
     }
@@ -92,7 +97,7 @@ impl Host {
     /// A connection that was begun in another network. Answers the one that is to show life.
     pub(super) fn doubt_birth(&mut self, now: Moment, conn: ConnId) -> Option<H2Handle> {
         match self.shared_mut(conn) {
-            Some(shared) => Some(shared.handle.another()),
+            Some(shared) => Some(shared.doubted()),
             None => {
                 self.machine.retire(now, conn, CloseReason::NetworkChanged);
                 None
@@ -116,9 +121,9 @@ impl Host {
         if self.fresh_until != Moment::FAR {
             self.fresh_until = self.fresh_until.min(now);
         }
-        let handles = self.lives_mut().filter_map(|live| match &live.rest {
+        let handles = self.lives_mut().filter_map(|live| match &mut live.rest {
             Rest::Single(_) => None,
-            Rest::Shared(shared) => Some(shared.handle.another()),
+            Rest::Shared(shared) => Some(shared.doubted()),
         });
         handles.collect()
     }

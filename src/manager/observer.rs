@@ -53,6 +53,27 @@ pub enum Event<'a> {
 }
 
 /// Is told of every [`Event`]: see [`HotConnPool::on_event`](crate::HotConnPool::on_event). A closure will do.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use hotpool::{Event, HotConnPool, Observer};
+///
+/// #[derive(Default)]
+/// struct Opened(AtomicU64);
+///
+/// impl Observer for Opened {
+///     fn on_event(&self, event: &Event<'_>) {
+///         if let Event::Opened { .. } = event {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+///
+/// let pool = HotConnPool::builder().build()?;
+/// pool.on_event(Opened::default());
+/// # Ok::<(), hotpool::ConfigError>(())
+/// ```
 pub trait Observer: Send + Sync + 'static {
     /// Something happened: told at once, on the thread on which it happened, with no lock held. It may ask the pool anything; it must not block.
     fn on_event(&self, event: &Event<'_>);

@@ -6,6 +6,9 @@
 //! One thread at a time does the work of a pool; whoever comes meanwhile, another thread or the same one deeper down, leaves its work in the
 //! queue and goes. So no chain of consequences, however long, grows the stack: a dial that fails at once because its runtime is ending, the
 //! next one that is granted its permit, and so on.
+//!
+//! Nor does it keep one caller: after [`TURNS`] of them whoever is at it goes, and a task of its runtime does the rest, unless another caller comes
+//! before that. A task that is ended before it began does the rest as it goes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,6 +25,9 @@ use crate::fault::planted;
 use crate::machine::{Ask, DialId, Evicted, OriginId, Screen, Step, Victim};
 use crate::sync::Ordering;
 
+/// Steps that one caller takes for everybody. So few under the model checker that it sees one leave.
+const TURNS: usize = if cfg!(feature = "__shuttle") { 8 } else { 64 };
+
 /// Work that waits for whoever is at it.
 #[derive(Default)]
 pub(super) struct Work {
@@ -32,7 +38,7 @@ pub(super) struct Work {
     again: bool,
 }
 
-/// The right to do a pool's work. Given back even by a panic: the next caller goes on.
+/// The right to do a pool's work. Given back with what is left, even by a panic: the next caller goes on.
 struct Shift<'a> {
     inner: &'a Arc<Inner>,
     over: bool,
@@ -41,8 +47,8 @@ struct Shift<'a> {
 impl<'a> Shift<'a> {
     fn begin(inner: &'a Arc<Inner>) -> Option<Self> {
         let mut work = inner.work.lock();
-        work.again = !planted("shift_does_not_hear_of_the_desk");
         let busy = std::mem::replace(&mut work.busy, true);
+        work.again = busy && !planted("shift_does_not_hear_of_the_desk");
         if busy && planted("who_comes_in_a_panic_waits_for_himself") && std::thread::panicking() {
             drop(inner.work.lock());
         }
@@ -55,9 +61,13 @@ impl<'a> Shift<'a> {
         self.inner.work.lock().queue.pop_front()
     }
 
-    /// Does the errands that wait.
+    /// Does the errands that wait, and not those that come meanwhile.
     fn run_errands(&self) {
-        while let Some((origin, errand)) = self.next() {
+        let waiting = self.inner.work.lock().queue.len();
+        for _ in 0..waiting {
+            let Some((origin, errand)) = self.next() else {
+                return;
+            };
             self.inner.carry_out(origin, errand);
         }
     }
@@ -79,7 +89,34 @@ impl<'a> Shift<'a> {
 impl Drop for Shift<'_> {
     fn drop(&mut self) {
         if !self.over {
-            self.inner.work.lock().busy = false;
+            self.inner.work.lock().busy = planted("who_leaves_is_still_at_it");
+        }
+    }
+}
+
+/// Goes on with the work of a pool where it is run, or where it is dropped instead.
+struct Relief(Option<Arc<Inner>>);
+
+impl Relief {
+    fn call(inner: &Arc<Inner>) {
+        let mut relief = Relief(Some(Arc::clone(inner)));
+        // Where nothing can be started, it is dropped here.
+        let _started = inner.rt.job(None, async move {
+            if let Some(inner) = relief.0.take() {
+                inner.pump();
+            }
+        });
+    }
+}
+
+impl Drop for Relief {
+    fn drop(&mut self) {
+        let Some(inner) = self.0.take() else { return };
+        let mut over = planted("a_relief_that_is_dropped_leaves_the_work");
+        while !over {
+            let victims;
+            (over, victims) = inner.take_turns();
+            inner.bury(victims);
         }
     }
 }
@@ -133,22 +170,33 @@ impl Inner {
         self.bury(victims);
     }
 
-    /// Does the work that waits and what the desk wants, until nothing is left. To be called after every change at the desk.
+    /// Does the work that waits and what the desk wants, or has it done. To be called after every change at the desk.
     pub(super) fn pump(self: &Arc<Self>) {
-        let Some(mut shift) = Shift::begin(self) else {
-            return;
-        };
-        // Buried when the shift is over: a close takes the time that its owner's code takes, and nobody else has to wait for that.
+        let (over, victims) = self.take_turns();
+        if !over {
+            Relief::call(self);
+        }
+        // Last, and in nobody's shift: a close takes the time that its owner's code takes, and nobody else has to wait for that.
+        self.bury(victims);
+    }
+
+    /// Some steps of that work. Answers whether there is no more, or somebody else at it, and what is to be buried.
+    fn take_turns(self: &Arc<Self>) -> (bool, Vec<(Live, CloseReason)>) {
         let mut victims = Vec::new();
-        loop {
+        let Some(mut shift) = Shift::begin(self) else {
+            return (true, victims);
+        };
+        let mut turns = 0;
+        while turns < TURNS || planted("one_caller_does_it_all") {
+            turns += 1;
             shift.run_errands();
             match self.next_step() {
                 Some(step) => victims.extend(self.take_step(step, &shift)),
-                None if shift.is_over() => break,
+                None if shift.is_over() => return (true, victims),
                 None => {}
             }
         }
-        self.bury(victims);
+        (false, victims)
     }
 
     fn carry_out(self: &Arc<Self>, origin: OriginId, errand: Errand) {

@@ -1,6 +1,8 @@
 //! Whether a connection that was just dialled is worth having: asked over the connection itself, before anybody gets it.
 
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::uri::{InvalidUri, PathAndQuery};
@@ -9,12 +11,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, head
 use super::word::Word;
 use crate::clock::{Clock, Moment, before};
 use crate::config::health_path;
-use crate::conn::{Candidate, ConnInfo, Wire, carried};
+use crate::conn::{Asking, Candidate, ConnInfo, Wire, carried};
 use crate::dial::{Attempt, Boxed, Dialled};
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::fault::planted;
 use crate::machine::LONGEST_PENALTY;
+use crate::transport::Fence;
 
 /// What a [`Validator`] answers with.
 pub type Validating<'a> = Pin<Box<dyn Future<Output = Result<Verdict, Error>> + Send + 'a>>;
@@ -41,7 +44,8 @@ pub enum Verdict {
 /// the pool sees whether a blocked address is to be avoided yet.
 ///
 /// An error of the connection's, as [`Candidate::ask`] gives it, only backs off: dials to the address stand back for this origin. Any other error is the validator's own
-/// ([`ErrorKind::Validator`]): the connection is not taken, and no address is blamed. It may be dropped at any await; its connection is closed then.
+/// ([`ErrorKind::Validator`]), and so is a panic: the connection is not taken, and no address is blamed. Nor is one where time runs out ([`ErrorKind::Timeout`])
+/// while nothing is asked, because the validator waits for something of its own. It may be dropped at any await; its connection is closed then.
 ///
 /// ```
 /// use hotpool::{Candidate, Validating, Validator, Verdict};
@@ -211,6 +215,22 @@ struct Answered(StatusCode);
 #[error("not reusable after its validation: {0}")]
 struct Spent(CloseReason);
 
+/// What a validator did that is nobody else's doing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Own {
+    #[error("the validator took all the time for things of its own")]
+    Time,
+    #[error("the validator panicked")]
+    Panic,
+}
+
+impl Own {
+    /// Whether an error is of that.
+    pub(super) fn is_of(error: &Error) -> bool {
+        error.cause_as::<Own>().is_some()
+    }
+}
+
 /// Who judges what a pool dials, if anybody does.
 #[derive(Clone, Copy)]
 pub(super) struct Judge<'a> {
@@ -241,10 +261,29 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// Whether an error is this connection's, as [`Candidate::ask`] gives it. What another pool said, say, names its target, and is no word of this address.
+/// Whether an error is this connection's, as [`Candidate::ask`] gives it. What another pool said, say, names its target, and is no word of this address;
+/// nor is it that a question cannot be asked after one that was given up.
 fn is_of_here(problem: &Error) -> bool {
-    problem.phase() == Phase::Validate && problem.target().is_none()
-        || planted("a_validator_s_own_trouble_blames_the_address")
+    let asked = problem.phase() == Phase::Validate && problem.target().is_none();
+    asked && problem.kind() != ErrorKind::Busy || planted("a_validator_s_own_trouble_blames_the_address")
+}
+
+/// Has a validator judge, which is its owner's code. None if it panics.
+async fn validate(
+    validator: &dyn Validator,
+    candidate: &mut Candidate<'_>,
+) -> Option<Result<Verdict, Error>> {
+    if planted("a_validator_s_panic_is_everybody_s") {
+        return Some(validator.validate(candidate).await);
+    }
+    let mut validating = Fence::new(|| validator.validate(candidate));
+    poll_fn(
+        |cx| match validating.act(|validating| validating.as_mut().poll(cx)) {
+            Some(polled) => polled.map(Some),
+            None => Poll::Ready(None),
+        },
+    )
+    .await
 }
 
 /// Has a connection judged, by `deadline`. Somebody must move one of HTTP/2 meanwhile.
@@ -261,13 +300,23 @@ pub(super) async fn judge(
     let authority = info.target.parse();
     let authority =
         authority.map_err(|problem: InvalidUri| error(ErrorKind::Unsupported).with_source(problem))?;
-    let mut candidate = Candidate::new(wire, info, &authority, clock, deadline);
-    let verdict = before(clock, deadline, pin!(validator.validate(&mut candidate))).await;
+    let asking = Asking::default();
+    let mut candidate = Candidate::new(wire, info, (&authority, &asking), (clock, deadline));
+    let (verdict, asks) = {
+        let mut validating = pin!(validate(validator, &mut candidate));
+        let verdict = before(clock, deadline, validating.as_mut()).await;
+        // Before it is dropped, and its question with it.
+        (verdict, asking.is_under_way())
+    };
     let verdict = match verdict {
-        Some(Ok(verdict)) => verdict,
-        Some(Err(problem)) if is_of_here(&problem) => return Err(problem),
-        Some(Err(problem)) => return Err(error(ErrorKind::Validator).with_source(problem)),
-        None => return Err(error(ErrorKind::Timeout)),
+        Some(Some(Ok(verdict))) => verdict,
+        Some(Some(Err(problem))) if is_of_here(&problem) => return Err(problem),
+        Some(Some(Err(problem))) => return Err(error(ErrorKind::Validator).with_source(problem)),
+        Some(None) => return Err(error(ErrorKind::Validator).with_source(Own::Panic)),
+        None if asks || planted("a_validator_s_own_time_blames_the_address") => {
+            return Err(error(ErrorKind::Timeout));
+        }
+        None => return Err(error(ErrorKind::Timeout).with_source(Own::Time)),
     };
     let (answered, standing) = (candidate.answered(), candidate.verdict());
     let refusal = |kind| match answered {
@@ -277,6 +326,9 @@ pub(super) async fn judge(
     match (verdict, standing) {
         (Verdict::Allow, Ok(())) => Ok(()),
         (Verdict::Allow, Err(_)) if planted("what_is_spent_is_pooled") => Ok(()),
+        (Verdict::Allow, Err(reason)) if asking.is_unanswered() => {
+            Err(error(ErrorKind::Validator).with_source(Spent(reason)))
+        }
         (Verdict::Allow, Err(reason)) => Err(error(ErrorKind::Rejected).with_source(Spent(reason))),
         (Verdict::Block, _) => Err(refusal(ErrorKind::Blocked)),
         (Verdict::BackOff(None), _) => Err(refusal(ErrorKind::Rejected)),

@@ -76,7 +76,8 @@ impl GetOptions {
         self
     }
 
-    /// Another dialer than the pool's own; none: the pool's own TCP. Only calls with the same one share connections: a clone of an `Arc` is the same.
+    /// Another dialer than the pool's own; none: the pool's own TCP. Only calls with the same one share connections: a clone of an `Arc` is the same. One that opens a
+    /// tunnel makes a [proxy](crate::proxy) of this call's own.
     pub fn dial(mut self, dial: Option<Arc<dyn Dial>>) -> Self {
         self.brought().dial = Some(dial.map(DialedBy));
         self

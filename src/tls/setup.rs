@@ -27,6 +27,36 @@ use crate::fingerprint::{H2Spec, Profile};
 /// A pool has one of its own ([`Builder`](crate::Builder)), which [`HotConnPool::update_tls`](crate::HotConnPool::update_tls) replaces; a
 /// call may bring another ([`GetOptions::tls`](crate::GetOptions::tls)). Make it once and clone it: what it is made of is checked and
 /// parsed at every [`build`](TlsBuilder::build).
+///
+/// ```no_run
+/// use hotpool::rustls::RootCertStore;
+/// use hotpool::rustls::pki_types::pem::PemObject;
+/// use hotpool::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+/// use hotpool::fingerprint::Profile;
+/// use hotpool::{GetOptions, HotConnPool, OnShapeRejected, Revocation, Tls};
+///
+/// let mut roots = RootCertStore::empty();
+/// roots.add(CertificateDer::from_pem_file("ca.pem")?)?;
+/// let chain = CertificateDer::pem_file_iter("client.pem")?.collect::<Result<Vec<_>, _>>()?;
+/// let key = PrivateKeyDer::from_pem_file("client.key")?;
+/// let lists = Revocation::new([CertificateRevocationListDer::from_pem_file("ca.crl")?]);
+///
+/// let tls = Tls::builder()
+///     .roots(roots.clone())
+///     .client_identity(chain.clone(), key.clone_key())
+///     .revocation(lists.end_entity_only().allow_unknown().enforce_expiry())
+///     .profile(Profile::firefox())
+///     .on_shape_rejected(OnShapeRejected::RetryUnshaped)
+///     .resumption(false)
+///     .build()?;
+/// let pool = HotConnPool::builder().tls(tls.clone()).build()?; // or part by part:
+/// let same = HotConnPool::builder().roots(roots).client_identity(chain, key).build()?;
+///
+/// let for_this_call = GetOptions::new().tls(tls.clone());
+/// pool.update_tls(tls); // new certificates: what rests on the old ones is used no more
+/// # let _ = (same, for_this_call);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Tls(Arc<Setup>);
 
@@ -44,6 +74,33 @@ struct Setup {
 }
 
 /// What a [`Tls`] is made of. Everything has a default.
+///
+/// ```
+/// # #[cfg(feature = "aws-lc-rs")] {
+/// use std::sync::Arc;
+///
+/// use hotpool::rustls::client::WebPkiServerVerifier;
+/// use hotpool::rustls::crypto::aws_lc_rs;
+/// use hotpool::rustls::{ClientConfig, RootCertStore};
+/// use hotpool::{HotConnPool, Tls};
+///
+/// let provider = Arc::new(aws_lc_rs::default_provider());
+/// let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
+/// let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots.clone()), provider.clone()).build()?;
+/// let tls = Tls::builder().provider(provider.clone()).verifier(verifier).build()?;
+/// let pool = HotConnPool::builder().tls(tls).build()?;
+///
+/// // A provider alone, or a whole configuration, as it is for rustls.
+/// let ours = HotConnPool::builder().provider(provider.clone()).build()?;
+/// let config = ClientConfig::builder_with_provider(provider)
+///     .with_safe_default_protocol_versions()?
+///     .with_root_certificates(roots)
+///     .with_no_client_auth();
+/// let whole = HotConnPool::builder().tls_config(config).build()?;
+/// # let _ = (pool, ours, whole);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Default)]
 #[must_use]
 pub struct TlsBuilder(Parts);
@@ -113,7 +170,7 @@ impl TlsBuilder {
 
     /// Somebody else who must agree, too. Certificates and signatures are accepted only if the roots vouch for them *and* this verifier
     /// accepts them. Only schemes that it knows are offered; but under a [`profile`](Self::profile) the hello has the profile's, known to it or not, and a
-    /// server that signs with another ends in what this verifier says of it. Default: none.
+    /// server that signs with one that it does not know ends as with any choice that cannot be served. Default: none.
     pub fn verifier(mut self, verifier: Arc<dyn ServerCertVerifier>) -> Self {
         self.0.verifier = Some(verifier);
         self

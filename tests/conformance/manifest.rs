@@ -49,6 +49,7 @@ const OWN: &[&str] = &[
     "an_answer_in_part_keeps_the_rest_and_dials_nothing_that_it_does_not_know",
     "a_handshake_is_no_answer_to_a_403",
     "where_a_source_has_no_way_the_next_address_has_its_turn",
+    "a_source_that_panics_harms_nobody",
     "what_cannot_be_reached_from_a_source_is_avoided_by_no_other_host",
     "a_block_is_not_lifted_by_what_was_dialled_before_it",
     "the_end_of_a_block_does_not_wait_for_a_probe",
@@ -57,6 +58,8 @@ const OWN: &[&str] = &[
     "a_probe_ends_no_other",
     "a_dial_without_time_has_timed_out",
     "what_fails_late_in_the_network_before_blames_nobody",
+    "what_succeeds_late_in_the_network_before_clears_nothing",
+    "who_reaches_an_address_clears_it_for_every_host",
     "what_is_kept_of_a_family_misses_nobody",
     "a_dial_that_comes_to_nothing_gives_its_source_back",
     "a_victim_that_is_slow_to_close_holds_up_nobody_else",
@@ -90,6 +93,7 @@ const OWN_MODULES: &[&str] = &[
     "live::told",
     "live::validate",
     "live::waits",
+    "live::work",
 ];
 
 const SOURCES: &[(&str, &str)] = &[
@@ -133,6 +137,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::told", include_str!("live/told.rs")),
     ("live::validate", include_str!("live/validate.rs")),
     ("live::waits", include_str!("live/waits.rs")),
+    ("live::work", include_str!("live/work.rs")),
 ];
 
 /// `(module, test, fault or why there is none)` of each line.

@@ -1,7 +1,7 @@
 //! How HTTP/2 is opened, as data: what is refused, what others make of it, and its form in a file.
 
 use hotpool::fingerprint::{
-    Akamai, Assumption, H2Spec, H2SpecError, Priority, PriorityFrame, Profile, Pseudo,
+    Akamai, Assumption, H2Spec, H2SpecError, Huffman, Priority, PriorityFrame, Profile, Pseudo,
 };
 
 const ORDER: [Pseudo; 4] = [Pseudo::Method, Pseudo::Authority, Pseudo::Scheme, Pseudo::Path];
@@ -333,6 +333,37 @@ fn what_no_spec_could_send_is_not_learned() {
         ),
         ("ends with the request", vec![settings.clone(), headers.clone()]),
         (
+            "does not stand right behind it",
+            vec![settings.clone(), headers.clone(), update(0, 65_536), update(1, 9)],
+        ),
+        (
+            "does not stand right behind it",
+            vec![
+                settings.clone(),
+                headers.clone(),
+                frame(4, 1, 0, &[]),
+                frame(6, 1, 0, &[0; 8]),
+                update(1, 9),
+            ],
+        ),
+        (
+            // Neither "aa" nor "bb" is any shorter in code.
+            "in no one way",
+            vec![
+                settings.clone(),
+                frame(1, 5, 1, b"\x82\x87\x41\x02aa\x84\x10\x82\x8e\x3f\x01x"),
+                frame(4, 1, 0, &[]),
+            ],
+        ),
+        (
+            "in no one way",
+            vec![
+                settings.clone(),
+                frame(1, 5, 1, b"\x82\x87\x41\x81\x00\x84"),
+                frame(4, 1, 0, &[]),
+            ],
+        ),
+        (
             "kind 8 on stream 1",
             vec![settings.clone(), update(1, 9), headers.clone()],
         ),
@@ -429,24 +460,32 @@ fn what_a_capture_leaves_open_is_said() {
     let behind = Assumption::FrameBehind { kind: 6, stream: 0 };
     let window = frame(8, 0, 0, &[0, 1, 0, 0]);
     let raised = Assumption::FrameBehind { kind: 8, stream: 0 };
-    let cases: [(&[&[u8]], Vec<Assumption>); 5] = [
+    let cases: [(&[&[u8]], Vec<Assumption>); 7] = [
         (&[&ack, &headers, &update], vec![acked(1, true)]),
         (&[&window, &ack, &headers, &update], vec![acked(2, true)]),
         (&[&window, &headers, &ack], vec![acked(3, false)]),
         (&[&headers, &ping], vec![behind]),
-        (&[&headers, &window], vec![raised]),
+        (&[&headers, &window], vec![raised.clone()]),
+        (&[&headers, &ack, &update], vec![acked(2, false)]),
+        (&[&headers, &ack, &window], vec![acked(2, false), raised]),
     ];
     for (frames, open) in cases {
         let bytes = [PREFACE, &settings, &frames.concat()].concat();
         let learned = H2Spec::from_preface(&bytes).unwrap();
-        let always = [grease.clone(), Assumption::EveryRequest];
+        let rule = Huffman::WhenShorter;
+        let always = [
+            grease.clone(),
+            Assumption::EveryRequest,
+            Assumption::Huffman { rule },
+        ];
+        let lines = 2 + open.len() + always.len();
         assert_eq!(learned.assumptions, [open, always.to_vec()].concat());
         assert_eq!(
             learned.spec.stream_window_update() > 0,
             frames.contains(&&update[..])
         );
         let text = learned.to_string();
-        assert_eq!(text.lines().count(), 4, "{text}");
+        assert_eq!(text.lines().count() + 1, lines, "{text}");
         assert!(text.contains("0x1a1a is 7"), "{text}");
     }
     // As the browsers were captured: Firefox had the server's SETTINGS before it asked.
@@ -454,6 +493,79 @@ fn what_a_capture_leaves_open_is_said() {
         let learned = H2Spec::from_preface(&captured(name)).unwrap();
         let expected = [acked(frame, before_request), Assumption::EveryRequest];
         assert_eq!(learned.assumptions, expected, "{name}: {learned}");
+    }
+}
+
+/// How strings and a path were written shows what the client would do with others, or not.
+#[test]
+fn how_headers_are_written_is_learned() {
+    use Huffman::{Always, Never, WhenShorter};
+    let rule = |rule| Assumption::Huffman { rule };
+    let path = |indexed| Assumption::PathForm { indexed };
+    let no = Vec::new;
+    // An authority of "a" takes one octet in code or not; of "aaaaaaaa" it takes five. The path is / or "a".
+    for (block, huffman, literal, open) in [
+        (&b"\x82\x87\x41\x81\x1f\x84"[..], Always, false, no()),
+        (
+            b"\x82\x87\x41\x01a\x84",
+            WhenShorter,
+            false,
+            vec![rule(WhenShorter)],
+        ),
+        (
+            b"\x82\x87\x41\x85\x18\xc6\x31\x8c\x63\x84",
+            WhenShorter,
+            false,
+            vec![rule(WhenShorter)],
+        ),
+        (
+            b"\x82\x87\x41\x85\x18\xc6\x31\x8c\x63\x84\x50\x01a",
+            WhenShorter,
+            false,
+            no(),
+        ),
+        (
+            b"\x82\x87\x41\x85\x18\xc6\x31\x8c\x63\x04\x81\x63",
+            Always,
+            true,
+            no(),
+        ),
+        (b"\x82\x87\x41\x08aaaaaaaa\x84", Never, false, no()),
+        (b"\x82\x87\x41\x08aaaaaaaa\x04\x01/", Never, true, no()),
+        (b"\x82\x87\x41\x08aaaaaaaa\x05\x0b/index.html", Never, true, no()),
+        (
+            b"\x82\x87\x41\x81\x1f\x04\x81\x1f",
+            Always,
+            false,
+            vec![path(false)],
+        ),
+        (
+            b"\x82\x87\x41\x81\x1f\x44\x81\x1f",
+            Always,
+            false,
+            vec![path(true)],
+        ),
+        (b"\x82\x87\x41\x81\x1f\x05\x81\x1f", Always, true, no()),
+        (
+            b"\x82\x87\x41\x81\x1f\x44\x81\x63",
+            Always,
+            false,
+            vec![path(true)],
+        ),
+    ] {
+        let flight = [
+            frame(4, 0, 0, &[]),
+            frame(1, 5, 1, block),
+            frame(6, 1, 0, &[0; 8]),
+        ];
+        let learned = H2Spec::from_preface(&[PREFACE, &flight.concat()].concat()).unwrap();
+        let spec = &learned.spec;
+        assert_eq!(
+            (spec.huffman(), spec.literal_path()),
+            (huffman, literal),
+            "{block:x?}"
+        );
+        assert_eq!(learned.assumptions[2..], open, "{block:x?}");
     }
 }
 
@@ -469,6 +581,7 @@ fn a_file_says_the_same() {
         assert_eq!(&toml::from_str::<H2Spec>(&text).unwrap(), spec, "{text}");
     }
     let spec: H2Spec = toml::from_str("settings = [[2, 0]]\npseudo_order = \"m,s,p,a\"").unwrap();
+    assert_eq!((spec.huffman(), spec.literal_path()), (Huffman::Always, false));
     assert_eq!(
         (spec.first_stream(), spec.akamai().to_string()),
         (1, "2:0|00|0|m,s,p,a".to_owned())

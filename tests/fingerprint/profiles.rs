@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hotpool::fingerprint::{
-    Akamai, Code, Guarantee, H2Spec, Headers, HelloSpec, Ja3, Ja4, Profile, ProfileLibrary, Slot,
+    Akamai, Assumption, Code, Guarantee, H2Spec, Headers, HelloSpec, Ja3, Ja4, Profile, ProfileLibrary, Slot,
 };
 
 use crate::captures::{bytes, capture};
@@ -187,6 +187,29 @@ fn those_that_were_published_have_the_published_prints() {
 }
 
 #[test]
+fn the_guide_says_of_every_guarantee_what_is_equal() {
+    let guide = include_str!("../../src/guide/fingerprints.md");
+    for profile in ProfileLibrary::new().profiles() {
+        let row = format!("\n| `{:?}` | ", profile.guarantee());
+        assert!(guide.contains(&row), "{}: {row}", profile.name());
+    }
+}
+
+/// Fresh and resumed, which is how these two were captured.
+#[test]
+fn curl_and_node_resume_as_they_were_captured() {
+    for (profile, name) in [(Profile::curl(), "curl-7.88"), (Profile::node(), "node-20")] {
+        let captures = ["00", "resume-00", "resume-01"].map(|which| bytes(&format!("{name}-{which}")));
+        let learned = HelloSpec::from_client_hellos(captures).unwrap();
+        assert!(
+            !learned.assumptions.contains(&Assumption::NoneResumed),
+            "{learned}"
+        );
+        assert_eq!(Some(&learned.spec), profile.hello(), "{name}");
+    }
+}
+
+#[test]
 fn curl_node_python_and_go_are_what_is_learned_from_their_captures() {
     for (profile, name, h2) in [
         (Profile::curl(), "curl-7.88-00", Some("curl-7.88")),
@@ -340,6 +363,10 @@ pub(crate) fn assert_h2_is_made(profile: &Profile) {
         .and_then(|made| made.with_window_update(spec.window_update()))
         .and_then(|made| made.with_first_stream(spec.first_stream()))
         .and_then(|made| made.with_headers_priority(spec.headers_priority()))
-        .and_then(|made| made.with_stream_window_update(spec.stream_window_update()));
+        .and_then(|made| made.with_stream_window_update(spec.stream_window_update()))
+        .map(|made| {
+            made.with_huffman(spec.huffman())
+                .with_literal_path(spec.literal_path())
+        });
     assert_eq!(made.as_ref(), Ok(spec), "{}", profile.name());
 }

@@ -141,6 +141,7 @@ async fn only_those_resume_whose_client_does() {
         (Profile::safari(), false),
         (Profile::ios(), false),
         (Profile::python(), false),
+        (Profile::go(), false),
         (Profile::chrome(), true),
         (Profile::firefox(), true),
         (Profile::curl(), true),

@@ -185,6 +185,22 @@ async fn fresh_and_resumed_hellos_are_the_captured_ones() {
     }
 }
 
+/// Two that draw nothing but keys, so that all of it is compared as Firefox's is.
+#[tokio::test]
+async fn curl_and_node_resume_with_the_captured_hellos() {
+    let server = openssl("");
+    for (profile, name) in [
+        (Profile::curl(), "curl-7.88-resume"),
+        (Profile::node(), "node-20-resume"),
+    ] {
+        let client = client(&profile);
+        for which in ["00", "01"] {
+            let captured = captured(&format!("{name}-{which}"));
+            same(&sent(&client, &server).await, &captured, Browser::Firefox);
+        }
+    }
+}
+
 #[tokio::test]
 async fn hellos_that_are_asked_for_again_are_the_captured_ones() {
     for (browser, group, name) in [

@@ -32,6 +32,9 @@ const METHODS: [Method; 5] = [
 
 /// SETTINGS_HEADER_TABLE_SIZE.
 const TABLE_SIZE: u16 = 1;
+const SIZES: [u32; 4] = [0, 128, 4096, 65_536];
+/// After so many requests a peer takes another size.
+const REQUESTS_A_SIZE: usize = 17;
 
 fn requests(few: usize) -> usize {
     let told = std::env::var("HOTPOOL_DECODED").ok();
@@ -153,7 +156,7 @@ impl Seen {
     }
 }
 
-/// A peer with a table of this size that decodes whatever comes.
+/// A peer with a table of this size, and now and then of another, that decodes whatever comes.
 fn decoding(browser: Browser, size: u32, seen: Arc<Mutex<Seen>>) -> FramePeer {
     FramePeer::start(move |mut wire: Wire| {
         let seen = Arc::clone(&seen);
@@ -161,9 +164,15 @@ fn decoding(browser: Browser, size: u32, seen: Arc<Mutex<Seen>>) -> FramePeer {
             // h2's own table has no more than this, whatever it is allowed.
             let mut decoder = decoder();
             wire.settings(&[(TABLE_SIZE, size)]).await;
+            let mut others = SIZES.iter().cycle();
             while let Some(frame) = wire.next().await {
                 if frame.kind != HEADERS {
                     continue;
+                }
+                if (seen.lock().requests + 1) % REQUESTS_A_SIZE == 0
+                    && let Some(&size) = others.next()
+                {
+                    wire.settings(&[(TABLE_SIZE, size)]).await;
                 }
                 let mut whole = block(&frame).0.to_vec();
                 let mut flags = frame.flags;
@@ -199,7 +208,7 @@ fn decoding(browser: Browser, size: u32, seen: Arc<Mutex<Seen>>) -> FramePeer {
 async fn every_request_is_decoded_as_it_was_meant() {
     let count = requests(120);
     for browser in BROWSERS {
-        for size in [0, 128, 4096, 65_536] {
+        for size in SIZES {
             let seen = Arc::new(Mutex::new(Seen::default()));
             let peer = decoding(browser, size, Arc::clone(&seen));
             let (pool, name) = pool(browser.profile(), &peer);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::path::Path;
 
 use hotpool::fingerprint::{Akamai, H2Spec, Profile, Pseudo};
 use hotpool::{HotConnPool, StaticResolver};
@@ -14,7 +15,7 @@ use crate::support::frames::{
     Wire, frame,
 };
 use crate::support::peer::DEADLINE;
-use crate::world::{BROWSERS, Browser};
+use crate::world::BROWSERS;
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PRIORITY: u8 = 0x20;
@@ -52,36 +53,49 @@ pub(crate) fn asking_as(profile: &Profile, name: &str) -> http::Request<()> {
     request.body(()).unwrap()
 }
 
-/// What a browser sent, as it was captured: one line a frame, the request's headers, and the Akamai text.
-fn captured(browser: Browser) -> (Vec<&'static str>, &'static str) {
-    let text = match browser {
-        Browser::Chromium => include_str!("../fixtures/h2/chromium-156-00.h2.txt"),
-        Browser::Firefox => include_str!("../fixtures/h2/firefox-153esr-00.h2.txt"),
-    };
-    let shorter = |line: &'static str| match line.trim_end() {
-        // Firefox's compression has 2 octets more than h2's for the same headers. Chromium's has as many.
-        "HEADERS flags=0x25 stream=3 len=282 PRIO excl=0 dep=0 weight=42" => {
-            "HEADERS flags=0x25 stream=3 len=280 PRIO excl=0 dep=0 weight=42"
-        }
-        line => line,
-    };
-    let mut lines: Vec<&str> = text.lines().map(shorter).collect();
-    let akamai = lines.pop().unwrap().strip_prefix("AKAMAI ").unwrap();
-    (lines, akamai)
+/// What a client sent, as it was captured: the frames behind the preface.
+fn captured(name: &str) -> Vec<Frame> {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/h2");
+    let bytes = std::fs::read(place.join(format!("{name}.h2.bin"))).unwrap();
+    let mut rest = bytes.strip_prefix(PREFACE).unwrap();
+    let mut frames = Vec::new();
+    while let Some((frame, behind)) = split(rest) {
+        frames.push(frame);
+        rest = behind;
+    }
+    assert_eq!(rest, b"");
+    frames
 }
 
-/// The browser's request, in the order in which its headers stand.
-fn request(lines: &[&str]) -> http::Request<()> {
-    let fields = lines.iter().filter_map(|line| line.strip_prefix("      "));
-    let (mut authority, mut request) = ("", http::Request::get("/"));
-    for field in fields {
-        match field.split_once(": ").unwrap() {
-            (":authority", value) => authority = value,
-            (name, _) if name.starts_with(':') => {}
-            (name, value) => request = request.header(name, value),
+/// The first frame of `bytes`, if it is whole, and what is behind it.
+pub(crate) fn split(bytes: &[u8]) -> Option<(Frame, &[u8])> {
+    let (head, rest) = bytes.split_at_checked(9)?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+    let (payload, rest) = rest.split_at_checked(length)?;
+    let frame = Frame {
+        kind: head[3],
+        flags: head[4],
+        stream: word(&head[5..]),
+        payload: payload.to_vec(),
+    };
+    Some((frame, rest))
+}
+
+/// A request of these fields, in their order.
+pub(crate) fn request(fields: &[(String, String)]) -> http::Request<()> {
+    let (mut authority, mut path, mut request) = ("", "", http::Request::get("/"));
+    for (name, value) in fields {
+        match name.as_str() {
+            ":authority" => authority = value,
+            ":path" => path = value,
+            name if name.starts_with(':') => {}
+            _ => request = request.header(name, value),
         }
     }
-    request.uri(format!("https://{authority}/")).body(()).unwrap()
+    request
+        .uri(format!("https://{authority}{path}"))
+        .body(())
+        .unwrap()
 }
 
 fn word(bytes: &[u8]) -> u32 {
@@ -197,43 +211,44 @@ fn teller(at_once: bool) -> (FramePeer, mpsc::UnboundedReceiver<Frame>) {
     (peer, heard)
 }
 
+/// All of it, from the preface to the frame behind the request, for the request that was captured.
 #[tokio::test]
-async fn the_first_flight_is_the_captured_one_frame_for_frame() {
-    for browser in BROWSERS {
-        let (lines, akamai) = captured(browser);
-        // Firefox had the server's SETTINGS before it sent its request, Chromium had not.
-        let waits = lines.iter().any(|line| line.starts_with("SETTINGS flags=0x01"));
+async fn the_first_flight_is_the_captured_one_octet_for_octet() {
+    for (profile, name) in [
+        (Profile::chromium(156).expect("known"), "chromium-156"),
+        (Profile::firefox_esr(153).expect("known"), "firefox-153esr"),
+        (Profile::curl(), "curl-7.88"),
+        (Profile::go(), "go-1.19"),
+    ] {
+        let captured = captured(name);
+        let asks = captured.iter().position(|frame| frame.kind == HEADERS).unwrap();
+        // Firefox had the server's SETTINGS before it sent its request, the others had not.
+        let waits = captured[1..asks].iter().any(|frame| frame.kind == SETTINGS);
+        let fields = decode(&mut decoder(), block(&captured[asks]).0).unwrap();
         let (peer, mut heard) = teller(waits);
-        let (pool, name) = pool(browser.profile(), &peer);
+        let akamai = profile.h2().unwrap().akamai().to_string();
+        let (pool, at) = pool(profile.clone(), &peer);
         let mut frames = Vec::new();
         let mut next = async || within("a frame", heard.recv()).await.unwrap();
-        let mut conn = pool.get(name.as_str()).await.unwrap();
+        let mut conn = pool.get(at.as_str()).await.unwrap();
         while waits && frames.last().is_none_or(|frame: &Frame| frame.flags & ACK == 0) {
             frames.push(next().await);
         }
-        let response = conn
-            .h2()
-            .unwrap()
-            .send_request(request(&lines), true)
-            .await
-            .unwrap()
-            .0;
-        let update = usize::from(lines.last().unwrap().starts_with("WINDOW_UPDATE"));
-        while frames.iter().all(|frame| frame.kind != HEADERS) {
+        let asked = conn.h2().unwrap().send_request(request(&fields), true).await;
+        // Behind the request there is always a frame: here the acknowledgement, if nothing else.
+        while frames.len() < captured.len() {
             frames.push(next().await);
         }
-        // Behind the request there is always a frame: here the acknowledgement, if nothing else.
-        frames.push(next().await);
-        let captured = frames.len() - 1 + update;
-        let seen: Vec<String> = frames[..captured].iter().flat_map(told).collect();
-        assert_eq!(seen, lines, "{browser:?}");
+        for (frame, captured) in frames.iter().zip(&captured) {
+            assert_eq!(told(frame), told(captured), "{name}");
+        }
+        let (sent, captured) = (bytes(&frames), bytes(&captured));
+        assert!(sent == captured, "{name}:\n{sent:02x?}\n{captured:02x?}");
 
-        let sent = bytes(&frames);
         assert_eq!(Akamai::of_bytes(&sent).unwrap().to_string(), akamai);
         let spec = H2Spec::from_preface(&sent).unwrap().spec;
-        assert_eq!(Some(&spec), browser.profile().h2());
-        assert_eq!(spec.akamai().to_string(), akamai);
-        assert_eq!(within("an answer", response).await.unwrap().status(), 200);
+        assert_eq!(Some(&spec), profile.h2());
+        assert_eq!(within("an answer", asked.unwrap().0).await.unwrap().status(), 200);
         let told = conn.info().h2.clone().unwrap();
         assert_eq!(told.akamai().unwrap().to_string(), akamai);
         assert_eq!(told.unshaped_requests(), 0);
@@ -342,10 +357,9 @@ async fn header_lists_are_taken_as_far_as_the_profile_advertises() {
     }
 }
 
-/// h2 has its peer remember a scheme that it does not know, so that it cannot be moved.
-#[tokio::test]
-async fn a_request_that_cannot_be_moved_goes_as_it_is_and_is_counted() {
-    let (tell, mut heard) = mpsc::unbounded_channel();
+/// A peer that tells of each request its flags and its fields, as a decoder of one table for all of them reads them.
+fn reader() -> (FramePeer, mpsc::UnboundedReceiver<(u8, Vec<(String, String)>)>) {
+    let (tell, heard) = mpsc::unbounded_channel();
     let peer = FramePeer::start(move |mut wire: Wire| {
         let tell = tell.clone();
         Box::pin(async move {
@@ -354,13 +368,19 @@ async fn a_request_that_cannot_be_moved_goes_as_it_is_and_is_counted() {
             while let Some(frame) = wire.next().await {
                 if frame.kind == HEADERS {
                     let fields = decode(&mut decoder, block(&frame).0).unwrap();
-                    let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-                    let _ = tell.send((frame.flags, names.join(" ")));
+                    let _ = tell.send((frame.flags, fields));
                     wire.answer(frame.stream).await;
                 }
             }
         })
     });
+    (peer, heard)
+}
+
+/// h2 has its peer remember a scheme that it does not know, so that it cannot be moved.
+#[tokio::test]
+async fn a_request_that_cannot_be_moved_goes_as_it_is_and_is_counted() {
+    let (peer, mut heard) = reader();
     let (pool, name) = pool(Profile::firefox_esr(153).expect("known"), &peer);
     for (uri, order, unshaped) in [
         ("https://a.test/", ":method :path :authority :scheme", 0),
@@ -373,8 +393,9 @@ async fn a_request_that_cannot_be_moved_goes_as_it_is_and_is_counted() {
         let request = http::Request::get(uri).body(()).unwrap();
         let sent = conn.h2().unwrap().send_request(request, true).await.unwrap();
         within("an answer", sent.0).await.unwrap();
-        let (flags, seen) = within("a request", heard.recv()).await.unwrap();
-        assert_eq!(seen, order, "{uri}");
+        let (flags, fields) = within("a request", heard.recv()).await.unwrap();
+        let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names.join(" "), order, "{uri}");
         assert_eq!(flags, 0x25, "{uri}: its priority is there all the same");
         assert_eq!(
             conn.info().h2.as_ref().unwrap().unshaped_requests(),
@@ -389,20 +410,7 @@ async fn a_request_that_cannot_be_moved_goes_as_it_is_and_is_counted() {
 /// own, reads every request as it was meant.
 #[tokio::test]
 async fn gos_authority_comes_first_as_far_as_the_table_lets_it() {
-    let (tell, mut heard) = mpsc::unbounded_channel();
-    let peer = FramePeer::start(move |mut wire: Wire| {
-        let tell = tell.clone();
-        Box::pin(async move {
-            wire.settings(&[]).await;
-            let mut decoder = decoder();
-            while let Some(frame) = wire.next().await {
-                if frame.kind == HEADERS {
-                    let _ = tell.send(decode(&mut decoder, block(&frame).0).unwrap());
-                    wire.answer(frame.stream).await;
-                }
-            }
-        })
-    });
+    let (peer, mut heard) = reader();
     let (pool, name) = pool(Profile::go(), &peer);
     let methods = ["GET", "PUT", "POST", "DELETE", "PUT", "GET", "PATCH", "POST"];
     let mut unshaped = 0;
@@ -422,7 +430,7 @@ async fn gos_authority_comes_first_as_far_as_the_table_lets_it() {
             .await
             .unwrap();
         within("an answer", sent.0).await.unwrap();
-        let seen = within("a request", heard.recv()).await.unwrap();
+        let (_, seen) = within("a request", heard.recv()).await.unwrap();
         let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let mut expected = vec![
             field(":authority", &host),

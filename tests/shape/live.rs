@@ -20,15 +20,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
-use crate::h2::{PREFACE, asking_as, block, decode, decoder, pool_at, within};
+use crate::h2::{PREFACE, asking_as, block, decode, decoder, pool_at, request, split, within};
 use crate::support::certs;
-use crate::support::frames::{Frame, HEADERS, frame};
+use crate::support::frames::{ACK, Frame, HEADERS, PING, SETTINGS, frame};
 use crate::support::outside::Program;
 use crate::support::outside::browser::{self, Browser, Kind};
 use crate::support::outside::tshark::Tshark;
 use crate::support::peers_table::{self, Row};
 
-const PING: u8 = 6;
 /// A browser that does not come within this time is started anew.
 const COMES_WITHIN: Duration = Duration::from_secs(25);
 const STARTS: usize = 3;
@@ -69,21 +68,42 @@ impl Seen {
         }
     }
 
-    /// But for the authority's port, and the word that says that there is no window.
-    fn fields(&self) -> Vec<(String, String)> {
+    /// The frames, in their order.
+    fn frames(&self) -> Vec<Frame> {
         let mut rest = &self.flight[PREFACE.len()..];
-        loop {
-            let (next, behind) = split(rest).unwrap();
+        let mut frames = Vec::new();
+        while let Some((next, behind)) = split(rest) {
+            frames.push(next);
             rest = behind;
-            if next.kind == HEADERS {
-                let fields = decode(&mut decoder(), block(&next).0).unwrap().into_iter();
-                let same = |(name, value): (String, String)| match name.as_str() {
-                    ":authority" => (name, "peer.test".to_owned()),
-                    _ => (name, value.replace("Headless", "")),
-                };
-                return fields.map(same).collect();
-            }
         }
+        frames
+    }
+
+    /// What it asks for, as it says it.
+    fn asked(&self) -> Vec<(String, String)> {
+        let frames = self.frames();
+        let headers = frames.iter().find(|frame| frame.kind == HEADERS).unwrap();
+        decode(&mut decoder(), block(headers).0).unwrap()
+    }
+
+    /// But for the authority's port, the path, and the word that says that there is no window.
+    fn fields(&self) -> Vec<(String, String)> {
+        let same = |(name, value): (String, String)| match name.as_str() {
+            ":authority" => (name, "peer.test".to_owned()),
+            ":path" => (name, "/".to_owned()),
+            _ => (name, value.replace("Headless", "")),
+        };
+        self.asked().into_iter().map(same).collect()
+    }
+
+    /// What does not depend on when the server's SETTINGS came, up to the request and the update of its stream: all frames but acknowledgements.
+    fn octets(&self) -> Vec<u8> {
+        let mut frames = self.frames();
+        frames.retain(|frame| frame.flags & ACK == 0 || !matches!(frame.kind, SETTINGS | PING));
+        let frames = frames
+            .iter()
+            .map(|read| frame(read.kind, read.flags, read.stream, &read.payload));
+        frames.fold(PREFACE.to_vec(), |bytes, frame| [bytes, frame].concat())
     }
 
     /// JA3 as tshark has it, with the extensions sorted where their order is drawn.
@@ -103,20 +123,6 @@ impl Seen {
         }
         (lists.join(","), evidence)
     }
-}
-
-/// The first frame of `bytes`, if it is whole, and what is behind it.
-fn split(bytes: &[u8]) -> Option<(Frame, &[u8])> {
-    let (head, rest) = bytes.split_at_checked(9)?;
-    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-    let (payload, rest) = rest.split_at_checked(length)?;
-    let frame = Frame {
-        kind: head[3],
-        flags: head[4],
-        stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
-        payload: payload.to_vec(),
-    };
-    Some((frame, rest))
 }
 
 /// A socket that writes down what it reads.
@@ -228,15 +234,17 @@ async fn visit(browser: &Browser, at: SocketAddr, seen: &mut mpsc::UnboundedRece
     panic!("{} does not come to {at}: {output}", browser.version());
 }
 
-/// What a pool of the profile sends, with the profile's own headers.
-async fn imitate(profile: &Profile, at: SocketAddr, seen: &mut mpsc::UnboundedReceiver<Seen>) -> Seen {
+/// What a pool of the profile sends, with the profile's own headers or for this request.
+async fn imitate(
+    profile: &Profile,
+    at: SocketAddr,
+    seen: &mut mpsc::UnboundedReceiver<Seen>,
+    asked: Option<http::Request<()>>,
+) -> Seen {
     let (pool, name) = pool_at(profile.clone(), at.port(), [at.ip()]);
     let mut conn = pool.get(name.as_str()).await.unwrap();
-    let sent = conn
-        .h2()
-        .unwrap()
-        .send_request(asking_as(profile, &name), true)
-        .await;
+    let asked = asked.unwrap_or_else(|| asking_as(profile, &name));
+    let sent = conn.h2().unwrap().send_request(asked, true).await;
     let (response, _) = sent.unwrap();
     let answered = tokio::join!(response, within("the listener", seen.recv())).1;
     drop(conn);
@@ -257,7 +265,15 @@ async fn compare(kind: Kind, known: fn(u32) -> Result<Profile, UnknownVersion>) 
     let theirs = visit(&browser, at, &mut seen).await;
     // Another listener: a browser that was not wanted any more may come late.
     let (at, mut seen) = listen().await;
-    let ours = imitate(&profile, at, &mut seen).await;
+    let ours = imitate(&profile, at, &mut seen, None).await;
+    // The very same request, to the octet.
+    let same = imitate(&profile, at, &mut seen, Some(request(&theirs.asked()))).await;
+    let (sent, captured) = (same.octets(), theirs.octets());
+    assert!(
+        sent == captured,
+        "{}:\n{sent:02x?}\n{captured:02x?}",
+        browser.version()
+    );
     let drawn = kind == Kind::Chromium;
     assert_eq!(
         ours.recipes(drawn),

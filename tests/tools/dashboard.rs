@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -19,9 +20,9 @@ struct Dashboard {
 }
 
 impl Dashboard {
-    fn start() -> Self {
+    fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(binary("dashboard"))
-            .arg("--manual")
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -116,7 +117,7 @@ fn a_wrong_command_line_is_named_and_an_interrupt_ends_it() {
     for option in ["--port", "--manual", "--once"] {
         assert!(help.code == 0 && help.out.contains(option), "{}", help.out);
     }
-    let mut dashboard = Dashboard::start();
+    let mut dashboard = Dashboard::start(&["--manual"]);
     dashboard.interrupt();
     assert!(dashboard.child.wait().unwrap().success());
 }
@@ -134,7 +135,7 @@ fn ask(dashboard: &Dashboard, lines: &[&str]) -> String {
 
 #[test]
 fn it_answers_this_machine_and_its_own_page_alone() {
-    let dashboard = Dashboard::start();
+    let dashboard = Dashboard::start(&["--manual"]);
     let is_on = || {
         let answer = ask(&dashboard, &["GET /stats.json HTTP/1.1", "host: localhost:1"]);
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -212,8 +213,8 @@ const LOOK: &str = r#"(async () => {
     const tables = [...document.querySelectorAll("table")].map(table =>
       [...table.rows].map(row => [...row.cells].map(cell => cell.textContent)));
     const dots = [...document.querySelectorAll("[data-dots]")].map(place => place.children.length);
-    const { scrollWidth, clientWidth } = document.documentElement;
-    return { json: JSON.parse(said), cells, tiles, tables, dots, fits: scrollWidth <= clientWidth,
+    const cut = [document.documentElement, ...document.querySelectorAll(".big, .sub")].filter(part => part.scrollWidth > part.clientWidth);
+    return { json: JSON.parse(said), cells, tiles, tables, dots, cut: cut.map(part => `${part.innerText}: ${part.scrollWidth} of ${part.clientWidth} at ${innerWidth}`),
       paper: getComputedStyle(document.body).backgroundColor };
   }
   throw new Error("nothing was heard of what is shown");
@@ -338,7 +339,7 @@ fn compare(page: &mut Page) -> (usize, String) {
             assert_eq!(dots.next().unwrap().as_u64(), Some(shown), "{ip}");
         }
     }
-    assert_eq!(seen["fits"], true, "it is no wider than its window");
+    assert_eq!(seen["cut"], json!([]), "it is no wider than its window");
     (cells.len(), seen["paper"].as_str().unwrap().to_owned())
 }
 
@@ -347,7 +348,7 @@ fn its_page_shows_what_the_pool_says() {
     let Some(browser) = Browser::find(Kind::Chromium) else {
         return peers_table::skip(browser::name(Kind::Chromium), "is not installed");
     };
-    let dashboard = Dashboard::start();
+    let dashboard = Dashboard::start(&["--manual"]);
     let mut page = Page::open(&browser, &dashboard.url);
     page.evaluate(LISTEN);
     let (mut compared, mut places) = (0, BTreeMap::new());
@@ -422,4 +423,69 @@ fn its_page_shows_what_the_pool_says() {
     assert_eq!(elsewhere, json!([]), "it asks nobody else for anything");
     assert_eq!(page.complaints(), [""; 0]);
     Row::of(&browser).case(browser.evidence("the dashboard's numbers, on its page", compared));
+}
+
+/// The pictures of the README, and their like for each of what it lives through: `HOTPOOL_PICTURES` says where they go.
+#[test]
+fn its_pictures_show_what_its_script_tells() {
+    let Some(browser) = Browser::find(Kind::Chromium) else {
+        return peers_table::skip(browser::name(Kind::Chromium), "is not installed");
+    };
+    let place = std::env::var_os("HOTPOOL_PICTURES").map_or_else(
+        || Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures"),
+        PathBuf::from,
+    );
+    std::fs::create_dir_all(&place).unwrap();
+    let dashboard = Dashboard::start(&[]);
+    let mut page = Page::open(&browser, &dashboard.url);
+    let mut taken = 0;
+    let leaves = "last.hosts.flatMap(host => host.ips).filter(ip => ip.ip === '127.0.0.2')";
+    let [gone, back] = [
+        format!("{leaves}.every(ip => ip.live === 0) && last.blocked.length > 0"),
+        format!("{leaves}.some(ip => ip.live > 0) && last.blocked.length === 0"),
+    ];
+    for (name, step, shows) in [
+        (
+            "warm",
+            "Warm-up",
+            "last.totals.live === 6 && last.totals.gets === 0",
+        ),
+        ("load", "Load", "last.totals.hits > 50 && last.cold.p50 !== null"),
+        ("gone", "has gone away", &gone),
+        ("back", "is back", &back),
+        (
+            "blocked",
+            "answers 403",
+            "last.hosts[1].ips[1].state === 'blocked'",
+        ),
+    ] {
+        let step_is = format!("document.querySelector('.step').textContent.includes('{step}')");
+        until(&mut page, &format!("{step_is} && {shows}"));
+        for (width, height) in [(1200, 900), (390, 844)] {
+            let pictures = ["light", "dark"].map(|scheme| {
+                page.prefer(scheme);
+                page.resize(width, height);
+                let step_is = format!("document.querySelector('.step').textContent.includes('{step}')");
+                let fits = "document.documentElement.scrollWidth <= document.documentElement.clientWidth";
+                assert_eq!(
+                    page.evaluate(&format!("{step_is} && {fits}")),
+                    true,
+                    "{name} at {width}"
+                );
+                let picture = page.picture(width);
+                std::fs::write(place.join(format!("{name}-{scheme}-{width}.png")), &picture).unwrap();
+                taken += 1;
+                picture
+            });
+            // IHDR: as wide as the window, and at least as high.
+            for picture in &pictures {
+                let number = |at: usize| u32::from_be_bytes(picture[at..at + 4].try_into().unwrap());
+                assert_eq!(number(16), width, "{name}");
+                assert!(number(20) > height, "{name} at {width}: all of the page");
+            }
+            assert_ne!(pictures[0], pictures[1], "{name} at {width}: light and dark");
+        }
+    }
+    assert_eq!(page.complaints(), [""; 0]);
+    Row::of(&browser).case(browser.evidence("pictures of what the dashboard lives through", taken));
 }

@@ -23,10 +23,12 @@ mod exact;
 mod framing;
 mod graceful;
 mod hello;
+mod migrating;
 mod misuse;
 mod nginx;
 mod peers;
 mod routes;
+mod shown;
 #[cfg(feature = "full")]
 mod stacks;
 mod tool;

@@ -22,25 +22,30 @@ pub(crate) struct Field {
 impl Field {
     /// So many hosts with so many idle connections each, all caps raised, by the system's clock.
     pub(crate) async fn new(hosts: usize, idle: usize) -> Self {
-        Self::with_clock(hosts, idle, SystemClock::new()).await
+        let before = crate::meter::live_bytes();
+        let mut field = Self::with_clock(hosts, SystemClock::new());
+        field.warm(idle, idle).await;
+        let bytes = usize::try_from(crate::meter::live_bytes() - before).expect("more than before");
+        field.bytes = bytes / (hosts * idle);
+        field
     }
 
-    pub(crate) async fn with_clock(hosts: usize, idle: usize, clock: impl Clock) -> Self {
-        let names: Vec<_> = (0..hosts).map(|host| format!("h{host}.{NAME}")).collect();
-        let stage = Stage::with_drops(1, DROP);
-        let before = crate::meter::live_bytes();
-        let pool = stage.pool(roomy(), clock).expect("a pool");
-        for name in &names {
-            let options = GetOptions::new();
-            let warm = pool.warm(name.as_str(), Warm::Count(idle), options).await;
-            let warm = warm.expect("connections");
-            assert_eq!((warm.opened, warm.errors.len()), (idle, 0), "{:?}", warm.errors);
-        }
-        let bytes = usize::try_from(crate::meter::live_bytes() - before).expect("more than before");
+    /// So many names, and no connection yet.
+    pub(crate) fn with_clock(hosts: usize, clock: impl Clock) -> Self {
         Field {
-            bytes: bytes / (hosts * idle),
-            pool,
-            names,
+            pool: Stage::with_drops(1, DROP).pool(roomy(), clock).expect("a pool"),
+            names: (0..hosts).map(|host| format!("h{host}.{NAME}")).collect(),
+            bytes: 0,
+        }
+    }
+
+    /// Opens so many more connections to each host, which are then so many in all.
+    pub(crate) async fn warm(&self, more: usize, in_all: usize) {
+        for name in &self.names {
+            let options = GetOptions::new();
+            let warm = self.pool.warm(name.as_str(), Warm::Count(in_all), options).await;
+            let warm = warm.expect("connections");
+            assert_eq!((warm.opened, warm.errors.len()), (more, 0), "{:?}", warm.errors);
         }
     }
 }

@@ -70,8 +70,11 @@ pub(crate) fn measure(hosts: usize, entries: usize) -> Latency {
     let runtime = runtime.expect("a runtime");
     let clock = Stepped::default();
     let field = runtime.block_on(async {
-        let field = Field::with_clock(hosts, lot * LOTS, clock.clone()).await;
-        lay_down(&field, lot, &clock).await;
+        let field = Field::with_clock(hosts, clock.clone());
+        for laid in 1..=LOTS {
+            clock.step(GAP);
+            field.warm(lot, lot * laid).await;
+        }
         field
     });
     // The first pass is a gap before the first lot is due.
@@ -91,7 +94,11 @@ pub(crate) fn measure(hosts: usize, entries: usize) -> Latency {
                 over.store(true, Ordering::Release);
                 (swept, took)
             });
-            let asks = || ask(&field, &mut random, &mut cleaning, || !over.load(Ordering::Acquire));
+            let asks = || {
+                ask(&field, &mut random, &mut cleaning, || {
+                    !over.load(Ordering::Acquire)
+                })
+            };
             scope.spawn(asks);
             passes.join().expect("a clean-up")
         });
@@ -114,27 +121,6 @@ pub(crate) fn measure(hosts: usize, entries: usize) -> Latency {
         free,
         quiet,
         cleaning,
-    }
-}
-
-/// Takes every connection out and puts them back in lots, so that each lot has been idle since a time of its own.
-async fn lay_down(field: &Field, lot: usize, clock: &Stepped) {
-    let mut leases = Vec::new();
-    for name in &field.names {
-        for _ in 0..lot * LOTS {
-            leases.push(field.pool.get(name.as_str()).await.expect("an idle connection"));
-        }
-    }
-    let mut lots: Vec<Vec<_>> = (0..LOTS).map(|_| Vec::new()).collect();
-    for (number, lease) in leases.into_iter().enumerate() {
-        lots[number % LOTS].push(lease);
-    }
-    for lot in lots {
-        clock.step(GAP);
-        for lease in lot {
-            let kept = field.pool.put(lease);
-            assert!(matches!(kept, hotpool::Returned::Kept), "{kept:?}");
-        }
     }
 }
 

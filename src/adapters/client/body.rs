@@ -61,6 +61,25 @@ impl Body {
     ///
     /// # Errors
     /// The body itself, of any other answer.
+    ///
+    /// ```no_run
+    /// # async fn example(pool: hotpool::HotConnPool) -> Result<(), Box<dyn std::error::Error>> {
+    /// use hotpool::{Body, SendOptions, Upgraded};
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// let request = http::Request::get("https://example.com/socket")
+    ///     .header("connection", "upgrade")
+    ///     .header("upgrade", "echo")
+    ///     .body(Body::empty())?;
+    /// let options = SendOptions::new().resend_idempotent().no_profile_headers();
+    /// let answer = pool.send_with(request, options).await?;
+    /// if let Ok(upgraded) = answer.into_body().into_upgraded() {
+    ///     let mut upgraded: Upgraded = upgraded;
+    ///     upgraded.write_all(b"hello").await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_upgraded(self) -> Result<Upgraded, Body> {
         match self.0 {
             Kind::Upgraded(upgraded) => Ok(*upgraded),

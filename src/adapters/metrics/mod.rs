@@ -70,6 +70,19 @@ use crate::{ConnectionManager, HotConnPool};
 const MAX_HOSTS: usize = 100;
 
 /// How a pool is recorded.
+///
+/// ```
+/// # fn example() -> Result<(), hotpool::ConfigError> {
+/// use hotpool::HotConnPool;
+/// use hotpool::metrics::MetricsOptions;
+///
+/// let pool = HotConnPool::builder().build()?;
+/// let metrics = MetricsOptions::new().name("crawler").max_hosts(20).max_addresses(50).watch(&pool);
+/// metrics.sample();
+/// # Ok(())
+/// # }
+/// # example().unwrap();
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct MetricsOptions {

@@ -291,7 +291,7 @@ mod tests {
         };
         assert_eq!(flight, &spec.first_flight());
         let priority = [0, 0, 0, 0, 41];
-        let headers = [&priority[..], b"\x83\x84\x41\x01a\x87"].concat();
+        let headers = [&priority[..], b"\x83\x04\x81\x63\x41\x01a\x87"].concat();
         let window = frame(kind::WINDOW_UPDATE, 0, 3, &12_451_840_u32.to_be_bytes());
         let data = &frame(kind::DATA, 1, 3, &[7; 3_000])[..9];
         assert_eq!(

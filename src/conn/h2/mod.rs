@@ -8,6 +8,7 @@
 //! | [`adapter`] | what runs between h2 and TLS |
 //! | [`shape`] | what h2 writes, in the shape of a spec; pure |
 //! | [`permute`] | a request's pseudo-headers in another order; pure |
+//! | [`write`] | its fields in other octets of the same meaning; pure |
 //! | [`frames`] | where a frame ends; pure |
 //! | [`book`] | streams, limits, GOAWAY, signs of life; pure |
 //! | [`budget`] | how many resets are too many; pure |
@@ -23,6 +24,7 @@ mod passing;
 mod permute;
 mod sent;
 mod shape;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,28 +4,34 @@
 //! may remember, each behind what was remembered before it: then their order must stay. GET and POST stand in the table that never changes, and `:authority`
 //! may come before them.
 
+use super::write::Writer;
 use crate::fault::planted;
-use crate::fingerprint::{Field, Form, Pseudo};
+use crate::fingerprint::{Field, Form, H2Spec, Pseudo};
 
-/// What brings a request's block of headers (RFC 7541) into another form.
-pub(super) trait Reblock {
-    /// Appends `block` to `out` in its other form; if that cannot be, in one that its reader takes for the same, and answers false.
-    fn reblock(&mut self, block: &[u8], out: &mut Vec<u8>) -> bool;
+/// What brings a request's block of headers (RFC 7541) into the form of a spec: moves whole fields, and has them written.
+#[derive(Debug)]
+pub(super) struct Permuter {
+    order: [Pseudo; 4],
+    writer: Writer,
 }
 
-/// Moves whole fields, and changes none.
-#[derive(Debug)]
-pub(super) struct Permuter(pub(super) [Pseudo; 4]);
+impl Permuter {
+    pub(super) fn new(spec: &H2Spec) -> Self {
+        Permuter {
+            order: spec.pseudo_order(),
+            writer: Writer::new(spec),
+        }
+    }
 
-impl Reblock for Permuter {
-    fn reblock(&mut self, block: &[u8], out: &mut Vec<u8>) -> bool {
+    /// Appends `block` to `out` in its other form; if it cannot be moved, in one that its reader takes for the same, and answers false.
+    pub(super) fn reblock(&mut self, block: &[u8], out: &mut Vec<u8>) -> bool {
         let Some(parts) = Parts::of(block) else {
-            out.extend_from_slice(block);
+            self.writer.append(block, out);
             return false;
         };
         out.extend_from_slice(parts.resizes);
-        let mut order = self.0;
-        let place = |pseudo| self.0.iter().position(|one| *one == pseudo);
+        let mut order = self.order;
+        let place = |pseudo| order.iter().position(|one| *one == pseudo);
         let (method, authority) = (place(Pseudo::Method), place(Pseudo::Authority));
         let fits = authority > method || parts.authority.is_empty() || parts.has_static_method();
         if let (false, Some(method), Some(authority)) =
@@ -34,14 +40,15 @@ impl Reblock for Permuter {
             order[authority..=method].rotate_right(1);
         }
         for pseudo in order {
-            out.extend_from_slice(match pseudo {
+            let field = match pseudo {
                 Pseudo::Method => parts.method,
                 Pseudo::Scheme => parts.scheme,
                 Pseudo::Authority => parts.authority,
                 Pseudo::Path => parts.path,
-            });
+            };
+            self.writer.append(field, out);
         }
-        out.extend_from_slice(parts.rest);
+        self.writer.append(parts.rest, out);
         fits
     }
 }
@@ -136,9 +143,13 @@ mod tests {
 
     const FIREFOX: [Pseudo; 4] = [Pseudo::Method, Pseudo::Path, Pseudo::Authority, Pseudo::Scheme];
 
+    fn permuter(order: [Pseudo; 4]) -> Permuter {
+        Permuter::new(&H2Spec::new([], order).expect("a spec"))
+    }
+
     fn permuted(block: &[u8]) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        let known = Permuter(FIREFOX).reblock(block, &mut out);
+        let known = permuter(FIREFOX).reblock(block, &mut out);
         if !known {
             assert_eq!(out, block, "what is not known stays as it is");
         }
@@ -190,12 +201,12 @@ mod tests {
             ),
         ] {
             let mut out = Vec::new();
-            assert_eq!(Permuter(order).reblock(block, &mut out), known, "{block:?}");
+            assert_eq!(permuter(order).reblock(block, &mut out), known, "{block:?}");
             assert_eq!(out, moved, "{block:?}");
         }
         let last = [Pseudo::Scheme, Pseudo::Authority, Pseudo::Path, Pseudo::Method];
         let mut out = Vec::new();
-        assert!(!Permuter(last).reblock(b"\xbf\x87\xbe\x84", &mut out));
+        assert!(!permuter(last).reblock(b"\xbf\x87\xbe\x84", &mut out));
         assert_eq!(out, b"\x87\xbf\xbe\x84", "the method just ahead of it");
     }
 

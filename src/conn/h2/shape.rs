@@ -4,14 +4,14 @@
 //! |---|---|
 //! | its preface | the spec's whole first flight |
 //! | its first SETTINGS, and the WINDOW_UPDATE that raises its window to the spec's | nothing: both are in the first flight |
-//! | the HEADERS of a request, and their CONTINUATION | HEADERS with the spec's priority and order, cut anew; the stream's WINDOW_UPDATE |
+//! | the HEADERS of a request, and their CONTINUATION | HEADERS with the spec's priority and order, written as the spec has it and cut anew; the stream's WINDOW_UPDATE |
 //! | everything else, trailers among it | as it is |
 //!
 //! Frames that change are held until they are whole. What passes is not copied where it is long.
 
 use std::io::IoSlice;
 
-use super::permute::{Permuter, Reblock};
+use super::permute::Permuter;
 use super::sent::H2Sent;
 use crate::fault::planted;
 use crate::fingerprint::frame::{self, HEADER, flag, kind, length};
@@ -29,7 +29,7 @@ const KEEP: usize = 4_096;
 
 /// The writing side of one connection. See the module.
 #[derive(Debug)]
-pub(super) struct Shape<B = Permuter> {
+pub(super) struct Shape {
     /// How much of h2's preface has come.
     preface: usize,
     /// The flight that takes its place, until then.
@@ -40,7 +40,7 @@ pub(super) struct Shape<B = Permuter> {
     window: u32,
     priority: Option<[u8; 5]>,
     stream_window: u32,
-    blocks: B,
+    blocks: Permuter,
     sent: H2Sent,
     /// The highest stream that was opened.
     latest: u32,
@@ -72,7 +72,7 @@ impl Shape {
             window: spec.window_update(),
             priority: spec.headers_priority().map(|priority| priority.to_bytes()),
             stream_window: spec.stream_window_update(),
-            blocks: Permuter(spec.pseudo_order()),
+            blocks: Permuter::new(spec),
             sent: H2Sent::new(&flight),
             flight,
             latest: 0,
@@ -87,9 +87,7 @@ impl Shape {
             block: Vec::new(),
         }
     }
-}
 
-impl<B: Reblock> Shape<B> {
     /// What it has sent so far.
     pub(super) fn sent(&self) -> &H2Sent {
         &self.sent

@@ -1,10 +1,13 @@
 //! Chromium, and the browsers that are made of it.
 
 use super::super::profile::{About, Browser, Guarantee, Headers, Platform};
-use super::super::{EchGrease, H2Spec, HelloSpec, Priority, Pseudo, Slot, kind};
+use super::super::{EchGrease, H2Spec, HelloSpec, Huffman, Priority, Pseudo, Slot, kind};
 use super::{REQUIRE, SERVER_NAME, alpn, greased, raw, unserved};
 
 const UNSERVED: &str = unserved!("a cipher suite with CBC or without ECDHE");
+
+const REMEMBERED: &str = "Chromium has the server remember every header of a request, a cookie in its pieces (quiche, hpack_encoder.cc); here h2 decides: never a cookie, an \
+                          authorization or a content-length";
 
 const HTTP1: &str = "on HTTP/1.1 its own headers are in Chromium's order: none was published";
 
@@ -16,6 +19,7 @@ pub(in crate::fingerprint) static CHROMIUM: About = About {
     limits: &[
         UNSERVED,
         REQUIRE,
+        REMEMBERED,
         "its own user agent is that of a window: the captures were made without one, and say HeadlessChrome",
     ],
 };
@@ -45,6 +49,7 @@ pub(in crate::fingerprint) static EDGE: About = About {
         UNSERVED,
         REQUIRE,
         "HTTP/2 is the captured Chromium's: of Edge on Windows no text of Akamai's was at hand",
+        "that it resumes as Chromium does is taken from their common source, not from a capture of Edge",
         "Edge 154 is two versions behind the Chromium that its hello was captured from; no hello of Edge was at hand",
         HTTP1,
     ],
@@ -215,6 +220,7 @@ pub(in crate::fingerprint) fn h2() -> H2Spec {
         1,
         0,
     )
+    .with_huffman(Huffman::WhenShorter)
 }
 
 /// Names behind their lengths, and the whole behind its own. All of it is a few hundred bytes.

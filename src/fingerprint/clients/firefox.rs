@@ -9,12 +9,15 @@ const UNSERVED: &str = unserved!(
 );
 const CREDENTIALS: &str = "delegated credentials are offered, and a server that uses one fails verification";
 
+const REMEMBERED: &str = "Firefox has the server remember a cookie in its pieces, those of 20 octets and more, and a content-length (netwerk, Http2Compression.cpp); here h2 decides: neither, nor \
+                          an authorization";
+
 pub(in crate::fingerprint) static ESR: About = About {
     browser: Browser::Firefox,
     platform: Platform::Linux,
     source: "captured from Debian's Firefox 153.7.0esr on 2026-11-21 and 2026-11-26",
     guarantee: Guarantee::Fields,
-    limits: &[UNSERVED, REQUIRE, CREDENTIALS],
+    limits: &[UNSERVED, REQUIRE, CREDENTIALS, REMEMBERED],
 };
 
 pub(in crate::fingerprint) static RELEASE: About = About {
@@ -136,4 +139,5 @@ pub(in crate::fingerprint) fn h2() -> H2Spec {
         3,
         12_451_840,
     )
+    .with_literal_path(true)
 }

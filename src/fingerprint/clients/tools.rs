@@ -1,7 +1,7 @@
 //! curl and the standard libraries of Node, Python and Go, as captured. The first three are OpenSSL 3.
 
 use super::super::profile::{About, Browser, Guarantee, Headers, Platform};
-use super::super::{Code, H2Spec, HelloSpec, Pseudo, Slot, kind};
+use super::super::{Code, H2Spec, HelloSpec, Huffman, Pseudo, Slot, kind};
 use super::{REQUIRE, SERVER_NAME, alpn, plain, raw, unserved};
 
 const OPENSSL_UNSERVED: &str = unserved!(
@@ -12,23 +12,25 @@ const OPENSSL_UNSERVED: &str = unserved!(
 pub(in crate::fingerprint) static CURL: About = About {
     browser: Browser::None,
     platform: Platform::Any,
-    source: "captured from Debian's curl 7.88.1 with OpenSSL 3.0.19 and nghttp2 1.52.0, the hello on 2026-11-21, HTTP/2 and headers on 2026-11-26",
+    source: "captured from Debian's curl 7.88.1 with OpenSSL 3.0.19 and nghttp2 1.52.0, the hello on 2026-11-21, HTTP/2 and headers on 2026-11-26, a resumed hello on 2026-11-27",
     guarantee: Guarantee::Fields,
     limits: &[
         OPENSSL_UNSERVED,
         REQUIRE,
         "a client certificate asked for after the handshake is not given, though that is offered",
+        "it resumes as one process of curl's does (CURLOPT_SSL_SESSIONID_CACHE is on by default); each call of the tool begins without sessions",
     ],
 };
 
 pub(in crate::fingerprint) static NODE: About = About {
     browser: Browser::None,
     platform: Platform::Any,
-    source: "captured from Node 20.20.2, module https, the hello on 2026-11-21, headers on 2026-11-26",
+    source: "captured from Node 20.20.2, module https, the hello on 2026-11-21, headers on 2026-11-26, a resumed hello on 2026-11-27",
     guarantee: Guarantee::Fields,
     limits: &[
         OPENSSL_UNSERVED,
         "it offers no protocol, and so speaks HTTP/1.1; Node's fetch is another client, with another hello",
+        "it resumes as an https.Agent does, which keeps the sessions of 100 hosts (maxCachedSessions); one without that resumes nothing",
     ],
 };
 
@@ -52,7 +54,10 @@ pub(in crate::fingerprint) static GO: About = About {
     limits: &[
         unserved!("a cipher suite with CBC, 3DES or without ECDHE, P-521 or a signature with SHA-1"),
         REQUIRE,
+        "no connection resumes: net/http has no ClientSessionCache by default, and without one its hello asks for no ticket (crypto/tls, loadSession)",
         "Go writes :authority before :method, which h2's compression cannot follow but for GET and POST: of other methods :method comes first",
+        "Go has the server remember a path other than / and whatever header is not sensitive (golang.org/x/net, http2/hpack), here h2 decides: never a path, a cookie, \
+         an authorization or a content-length",
     ],
 };
 
@@ -179,7 +184,7 @@ pub(in crate::fingerprint) fn go() -> HelloSpec {
         Slot::Versions(plain(&[0x0304, 0x0303])),
         Slot::KeyShares(vec![Code::Plain(0x001d)]),
     ];
-    HelloSpec::observed(plain(suites), slots, 0..0, false)
+    HelloSpec::observed(plain(suites), slots, 0..0, false).without_resumption()
 }
 
 pub(in crate::fingerprint) fn curl_h2() -> H2Spec {
@@ -191,6 +196,7 @@ pub(in crate::fingerprint) fn curl_h2() -> H2Spec {
         1,
         0,
     )
+    .with_huffman(Huffman::WhenShorter)
 }
 
 pub(in crate::fingerprint) fn go_h2() -> H2Spec {
@@ -202,4 +208,5 @@ pub(in crate::fingerprint) fn go_h2() -> H2Spec {
         1,
         0,
     )
+    .with_huffman(Huffman::WhenShorter)
 }

@@ -1,4 +1,44 @@
 //! The types of extensions, as IANA's registry "TLS ExtensionType Values" and the drafts named number them.
+//!
+//! ```
+//! use hotpool::fingerprint::kind;
+//!
+//! /// The name of an extension's type, as the documents above have it.
+//! fn name(of: u16) -> &'static str {
+//!     match of {
+//!         kind::SERVER_NAME => "server_name",
+//!         kind::STATUS_REQUEST => "status_request",
+//!         kind::SUPPORTED_GROUPS => "supported_groups",
+//!         kind::EC_POINT_FORMATS => "ec_point_formats",
+//!         kind::SIGNATURE_ALGORITHMS => "signature_algorithms",
+//!         kind::ALPN => "application_layer_protocol_negotiation",
+//!         kind::SIGNED_CERTIFICATE_TIMESTAMP => "signed_certificate_timestamp",
+//!         kind::PADDING => "padding",
+//!         kind::ENCRYPT_THEN_MAC => "encrypt_then_mac",
+//!         kind::EXTENDED_MASTER_SECRET => "extended_master_secret",
+//!         kind::COMPRESS_CERTIFICATE => "compress_certificate",
+//!         kind::RECORD_SIZE_LIMIT => "record_size_limit",
+//!         kind::DELEGATED_CREDENTIALS => "delegated_credentials",
+//!         kind::SESSION_TICKET => "session_ticket",
+//!         kind::PRE_SHARED_KEY => "pre_shared_key",
+//!         kind::EARLY_DATA => "early_data",
+//!         kind::SUPPORTED_VERSIONS => "supported_versions",
+//!         kind::COOKIE => "cookie",
+//!         kind::PSK_KEY_EXCHANGE_MODES => "psk_key_exchange_modes",
+//!         kind::POST_HANDSHAKE_AUTH => "post_handshake_auth",
+//!         kind::SIGNATURE_ALGORITHMS_CERT => "signature_algorithms_cert",
+//!         kind::KEY_SHARE => "key_share",
+//!         kind::APPLICATION_SETTINGS_OLD => "application_settings_old",
+//!         kind::APPLICATION_SETTINGS => "application_settings",
+//!         kind::TRUST_ANCHORS => "trust_anchors",
+//!         kind::ENCRYPTED_CLIENT_HELLO => "encrypted_client_hello",
+//!         kind::RENEGOTIATION_INFO => "renegotiation_info",
+//!         _ => "another",
+//!     }
+//! }
+//!
+//! assert_eq!(name(16), "application_layer_protocol_negotiation");
+//! ```
 
 /// RFC 6066.
 pub const SERVER_NAME: u16 = 0;

@@ -35,6 +35,64 @@ pub(super) const MOST_OCTETS: usize = 2560;
 ///
 /// Writing what was read gives the same bytes, and reading what was written gives the same value, except for an
 /// [`Extension::Opaque`] or a [`StatusRequest::Other`] that was made by hand with a type that has a variant of its own.
+///
+/// ```
+/// use hotpool::fingerprint::{
+///     Binders, ClientHello, EncryptedClientHello, Extension, HelloError, Ja3, Ja4, KeyShare, MAX_MESSAGE, PreSharedKey, PskIdentity,
+///     ServerName, StatusRequest, hellos, is_grease_psk_mode, kind, to_records,
+/// };
+///
+/// let ech = EncryptedClientHello::Outer { kdf: 1, aead: 1, config_id: 7, enc: vec![8; 32], payload: vec![9; 144] };
+/// let ticket = PskIdentity { identity: vec![3; 8], obfuscated_ticket_age: 60_000 };
+/// let hello = ClientHello {
+///     legacy_version: 0x0303,
+///     random: [7; 32],
+///     session_id: vec![1; 32],
+///     cipher_suites: vec![0x1301, 0xc02b],
+///     compression_methods: vec![0],
+///     extensions: Some(vec![
+///         Extension::ServerName(vec![ServerName { kind: 0, name: b"example.com".to_vec() }]),
+///         Extension::StatusRequest(StatusRequest::Ocsp { responders: Vec::new(), extensions: Vec::new() }),
+///         Extension::from_body(kind::SUPPORTED_GROUPS, &[0, 2, 0, 29])?,
+///         Extension::EcPointFormats(vec![0]),
+///         Extension::SignatureAlgorithms(vec![0x0403]),
+///         Extension::Alpn(vec![b"h2".to_vec()]),
+///         Extension::SupportedVersions(vec![0x0304]),
+///         Extension::PskKeyExchangeModes(vec![1]),
+///         Extension::KeyShare(vec![KeyShare { group: 29, exchange: vec![5; 32] }]),
+///         Extension::EncryptedClientHello(ech),
+///         Extension::PreSharedKey(PreSharedKey { identities: vec![ticket], binders: Binders::Present(vec![vec![6; 32]]) }),
+///     ]),
+/// };
+///
+/// // To the wire, and back.
+/// let message = hello.to_message()?;
+/// assert!(message.len() <= MAX_MESSAGE);
+/// let sent = to_records(&message, 0x0301, 16_384);
+/// let found = hellos(&sent).next().expect("a hello")?;
+/// assert_eq!((found.records.len(), found.records[0].version, &found.hello), (1, 0x0301, &hello));
+///
+/// // What it says.
+/// assert_eq!(hello.host_name(), Some(&b"example.com"[..]));
+/// assert_eq!(hello.supported_groups(), [29]);
+/// assert_eq!(hello.ec_point_formats(), [0]);
+/// assert_eq!(hello.signature_algorithms(), [0x0403]);
+/// assert_eq!(hello.alpn_protocols(), [b"h2".to_vec()]);
+/// assert_eq!(hello.supported_versions(), Some(&[0x0304][..]));
+/// assert_eq!(hello.key_shares()[0].group, 29);
+/// assert_eq!(hello.extension_kinds().last(), Some(kind::PRE_SHARED_KEY));
+/// assert_eq!(hello.extensions().len(), 11);
+/// let groups = hello.extension(kind::SUPPORTED_GROUPS).expect("there");
+/// assert_eq!((groups.kind(), groups.body()?), (10, vec![0, 2, 0, 29]));
+/// assert!(!is_grease_psk_mode(1));
+/// assert_eq!(Ja3::of(&hello).text(), "771,4865-49195,0-5-10-11-13-16-43-45-51-65037-41,29,0");
+/// assert_ne!(Ja4::original(&hello), Ja4::of(&hello));
+///
+/// // As its binder is computed: cut before the binders, 35 octets.
+/// let cut = ClientHello::from_truncated_message(&message[..message.len() - 35])?;
+/// assert!(cut.is_truncated());
+/// # Ok::<(), HelloError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClientHello {
     /// 0x0303 in every hello that offers TLS 1.2 or later.

@@ -21,8 +21,18 @@ pub(crate) enum Form {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Field {
     pub(crate) form: Form,
+    /// How many octets stand ahead of its strings.
+    pub(crate) head: usize,
     /// In octets.
     pub(crate) len: usize,
+}
+
+/// A name or a value that is written out (RFC 7541 section 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Text<'a> {
+    /// Whether it is in Huffman's code.
+    pub(crate) coded: bool,
+    pub(crate) octets: &'a [u8],
 }
 
 /// The last place of the table that never changes (RFC 7541 appendix A).
@@ -38,12 +48,12 @@ impl Field {
             0x20.. => (5, false),
             _ => (4, true),
         };
-        let (number, mut len) = integer(block, prefix)?;
+        let (number, head) = integer(block, prefix)?;
+        let mut rest = block.get(head..)?;
         if literal {
-            let strings = if number == 0 { 2 } else { 1 };
-            for _ in 0..strings {
-                let (octets, digits) = integer(block.get(len..)?, 7)?;
-                len = len.checked_add(digits)?.checked_add(octets as usize)?;
+            let texts = if number == 0 { 2 } else { 1 };
+            for _ in 0..texts {
+                Text::next(&mut rest)?;
             }
         }
         let form = match first {
@@ -54,7 +64,8 @@ impl Field {
                 kept: first >= 0x40,
             },
         };
-        (len <= block.len()).then_some(Field { form, len })
+        let len = block.len() - rest.len();
+        Some(Field { form, head, len })
     }
 
     /// The pseudo-header that it is by its place in the static table.
@@ -68,6 +79,17 @@ impl Field {
     /// Whether it stands for an entry of the table that both ends keep.
     pub(crate) fn is_remembered(&self) -> bool {
         matches!(self.form, Form::Indexed(place) if place > STATIC)
+    }
+}
+
+impl<'a> Text<'a> {
+    /// Takes the first of those that stand in `rest`.
+    pub(crate) fn next(rest: &mut &'a [u8]) -> Option<Self> {
+        let coded = rest.first()? & 0x80 != 0;
+        let (length, digits) = integer(rest, 7)?;
+        let (octets, behind) = rest.get(digits..)?.split_at_checked(length as usize)?;
+        *rest = behind;
+        Some(Text { coded, octets })
     }
 }
 
@@ -145,6 +167,13 @@ mod tests {
         assert_eq!(Field::first(&block[6..22]), None, "cut short");
         let literal = Field::first(&block[6..]);
         let form = Form::Literal { name: 1, kept: true };
-        assert_eq!(literal, Some(Field { form, len: 17 }));
+        let (head, len) = (1, 17);
+        assert_eq!(literal, Some(Field { form, head, len }));
+        let mut text = &b"\x02ab\x81\x1f\x80"[..];
+        let texts = [(false, &b"ab"[..]), (true, b"\x1f"), (true, b"")];
+        for (coded, octets) in texts {
+            assert_eq!(Text::next(&mut text), Some(Text { coded, octets }));
+        }
+        assert_eq!(Text::next(&mut text), None);
     }
 }

@@ -4,6 +4,7 @@ use super::super::is_grease;
 use super::super::learned::{Assumption, Learned};
 use super::block::pseudo_order;
 use super::frame::{self, ENTRY, HEADER, flag, kind};
+use super::written::Written;
 use super::{H2Spec, H2SpecError, PREFACE, Priority, PriorityFrame, Pseudo};
 
 const LOW_31: u32 = (1 << 31) - 1;
@@ -32,12 +33,13 @@ impl H2Spec {
         bytes
     }
 
-    /// Learns a spec from what a client sent: from its preface to its first request and the frame behind that, which may be an update of the request's
-    /// stream. What comes later is no part of it.
+    /// Learns a spec from what a client sent: from its preface to its first request and what stands behind that, an update of the request's
+    /// stream or frames of the connection. What comes later is no part of it.
     ///
     /// # Errors
     /// [`H2SpecError`] if there is no request in it or nothing behind it, or if it has anything that a connection of a spec would not send or could not keep:
-    /// another frame before the request, a second update of a window, padding, flags of no meaning.
+    /// another frame before the request, or between it and the update of its stream but for an acknowledgement; a second update of a window, padding, flags of no
+    /// meaning, strings that are in Huffman's code by no one rule.
     pub fn from_preface(bytes: &[u8]) -> Result<Learned<Self>, H2SpecError> {
         let mut flight = Flight::read(bytes)?;
         if let Some(why) = flight.unlike {
@@ -46,18 +48,23 @@ impl H2Spec {
         let Some(request) = flight.request else {
             return Err(H2SpecError::new(FIELD, "there is no request in it"));
         };
+        let written = Written::of(&request.block)
+            .ok_or_else(|| H2SpecError::new(FIELD, "strings of the request are coded in no one way"))?;
         let order = <[Pseudo; 4]>::try_from(request.pseudo)
             .map_err(|_| H2SpecError::new("pseudo_order", "not the four of a request"))?;
         let drawn = flight.settings.iter().filter(|(id, _)| is_grease(*id));
         let drawn = drawn.map(|&(id, value)| Assumption::GreaseSetting { id, value });
         flight.open.extend(drawn);
         flight.open.push(Assumption::EveryRequest);
+        flight.open.extend(written.assumptions());
         let spec = H2Spec::new(flight.settings, order)?
             .with_window_update(flight.window_update)?
             .with_priority_frames(flight.priority_frames)?
             .with_first_stream(request.stream)?
             .with_headers_priority(request.priority)?
-            .with_stream_window_update(request.window_update)?;
+            .with_stream_window_update(request.window_update)?
+            .with_huffman(written.huffman)
+            .with_literal_path(written.literal_path.unwrap_or(false));
         Ok(Learned {
             spec,
             captures: 1,
@@ -106,7 +113,9 @@ pub(super) struct Request {
     pub(super) stream: u32,
     pub(super) priority: Option<Priority>,
     pub(super) pseudo: Vec<Pseudo>,
-    /// The stream's, in the frame behind it. 0 if that is another.
+    /// Its headers, as they were written.
+    block: Vec<u8>,
+    /// The stream's, behind it. 0 if there is none.
     pub(super) window_update: u32,
     /// How many frames its block of headers has.
     frames: usize,
@@ -230,39 +239,61 @@ impl Flight {
         Ok(false)
     }
 
-    /// What stands behind the request: the update of its stream, or a frame that shows that there is none.
+    /// What stands behind the request: the update of its stream, or frames that show that there is none.
     fn take_behind(&mut self, rest: &mut &[u8]) {
+        let Some(stream) = self.request.as_ref().map(|request| request.stream) else {
+            return;
+        };
+        if rest.is_empty() {
+            return self
+                .note("it ends with the request: whether an update of its stream follows is not in it");
+        }
+        // An acknowledgement stands wherever h2 has read what it is for.
+        let mut right_behind = true;
+        while !rest.is_empty() {
+            let Some(frame) = next(rest) else {
+                return self.note("cut within a frame behind the request");
+            };
+            if frame.kind == kind::WINDOW_UPDATE && frame.stream() == stream {
+                if !right_behind {
+                    self.note("an update of the request's stream that does not stand right behind it");
+                }
+                return self.take_stream_update(&frame, rest);
+            }
+            if frame.is_ack() {
+                self.open.push(Assumption::SettingsAck {
+                    frame: self.frames,
+                    before_request: false,
+                });
+            } else {
+                self.open.push(Assumption::FrameBehind {
+                    kind: frame.kind,
+                    stream: frame.stream(),
+                });
+                // What is neither of the connection nor an update is a later part of the exchange.
+                if frame.stream() != 0 {
+                    return;
+                }
+                right_behind = false;
+            }
+            self.frames += 1;
+        }
+    }
+
+    fn take_stream_update(&mut self, frame: &Frame<'_>, rest: &mut &[u8]) {
         let Some(request) = &mut self.request else {
             return;
         };
         let own = |frame: &Frame<'_>| frame.kind == kind::WINDOW_UPDATE && frame.stream() == request.stream;
-        match next(rest) {
-            None if rest.is_empty() => {
-                self.note("it ends with the request: whether an update of its stream follows is not in it")
-            }
-            None => self.note("cut within the frame behind the request"),
-            Some(frame) if own(&frame) => {
-                let second = next(rest).is_some_and(|frame| own(&frame));
-                request.window_update = increment(&frame).unwrap_or(0);
-                if let Some(why) = frame.unlike() {
-                    self.note(why);
-                }
-                match increment(&frame) {
-                    None => self.note("a WINDOW_UPDATE by nothing"),
-                    _ if second => self.note("a second WINDOW_UPDATE of the stream behind the request"),
-                    _ => {}
-                }
-            }
-            Some(frame) => self.open.push(match frame.is_ack() {
-                true => Assumption::SettingsAck {
-                    frame: self.frames,
-                    before_request: false,
-                },
-                false => Assumption::FrameBehind {
-                    kind: frame.kind,
-                    stream: frame.stream(),
-                },
-            }),
+        let second = next(rest).is_some_and(|frame| own(&frame));
+        request.window_update = increment(frame).unwrap_or(0);
+        if let Some(why) = frame.unlike() {
+            self.note(why);
+        }
+        match increment(frame) {
+            None => self.note("a WINDOW_UPDATE by nothing"),
+            _ if second => self.note("a second WINDOW_UPDATE of the stream behind the request"),
+            _ => {}
         }
     }
 
@@ -312,6 +343,7 @@ impl Request {
             stream: headers.stream(),
             priority,
             pseudo: pseudo_order(&block),
+            block,
             window_update: 0,
             frames,
         };

@@ -6,12 +6,16 @@ mod check;
 mod error;
 mod flight;
 pub(crate) mod frame;
+mod huffman;
 #[cfg(feature = "serde")]
 mod text;
+mod written;
 
 pub use self::akamai::Akamai;
-pub(crate) use self::block::{Field, Form, pseudo_order};
+pub(crate) use self::block::{Field, Form, Text, pseudo_order};
 pub use self::error::H2SpecError;
+pub use self::huffman::Huffman;
+pub(crate) use self::huffman::decode;
 
 /// What opens every connection (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -47,6 +51,7 @@ const WINDOW: u32 = 65_535;
 /// headers_priority = { exclusive = false, depends_on = 0, weight = 42 }
 /// first_stream = 3
 /// stream_window_update = 12451840
+/// literal_path = true
 /// ```
 ///
 /// ```
@@ -72,6 +77,8 @@ pub struct H2Spec {
     pseudo_order: [Pseudo; 4],
     first_stream: u32,
     stream_window_update: u32,
+    huffman: Huffman,
+    literal_path: bool,
 }
 
 /// A pseudo-header of a request (RFC 9113 section 8.3.1).
@@ -102,6 +109,32 @@ impl Pseudo {
 }
 
 /// What a stream depends on, and its share (RFC 7540 section 5.3; RFC 9113 no longer gives it a meaning).
+///
+/// ```
+/// use hotpool::fingerprint::{Akamai, H2Spec, H2SpecError, Huffman, Priority, PriorityFrame, Pseudo};
+///
+/// let order = [Pseudo::Method, Pseudo::Path, Pseudo::Authority, Pseudo::Scheme];
+/// let share = Priority { exclusive: false, depends_on: 0, weight: 42 };
+/// let spec = H2Spec::new([(1, 65_536), (2, 0), (4, 131_072)], order)?
+///     .with_window_update(12_517_377)?
+///     .with_priority_frames([PriorityFrame { stream: 3, priority: share }])?
+///     .with_headers_priority(Some(share))?
+///     .with_first_stream(15)?
+///     .with_stream_window_update(12_451_840)?
+///     .with_huffman(Huffman::WhenShorter)
+///     .with_literal_path(true);
+/// assert_eq!(spec.settings(), [(1, 65_536), (2, 0), (4, 131_072)]);
+/// assert_eq!((spec.window_update(), spec.first_stream(), spec.stream_window_update()), (12_517_377, 15, 12_451_840));
+/// assert_eq!((spec.priority_frames()[0].stream, spec.headers_priority()), (3, Some(share)));
+/// assert_eq!((spec.huffman(), spec.literal_path()), (Huffman::WhenShorter, true));
+/// assert_eq!(spec.pseudo_order().map(Pseudo::letter), ['m', 'p', 'a', 's']);
+/// let text: Akamai = spec.akamai();
+/// assert_eq!(text.to_string(), "1:65536;2:0;4:131072|12517377|3:0:0:42|m,p,a,s");
+///
+/// let nothing: Result<_, H2SpecError> = H2Spec::from_preface(b"GET / HTTP/1.1\r\n\r\n");
+/// assert!(nothing.is_err());
+/// # Ok::<(), H2SpecError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -133,7 +166,7 @@ pub struct PriorityFrame {
 
 impl H2Spec {
     /// A spec of these settings, in this order, and of this order of the pseudo-headers; with nothing else before the first request, which is on
-    /// stream 1 without a priority.
+    /// stream 1 without a priority, and written as h2 writes it: every string in Huffman's code, a path of `/` by its place in the static table.
     ///
     /// Where `:authority` comes before `:method`, as with Go, that holds for GET and POST. h2 has its peer remember any other method, and then both in their order:
     /// such a request has `:method` just ahead of it, and is counted.
@@ -151,6 +184,8 @@ impl H2Spec {
             pseudo_order,
             first_stream: 1,
             stream_window_update: 0,
+            huffman: Huffman::Always,
+            literal_path: false,
         }
         .checked()
     }
@@ -172,6 +207,8 @@ impl H2Spec {
             pseudo_order,
             first_stream,
             stream_window_update,
+            huffman: Huffman::Always,
+            literal_path: false,
         }
     }
 
@@ -235,6 +272,19 @@ impl H2Spec {
         .checked()
     }
 
+    /// The same spec, with the strings in each request's HEADERS in Huffman's code where this says so.
+    #[must_use]
+    pub fn with_huffman(self, huffman: Huffman) -> Self {
+        H2Spec { huffman, ..self }
+    }
+
+    /// The same spec, with `:path` always as a literal without indexing (RFC 7541 section 6.2.2), as Firefox has it: `/` with the name at place 4 of the static
+    /// table, any other with that at 5. Without this it is by its place in the static table where that has it, and else such a literal with the name at 4.
+    #[must_use]
+    pub fn with_literal_path(self, literal_path: bool) -> Self {
+        H2Spec { literal_path, ..self }
+    }
+
     fn checked(self) -> Result<Self, H2SpecError> {
         self.check()?;
         Ok(self)
@@ -273,6 +323,16 @@ impl H2Spec {
     /// By how much each stream's window is raised behind its HEADERS; 0 if it is not. In octets.
     pub fn stream_window_update(&self) -> u32 {
         self.stream_window_update
+    }
+
+    /// When strings in a request's HEADERS are in Huffman's code.
+    pub fn huffman(&self) -> Huffman {
+        self.huffman
+    }
+
+    /// Whether `:path` is always a literal.
+    pub fn literal_path(&self) -> bool {
+        self.literal_path
     }
 
     /// What others make of a client of this spec.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{H2Spec, H2SpecError, Priority, PriorityFrame, Pseudo};
+use super::{H2Spec, H2SpecError, Huffman, Priority, PriorityFrame, Pseudo};
 
 /// What a file holds. It becomes a spec only through the checks.
 #[derive(Serialize, Deserialize)]
@@ -16,6 +16,10 @@ pub(super) struct Parts {
     first_stream: u32,
     #[serde(default)]
     stream_window_update: u32,
+    #[serde(default = "always")]
+    huffman: Huffman,
+    #[serde(default)]
+    literal_path: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     headers_priority: Option<Priority>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -26,16 +30,23 @@ fn one() -> u32 {
     1
 }
 
+fn always() -> Huffman {
+    Huffman::Always
+}
+
 impl TryFrom<Parts> for H2Spec {
     type Error = H2SpecError;
 
     fn try_from(parts: Parts) -> Result<Self, H2SpecError> {
-        H2Spec::new(parts.settings, order(&parts.pseudo_order)?)?
+        let spec = H2Spec::new(parts.settings, order(&parts.pseudo_order)?)?
             .with_window_update(parts.window_update)?
             .with_priority_frames(parts.priority_frames)?
             .with_first_stream(parts.first_stream)?
             .with_headers_priority(parts.headers_priority)?
-            .with_stream_window_update(parts.stream_window_update)
+            .with_stream_window_update(parts.stream_window_update)?;
+        Ok(spec
+            .with_huffman(parts.huffman)
+            .with_literal_path(parts.literal_path))
     }
 }
 
@@ -48,6 +59,8 @@ impl From<H2Spec> for Parts {
             pseudo_order: letters.join(","),
             first_stream: spec.first_stream,
             stream_window_update: spec.stream_window_update,
+            huffman: spec.huffman,
+            literal_path: spec.literal_path,
             headers_priority: spec.headers_priority,
             priority_frames: spec.priority_frames,
         }

@@ -42,7 +42,9 @@ pub enum Platform {
 pub enum Guarantee {
     /// Nobody else's: it is what it was made of.
     Own,
-    /// The hello, and HTTP/2 where the client speaks it, are field by field those that were captured, but for what the client itself draws.
+    /// The hello is field by field the one that was captured, but for what the client itself draws. Where the client speaks HTTP/2, so is all that it sends up to its
+    /// first request, octet for octet, that request's HEADERS and the update of its stream included; of requests with headers of the caller's the
+    /// [limits](super::Profile::limits) say what may differ. Where an acknowledgement stands between them depends on when the server speaks.
     Fields,
     /// The same for the hello alone.
     Hello,

@@ -9,6 +9,21 @@ type Field = (Cow<'static, str>, Cow<'static, str>);
 ///
 /// The pool sends none of it: it is for the HTTP stack above. On HTTP/1.1 `Host` stands where the client puts it, with an empty value; on HTTP/2 the
 /// authority is a pseudo-header, and its place is the [spec's](crate::fingerprint::H2Spec).
+///
+/// ```
+/// use hotpool::fingerprint::{HeaderError, Headers, Profile};
+///
+/// let headers = Headers::new(
+///     [("Host", ""), ("User-Agent", "example/1.0")], // HTTP/1.1, as it is written
+///     [("user-agent", "example/1.0")],
+/// )?;
+/// assert_eq!(headers.http1().map(|(name, _)| name).collect::<Vec<_>>(), ["Host", "User-Agent"]);
+/// let profile = Profile::curl().with_headers(headers);
+/// assert_eq!(profile.headers().http2().len(), 1);
+/// let bad: Result<_, HeaderError> = Headers::new([("a b", "")], []);
+/// assert!(bad.is_err());
+/// # Ok::<(), HeaderError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Headers {
     http1: Vec<Field>,

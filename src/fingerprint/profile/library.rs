@@ -113,6 +113,18 @@ impl ProfileLibrary {
 /// host has up to as many sets of connections as there are profiles that are asked for, under one cap. [Per host](Self::per_host) there is one set for each, and connections
 /// are found again as ever. [Per connection](Self::per_connection) asks for any of them each time: a call finds an idle connection
 /// only if it was dialled with what it drew.
+///
+/// ```
+/// use hotpool::fingerprint::{Browser, Profile, ProfileLibrary, Rotation};
+///
+/// let library = ProfileLibrary::new();
+/// assert!(library.browsers().all(|profile| profile.hello().is_some()));
+///
+/// let hosts = Rotation::per_host(library.of(Browser::Firefox).cloned(), 7).expect("some");
+/// assert_eq!(hosts.next("example.com"), hosts.next("example.com")); // a host sees one client
+/// let turns = Rotation::per_connection([Profile::chrome(), Profile::safari()], 7).expect("two");
+/// assert!(turns.profiles().contains(turns.next("example.com"))); // whoever comes next
+/// ```
 #[derive(Debug)]
 pub struct Rotation {
     profiles: Vec<Profile>,

@@ -37,6 +37,23 @@ use crate::fault::planted;
 /// assert!(Profile::firefox_esr(2).is_err());
 /// # Ok::<(), hotpool::fingerprint::UnknownVersion>(())
 /// ```
+///
+/// By name, or by what they are:
+///
+/// ```
+/// use hotpool::fingerprint::{Browser, Platform, Profile};
+///
+/// let all = [
+///     Profile::chromium(156)?, Profile::chrome(), Profile::edge(), Profile::firefox(), Profile::safari(), Profile::ios(),
+///     Profile::curl(), Profile::node(), Profile::go(), Profile::python(), Profile::randomized(7),
+/// ];
+/// assert!(all.iter().all(|profile| profile.hello().is_some()));
+/// assert_eq!(Profile::ios().browser(), Browser::Safari);
+/// assert_eq!(Profile::ios().platform(), Platform::Ios);
+/// assert_eq!(Profile::randomized(7), Profile::randomized(7));
+/// assert_eq!(Profile::chromium(3).map_err(|unknown| unknown.version()), Err(3));
+/// # Ok::<(), hotpool::fingerprint::UnknownVersion>(())
+/// ```
 #[derive(Clone)]
 pub struct Profile(Arc<Inner>);
 

@@ -2,7 +2,7 @@
 
 use super::super::clients::{SERVER_NAME, alpn, plain, raw};
 use super::super::seed::Seed;
-use super::super::{Code, EchGrease, H2Spec, HelloSpec, Priority, Pseudo, Slot, kind};
+use super::super::{Code, EchGrease, H2Spec, HelloSpec, Huffman, Priority, Pseudo, Slot, kind};
 
 pub(super) fn specs(seed: u64) -> (HelloSpec, H2Spec) {
     let mut seed = Seed::new(seed);
@@ -99,5 +99,8 @@ fn h2(seed: &mut Seed) -> H2Spec {
     };
     let priority = seed.coin().then_some(priority);
     let first = if seed.coin() { 1 } else { 3 };
+    let huffman = seed.one(&[Huffman::Always, Huffman::WhenShorter]);
     H2Spec::observed(&settings, update, order, priority, first, 0)
+        .with_huffman(huffman.unwrap_or(Huffman::Always))
+        .with_literal_path(seed.coin())
 }

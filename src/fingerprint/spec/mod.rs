@@ -44,6 +44,59 @@ use crate::fault::planted;
 /// assert_eq!(spec.ja4().raw(), "t13d0306h2_1301,1302,1303_000a,000d,002b,0033_0403,0804");
 /// # Ok::<(), hotpool::fingerprint::SpecError>(())
 /// ```
+///
+/// With the draws of a connection it shapes the hello that TLS itself would send:
+///
+/// ```
+/// use hotpool::fingerprint::{ClientHello, Code, Draws, EchGrease, Extension, HelloSpec, KeyShare, ShapeError, Slot, SpecError};
+///
+/// let spec = HelloSpec::new(
+///     vec![Code::Grease, Code::Plain(0x1301)],
+///     vec![
+///         Slot::Native(0), // the name
+///         Slot::Groups(vec![Code::Plain(29)]),
+///         Slot::Signatures(vec![Code::Plain(0x0403)]),
+///         Slot::Versions(vec![Code::Plain(0x0304)]),
+///         Slot::KeyShares(vec![Code::Plain(29)]),
+///         Slot::EchGrease(EchGrease::Chromium),
+///     ],
+/// )?
+/// .permuting(0..3)?
+/// .without_resumption();
+/// assert_eq!((spec.cipher_suites().len(), spec.slots().len()), (2, 6));
+/// assert!(!spec.resumes() && !spec.reuses_x25519());
+/// println!("{} {}", spec.ja4(), spec.ja4_resumed());
+///
+/// // What TLS would send, cut short here.
+/// let native = ClientHello {
+///     legacy_version: 0x0303,
+///     random: [7; 32],
+///     session_id: vec![1; 32],
+///     cipher_suites: vec![0x1301],
+///     compression_methods: vec![0],
+///     extensions: Some(vec![
+///         Extension::SupportedVersions(vec![0x0304]),
+///         Extension::KeyShare(vec![KeyShare { group: 29, exchange: vec![5; 32] }]),
+///     ]),
+/// };
+/// let fill = |buffer: &mut [u8]| -> Result<(), SpecError> {
+///     buffer.fill(4); // a secure source, where it is not an example
+///     Ok(())
+/// };
+/// let draws: Draws = spec.draw(|| Ok([9; 32]), fill)?;
+/// let shaped: Result<ClientHello, ShapeError> = spec.shape(&native, &draws);
+/// let shaped = shaped.expect("a share of each group");
+/// assert_eq!(shaped.random, native.random);
+/// assert_eq!(shaped.cipher_suites[1], 0x1301);
+/// let again = spec.shape_again(&native, &draws, &shaped).expect("the same");
+/// assert_eq!(again.key_shares()[0].group, 29);
+///
+/// // A share that TLS has none of; one key for two shares, as Firefox has it, which this spec has not.
+/// let more = draws.with_share(KeyShare { group: 23, exchange: vec![4; 65] });
+/// assert!(spec.reusing_x25519().is_err());
+/// # let _ = more;
+/// # Ok::<(), SpecError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",

@@ -462,3 +462,55 @@ async fn what_is_blocked_while_it_is_warmed_is_not_reported_as_opened() {
         within("close", pool.close()).await;
     }
 }
+
+/// What failed is named as it was dialled; whatever is listed is taken back by what is listed, and by the address that it leads to.
+#[tokio::test]
+async fn whatever_is_listed_can_be_taken_back() {
+    let ways = [
+        "64:ff9b::c000:201",
+        "2002:c000:201::1",
+        "::ffff:0:192.0.2.1",
+        "192.0.2.1",
+    ];
+    for way in ways {
+        let ip: IpAddr = way.parse().unwrap();
+        let stage = Stage::at([ip]);
+        let pool = stage.pool(config(|_| {}), ManualClock::new()).unwrap();
+        let manager = pool.manager();
+        let listed = |count: usize| {
+            let blocks = manager.blocklist();
+            assert_eq!(blocks.len(), count, "{way}: {blocks:?}");
+            blocks.into_iter().map(|block| block.scope).collect::<Vec<_>>()
+        };
+        let fails = async |phase, act| {
+            stage.next(phase, act);
+            within("an error", pool.get("a.test")).await.unwrap_err();
+        };
+        for by_text in [false, true] {
+            fails(Phase::Connect, Act::Unreachable).await;
+            for scope in listed(1) {
+                assert_eq!(scope.to_string().parse(), Ok(ip), "it is named as it is dialled");
+                let other = Scope::network("192.0.2.2").unwrap();
+                assert!(!manager.unblock(&other), "{way}");
+                let said = match by_text {
+                    true => network(&scope.to_string()),
+                    false => scope,
+                };
+                assert!(manager.unblock(&said), "{way}");
+            }
+            assert_eq!(listed(0), []);
+            fails(Phase::Tls, Act::Err).await;
+            for scope in listed(1) {
+                assert!(manager.unblock(&scope), "{way}");
+            }
+            assert_eq!(listed(0), []);
+            drop(lease(&pool, "a.test").await);
+            manager.evict_host("a.test").unwrap();
+        }
+        fails(Phase::Connect, Act::Unreachable).await;
+        assert!(manager.unblock(&network("192.0.2.1")), "{way}");
+        drop(lease(&pool, "a.test").await);
+        at_rest(&pool).await;
+        within("close", pool.close()).await;
+    }
+}

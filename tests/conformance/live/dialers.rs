@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use hotpool::clock::ManualClock;
 use hotpool::fingerprint::Profile;
@@ -20,7 +19,7 @@ use hotpool::{
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use tokio::io::copy_bidirectional;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -30,6 +29,7 @@ use super::{lease, poll_once, serials};
 use crate::common::{
     at_rest, builder, exchange, failure, finish, http1_peer, name, round, spawn, until, use_up, within,
 };
+use crate::support::black_hole::BlackHole;
 use crate::support::certs;
 use crate::support::measure;
 use crate::support::peer::{Alpn, DEADLINE, Order, Peer, To};
@@ -207,8 +207,8 @@ async fn an_error_of_a_dialer_s_blames_whom_it_says() {
     let cases: [(fn() -> DialError, bool); 5] = [
         (|| DialError::address("no way there"), true),
         (|| DialError::nobody("the relay is down"), false),
-        (|| io::Error::from(io::ErrorKind::ConnectionRefused).into(), true),
-        (|| io::Error::from(io::ErrorKind::OutOfMemory).into(), false),
+        (|| io::Error::from(io::ErrorKind::ConnectionRefused).into(), false),
+        (|| io::Error::from(io::ErrorKind::TimedOut).into(), false),
         (|| io::Error::from_raw_os_error(24).into(), false),
     ];
     for (make, blames) in cases {
@@ -431,9 +431,56 @@ async fn a_dialer_that_hangs_has_the_time_of_an_attempt() {
     );
     within("it is let go of", hangs.0.2.notified()).await;
     at_rest(&pool).await;
-    clock.advance(Duration::from_secs(1)); // so long the address is avoided
+    assert!(pool.manager().blocklist().is_empty(), "it may be its own affair");
     assert_eq!(round(&pool, &name(&peer)).await.status, 200);
     finish(pool, peer).await;
+}
+
+/// Connects as the pool would, here or elsewhere, and says so.
+struct Connects(Arc<Notify>, Option<SocketAddr>);
+
+impl Dial for Connects {
+    fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+        Box::pin(async move {
+            let mut connecting: Dialing<'_> = match self.1 {
+                None => Box::pin(to.connect()),
+                Some(elsewhere) => Box::pin(to.connect_to(elsewhere)),
+            };
+            assert!(poll_once(connecting.as_mut()).await.is_none());
+            self.0.notify_one();
+            connecting.await
+        })
+    }
+}
+
+/// Where the pool's own TCP waits for the very address that was asked for, that is what is silent.
+#[tokio::test]
+async fn silence_behind_a_dialer_is_the_address_s_if_it_was_asked() {
+    for elsewhere in [false, true] {
+        let hole = BlackHole::open([127, 0, 0, 1].into()).await;
+        let target = format!("peer.test:{}", hole.address().port());
+        let asked: Arc<Notify> = Arc::default();
+        let clock = ManualClock::new();
+        let ip = if elsewhere { [127, 0, 0, 9] } else { [127, 0, 0, 1] };
+        let pool = HotConnPool::builder()
+            .resolver(StaticResolver::new().with(&*target, [ip.into()]).unwrap())
+            .clock(clock.clone())
+            .dial(Connects(Arc::clone(&asked), elsewhere.then(|| hole.address())))
+            .build()
+            .unwrap();
+        let got = get(&pool, target.clone());
+        within("it is asked", asked.notified()).await;
+        clock.advance(PoolConfig::default().attempt_timeout);
+        let error = within("a timeout", got).await.unwrap().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (ErrorKind::Timeout, Phase::Connect)
+        );
+        let held: Vec<_> = pool.manager().blocklist();
+        assert_eq!(held.len(), usize::from(!elsewhere), "{held:?}");
+        at_rest(&pool).await;
+        within("close", pool.close()).await;
+    }
 }
 
 /// Given up by its caller, it ends with the pool at the latest.
@@ -557,7 +604,8 @@ impl Dial for OverTls {
         Box::pin(async move {
             let tcp = to.connect().await?;
             let name = ServerName::try_from(to.host().to_owned()).map_err(DialError::nobody)?;
-            Ok(Transport::new(self.0.connect(name, tcp).await?))
+            let tls = self.0.connect(name, tcp).await.map_err(DialError::address)?;
+            Ok(Transport::new(tls))
         })
     }
 }
@@ -623,6 +671,51 @@ async fn a_proxy_over_tls_is_a_dialer_and_a_proxy() {
             finish(pool, peer).await;
             front.abort();
         }
+    }
+}
+
+/// HTTP's CONNECT, at this address.
+struct Tunnel(SocketAddr);
+
+impl Dial for Tunnel {
+    fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+        Box::pin(async move {
+            let (mut stream, end) = (to.connect_to(self.0).await?, to.addr());
+            let request = format!("CONNECT {end} HTTP/1.1\r\nhost: {end}\r\n\r\n");
+            stream.write_all(request.as_bytes()).await?;
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await?);
+            }
+            match head.starts_with(b"HTTP/1.1 200") {
+                true => Ok(Transport::new(stream)),
+                false => Err(DialError::nobody("the proxy opens no tunnel")),
+            }
+        })
+    }
+}
+
+/// A proxy for one call, and none for another: nobody rides on the other's connection, and one that is down is in nobody's way.
+#[tokio::test]
+async fn a_call_may_go_by_a_proxy_of_its_own_and_others_by_none() {
+    for alpn in BOTH {
+        let peer = Peer::builder().alpn(alpn).start();
+        let here = IpAddr::from(Ipv4Addr::new(127, 0, 0, 77));
+        let fake = Fake::start(here, Manner::Http, peer.addr(0)).await;
+        let pool = builder(&peer, |_| {}).build().unwrap();
+        let through = |addr| GetOptions::new().dial(Some(Arc::new(Tunnel(addr))));
+        let down = TcpListener::bind((here, 0)).await.unwrap().local_addr().unwrap();
+        let failed = within("a refusal", pool.get_with(name(&peer), through(down))).await;
+        let error = failed.unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (ErrorKind::Dial, Phase::Connect));
+        assert!(pool.manager().blocklist().is_empty(), "{alpn:?}");
+        let calls = [GetOptions::new(), through(fake.addr()), through(fake.addr())];
+        let twice = calls.iter().chain(&calls);
+        let serials = serials(&pool, &name(&peer), twice).await;
+        assert_eq!(serials, [1, 2, 3, 1, 2, 3], "{alpn:?}");
+        let ends: Vec<_> = fake.asked().into_iter().map(|asked| asked.end).collect();
+        assert_eq!(ends, [peer.addr(0).to_string(), peer.addr(0).to_string()]);
+        finish(pool, peer).await;
     }
 }
 

@@ -35,6 +35,7 @@ mod streams;
 mod told;
 mod validate;
 mod waits;
+mod work;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

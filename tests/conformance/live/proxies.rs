@@ -1,5 +1,6 @@
 //! Pools that go through a proxy: whose addresses count, who rides on whose tunnel, what a proxy may do.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,10 +8,12 @@ use std::time::Duration;
 
 use hotpool::clock::ManualClock;
 use hotpool::{
-    AccessPolicy, AddressPolicy, Answer, Builder, Candidate, CloseReason, Error, ErrorKind, GetOptions,
-    HotConnPool, Phase, PoolConfig, Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem, ProxyProtocol,
-    Resolve, Resolving, Returned, Scope, StaticResolver, Validating, Validator, Verdict,
+    AccessPolicy, AddressPolicy, Answer, Builder, Candidate, CloseReason, Dial, DialTo, Dialing, Error,
+    ErrorKind, GetOptions, HotConnPool, Phase, PoolConfig, Proxy, ProxyError, ProxyLogin, ProxyNames,
+    ProxyProblem, ProxyProtocol, Resolve, ResolveError, Resolving, Returned, Scope, StaticResolver,
+    Validating, Validator, Verdict, Warm,
 };
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
@@ -466,6 +469,36 @@ async fn a_tunnel_to_what_was_blocked_meanwhile_reaches_nobody() {
     finish(pool, peer).await;
 }
 
+/// Nor has one been opened for whoever warms.
+#[tokio::test]
+async fn a_tunnel_that_closes_at_its_birth_was_not_opened() {
+    let peer = http1_peer();
+    let fake = Fake::start(HERE, Manner::Http, peer.addr(0)).await;
+    let resolver = StaticResolver::new()
+        .with(&*name(&peer), [peer.ips()[0]])
+        .unwrap();
+    let local = proxy(ProxyProtocol::Http, &fake).names(ProxyNames::Local);
+    let gatekeeper = Gatekeeper::default();
+    let pool = by(&peer, local, |_| {})
+        .resolver(resolver)
+        .validator(gatekeeper.clone())
+        .build()
+        .unwrap();
+    let target = name(&peer);
+    let meanwhile = async {
+        within("it is judged", gatekeeper.0.0.notified()).await;
+        pool.manager().block(peer.ips()[0].into(), None).unwrap();
+        gatekeeper.0.1.notify_one();
+    };
+    let warming = pool.warm(&*target, Warm::Count(1), GetOptions::new());
+    let (report, ()) = tokio::join!(within("a report", warming), meanwhile);
+    let report = report.unwrap();
+    assert_eq!((report.opened, report.errors.len()), (0, 1), "{report:?}");
+    assert_eq!(report.errors[0].kind(), ErrorKind::Blocked, "{report:?}");
+    assert_eq!(pool.stats().counters.closes(CloseReason::Blocked), 1);
+    finish(pool, peer).await;
+}
+
 /// It need not have been asked for by anybody before.
 #[tokio::test]
 async fn a_call_may_name_the_proxy_s_address_before_any_other() {
@@ -543,6 +576,139 @@ async fn a_proxy_that_changes_its_records_keeps_those_that_hosts_have() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddressDenied, "{error:?}");
     finish(pool, peer).await;
+}
+
+/// What a name server says of the proxy's name, each time it is asked.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<VecDeque<Result<IpAddr, ()>>>>);
+
+impl Told {
+    fn then(&self, answer: Result<IpAddr, ()>) {
+        self.0.lock().push_back(answer);
+    }
+}
+
+impl Resolve for Told {
+    fn resolve(&self, _: &str, _: u16) -> Resolving {
+        let answer = self.0.lock().pop_front().expect("a question that is expected");
+        Resolving::ready(match answer {
+            Ok(ip) => Ok(Answer {
+                addresses: vec![ip],
+                ttl: Duration::from_secs(3600),
+            }),
+            Err(()) => Err(ResolveError::Failed("SERVFAIL".into())),
+        })
+    }
+}
+
+/// A proxy that listens at every address of the loopback, known by name, and a pool that has gone through it at the first of two.
+async fn by_name(peer: &Peer) -> (Fake, HotConnPool, ManualClock, Told, [IpAddr; 2]) {
+    let fake = Fake::start(Ipv4Addr::UNSPECIFIED.into(), Manner::Http, peer.addr(0)).await;
+    let named = format!("proxy.test:{}", fake.addr().port());
+    let alice = Proxy::new(ProxyProtocol::Http, &named)
+        .unwrap()
+        .login(login("alice"));
+    let (clock, told) = (ManualClock::new(), Told::default());
+    let ips = ["127.0.0.77", "127.0.0.78"].map(|ip| ip.parse().unwrap());
+    let pool = by(peer, alice, |_| {})
+        .resolver(told.clone())
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    told.then(Ok(ips[0]));
+    let conn = within("a connection", pool.get(name(peer))).await.unwrap();
+    assert_eq!(conn.info().remote.ip(), ips[0]);
+    drop(conn);
+    (fake, pool, clock, told, ips)
+}
+
+/// Where it was in another network a stranger may be: nothing is sent there, and whoever asks is led to where it is now, unless that was named.
+#[tokio::test]
+async fn in_another_network_a_proxy_is_where_its_name_is_there() {
+    for pinned in [None, Some(0), Some(1)] {
+        let peer = http1_peer();
+        let (fake, pool, _clock, told, ips) = by_name(&peer).await;
+        told.then(Ok(ips[1]));
+        pool.network_changed();
+        let call = match pinned {
+            None => GetOptions::new(),
+            Some(nth) => GetOptions::new().ip(ips[nth]),
+        };
+        let got = within("an answer", pool.get_with(name(&peer), call)).await;
+        if pinned == Some(0) {
+            let error = got.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::AddressDenied, "{error:?}");
+            assert_eq!(fake.accepts(), 1, "nobody is connected to");
+        } else {
+            assert_eq!(got.unwrap().info().remote.ip(), ips[1]);
+            assert_eq!(fake.accepts(), 2);
+        }
+        assert!(told.0.lock().is_empty(), "it was asked once");
+        finish(pool, peer).await;
+    }
+}
+
+/// Connects as the pool would; once, while it does, the network changes, and the proxy is elsewhere.
+struct Moves(Arc<Mutex<Option<(HotConnPool, Told, IpAddr)>>>);
+
+impl Dial for Moves {
+    fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+        Box::pin(async move {
+            let stream = to.connect().await?;
+            let moves = self.0.lock().take();
+            if let Some((pool, told, ip)) = moves {
+                told.then(Ok(ip));
+                pool.network_changed();
+            }
+            Ok(stream)
+        })
+    }
+}
+
+/// Whoever is connected to it then shows it no login, and goes where it is now.
+#[tokio::test]
+async fn a_proxy_that_is_elsewhere_by_the_time_it_is_connected_to_is_told_nothing() {
+    let peer = http1_peer();
+    let (fake, pool, _clock, told, ips) = by_name(&peer).await;
+    let moves = Arc::new(Mutex::new(Some((pool.clone(), told.clone(), ips[1]))));
+    let call = GetOptions::new().dial(Some(Arc::new(Moves(Arc::clone(&moves)))));
+    let conn = within("a connection", pool.get_with(name(&peer), call)).await;
+    assert_eq!(conn.unwrap().info().remote.ip(), ips[1]);
+    assert_eq!((fake.accepts(), fake.asked().len()), (3, 2));
+    assert!(told.0.lock().is_empty(), "it was asked once");
+    finish(pool, peer).await;
+}
+
+/// What its name servers said in another network serves nobody where they fail: it is not refused for that, but asked for again, and soon.
+#[tokio::test]
+async fn a_proxy_in_doubt_is_asked_for_and_not_refused() {
+    for pinned in [false, true] {
+        let peer = http1_peer();
+        let (fake, pool, clock, told, ips) = by_name(&peer).await;
+        told.then(Err(()));
+        pool.network_changed();
+        let call = || match pinned {
+            true => GetOptions::new().ip(ips[0]),
+            false => GetOptions::new(),
+        };
+        for _ in 0..2 {
+            let got = within("an error", pool.get_with(name(&peer), call())).await;
+            let error = got.unwrap_err();
+            let cause = error.cause().and_then(|cause| cause.downcast_ref::<ProxyError>());
+            assert_eq!(
+                (error.kind(), error.phase(), cause.map(ProxyError::problem)),
+                (ErrorKind::Resolve, Phase::Resolve, Some(ProxyProblem::Name)),
+                "{error:?}"
+            );
+        }
+        assert_eq!(fake.accepts(), 1, "nobody is connected to");
+        told.then(Ok(ips[0]));
+        clock.advance(Duration::from_secs(1));
+        let conn = within("a connection", pool.get_with(name(&peer), call())).await;
+        assert_eq!(conn.unwrap().info().remote.ip(), ips[0], "pinned: {pinned}");
+        assert!(pool.manager().blocklist().is_empty());
+        finish(pool, peer).await;
+    }
 }
 
 #[tokio::test]

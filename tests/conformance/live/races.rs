@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use hotpool::clock::{Clock, ManualClock, SystemClock};
 use hotpool::scripted::{Act, Stage};
-use hotpool::{AllBlocked, Error, ErrorKind, GetOptions, HotConn, HotConnPool, Phase, PoolConfig, Warm};
+use hotpool::{
+    AllBlocked, BlockCause, CloseReason, Error, ErrorKind, GetOptions, HotConn, HotConnPool, Phase,
+    PoolConfig, Returned, Warm,
+};
 
 use super::{as_soon_as, lease};
 use crate::common::{at_rest, config, let_run, poll_times, spawn, within};
@@ -346,6 +349,62 @@ async fn what_fails_late_in_the_network_before_blames_nobody() {
         }
         world.rest().await;
     }
+}
+
+/// Nor is it an answer to what this network holds against the address, be that the pool's or the origin's.
+#[tokio::test]
+async fn what_succeeds_late_in_the_network_before_clears_nothing() {
+    let cases = [
+        (Phase::Connect, Act::Unreachable, "b.test", BlockCause::Connect),
+        (Phase::Tls, Act::Err, "a.test", BlockCause::Tls),
+    ];
+    for (phase, act, name, cause) in cases {
+        let world = World::new(&[A], |_| {});
+        world.stage.next_at(ip(A), Phase::Http2, Act::After(100 * MILLI));
+        let get = world.get();
+        world.pass(50).await;
+        world.pool.network_changed();
+        world.stage.next_at(ip(A), phase, act);
+        let own = GetOptions::new().partition("its own dial");
+        within("the error", world.pool.get_with(name, own))
+            .await
+            .unwrap_err();
+        let causes = || -> Vec<_> {
+            let list = world.pool.manager().blocklist().into_iter();
+            list.map(|block| block.cause).collect()
+        };
+        assert_eq!(causes(), [cause]);
+        world.pass(50).await;
+        let conn = within("a connection", get).await.unwrap().unwrap();
+        assert_eq!(causes(), [cause]);
+        let closed = Returned::Closed(CloseReason::NetworkChanged);
+        assert_eq!(world.pool.put(conn), closed);
+        world.rest().await;
+    }
+}
+
+/// What one host has found out about an address that the whole pool avoided is known to those that had failed there as well.
+#[tokio::test]
+async fn who_reaches_an_address_clears_it_for_every_host() {
+    let world = World::new(&[A], |_| {});
+    world
+        .stage
+        .next_at(ip(A), Phase::Connect, Act::After(100 * MILLI));
+    let get = world.get();
+    world.pass(50).await;
+    world.stage.next_at(ip(A), Phase::Connect, Act::Unreachable);
+    within("the error", world.pool.get("b.test")).await.unwrap_err();
+    for name in ["b.test", "c.test"] {
+        let error = within("the error", world.pool.get(name)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Blocked, "{name}");
+    }
+    world.pass(50).await;
+    drop(within("a connection", get).await.unwrap().unwrap());
+    assert_eq!(world.pool.manager().blocklist(), []);
+    for name in ["b.test", "c.test"] {
+        drop(lease(&world.pool, name).await);
+    }
+    world.rest().await;
 }
 
 /// A dial that had no time to try anything has run out of time: nothing else is wrong.

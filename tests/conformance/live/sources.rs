@@ -250,3 +250,49 @@ async fn a_dial_that_comes_to_nothing_gives_its_source_back() {
     assert_eq!(pool.stats().sources.leased, 0);
     peer.shutdown().await;
 }
+
+/// Panics as it is asked for an address, or for how it is to be bound.
+struct Panics {
+    at_once: bool,
+    back: Arc<Mutex<Vec<IpAddr>>>,
+}
+
+impl SourceAddrs for Panics {
+    fn lease(&self, _: &str, _: IpAddr) -> Option<IpAddr> {
+        assert!(!self.at_once, "a panic that is wanted");
+        Some(IpAddr::from([127, 0, 0, 5]))
+    }
+
+    fn release(&self, source: IpAddr) {
+        self.back.lock().push(source);
+    }
+
+    fn freebind(&self) -> bool {
+        panic!("a panic that is wanted");
+    }
+}
+
+/// It counts as one that has none; its caller is told so, nobody is blamed, and what it gave goes back.
+#[tokio::test]
+async fn a_source_that_panics_harms_nobody() {
+    for at_once in [true, false] {
+        let peer = http1_peer();
+        let back: Arc<Mutex<Vec<IpAddr>>> = Arc::default();
+        let panics = || Panics {
+            at_once,
+            back: Arc::clone(&back),
+        };
+        let pool = pool_from(&peer, SourcePolicy::require(panics()));
+        let error = failure(&pool, &name(&peer)).await;
+        assert_eq!(named(&error), None);
+        assert!(format!("{error:?}").contains("panicked"), "{error:?}");
+        let prefers = GetOptions::new().sources(SourcePolicy::prefer(panics()));
+        let conn = within("a connection", pool.get_with(name(&peer), prefers)).await;
+        drop(conn.unwrap());
+        let stats = pool.stats();
+        assert_eq!((stats.sources.leased, stats.sources.fallbacks), (0, 1));
+        assert_eq!(back.lock().len(), if at_once { 0 } else { 2 });
+        assert!(pool.manager().blocklist().is_empty());
+        finish(pool, peer).await;
+    }
+}

@@ -15,9 +15,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{as_soon_as, lease, poll_once};
 use crate::common::{
-    at_rest, builder, config, finish, host, manual_pool, name, spawn, until, use_up, within,
+    at_rest, builder, config, finish, host, manual_pool, name, round, spawn, until, use_up, within,
 };
-use crate::support::peer::{Alpn, Order, Peer, To};
+use crate::support::peer::{Alpn, Order, Peer, To, go_away};
 
 const SECOND: Duration = Duration::from_secs(1);
 const QUARTER: Duration = Duration::from_secs(15 * 60);
@@ -73,9 +73,26 @@ fn get(pool: &HotConnPool, name: &str) -> tokio::task::JoinHandle<Result<HotConn
 
 /// What is held against the one address that there is.
 fn held(pool: &HotConnPool) -> Option<(BlockCause, Option<Duration>)> {
-    let list = pool.manager().blocklist();
+    let list = all_held(pool);
     assert!(list.len() < 2, "{list:?}");
-    list.first().map(|Block { cause, left, .. }| (*cause, *left))
+    list.first().copied()
+}
+
+/// The same where that may be two things.
+fn all_held(pool: &HotConnPool) -> Vec<(BlockCause, Option<Duration>)> {
+    let list = pool.manager().blocklist().into_iter();
+    list.map(|Block { cause, left, .. }| (cause, left)).collect()
+}
+
+/// A 403 with so many seconds left, and a wish to be left alone for so many, which shows where it is longer.
+fn told_and_later(left: u64, later: Option<u64>) -> Vec<(BlockCause, Option<Duration>)> {
+    let later = later
+        .filter(|&later| later > left)
+        .map(|later| (BlockCause::Protocol, later));
+    let blocks = [(BlockCause::Status, left)].into_iter().chain(later);
+    blocks
+        .map(|(cause, left)| (cause, Some(Duration::from_secs(left))))
+        .collect()
 }
 
 /// How an answer is taken.
@@ -228,9 +245,16 @@ async fn the_answer_decides_what_a_get_brings() {
     }
 }
 
-/// Asks, gives the question up when it is told to, and finds nothing wrong.
-#[derive(Clone, Default)]
-struct GivesUp(Arc<tokio::sync::Notify>);
+/// Asks, gives the question up when it is told to, asks another or not, and finds nothing wrong.
+#[derive(Clone)]
+struct GivesUp(Arc<tokio::sync::Notify>, Then);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Allows,
+    Asks,
+    AsksAndAllows,
+}
 
 impl Validator for GivesUp {
     fn validate<'a>(&'a self, conn: &'a mut Candidate<'_>) -> Validating<'a> {
@@ -238,34 +262,168 @@ impl Validator for GivesUp {
             let request = http::Request::get(HELD).body(()).unwrap();
             tokio::select! {
                 biased;
-                () = self.0.notified() => Ok(Verdict::Allow),
+                () = self.0.notified() => {}
                 answer = conn.ask(&request) => panic!("{answer:?}"),
             }
+            if self.1 != Then::Allows {
+                let another = http::Request::get("/").body(()).unwrap();
+                let refused = conn.ask(&another).await;
+                let refused = refused.map(|answer| panic!("{answer:?}"));
+                if self.1 == Then::Asks {
+                    return refused;
+                }
+            }
+            Ok(Verdict::Allow)
         })
     }
 }
 
-/// Whatever its validator thinks of that.
+/// Whatever its validator thinks of that. It is no fault of the address's.
 #[tokio::test]
 async fn a_question_that_was_given_up_leaves_no_connection() {
     for alpn in BOTH {
-        let peer = peer(alpn);
-        peer.hold(To::All);
-        let validator = GivesUp::default();
-        let (pool, _clock) = validated(&peer, validator.clone());
-        let name = name(&peer);
-        let got = get(&pool, &name);
-        peer.wait_for("it is asked", |seen| seen.requests() == 1).await;
-        validator.0.notify_one();
-        let error = within("a refusal", got).await.unwrap().unwrap_err();
-        assert_eq!(
-            (error.kind(), error.phase()),
-            (ErrorKind::Rejected, Phase::Validate),
-            "{alpn:?}"
-        );
-        assert_eq!((pool.size(), pool.stats().counters.opened), (0, 0), "{alpn:?}");
-        peer.release(To::All);
-        finish(pool, peer).await;
+        for then in [Then::Allows, Then::Asks, Then::AsksAndAllows] {
+            let case = format!("{then:?} over {alpn:?}");
+            let peer = peer(alpn);
+            peer.hold(To::All);
+            let validator = GivesUp(Arc::default(), then);
+            let (pool, _clock) = validated(&peer, validator.clone());
+            let name = name(&peer);
+            let got = get(&pool, &name);
+            peer.wait_for("it is asked", |seen| seen.requests() == 1).await;
+            validator.0.notify_one();
+            let error = within("a refusal", got).await.unwrap().unwrap_err();
+            assert_eq!(
+                (error.kind(), error.phase()),
+                (ErrorKind::Validator, Phase::Validate),
+                "{case}"
+            );
+            let busy = error.cause().and_then(|cause| cause.downcast_ref::<Error>());
+            let busy = busy.is_some_and(|cause| cause.kind() == ErrorKind::Busy);
+            assert_eq!(busy, then == Then::Asks, "{case}");
+            assert_eq!((pool.size(), pool.stats().counters.opened), (0, 0), "{case}");
+            assert_eq!((held(&pool), peer.seen().requests()), (None, 1), "{case}");
+            peer.release(To::All);
+            finish(pool, peer).await;
+        }
+    }
+}
+
+/// Does what it does before it waits for something that never comes.
+#[derive(Clone)]
+struct Waits(Arc<tokio::sync::Notify>, First);
+
+#[derive(Clone, Copy, Debug)]
+enum First {
+    Nothing,
+    Asks,
+    GivesUp,
+}
+
+impl Validator for Waits {
+    fn validate<'a>(&'a self, conn: &'a mut Candidate<'_>) -> Validating<'a> {
+        Box::pin(async move {
+            match self.1 {
+                First::Nothing => {}
+                First::Asks => _ = conn.ask(&http::Request::get("/").body(()).unwrap()).await?,
+                First::GivesUp => {
+                    let request = http::Request::get(HELD).body(()).unwrap();
+                    let mut asked = Box::pin(conn.ask(&request));
+                    assert!(poll_once(asked.as_mut()).await.is_none());
+                }
+            }
+            self.0.notify_one();
+            std::future::pending().await
+        })
+    }
+}
+
+/// Time that a validator takes for things of its own is none in which the address was silent, be the connection new or not.
+#[tokio::test]
+async fn a_validator_s_own_time_blames_nobody() {
+    for alpn in BOTH {
+        for first in [First::Nothing, First::Asks, First::GivesUp] {
+            let case = format!("{first:?} over {alpn:?}");
+            let peer = peer(alpn);
+            let name = name(&peer);
+            let validator = Waits(Arc::default(), first);
+            let (pool, clock) = validated(&peer, validator.clone());
+            let (plain, time) = manual_pool(&peer, |_| {});
+            if matches!(first, First::GivesUp) {
+                peer.hold(To::All);
+            }
+            let call = GetOptions::new().validate(Arc::new(validator.clone()));
+            for (pool, clock, call) in [(&pool, clock, GetOptions::new()), (&plain, time, call)] {
+                let judged = spawn({
+                    let (pool, name) = (pool.clone(), name.clone());
+                    async move { pool.get_with(&name, call).await }
+                });
+                within(&case, validator.0.notified()).await;
+                clock.advance(10 * SECOND);
+                let error = within(&case, judged).await.unwrap().unwrap_err();
+                assert_eq!(
+                    (error.kind(), error.phase()),
+                    (ErrorKind::Timeout, Phase::Validate),
+                    "{case}"
+                );
+                assert_eq!(
+                    (held(pool), error.retry_after()),
+                    (None, None),
+                    "{case}: {error:?}"
+                );
+            }
+            peer.release(To::All);
+            at_rest(&plain).await;
+            within("close", plain.close()).await;
+            finish(pool, peer).await;
+        }
+    }
+}
+
+/// Panics as it is called, or as it is polled, once it has asked.
+#[derive(Clone, Copy, Debug)]
+struct Panics(bool);
+
+impl Validator for Panics {
+    fn validate<'a>(&'a self, conn: &'a mut Candidate<'_>) -> Validating<'a> {
+        assert!(!self.0, "a panic that is wanted");
+        Box::pin(async move {
+            let answer = conn.ask(&http::Request::get("/").body(()).unwrap()).await;
+            panic!("a panic that is wanted: {answer:?}")
+        })
+    }
+}
+
+/// Its caller is told that it was the validator, and nobody is blamed.
+#[tokio::test]
+async fn a_validator_that_panics_harms_nobody() {
+    for alpn in BOTH {
+        for validator in [Panics(true), Panics(false)] {
+            let case = format!("{validator:?} over {alpn:?}");
+            let peer = peer(alpn);
+            let name = name(&peer);
+            let (pool, _clock) = validated(&peer, validator);
+            let (plain, _clock) = manual_pool(&peer, |_| {});
+            let by_call = GetOptions::new().validate(Arc::new(validator));
+            let failures = [
+                within(&case, pool.get(&name)).await,
+                within(&case, plain.get_with(&name, by_call)).await,
+            ];
+            for error in failures.map(Result::unwrap_err) {
+                assert_eq!(
+                    (error.kind(), error.phase(), error.target()),
+                    (ErrorKind::Validator, Phase::Validate, Some(&*name)),
+                    "{case}: {error:?}"
+                );
+                assert!(format!("{error:?}").contains("panicked"), "{error:?}");
+            }
+            assert_eq!((held(&pool), held(&plain)), (None, None), "{case}");
+            assert!(pool.stats().tasks.iter().all(|task| task.panics == 0), "{case}");
+            assert_eq!(round(&plain, &name).await.status, 200, "{case}");
+            at_rest(&plain).await;
+            within("close", plain.close()).await;
+            finish(pool, peer).await;
+        }
     }
 }
 
@@ -391,14 +549,13 @@ async fn what_is_reported_lifts_a_403_or_leaves_it() {
         conn.report(Outcome::Status(403));
         clock.advance(100 * SECOND);
         conn.report(outcome);
-        let left = match taken {
-            Taken::Allowed => None,
-            Taken::Blocked => Some(900),
-            Taken::BacksOff(_, seconds) => Some(seconds.max(800)),
-            Taken::Unfit => Some(800),
+        let blocks = match taken {
+            Taken::Allowed => Vec::new(),
+            Taken::Blocked => told_and_later(900, None),
+            Taken::BacksOff(_, seconds) => told_and_later(800, Some(seconds)),
+            Taken::Unfit => told_and_later(800, None),
         };
-        let block = left.map(|left| (BlockCause::Status, Some(Duration::from_secs(left))));
-        assert_eq!(held(&pool), block, "{outcome:?}");
+        assert_eq!(all_held(&pool), blocks, "{outcome:?}");
         drop(conn);
         at_rest(&pool).await;
         within("close", pool.close()).await;
@@ -436,16 +593,14 @@ async fn status_403_blocks_and_200_on_recheck_restores_into_the_pool() {
             };
             let failed = u64::from(taken != Taken::Allowed);
             until(&pool, "the recheck has ended", tried(failed)).await;
-            let left = match taken {
-                Taken::Allowed => None,
-                Taken::Blocked => Some(900),
-                // No less than it said, and no less than was left.
-                Taken::BacksOff(ErrorKind::Timeout, _) => Some(590),
-                Taken::BacksOff(_, seconds) => Some(seconds.max(600)),
+            let blocks = match taken {
+                Taken::Allowed => Vec::new(),
+                Taken::Blocked => told_and_later(900, None),
+                Taken::BacksOff(ErrorKind::Timeout, _) => told_and_later(590, None),
+                Taken::BacksOff(_, seconds) => told_and_later(600, Some(seconds)),
                 Taken::Unfit => unreachable!("nobody takes it"),
             };
-            let block = left.map(|left| (BlockCause::Status, Some(Duration::from_secs(left))));
-            assert_eq!(held(&pool), block, "{case}");
+            assert_eq!(all_held(&pool), blocks, "{case}");
             match taken {
                 Taken::Allowed => {
                     let mut proven = lease(&pool, &name).await;
@@ -462,6 +617,35 @@ async fn status_403_blocks_and_200_on_recheck_restores_into_the_pool() {
             peer.release(To::All);
             finish(pool, peer).await;
         }
+    }
+}
+
+/// An address that is blocked and wants to be left alone is not tried meanwhile, and is as soon as that is over, though nothing else happens then.
+#[tokio::test]
+async fn a_403_is_asked_about_again_when_its_address_may_be_asked() {
+    for alpn in BOTH {
+        let peer = peer(alpn);
+        let (pool, clock) = validated(&peer, StatusValidator::new("/").unwrap());
+        let name = name(&peer);
+        let conn = lease(&pool, &name).await;
+        conn.report(Outcome::Status(403));
+        conn.report(Outcome::TryLater(400 * SECOND));
+        assert_eq!(pool.put(conn), Returned::Closed(CloseReason::Blocked));
+        assert_eq!(held(&pool), Some((BlockCause::Status, Some(QUARTER))));
+        for waited in [300, 99] {
+            crate::common::let_run().await;
+            clock.advance(waited * SECOND);
+            crate::common::let_run().await;
+            assert_eq!(
+                (pool.stats().counters.dials, peer.seen().accepts),
+                (1, 1),
+                "{alpn:?}"
+            );
+        }
+        clock.advance(SECOND);
+        until(&pool, "it rests", |stats| stats.idle == 1).await;
+        assert_eq!((held(&pool), peer.seen().accepts), (None, 2), "{alpn:?}");
+        finish(pool, peer).await;
     }
 }
 
@@ -661,7 +845,8 @@ async fn a_call_may_have_its_connection_judged() {
 #[tokio::test]
 async fn what_had_rested_and_ends_as_it_is_asked_blames_nobody() {
     for alpn in BOTH {
-        for order in [Order::Close, Order::Reset] {
+        let goodbye = (alpn == Alpn::Http2).then(|| go_away(0, 0));
+        for order in [Order::Close, Order::Reset].into_iter().chain(goodbye) {
             let case = format!("{order:?} over {alpn:?}");
             let peer = peer(alpn);
             let (pool, _clock) = manual_pool(&peer, |config| config.dial_attempts = 1);
@@ -801,13 +986,24 @@ async fn what_a_lease_of_another_network_reports_blames_nobody() {
                 true => _ = pool.force_cleanup(),
                 false => pool.network_changed(),
             }
-            for outcome in [
+            let failures = [
                 Outcome::Error,
                 Outcome::Status(429),
                 Outcome::TryLater(60 * SECOND),
-            ] {
+            ];
+            for outcome in failures {
                 before.report(outcome);
                 assert_eq!(held(&pool), None, "{case}, {outcome:?}");
+            }
+            if alpn == Alpn::Http2 && !cut {
+                // It has shown no life in this network yet.
+                let doubtful = lease(&pool, &name).await;
+                assert_eq!(doubtful.info().serial, before.info().serial, "{case}");
+                for outcome in failures {
+                    doubtful.report(outcome);
+                    assert_eq!(held(&pool), None, "{case}, {outcome:?}");
+                }
+                crate::common::let_run().await; // from now on it waits for that
             }
             // Another has its say.
             let after = lease(&pool, &name).await;

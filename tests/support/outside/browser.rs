@@ -8,6 +8,9 @@ use super::{Outside, Place, Program, find, new_dir, version};
 use crate::support::certs;
 use crate::support::peers_table::Evidence;
 
+/// No path that a table has from the beginning.
+const PAGE: &str = "/page?of=its+own";
+
 /// Which one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -65,7 +68,7 @@ impl Browser {
         number?.0.parse().ok()
     }
 
-    /// Opens `https://peer.test/` at this address, with nothing remembered. It runs until that is dropped.
+    /// Opens a page of `https://peer.test` at this address, with nothing remembered. It runs until that is dropped.
     pub fn open(&self, at: SocketAddr) -> Outside {
         let dir = new_dir(self.name());
         let pem = certs::good().write_pem(&dir, "unused");
@@ -132,7 +135,7 @@ fn chromium(dir: &Path, at: SocketAddr) -> Vec<String> {
     arguments.push("--ignore-certificate-errors".to_owned());
     arguments.push(format!("--host-resolver-rules=MAP peer.test:443 {at}"));
     arguments.push("--dump-dom".to_owned());
-    arguments.push("https://peer.test/".to_owned());
+    arguments.push(format!("https://peer.test{PAGE}"));
     arguments
 }
 
@@ -164,7 +167,7 @@ fn firefox(dir: &Path, at: SocketAddr) -> Vec<String> {
     ]);
     let settings = "user_pref(\"network.dns.localDomains\", \"peer.test\");\nuser_pref(\"app.update.enabled\", false);\n";
     std::fs::write(profile.join("user.js"), settings).expect("its settings");
-    let url = format!("https://peer.test:{}/", at.port());
+    let url = format!("https://peer.test:{}{PAGE}", at.port());
     let arguments = ["--headless", "--no-remote", "--profile"].map(str::to_owned);
     [arguments.to_vec(), vec![profile.display().to_string(), url]].concat()
 }

@@ -90,6 +90,19 @@ impl Page {
         self.call("Emulation.setDeviceMetricsOverride", size);
     }
 
+    /// All of it, from its top to its end, as a PNG: on a screen of this width that is high enough.
+    pub fn picture(&mut self, width: u32) -> Vec<u8> {
+        // Twice: with a scroll bar beside it the page may be higher than without.
+        for _ in 0..2 {
+            let high = self.evaluate("document.documentElement.scrollHeight");
+            let high = high.as_u64().and_then(|high| high.try_into().ok());
+            self.resize(width, high.expect("a height"));
+        }
+        let answer = self.call("Page.captureScreenshot", json!({ "format": "png" }));
+        let data = answer["data"].as_str().expect("base64").as_bytes();
+        data_encoding::BASE64.decode(data).expect("base64")
+    }
+
     /// What the page or the browser has complained of: errors and warnings in the console, exceptions, what could not be loaded.
     pub fn complaints(&self) -> &[String] {
         &self.complaints
