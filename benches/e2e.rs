@@ -304,7 +304,7 @@ fn main() {
     }
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let test = has("--test");
-    let (rounds, each, count) = if test { (1, 1, 3) } else { (101, 10, IDLE) };
+    let (rounds, each, count) = if test { (1, 1, 3) } else { (51, 50, IDLE) };
     let mut within = true;
     for (http2, name, most) in [(false, "h1", MOST[0]), (true, "h2", MOST[1])] {
         let peer = Peer::builder()

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `full` | a TLS 1.3 handshake with X25519MLKEM768, its certificate verified, until the server's first answer was read; behind it the client's part |
 //! | `resumed` | the same with a ticket |
+//! | `crowded` | the same where other names have as many tickets as there is room for, and each handshake brings one more than it takes |
 //! | `after` | 16 MiB read from the server, on a connection that stays; beside it a second stock connection, which shows the noise |
 //!
 //! `--count PROFILE stock|shaped full|resumed N` does so many handshakes of one kind beside a server on a thread of its own, for
@@ -158,13 +159,32 @@ enum Client {
 
 impl Client {
     async fn connect(&self, io: TcpStream) -> Box<dyn Stream> {
+        self.connect_to(NAME, io).await
+    }
+
+    async fn connect_to(&self, name: &str, io: TcpStream) -> Box<dyn Stream> {
         match self {
             Client::Stock(connector) => {
                 // The other takes its name as a text, too.
-                let name = ServerName::try_from(NAME.to_owned()).unwrap();
+                let name = ServerName::try_from(name.to_owned()).unwrap();
                 Box::new(connector.connect(name, io).await.unwrap())
             }
-            Client::Shaped(shape, config) => Box::new(shape.connect(config, NAME, io).await.unwrap()),
+            Client::Shaped(shape, config) => Box::new(shape.connect(config, name, io).await.unwrap()),
+        }
+    }
+
+    /// Takes as many tickets of other names as there is room for.
+    async fn crowd(&self) {
+        const KEPT_OF_A_NAME: usize = 64;
+        const ROOM: usize = 2048;
+        let names: Vec<String> = (0..ROOM / KEPT_OF_A_NAME)
+            .map(|nth| format!("n{nth}.test"))
+            .collect();
+        let leaf = certs::authority().server(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let server = server_of(&leaf, KEPT_OF_A_NAME);
+        for name in &names {
+            let mut tls = self.connect_to(name, serve(&server).await).await;
+            read(&mut tls, 1, &mut [0; 64]).await;
         }
     }
 
@@ -249,12 +269,16 @@ fn shaped(profile: &Profile) -> Client {
     Client::Shaped(shape, Arc::new(config))
 }
 
-/// A server that chooses TLS_AES_128_GCM_SHA256, and gives tickets if it is to.
+/// A server that chooses TLS_AES_128_GCM_SHA256, and gives so many tickets.
 fn server(tickets: usize) -> Arc<ServerConfig> {
+    server_of(&certs::good(), tickets)
+}
+
+fn server_of(leaf: &certs::Leaf, tickets: usize) -> Arc<ServerConfig> {
     let mut provider = aws_lc_rs::default_provider();
     let first = |suite: &SupportedCipherSuite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256;
     provider.cipher_suites.sort_by_key(first);
-    let mut config = certs::good().config(provider, &[&TLS13]);
+    let mut config = leaf.config(provider, &[&TLS13]);
     config.ignore_client_order = true;
     config.ticketer = Ticketer::new().unwrap();
     config.send_tls13_tickets = tickets;
@@ -271,10 +295,13 @@ struct Medians {
 }
 
 /// A stock one and a shaped one, turn by turn.
-async fn handshakes(length: Length, stock: &Client, shaped: &Client, kind: HandshakeKind) -> Medians {
-    let resumed = kind == HandshakeKind::Resumed;
-    let server = server(usize::from(resumed));
-    if resumed {
+async fn handshakes(length: Length, stock: &Client, shaped: &Client, tickets: usize) -> Medians {
+    let server = server(tickets);
+    let kind = match tickets {
+        0 => HandshakeKind::Full,
+        _ => HandshakeKind::Resumed,
+    };
+    if tickets > 0 {
         for client in [stock, shaped] {
             client.handshake(&server, HandshakeKind::Full).await;
         }
@@ -411,12 +438,16 @@ fn main() -> ExitCode {
         (Profile::firefox_esr(153).unwrap(), &WITH_P256),
     ] {
         let (stock, shaped) = (stock(first), shaped(&profile));
-        for (line, kind) in [("full", HandshakeKind::Full), ("resumed", HandshakeKind::Resumed)] {
+        for (line, tickets) in [("full", 0), ("resumed", 1), ("crowded", 2)] {
+            if line == "crowded" {
+                runtime.block_on(shaped.crowd());
+                runtime.block_on(stock.crowd());
+            }
             let Medians {
                 stock: theirs,
                 shaped: ours,
                 ratio: [ratio, of_client],
-            } = runtime.block_on(handshakes(length, &stock, &shaped, kind));
+            } = runtime.block_on(handshakes(length, &stock, &shaped, tickets));
             failed |= ratio > MOST;
             println!(
                 "{:<9} {line:<8} stock {:>7.1} us   shaped {:>7.1} us   {ratio:.3} (client {:.1} us, {:.1} us, {:.3})",

@@ -6,17 +6,13 @@
 #[path = "../../tests/framing/oracle/mod.rs"]
 mod oracle;
 
-use arbitrary::Unstructured;
+#[path = "../choices.rs"]
+mod choices;
+
 use libfuzzer_sys::fuzz_target;
 
-struct Bytes<'a>(Unstructured<'a>);
-
-impl oracle::Choose for Bytes<'_> {
-    fn below(&mut self, end: usize) -> usize {
-        self.0.int_in_range(0..=end - 1).unwrap_or(0)
-    }
-}
+use choices::Choices;
 
 fuzz_target!(|data: &[u8]| {
-    oracle::readings(&mut Bytes(Unstructured::new(data)));
+    oracle::readings(&mut Choices::of(data));
 });

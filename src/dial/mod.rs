@@ -322,6 +322,10 @@ impl Dialler {
 
         turn.pass().await;
         if let Some((by, end)) = tunnel {
+            // The network may have changed while it was connected to: by now it may be a stranger's.
+            if !planted("logins_go_where_a_proxy_was_when_it_was_dialled") {
+                self.place_of_proxy(by, attempt).await?;
+            }
             let opening = self.open_tunnel(by, &mut transport, attempt, end);
             opening
                 .instrument(debug_span!(target: "hotpool", "proxy"))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::blame::blame;
-use super::dialling::DialJob;
+use super::dialling::{self, DialJob};
 use super::host::Host;
 use super::jobs::Job;
 use super::race::{Loser, News, Race};
@@ -60,7 +60,9 @@ impl DialJob {
                 {
                     continue;
                 }
-                Step::Over if self.more_may_come(&race.plan, now) => Some(deadline),
+                Step::Over if self.asks_again(&race.plan, now) || self.more_may_come(&race.plan, now) => {
+                    Some(deadline)
+                }
                 Step::Over => return None,
                 Step::Wait(until) => until,
                 Step::Start(ip) if self.reserve(ip) => {
@@ -134,6 +136,27 @@ impl DialJob {
             deadline,
         };
         Some(Plan::new(lead, &others, terms))
+    }
+
+    /// Whether it has its name asked for again: once, before it gives up, if it began in another network and nobody has asked in this one.
+    fn asks_again(&mut self, plan: &Plan, now: Moment) -> bool {
+        let may = self.is_elsewhere() && !self.order.probe && plan.takes_more(now);
+        if !may
+            || std::mem::replace(&mut self.asked_again, true)
+            || planted("dials_of_another_network_ask_nobody")
+        {
+            return false;
+        }
+        let dial = self.order.dial;
+        let asks = self.inner.with_host(self.origin, |host, now| {
+            let due = host.machine.is_open(dial) && now >= host.fresh_until;
+            due && !std::mem::replace(&mut host.resolving, true)
+        });
+        let asks = asks == Some(true);
+        if asks {
+            dialling::resolve(&self.inner, self.origin);
+        }
+        asks
     }
 
     /// Whether an address may yet come that it would try: its name is still being asked for.

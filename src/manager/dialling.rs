@@ -198,6 +198,8 @@ pub(super) struct DialJob {
     pub(super) error: Option<Error>,
     /// The network in which it began.
     pub(super) network: u64,
+    /// Whether it has had its name asked for again in the next one.
+    pub(super) asked_again: bool,
     /// Whether it has tried what there was to try.
     done: bool,
     over: bool,
@@ -249,6 +251,7 @@ impl DialJob {
             holds: ip.into_iter().collect(),
             error,
             network: inner.network(),
+            asked_again: false,
             done: false,
             over: false,
         };

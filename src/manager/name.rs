@@ -151,11 +151,15 @@ impl<'a> Named<'a> for String {
     }
 }
 
+fn is_escape(byte: u8) -> bool {
+    byte == b'@' || byte == b'%'
+}
+
 impl<'a> Named<'a> for &'a http::Uri {
     fn name(self) -> Name<'a> {
         match (self.scheme_str(), self.authority()) {
             // What is escaped in a URI is not text as it is written elsewhere: the zone of an address, say.
-            (Some("https"), Some(authority)) if !authority.as_str().contains(['@', '%']) => {
+            (Some("https"), Some(authority)) if !authority.as_str().bytes().any(is_escape) => {
                 Name::Text(authority.as_str())
             }
             _ => Name::parsed(self.try_into()),

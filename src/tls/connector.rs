@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 use super::Interned;
 use super::error::handshake_error;
 use super::shape::{self, Rejected, Shaped};
-use super::tickets::{Room, Tickets};
+use super::tickets::{MOST_SESSIONS, Room, Tickets, spread};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::Protocol;
 use crate::fault::planted;
@@ -24,8 +24,9 @@ use crate::target::Target;
 
 /// The length of a record's header, in octets.
 const RECORD_HEADER: usize = 5;
-/// Identities and ports whose sessions are remembered; with one more, the least recently used goes.
-const MOST_CONFIGS: usize = 256;
+/// Identities and ports whose sessions are remembered: as many as there may be sessions. With one more, one that is drawn goes: those that come in turn find some of what
+/// they left, where the oldest would ever be the one that comes next.
+const MOST_CONFIGS: usize = MOST_SESSIONS;
 
 /// What a handshake agreed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +74,9 @@ pub(crate) struct Connector {
 
 #[derive(Default)]
 struct Configs {
-    by_use: HashMap<(IdentityId, u16, Dress), Used>,
-    /// Counts uses.
-    uses: u64,
+    kept: HashMap<(IdentityId, u16, Dress), Used>,
+    /// Counts those that went.
+    gone: u64,
     /// The highest number of an identity that was retired. Whoever rests on a setup of the pool's that has no higher one is retired as well; a dial of
     /// theirs may be under way.
     retired: Option<u64>,
@@ -85,8 +86,6 @@ struct Used {
     config: Arc<ClientConfig>,
     /// Where its sessions are. Closed with it: its connections may live on, and nobody will ask for what they are given.
     sessions: Option<Arc<Tickets>>,
-    /// When it was last used, as a count of uses.
-    last: u64,
     /// Held: sessions are of use when no connection is left, to whoever asks for the same again and is given the same number.
     _identity: Arc<Interned>,
 }
@@ -104,7 +103,7 @@ impl Connector {
     pub(crate) fn forget(&self, retired: &HashSet<IdentityId>) {
         let mut configs = self.configs.lock();
         configs.retired = configs.retired.max(retired.iter().map(|id| id.0).max());
-        let gone = configs.by_use.extract_if(|(id, ..), _| retired.contains(id));
+        let gone = configs.kept.extract_if(|(id, ..), _| retired.contains(id));
         let gone: Vec<_> = gone.collect();
         drop(configs);
         drop(gone); // outside the lock
@@ -112,10 +111,8 @@ impl Connector {
 
     fn config(&self, identity: &Arc<Interned>, port: u16, dress: Dress) -> Arc<ClientConfig> {
         let mut configs = self.configs.lock();
-        configs.uses += 1;
-        let (key, last) = ((identity.id, port, dress), configs.uses);
-        if let Some(used) = configs.by_use.get_mut(&key) {
-            used.last = last;
+        let key = (identity.id, port, dress);
+        if let Some(used) = configs.kept.get(&key) {
             return Arc::clone(&used.config);
         }
         let (config, sessions) = configs.derive(identity, dress, &self.room);
@@ -123,7 +120,6 @@ impl Connector {
         let used = Used {
             config: Arc::clone(&config),
             sessions,
-            last,
             _identity: Arc::clone(identity),
         };
         let gone = match configs.is_retired(identity) {
@@ -198,7 +194,7 @@ impl Configs {
             dial: _,      // as well
         } = &identity.identity;
         let shared = planted("identities_share_their_sessions");
-        let mut others = self.by_use.iter();
+        let mut others = self.kept.iter();
         let other = others.find(|((id, _, worn), _)| *id == identity.id && *worn == dress || shared);
         let mut config = match other {
             Some((_, used)) => (*used.config).clone(),
@@ -227,13 +223,20 @@ impl Configs {
         epoch.is_some_and(|epoch| Some(epoch) <= self.retired)
     }
 
-    /// Keeps one more, and answers what goes for it: what was not used for longest, with its sessions.
+    /// Keeps one more, and answers what goes for it, with its sessions.
     fn keep(&mut self, key: (IdentityId, u16, Dress), used: Used) -> Option<Used> {
-        let full = self.by_use.len() >= MOST_CONFIGS;
-        let oldest = self.by_use.iter().min_by_key(|(_, used)| used.last);
-        let oldest = oldest.map(|(&key, _)| key).filter(|_| full);
-        self.by_use.insert(key, used);
-        oldest.and_then(|oldest| self.by_use.remove(&oldest))
+        let mut drawn = None;
+        let most = match planted("few_identities_resume") {
+            true => MOST_CONFIGS / 8,
+            false => MOST_CONFIGS,
+        };
+        if self.kept.len() >= most {
+            self.gone += 1;
+            let place = spread(self.gone) as usize % most; // 32 bits
+            drawn = self.kept.keys().nth(place).copied();
+        }
+        self.kept.insert(key, used);
+        drawn.and_then(|drawn| self.kept.remove(&drawn))
     }
 }
 

@@ -86,7 +86,11 @@ impl Parts {
         if self.whole.is_some() {
             return Ok(None); // refused elsewhere
         }
-        Shaper::new(hello, &*self.cryptography()?).map(Some)
+        let shaper = Shaper::new(hello, &*self.cryptography()?)?;
+        Ok(Some(match &self.verifier {
+            Some(verifier) => shaper.agreeing(verifier.supported_verify_schemes()),
+            None => shaper,
+        }))
     }
 
     /// The configuration, in the shape of `shaper`, and the verifier in it unless it came whole.

@@ -170,7 +170,7 @@ impl TlsBuilder {
 
     /// Somebody else who must agree, too. Certificates and signatures are accepted only if the roots vouch for them *and* this verifier
     /// accepts them. Only schemes that it knows are offered; but under a [`profile`](Self::profile) the hello has the profile's, known to it or not, and a
-    /// server that signs with another ends in what this verifier says of it. Default: none.
+    /// server that signs with one that it does not know ends as with any choice that cannot be served. Default: none.
     pub fn verifier(mut self, verifier: Arc<dyn ServerCertVerifier>) -> Self {
         self.0.verifier = Some(verifier);
         self

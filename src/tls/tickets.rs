@@ -8,8 +8,8 @@ use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 
-pub(crate) use self::room::Room;
 use self::room::{Key, Sessions};
+pub(crate) use self::room::{MOST_SESSIONS, Room, spread};
 use crate::fault::planted;
 
 /// A store of sessions.

@@ -198,6 +198,42 @@ async fn those_who_come_again_resume_whoever_else_is_alive() {
     pool.close().await;
 }
 
+/// A thousand callers in turn, and then the first of them again: each resumes what it was given, though all were given twice what there is room for.
+///
+/// `HOTPOOL_CALLERS` is how many they are. Where there is no room for one ticket of each, some resume.
+#[tokio::test]
+async fn those_who_come_in_turn_resume_however_many_they_are() {
+    const ROOM: usize = 2048;
+    let told = std::env::var("HOTPOOL_CALLERS").ok();
+    let callers: usize = told.map_or(1_000, |count| count.parse().unwrap());
+    let (builder, name) = builder(giving(4).await);
+    let pool = builder.roots(certs::authority().roots()).build().unwrap();
+    let resumes = async |nth: usize| {
+        let options = GetOptions::new()
+            .partition(nth.to_string())
+            .require(Require::Http1);
+        let mut conn = pool.get_with(name.as_str(), options).await.unwrap();
+        conn.write_all(b"GET / HTTP/1.1\r\nHost: peer.test\r\n\r\n")
+            .await
+            .unwrap();
+        conn.flush().await.unwrap();
+        // The tickets stand before the answer. It is closed half-read.
+        conn.read_u8().await.unwrap();
+        conn.info().tls.resumed
+    };
+    for nth in 0..callers {
+        assert!(!resumes(nth).await);
+    }
+    let again = callers / 10;
+    let mut resumed = 0;
+    for nth in 0..again {
+        resumed += usize::from(resumes(nth).await);
+    }
+    let least = if callers > ROOM { again / 3 } else { again };
+    assert!(resumed >= least, "{resumed} of {again}");
+    pool.close().await;
+}
+
 pub(crate) fn start(server: &TlsServer) -> Option<Outside> {
     outside::is_installed(server).then(|| outside::start_good(server, 1).unwrap())
 }

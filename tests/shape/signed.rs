@@ -5,19 +5,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hotpool::fingerprint::Profile;
-use hotpool::{ErrorKind, HotConnPool, OnShapeRejected};
+use hotpool::{ErrorKind, HotConnPool, OnShapeRejected, Tls};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion};
+use rustls::{
+    DigitallySignedStruct, ServerConfig, SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::pool::{builder, once, setup, start};
 use crate::support::certs;
 use crate::support::outside::tls::{Maker, TlsServer};
+use crate::support::peer::Peer;
 use crate::world::{BROWSERS, Browser, Client, serve};
 
 /// OpenSSL with TLS 1.2, and these arguments.
@@ -241,6 +245,122 @@ fn ml_dsa(last: u8) -> CertifiedKey {
     let signature = [&[0][..], &certs::authority().sign_bytes(&signed)].concat();
     let whole = der(0x30, &[&*signed, how, &der(3, &signature)].concat());
     CertifiedKey::new(vec![whole.into()], key)
+}
+
+/// This certificate as if it had been signed by ECDSA with SHA-1: that nobody signed it so is found out later.
+fn by_sha1(certificate: &[u8]) -> CertificateDer<'static> {
+    const HOW: usize = 2;
+    let sha1 = der(0x30, &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1]);
+    let [signed, _, signature] = elements(within(certificate))[..] else {
+        panic!("a certificate has three parts")
+    };
+    let mut parts = elements(within(signed));
+    parts[HOW] = &sha1;
+    let signed = der(0x30, &parts.concat());
+    der(0x30, &[&signed, &*sha1, signature].concat()).into()
+}
+
+/// Firefox offers ECDSA with SHA-1, which nobody verifies any more: a chain that is signed so is named, wherever in it that is. Chromium does not offer it, and so it is no
+/// choice of Chromium's offer.
+#[tokio::test]
+async fn a_chain_that_is_signed_by_what_cannot_be_verified_is_named() {
+    let leaf = certs::authority().server_by_intermediate(&["peer.test"]);
+    let key = || any_supported_type(&leaf.key()).unwrap();
+    let [own, middle] = &leaf.chain[..] else {
+        panic!("a leaf and an intermediate")
+    };
+    let chains = [
+        vec![by_sha1(own), middle.clone()],
+        vec![own.clone(), by_sha1(middle)],
+    ];
+    for (chain, version) in chains.iter().flat_map(|chain| [(chain, &TLS13), (chain, &TLS12)]) {
+        let server = showing(CertifiedKey::new(chain.clone(), key()), version);
+        let error = Browser::Firefox
+            .client()
+            .talk(serve(&server))
+            .await
+            .err()
+            .unwrap();
+        let why = hotpool::shaped::reason(&error).unwrap();
+        assert!(
+            why.contains("a certificate signed by scheme 0x0203, which the profile offers"),
+            "{why}"
+        );
+        let error = Browser::Chromium
+            .client()
+            .talk(serve(&server))
+            .await
+            .err()
+            .unwrap();
+        assert_eq!(hotpool::shaped::reason(&error), None, "{error}");
+    }
+    let whole = showing(CertifiedKey::new(leaf.chain.clone(), key()), &TLS13);
+    Browser::Firefox.client().talk(serve(&whole)).await.unwrap();
+}
+
+/// One who agrees to everything, and knows this scheme alone.
+#[derive(Debug)]
+struct Knows(SignatureScheme);
+
+impl ServerCertVerifier for Knows {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![self.0]
+    }
+}
+
+/// Another verifier that must agree narrows what can be served, though not what a profile offers.
+#[tokio::test]
+async fn a_scheme_that_the_other_verifier_does_not_know_is_named() {
+    let peer = Peer::builder().start();
+    for (knows, served) in [
+        (SignatureScheme::ECDSA_NISTP256_SHA256, true),
+        (SignatureScheme::ED25519, false),
+    ] {
+        let (builder, name) = builder(peer.addr(0));
+        let tls = Tls::builder()
+            .roots(certs::authority().roots())
+            .verifier(Arc::new(Knows(knows)))
+            .profile(Profile::firefox_esr(153).unwrap());
+        let pool = builder.tls(tls.build().unwrap()).build().unwrap();
+        match once(&pool, &name).await {
+            Ok(info) => assert!(served && info.tls.shaped),
+            Err(error) => {
+                assert!(!served && error.kind() == ErrorKind::Shape, "{error:?}");
+                let text = std::error::Error::source(&error).unwrap().to_string();
+                assert!(text.contains("signature scheme 0x0403"), "{text}");
+            }
+        }
+        pool.close().await;
+    }
 }
 
 /// Chromium offers ML-DSA, and the cryptography that has its groups verifies it.

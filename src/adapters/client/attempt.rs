@@ -4,17 +4,17 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
-use http::header::{EXPECT, UPGRADE};
-use http::{Method, Request, Response, StatusCode, Uri, request};
+use http::header::EXPECT;
+use http::{Method, Response, StatusCode, Uri, request};
 
-use super::request::{Length, Refused, length};
+use super::request::{Concerns, Head, Length, Refused, length};
 use super::upload::Upload;
 use super::{Body, SendOptions, Upgraded, h1, h2};
 use crate::clock::{Sleep, before};
 use crate::fault::planted;
 use crate::fingerprint::{Headers, Profile};
 use crate::{Error, ErrorKind, Phase};
-use crate::{HotConn, HotConnPool, Protocol, Require, RetrySafety, Target};
+use crate::{Get, HotConn, HotConnPool, Protocol, Require, RetrySafety, Target};
 
 /// How often a request goes out at the most.
 const TRIES: u32 = 3;
@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A request, for as many tries as it takes.
 pub(super) struct Outgoing {
-    head: request::Parts,
+    head: Head,
+    concerns: Concerns,
     upload: Upload,
     length: Length,
     options: SendOptions,
@@ -38,18 +39,23 @@ struct Failed {
 impl Outgoing {
     /// # Errors
     /// The request may be read in two ways.
-    pub(super) fn new(request: Request<Upload>, mut options: SendOptions) -> Result<Self, Error> {
-        let (head, upload) = request.into_parts();
-        let length = length(&head, &upload).map_err(|refused| named(refused.into(), &head.uri))?;
-        if head.headers.contains_key(UPGRADE) {
+    pub(super) fn new(
+        head: request::Parts,
+        upload: Upload,
+        mut options: SendOptions,
+    ) -> Result<Box<Self>, Error> {
+        let concerns = Concerns::of(&head.headers);
+        let length = length(&head, concerns, &upload).map_err(|refused| named(refused.into(), &head.uri))?;
+        if concerns.has(Concerns::UPGRADE) {
             options.get = options.get.require(Require::Http1);
         }
-        Ok(Outgoing {
-            head,
+        Ok(Box::new(Outgoing {
+            head: Head::new(head),
+            concerns,
             upload,
             length,
             options,
-        })
+        }))
     }
 
     /// The error, with the name of the target.
@@ -61,42 +67,46 @@ impl Outgoing {
     }
 
     /// The head of the answer, in time.
-    pub(super) async fn send(mut self, pool: &HotConnPool) -> Result<Response<Body>, Error> {
-        let Some(limit) = self.options.head else {
-            return self.try_and_try(pool).await;
+    pub(super) async fn send(
+        this: Result<Box<Self>, Error>,
+        pool: &HotConnPool,
+    ) -> Result<Response<Body>, Error> {
+        let mut this = this?;
+        let Some(limit) = this.options.head else {
+            return this.try_and_try(pool).await;
         };
         let clock = pool.clock();
         let until = clock.now() + limit;
         let answer = {
-            let sending = pin!(self.try_and_try(pool));
+            let sending = pin!(this.try_and_try(pool));
             before(clock, until, sending).await
         };
-        answer.unwrap_or_else(|| Err(self.named(Error::new(ErrorKind::Timeout, Phase::Use))))
+        answer.unwrap_or_else(|| Err(this.named(Error::new(ErrorKind::Timeout, Phase::Use))))
     }
 
     /// The head of the answer, whichever try it is the answer to.
     async fn try_and_try(&mut self, pool: &HotConnPool) -> Result<Response<Body>, Error> {
-        let tries = if planted("refused_without_end") { 99 } else { TRIES };
-        for _ in 1..tries {
-            match self.attempt(pool).await {
+        let mut left = if planted("refused_without_end") { 99 } else { TRIES };
+        loop {
+            left -= 1;
+            let conn = self.conn(pool).await?;
+            let tried = match conn.protocol() {
+                Protocol::Http1 => self.over_h1(conn, pool).await,
+                Protocol::Http2 => self.over_h2(conn, pool).await,
+            };
+            match tried {
                 Ok(answer) => return Ok(answer),
-                Err(Failed { again: true, .. }) if self.upload.rewind() => {}
+                Err(Failed { again: true, .. }) if left > 0 && self.upload.rewind() => self.head.restore(),
                 Err(failed) => return Err(failed.error),
             }
         }
-        self.attempt(pool).await.map_err(|failed| failed.error)
     }
 
-    async fn attempt(&mut self, pool: &HotConnPool) -> Result<Response<Body>, Failed> {
+    fn conn<'a>(&'a self, pool: &'a HotConnPool) -> Get<'a> {
         let options = self.options.get.clone();
-        let got = match &self.options.target {
-            Some(target) => pool.get_with(target, options).await,
-            None => pool.get_with(&self.head.uri, options).await,
-        };
-        let conn = got.map_err(Failed::for_good)?;
-        match conn.protocol() {
-            Protocol::Http1 => self.over_h1(conn, pool).await,
-            Protocol::Http2 => self.over_h2(conn, pool).await,
+        match &self.options.target {
+            Some(target) => pool.get_with(target, options),
+            None => pool.get_with(&self.head.uri, options),
         }
     }
 
@@ -107,7 +117,8 @@ impl Outgoing {
         let profile = conn.info().profile.clone();
         let defaults = self.defaults(profile.as_ref());
         let body = (std::mem::replace(&mut self.upload, Upload::Empty), self.length);
-        let mut exchange = h1::Exchange::new(conn, &self.head, defaults, body, self.patience(pool));
+        let patience = self.patience(pool);
+        let mut exchange = Box::new(h1::Exchange::new(conn, &self.head, defaults, body, patience));
         let head = poll_fn(|cx| exchange.poll_head(cx)).await;
         let head = match head {
             Ok(head) => head,
@@ -123,13 +134,17 @@ impl Outgoing {
     }
 
     async fn over_h2(&mut self, mut conn: HotConn, pool: &HotConnPool) -> Result<Response<Body>, Failed> {
-        let profile = conn.info().profile.clone();
-        let defaults = self.defaults(profile.as_ref());
+        let defaults = self.defaults(conn.info().profile.as_ref());
         let patience = self.patience(pool);
-        let body = (&mut self.upload, self.length);
-        let opened = h2::Call::open(&mut conn, &self.head, defaults, body, patience).await;
+        let head = h2::head::of(&mut self.head, self.concerns, defaults, self.length);
+        let head = head.map_err(|error| Failed::for_good(self.named(error)))?;
+        let ends = self.length == Length::None && self.head.method != Method::CONNECT;
+        let opened = match conn.h2() {
+            Ok(mut h2) => h2.send_request(head, ends).await,
+            Err(error) => Err(error),
+        };
         let mut call = match opened {
-            Ok(call) => call,
+            Ok(opened) => h2::Call::new(opened, &mut self.upload, self.length, patience),
             Err(error) => return Err(self.judge(error, &conn, false)),
         };
         match poll_fn(|cx| call.poll_head(cx)).await {
@@ -148,7 +163,7 @@ impl Outgoing {
     }
 
     /// What an answer over HTTP/2 has behind its head.
-    fn h2_body(&self, exchange: h2::Exchange, status: StatusCode) -> Body {
+    fn h2_body(&self, exchange: Box<h2::Exchange>, status: StatusCode) -> Body {
         if self.head.method == Method::CONNECT && self.length == Length::None && status.is_success() {
             return Body::of_upgrade(Upgraded::of_h2(exchange.into_parts()));
         }
@@ -164,6 +179,9 @@ impl Outgoing {
 
     /// How long the body waits, if it does.
     fn patience(&self, pool: &HotConnPool) -> Option<Sleep> {
+        if !self.concerns.has(Concerns::EXPECT) {
+            return None;
+        }
         let expects = self.head.headers.get(EXPECT)?;
         let expects = expects.as_bytes().eq_ignore_ascii_case(b"100-continue");
         let clock = pool.clock();
@@ -208,7 +226,7 @@ fn is_lost(error: &Error) -> bool {
 }
 
 /// What an answer has behind its head.
-fn h1_body(mut exchange: h1::Exchange) -> Result<Body, Error> {
+fn h1_body(mut exchange: Box<h1::Exchange>) -> Result<Body, Error> {
     if exchange.is_upgraded() && !planted("upgrades_end_with_their_head") {
         let (conn, read) = exchange.into_parts();
         let unsupported = |_| Error::new(ErrorKind::Unsupported, Phase::Use);

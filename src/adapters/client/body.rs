@@ -37,12 +37,12 @@ impl Body {
         Body::default()
     }
 
-    pub(super) fn of_h1(exchange: h1::Exchange) -> Self {
-        Body(Kind::H1(Box::new(exchange)))
+    pub(super) fn of_h1(exchange: Box<h1::Exchange>) -> Self {
+        Body(Kind::H1(exchange))
     }
 
-    pub(super) fn of_h2(exchange: h2::Exchange) -> Self {
-        Body(Kind::H2(Box::new(exchange)))
+    pub(super) fn of_h2(exchange: Box<h2::Exchange>) -> Self {
+        Body(Kind::H2(exchange))
     }
 
     pub(super) fn of_upgrade(upgraded: Upgraded) -> Self {

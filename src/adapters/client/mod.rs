@@ -17,6 +17,7 @@ mod upgrade;
 mod upload;
 
 use std::error::Error as StdError;
+use std::future::Future;
 
 use http::{Request, Response};
 use http_body::Body as HttpBody;
@@ -49,27 +50,32 @@ impl HotConnPool {
     /// # Errors
     /// As [`get`](HotConnPool::get); and in [`Phase::Use`](crate::Phase::Use): [`ErrorKind::Request`](crate::ErrorKind::Request) if the request is malformed or may be read in two ways, [`ErrorKind::Body`](crate::ErrorKind::Body) if its body
     /// failed, [`ErrorKind::Answer`](crate::ErrorKind::Answer) if what came back is no HTTP, [`ErrorKind::ConnectionReset`](crate::ErrorKind::ConnectionReset), [`ErrorKind::Http2`](crate::ErrorKind::Http2) and others if the connection failed.
-    pub async fn send<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
+    pub fn send<B>(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send + use<'_, B>
     where
         B: HttpBody + Send + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        self.send_with(request, SendOptions::new()).await
+        self.send_with(request, SendOptions::new())
     }
 
     /// As [`send`](HotConnPool::send), with options for this one request.
     ///
     /// # Errors
     /// As [`send`](HotConnPool::send); and [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) once the time for the head is over.
-    pub async fn send_with<B>(
+    pub fn send_with<B>(
         &self,
         request: Request<B>,
         options: SendOptions,
-    ) -> Result<Response<Body>, Error>
+    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send + use<'_, B>
     where
         B: HttpBody + Send + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        Outgoing::new(request.map(Upload::new), options)?.send(self).await
+        let (head, body) = request.into_parts();
+        // At once, and in a box: it is handed down from one future to the next, which would copy it each time.
+        Outgoing::send(Outgoing::new(head, Upload::new(body), options), self)
     }
 }

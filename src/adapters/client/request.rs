@@ -2,6 +2,8 @@
 //!
 //! A request that two readers could take for two different ones is not sent (RFC 9112 section 11.2).
 
+use std::ops::Deref;
+
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, request};
@@ -41,6 +43,46 @@ impl From<Refused> for Error {
     }
 }
 
+/// The head of a request, for as many tries as it takes.
+pub(super) struct Head {
+    parts: request::Parts,
+    /// The headers, while they are on their way.
+    sent: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Head {
+    pub(super) fn new(parts: request::Parts) -> Self {
+        Head {
+            parts,
+            sent: Vec::new(),
+        }
+    }
+
+    /// The headers, for somebody who keeps them. A list of them stays, which is half the cost of another map.
+    pub(super) fn take_headers(&mut self) -> HeaderMap {
+        let fields = self.parts.headers.iter();
+        self.sent = fields
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        std::mem::take(&mut self.parts.headers)
+    }
+
+    /// Puts the headers back for another try.
+    pub(super) fn restore(&mut self) {
+        for (name, value) in self.sent.drain(..) {
+            self.parts.headers.append(name, value);
+        }
+    }
+}
+
+impl Deref for Head {
+    type Target = request::Parts;
+
+    fn deref(&self) -> &request::Parts {
+        &self.parts
+    }
+}
+
 /// How long a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
@@ -50,12 +92,60 @@ pub(super) enum Length {
     Unknown,
 }
 
+/// Which fields a head has that concern whoever sends it. Found in one look at each name: most requests have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Concerns(u8);
+
+impl Concerns {
+    pub(super) const HOST: Concerns = Concerns(1);
+    pub(super) const EXPECT: Concerns = Concerns(1 << 1);
+    pub(super) const UPGRADE: Concerns = Concerns(1 << 2);
+    /// What says where the message ends, `Trailer` among it.
+    const FRAMING: Concerns = Concerns(1 << 3);
+    const CONNECTION: Concerns = Concerns(1 << 4);
+    /// What else is one connection's affair (RFC 9113 section 8.2.2).
+    const HOP: Concerns = Concerns(1 << 5);
+
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let each = headers.keys().map(|name| match name.as_str() {
+            "host" => Concerns::HOST.0,
+            "expect" => Concerns::EXPECT.0,
+            "upgrade" => Concerns::UPGRADE.0,
+            "content-length" | "transfer-encoding" | "trailer" => Concerns::FRAMING.0,
+            "connection" => Concerns::CONNECTION.0,
+            "te" | "keep-alive" | "proxy-connection" | "http2-settings" => Concerns::HOP.0,
+            _ => 0,
+        });
+        Concerns(each.fold(0, |all, one| all | one))
+    }
+
+    pub(super) fn has(self, other: Concerns) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether all fields may stand in HTTP/2 as they are.
+    pub(super) fn are_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// Where a request ends, by what its headers say and by what its body knows.
-pub(super) fn length(head: &request::Parts, upload: &Upload) -> Result<Length, Refused> {
+pub(super) fn length(head: &request::Parts, concerns: Concerns, upload: &Upload) -> Result<Length, Refused> {
     let headers = &head.headers;
-    check_host(headers)?;
-    check_connection(headers)?;
+    if concerns.has(Concerns::HOST) {
+        check_host(headers)?;
+    }
+    if concerns.has(Concerns::CONNECTION) {
+        check_connection(headers)?;
+    }
     let exact = upload.exact();
+    if !concerns.has(Concerns::FRAMING) {
+        return Ok(match exact {
+            Some(0) if head.method == Method::CONNECT || !expects_body(&head.method) => Length::None,
+            Some(length) => Length::Known(length),
+            None => Length::Unknown,
+        });
+    }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     if head.method == Method::CONNECT && exact == Some(0) && !headers.contains_key(CONTENT_LENGTH) {
         return Ok(Length::None);

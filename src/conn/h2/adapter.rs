@@ -157,6 +157,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Adapter<IO> {
                 this.turn += 1;
                 book.inbound(now, found);
             });
+            this.shared.note(&book);
         }
         result
     }
@@ -194,12 +195,11 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Adapter<IO> {
 mod tests {
     use std::task::{Wake, Waker};
 
-    use super::super::book::Book;
     use super::super::frames::tests::frame;
     use super::*;
     use crate::clock::ManualClock;
     use crate::fingerprint::frame::kind;
-    use crate::sync::{AtomicBool, Mutex, Ordering};
+    use crate::sync::{AtomicBool, Ordering};
 
     #[derive(Default)]
     struct Woken(AtomicBool);
@@ -211,10 +211,8 @@ mod tests {
     }
 
     fn shared() -> Arc<Shared> {
-        Arc::new(Shared {
-            book: Mutex::new(Book::new()),
-            clock: Arc::new(ManualClock::new()),
-        })
+        let clock: Arc<dyn crate::clock::Clock> = Arc::new(ManualClock::new());
+        Arc::new(Shared::new(&clock))
     }
 
     /// A transport that takes so much in one write, and nothing in every other call.

@@ -6,6 +6,7 @@
 //! A stream holds its place from the moment it is opened until it is over, whether its lease is still out or not. A lease that came home before its
 //! stream was over leaves it *loose*.
 
+use std::collections::VecDeque;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -92,8 +93,8 @@ pub(crate) enum Leave {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Book {
-    /// By id. One entry for each lease that has opened a stream, and one for each loose stream: so many as may be open at once.
-    streams: Vec<Stream>,
+    /// By id: they mostly end in the order in which they were opened. One entry for each lease that has opened a stream, and one for each loose stream: so many as may be open at once.
+    streams: VecDeque<Stream>,
     /// Whoever opens streams has no lease for each: they are loose from the start.
     raw: bool,
     loose: u32,
@@ -127,7 +128,7 @@ pub(super) struct Book {
 impl Book {
     pub(super) fn new() -> Self {
         Book {
-            streams: Vec::with_capacity(1),
+            streams: VecDeque::with_capacity(1),
             raw: false,
             loose: 0,
             told: 0,
@@ -151,9 +152,10 @@ impl Book {
     }
 
     fn find(&self, id: u32) -> Result<usize, usize> {
-        // The latest is asked for most.
-        match self.streams.last() {
-            Some(last) if last.id < id => Err(self.streams.len()),
+        // The latest and the oldest are asked for most.
+        match (self.streams.front(), self.streams.back()) {
+            (Some(first), _) if first.id == id => Ok(0),
+            (_, Some(last)) if last.id < id => Err(self.streams.len()),
             _ => self.streams.binary_search_by_key(&id, |stream| stream.id),
         }
     }

@@ -96,12 +96,13 @@ impl Driver {
                 return Poll::Ready(news);
             }
             if let Some(reason) = self.over.filter(|_| !planted("the_broken_are_sound")) {
-                return Poll::Ready(News::Ended(book.end(reason)));
+                drop(book);
+                return Poll::Ready(News::Ended(self.shared.end(reason)));
             }
             let (question, frames, leave) = (book.take_question(), book.frames(), book.leave());
             drop(book);
             if self.has_left(cx, leave) {
-                return Poll::Ready(News::Ended(self.shared.book.lock().end(CloseReason::PoolClosed)));
+                return Poll::Ready(News::Ended(self.shared.end(CloseReason::PoolClosed)));
             }
             if question && self.proof.is_none() {
                 self.ask(cx, frames);
@@ -153,7 +154,7 @@ impl Driver {
             return Some(News::Healthy);
         }
         let late = proof.timer.as_mut().poll(cx).is_ready() && !planted("pings_are_patient");
-        late.then(|| News::Ended(self.shared.book.lock().end(CloseReason::Unresponsive)))
+        late.then(|| News::Ended(self.shared.end(CloseReason::Unresponsive)))
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Frame {
     pub(super) kind: u8,
     pub(super) flags: u8,
     pub(super) stream: u32,
-    /// The first octets of its payload; zero where there are none.
+    /// The first octets of its payload; zero where there are none, and of DATA and HEADERS.
     start: [u8; 8],
 }
 
@@ -100,7 +100,13 @@ impl Frames {
         self.preface -= skipped as u32; // no more than it was
         bytes = &bytes[skipped..];
         while !bytes.is_empty() {
-            if self.got < HEADER {
+            if self.got == 0
+                && let Some((header, rest)) = bytes.split_first_chunk()
+            {
+                // Most often a header comes whole.
+                (self.header, self.got, bytes) = (*header, HEADER, rest);
+                (self.length, self.passed) = (length(header), 0);
+            } else if self.got < HEADER {
                 let taken = bytes.len().min(HEADER - self.got);
                 self.header[self.got..self.got + taken].copy_from_slice(&bytes[..taken]);
                 self.got += taken;
@@ -109,6 +115,8 @@ impl Frames {
                     return;
                 }
                 (self.length, self.passed) = (length(&self.header), 0);
+            }
+            if self.passed == 0 {
                 self.start = [0; 8];
             }
             let taken = bytes.len().min((self.length - self.passed) as usize);
@@ -123,6 +131,10 @@ impl Frames {
 
     /// Follows a piece of payload.
     fn pass(&mut self, piece: &[u8], found: &mut impl FnMut(Found)) {
+        if matches!(self.header[3], kind::DATA | kind::HEADERS) {
+            self.passed += piece.len() as u32; // no more than `length`; their first octets say nothing here
+            return;
+        }
         if self.frame().sets() {
             for &octet in piece {
                 self.start[self.passed as usize % ENTRY] = octet;

@@ -1,5 +1,6 @@
 //! What the pool and its leases have of an HTTP/2 connection.
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use ::h2::SendStream;
@@ -43,7 +44,7 @@ impl H2Handle {
 
     /// Whether new streams may be opened: no GOAWAY seen, the driver alive.
     pub(crate) fn look(&self) -> Result<(), CloseReason> {
-        self.link.shared.book.lock().look()
+        self.link.shared.look()
     }
 
     pub(crate) fn lease(&mut self) -> H2<'_> {
@@ -111,16 +112,23 @@ pub struct H2<'a> {
 impl H2<'_> {
     /// Opens a stream: sends the head of `request` and, unless `end_of_stream` says that there is none, gives the sender of its body.
     ///
-    /// Both answers are stock h2. A body that is read must release its flow-control capacity as it goes. Dropping both resets the stream. The
-    /// lease may go home before the stream has ended; its place is given to another when it has.
+    /// The stream is opened by the call; what it answers is there at once. Both answers are stock h2. A body that is read must release its flow-control capacity as it
+    /// goes. Dropping both resets the stream. The lease may go home before the stream has ended; its place is given to another when it has.
     /// [`HotConn::attach`](crate::HotConn::attach) keeps the lease with the body instead.
-    ///
-    /// Cancel safe until it has answered: nothing is sent before that.
     ///
     /// # Errors
     /// [`ErrorKind::Busy`] if the stream before it has not ended: its answer is to be read to the end, its body sent to the end, or a reset is
     /// still on its way. [`ErrorKind::Http2`] if the connection takes no new streams or the request is malformed.
-    pub async fn send_request(
+    pub fn send_request(
+        &mut self,
+        request: http::Request<()>,
+        end_of_stream: bool,
+    ) -> Ready<Result<(H2Response, SendStream<Bytes>), Error>> {
+        // Not an async function, which would copy the request twice.
+        ready(self.open(request, end_of_stream))
+    }
+
+    fn open(
         &mut self,
         request: http::Request<()>,
         end_of_stream: bool,
@@ -136,12 +144,12 @@ impl H2<'_> {
         // A handle of its own: one that is kept holds on to the last stream, whose reset then does not go out.
         let opened = send.clone().send_request(request, end_of_stream);
         let (response, body) = opened.map_err(|error| http2_error(Phase::Use, error))?;
-        let now = shared.clock.now_coarse();
+        let (now, id) = (shared.clock.now_coarse(), response.stream_id().as_u32());
         let mut book = shared.book.lock();
-        if let Some(before) = stream.replace(response.stream_id().as_u32()) {
+        if let Some(before) = stream.replace(id) {
             book.forget(before);
         }
-        book.open(now, response.stream_id().as_u32());
+        book.open(now, id);
         drop(book);
         Ok((response, body))
     }

@@ -42,9 +42,10 @@ pub use self::sent::H2Sent;
 use super::Tls;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Phase};
+use crate::event::CloseReason;
 use crate::fault::planted;
 use crate::fingerprint::H2Spec;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// What h2 takes to be allowed until the peer's SETTINGS arrive; its own default is "any number". The pool leases no more either.
 const UNTIL_SETTINGS: usize = 100;
@@ -63,7 +64,42 @@ const RESETS_REMEMBERED: usize = 512;
 /// What all who have to do with one connection share. Those who use it and the one who moves it: it keeps neither alive.
 pub(crate) struct Shared {
     book: Mutex<book::Book>,
+    /// Whether new streams may be opened, as the book had it last: most who look need no lock for that.
+    open: AtomicBool,
     clock: Arc<dyn Clock>,
+}
+
+impl Shared {
+    fn new(clock: &Arc<dyn Clock>) -> Self {
+        Shared {
+            book: Mutex::new(book::Book::new()),
+            open: AtomicBool::new(true),
+            clock: Arc::clone(clock),
+        }
+    }
+
+    /// To be called under the book's lock, after whatever may have closed it to new streams.
+    fn note(&self, book: &book::Book) {
+        if book.look().is_err() && !planted("who_looks_hears_of_no_end") {
+            self.open.store(false, Ordering::Release);
+        }
+    }
+
+    /// Why no new stream may be opened.
+    fn look(&self) -> Result<(), CloseReason> {
+        match self.open.load(Ordering::Acquire) {
+            true => Ok(()),
+            false => self.book.lock().look(),
+        }
+    }
+
+    /// It is over. Answers why.
+    fn end(&self, reason: CloseReason) -> CloseReason {
+        let mut book = self.book.lock();
+        let reason = book.end(reason);
+        self.note(&book);
+        reason
+    }
 }
 
 /// Speaks HTTP/2 over `stream`, as `spec` has it if there is one. The connection moves only while the driver is polled.
@@ -72,10 +108,7 @@ pub(crate) async fn handshake(
     clock: &Arc<dyn Clock>,
     spec: Option<&H2Spec>,
 ) -> Result<(H2Handle, Driver, Option<H2Sent>), Error> {
-    let shared = Arc::new(Shared {
-        book: Mutex::new(book::Book::new()),
-        clock: Arc::clone(clock),
-    });
+    let shared = Arc::new(Shared::new(clock));
     let adapter = adapter::Adapter::new(stream, Arc::clone(&shared), spec);
     let sent = adapter.sent().cloned();
     let (mut send, connection) = builder(spec)

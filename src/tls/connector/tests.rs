@@ -63,24 +63,39 @@ fn nothing_is_sent_early_and_the_names_on_offer_are_the_pool_s() {
 }
 
 #[test]
-fn the_least_recently_used_goes_and_a_retired_one_at_once() {
+fn one_goes_for_one_that_comes_and_a_retired_one_at_once() {
     let (connector, users) = (Connector::default(), users(MOST_CONFIGS + 1));
     let known = |user: usize| {
         connector
             .configs
             .lock()
-            .by_use
+            .kept
             .contains_key(&(users[user].id, 443, Dress::Profile))
     };
     for user in &users[..MOST_CONFIGS] {
         connector.config(user, 443, Dress::Profile);
     }
-    connector.config(&users[0], 443, Dress::Profile);
     connector.config(&users[MOST_CONFIGS], 443, Dress::Profile);
-    assert!(known(0) && !known(1) && known(2) && known(MOST_CONFIGS));
-    assert_eq!(connector.configs.lock().by_use.len(), MOST_CONFIGS);
-    connector.forget(&HashSet::from([users[0].id]));
-    assert!(!known(0) && known(2));
+    assert!(known(MOST_CONFIGS));
+    assert_eq!(connector.configs.lock().kept.len(), MOST_CONFIGS);
+    connector.forget(&HashSet::from([users[MOST_CONFIGS].id]));
+    assert!(!known(MOST_CONFIGS));
+    assert_eq!(connector.configs.lock().kept.len(), MOST_CONFIGS - 1);
+}
+
+/// Of more than are kept, those that come in turn find some of what they left.
+#[test]
+fn who_comes_in_turn_finds_some() {
+    let (connector, users) = (Connector::default(), users(MOST_CONFIGS * 5 / 4));
+    let mut found = 0;
+    for turn in 0..3 {
+        for user in &users {
+            let key = (user.id, 443, Dress::Profile);
+            found += usize::from(turn > 0 && connector.configs.lock().kept.contains_key(&key));
+            connector.config(user, 443, Dress::Profile);
+        }
+    }
+    assert!(found > users.len(), "{found} of {}", 2 * users.len());
 }
 
 /// Its connections live on, and have the store of its sessions for as long.
@@ -90,7 +105,7 @@ fn the_sessions_of_what_goes_are_closed() {
     let store = |user: usize| {
         connector.config(&users[user], 443, Dress::Profile);
         let configs = connector.configs.lock();
-        let used = configs.by_use.get(&(users[user].id, 443, Dress::Profile));
+        let used = configs.kept.get(&(users[user].id, 443, Dress::Profile));
         used.and_then(|used| used.sessions.clone()).expect("a store")
     };
     let stores: Vec<Arc<Tickets>> = (0..=MOST_CONFIGS).map(store).collect();
@@ -101,8 +116,11 @@ fn the_sessions_of_what_goes_are_closed() {
         stores[user].kx_hint(&name).is_some()
     };
     let taken: Vec<usize> = (0..stores.len()).filter(|user| takes(*user)).collect();
-    let kept: Vec<usize> = (0..stores.len()).filter(|user| ![0, 2].contains(user)).collect();
+    let configs = connector.configs.lock();
+    let known = |user: &usize| configs.kept.contains_key(&(users[*user].id, 443, Dress::Profile));
+    let kept: Vec<usize> = (0..stores.len()).filter(known).collect();
     assert_eq!(taken, kept);
+    assert!(kept.len() < MOST_CONFIGS && !kept.contains(&2));
 }
 
 /// A dial that was under way when its identity was retired: nobody will ask for what it is given.
@@ -111,7 +129,7 @@ fn a_retired_identity_is_not_kept_again() {
     let connector = Connector::default();
     let identities = Identities::new(setup(), Own::default());
     let own = || identities.intern(Require::Any, Brought::default());
-    let names = || connector.configs.lock().by_use.len();
+    let names = || connector.configs.lock().kept.len();
     let own_setup = Brought {
         tls: Some(setup()),
         ..Brought::default()

@@ -10,6 +10,7 @@
 mod aead;
 mod answers;
 mod certs;
+mod chain;
 mod editor;
 mod error;
 mod hash;
@@ -45,6 +46,7 @@ use self::state::Shaping;
 pub(crate) use self::stream::Shaped;
 #[cfg(feature = "__internals")]
 pub use self::trial::Trial;
+use crate::fault::planted;
 
 /// What becomes of a connection when its shape is the trouble: the server chose what the profile offers and rustls cannot serve, or answered
 /// what nobody can.
@@ -95,7 +97,13 @@ where
     if let Some(why) = shaping.rejected() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
-    Ok((result?, shaping.take_seen()))
+    let stream = result.map_err(|error| match chain::unserved(&error, shaper) {
+        Some(why) if !planted("signed_certificates_are_not_named") => {
+            io::Error::new(io::ErrorKind::InvalidData, why)
+        }
+        _ => error,
+    })?;
+    Ok((stream, shaping.take_seen()))
 }
 
 /// Shakes hands over `io` as rustls does it by itself, and looks at the hello on its way.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
-use rustls::{ClientConfig, NamedGroup, SupportedCipherSuite};
+use rustls::{ClientConfig, NamedGroup, SignatureScheme, SupportedCipherSuite};
 
 use super::aead::ShapedAead;
 use super::certs::decompressors;
@@ -13,6 +13,7 @@ use super::hello::{Served, TLS12, TLS13};
 use super::kx::ShapedGroup;
 use super::signer::ShapedResolver;
 use crate::error::ConfigError;
+use crate::fault::planted;
 use crate::fingerprint::{Code, Draws, Extension, HelloSpec, Slot, kind};
 use crate::sync::StaticMutex;
 
@@ -28,6 +29,8 @@ pub(crate) struct Shaper {
     suites: Vec<u16>,
     versions: Vec<u16>,
     groups: Vec<u16>,
+    /// The schemes that somebody else knows who must agree, if there is anybody.
+    agreed: Option<Vec<SignatureScheme>>,
 }
 
 impl Shaper {
@@ -43,6 +46,7 @@ impl Shaper {
             suites: Vec::new(),
             versions: Vec::new(),
             groups: Vec::new(),
+            agreed: None,
         };
         for slot in spec.slots() {
             match slot {
@@ -71,6 +75,14 @@ impl Shaper {
             .collect();
         shaper.check()?;
         Ok(shaper)
+    }
+
+    /// The same where somebody else must agree to what servers sign, who knows these schemes alone.
+    pub(crate) fn agreeing(self, schemes: Vec<SignatureScheme>) -> Self {
+        Shaper {
+            agreed: Some(schemes),
+            ..self
+        }
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -168,6 +180,20 @@ impl Shaper {
         })
     }
 
+    /// Whether the hello offers to take certificates that are signed so (RFC 8446 section 4.2.3).
+    pub(super) fn offers_for_certificates(&self, code: u16) -> bool {
+        let raw = self.raw(kind::SIGNATURE_ALGORITHMS_CERT);
+        let of_certificates = raw.map(|body| Extension::from_body(kind::SIGNATURE_ALGORITHMS_CERT, body));
+        match of_certificates {
+            Some(Ok(Extension::SignatureAlgorithmsCert(schemes))) => schemes.contains(&code),
+            _ => self
+                .spec
+                .slots()
+                .iter()
+                .any(|slot| matches!(slot, Slot::Signatures(codes) if codes.contains(&Code::Plain(code)))),
+        }
+    }
+
     pub(super) fn spec(&self) -> &HelloSpec {
         &self.spec
     }
@@ -220,7 +246,10 @@ impl Served for Shaper {
     fn scheme(&self, code: u16, version: u16) -> bool {
         let [hash, kind] = code.to_be_bytes();
         let known = self.plain.signature_verification_algorithms.supported_schemes();
-        known.contains(&code.into()) && (version != TLS13 || hash > 3 && kind > 2)
+        let agreed = self.agreed.as_ref();
+        let agreed = agreed.is_none_or(|schemes| schemes.contains(&code.into()));
+        let agreed = agreed || planted("the_other_verifier_is_not_asked");
+        agreed && known.contains(&code.into()) && (version != TLS13 || hash > 3 && kind > 2)
     }
 
     fn alias(&self, group: u16) -> Option<u16> {

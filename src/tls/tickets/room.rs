@@ -14,19 +14,18 @@ use crate::sync::Mutex;
 pub(super) const MOST_NAMES: usize = 4096;
 /// Sessions of all names. rustls does not tell how long one is, so each counts for what it may be: a ticket of 64 KiB, and as much of the server's
 /// certificates, of which every session has a copy. That is 256 MiB if every server does its worst; one that a server means well has some 5 KB.
-const MOST_SESSIONS: usize = 2048;
+pub(crate) const MOST_SESSIONS: usize = 2048;
 /// Tickets kept of one name, which all its addresses share: more than connections to one host are opened at once.
 const MOST_TICKETS: usize = 64;
-/// Tickets that a name may come to have while there is no room: so many for each of 64 names.
-const FAIR_TICKETS: usize = 32;
 
 /// A name, as the store of this number knows it.
 pub(super) type Key = (u64, ServerName<'static>);
 
 /// What all stores that share it remember.
 ///
-/// Where it is full, whoever was least recently used makes room, in whatever store: so those that come again and again resume, whoever else
-/// there is.
+/// Where it is full, the name that has most makes room, in whatever store, of several the one that was least recently used: so there is one session for each of as many
+/// names, whoever else there is. Where there are more names than that, one of them is drawn: those that come in turn find some of what they left, where the
+/// oldest would ever be the one that comes next.
 #[derive(Default)]
 pub(crate) struct Room(Mutex<Shelf>);
 
@@ -42,12 +41,15 @@ pub(super) struct Sessions {
     last: u64,
 }
 
+/// How many sessions a name has, and when it was last used.
+type Rank = (usize, u64);
+
 #[derive(Default)]
 struct Shelf {
     /// The stores that take anything, and what each has of its names.
     stores: HashMap<u64, HashMap<ServerName<'static>, Sessions>>,
-    /// All these names, by when they were last used.
-    by_use: BTreeMap<u64, Key>,
+    /// All these names, by how many sessions they have and then by when they were last used.
+    ranked: BTreeMap<Rank, Key>,
     /// Counts uses.
     uses: u64,
     /// Of all names.
@@ -118,12 +120,16 @@ impl Room {
 impl fmt::Debug for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Room")
-            .field("names", &self.0.lock().by_use.len())
+            .field("names", &self.0.lock().ranked.len())
             .finish()
     }
 }
 
 impl Sessions {
+    fn rank(&self) -> Rank {
+        (self.count(), self.last)
+    }
+
     fn count(&self) -> usize {
         self.tickets.len() + usize::from(self.older.is_some())
     }
@@ -163,17 +169,18 @@ impl Shelf {
             Some(names) if names.contains_key(name) => return true,
             Some(_) => {}
         }
-        if self.by_use.len() >= MOST_NAMES
-            && let Some((_, oldest)) = self.by_use.pop_first()
+        // There are more names than sessions: this one has none.
+        if self.ranked.len() >= MOST_NAMES
+            && let Some((_, poorest)) = self.ranked.pop_first()
         {
-            self.remove(&oldest);
+            self.remove(&poorest);
         }
         self.uses += 1;
-        self.by_use.insert(self.uses, key.clone());
         let sessions = Sessions {
             last: self.uses,
             ..Sessions::default()
         };
+        self.ranked.insert(sessions.rank(), key.clone());
         let names = self.stores.entry(*store).or_default();
         names.insert(name.clone(), sessions);
         true
@@ -183,12 +190,12 @@ impl Shelf {
         let (store, name) = key;
         let sessions = self.stores.get_mut(store)?.get_mut(name)?;
         self.uses += 1;
-        self.by_use.remove(&sessions.last);
-        self.by_use.insert(self.uses, key.clone());
-        sessions.last = self.uses;
+        self.ranked.remove(&sessions.rank());
         self.sessions -= sessions.count();
+        sessions.last = self.uses;
         let changed = change(sessions);
         self.sessions += sessions.count();
+        self.ranked.insert(sessions.rank(), key.clone());
         Some(changed)
     }
 
@@ -209,38 +216,53 @@ impl Shelf {
         if planted("a_full_room_takes_nobody_in") {
             return false;
         }
-        match self.find(key).filter(|own| own.count() >= FAIR_TICKETS) {
-            Some(own) => {
-                own.lose_one();
-                self.sessions -= 1;
-            }
-            None => self.make_room(),
-        }
+        self.make_room(key);
         self.sessions < MOST_SESSIONS
     }
 
-    /// The name that was least recently used loses a session. One that has none goes, whatever else is known of it.
-    fn make_room(&mut self) {
-        while let Some((last, key)) = self.by_use.pop_first() {
-            match self.find(&key).filter(|sessions| sessions.count() > 0) {
-                Some(sessions) => {
-                    sessions.lose_one();
-                    self.sessions -= 1;
-                    self.by_use.insert(last, key);
-                    return;
-                }
-                None => self.remove(&key),
-            };
+    /// The name that has most loses a session: this one if no other has more.
+    fn make_room(&mut self, key: &Key) {
+        let own = self.find(key).map(|own| own.rank());
+        let Some((&(most, last), _)) = self.ranked.last_key_value() else {
+            return;
+        };
+        let from = match own {
+            Some((count, used)) if count == most => (count, used),
+            _ if most == 1 => (1, self.drawn(last)),
+            _ => (most, 0),
+        };
+        let Some((&rank, key)) = self.ranked.range(from..).next() else {
+            return;
+        };
+        let key = key.clone();
+        self.ranked.remove(&rank);
+        if let Some(sessions) = self.find(&key) {
+            sessions.lose_one();
+            let rank = sessions.rank();
+            self.ranked.insert(rank, key);
+            self.sessions -= 1;
         }
+    }
+
+    /// A use between the first and the last of those names that have one session. A peer who foresees it wins nothing.
+    fn drawn(&self, last: u64) -> u64 {
+        let first = self.ranked.range((1, 0)..).next();
+        let first = first.map_or(last, |(&(_, first), _)| first);
+        first + spread(self.uses) % (last - first + 1)
     }
 
     /// Closes a store and answers what it had.
     fn forget(&mut self, store: u64) -> Option<HashMap<ServerName<'static>, Sessions>> {
         let names = self.stores.remove(&store)?;
         for sessions in names.values() {
-            self.by_use.remove(&sessions.last);
+            self.ranked.remove(&sessions.rank());
             self.sessions -= sessions.count();
         }
         Some(names)
     }
+}
+
+/// A number that follows from this one and looks drawn: the golden ratio's bits (Knuth's multiplicative hash).
+pub(crate) fn spread(nth: u64) -> u64 {
+    nth.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
 }

@@ -22,7 +22,7 @@ impl Text {
     pub(crate) fn of(tag: u64) -> Self {
         let mut dice = Dice(tag.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let period: Vec<u8> = (0..PERIOD).map(|_| b'a' + dice.below(26) as u8).collect();
-        Text(period.iter().copied().cycle().take(PERIOD + PIECE).collect())
+        Text(repeated(&period, PERIOD + PIECE).into())
     }
 
     /// Up to so many octets from there on.
@@ -33,8 +33,7 @@ impl Text {
 
     /// The first so many octets.
     pub(crate) fn first(&self, size: u64) -> Vec<u8> {
-        let period = self.0[..PERIOD].iter().copied();
-        period.cycle().take(usize::try_from(size).unwrap()).collect()
+        repeated(&self.0[..PERIOD], usize::try_from(size).unwrap())
     }
 
     /// Whether `data` is what stands there.
@@ -46,6 +45,13 @@ impl Text {
             same
         })
     }
+}
+
+/// The period again and again, up to so many octets.
+fn repeated(period: &[u8], size: usize) -> Vec<u8> {
+    let mut text = period.repeat(size.div_ceil(period.len()));
+    text.truncate(size);
+    text
 }
 
 /// So many octets of a tag's text, in pieces of any size.

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use hotpool::clock::ManualClock;
 use hotpool::{
-    AccessPolicy, AddressPolicy, Answer, Builder, Candidate, CloseReason, Error, ErrorKind, GetOptions,
-    HotConnPool, Phase, PoolConfig, Proxy, ProxyError, ProxyLogin, ProxyNames, ProxyProblem, ProxyProtocol,
-    Resolve, ResolveError, Resolving, Returned, Scope, StaticResolver, Validating, Validator, Verdict, Warm,
+    AccessPolicy, AddressPolicy, Answer, Builder, Candidate, CloseReason, Dial, DialTo, Dialing, Error,
+    ErrorKind, GetOptions, HotConnPool, Phase, PoolConfig, Proxy, ProxyError, ProxyLogin, ProxyNames,
+    ProxyProblem, ProxyProtocol, Resolve, ResolveError, Resolving, Returned, Scope, StaticResolver,
+    Validating, Validator, Verdict, Warm,
 };
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -645,6 +646,37 @@ async fn in_another_network_a_proxy_is_where_its_name_is_there() {
         assert!(told.0.lock().is_empty(), "it was asked once");
         finish(pool, peer).await;
     }
+}
+
+/// Connects as the pool would; once, while it does, the network changes, and the proxy is elsewhere.
+struct Moves(Arc<Mutex<Option<(HotConnPool, Told, IpAddr)>>>);
+
+impl Dial for Moves {
+    fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+        Box::pin(async move {
+            let stream = to.connect().await?;
+            let moves = self.0.lock().take();
+            if let Some((pool, told, ip)) = moves {
+                told.then(Ok(ip));
+                pool.network_changed();
+            }
+            Ok(stream)
+        })
+    }
+}
+
+/// Whoever is connected to it then shows it no login, and goes where it is now.
+#[tokio::test]
+async fn a_proxy_that_is_elsewhere_by_the_time_it_is_connected_to_is_told_nothing() {
+    let peer = http1_peer();
+    let (fake, pool, _clock, told, ips) = by_name(&peer).await;
+    let moves = Arc::new(Mutex::new(Some((pool.clone(), told.clone(), ips[1]))));
+    let call = GetOptions::new().dial(Some(Arc::new(Moves(Arc::clone(&moves)))));
+    let conn = within("a connection", pool.get_with(name(&peer), call)).await;
+    assert_eq!(conn.unwrap().info().remote.ip(), ips[1]);
+    assert_eq!((fake.accepts(), fake.asked().len()), (3, 2));
+    assert!(told.0.lock().is_empty(), "it was asked once");
+    finish(pool, peer).await;
 }
 
 /// What its name servers said in another network serves nobody where they fail: it is not refused for that, but asked for again, and soon.

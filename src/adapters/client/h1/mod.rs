@@ -13,13 +13,14 @@ mod reading;
 mod writer;
 
 use std::future::Future;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode, request};
 use http_body::{Frame, SizeHint};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use self::reader::{Malformed, Reader};
 #[cfg(feature = "__internals")]
@@ -194,12 +195,21 @@ impl Exchange {
         }
     }
 
-    /// Reads up to about so much, and answers how much that was.
+    /// Reads up to about so much, and answers how much that was. What is little has a place once it has come, not while it is waited for.
     fn poll_read(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<usize, Error>> {
-        if self.buf.capacity() - self.buf.len() < READ / 2 {
-            self.buf.reserve(most);
-        }
-        let read = pin!(self.conn.read_buf(&mut self.buf)).poll(cx);
+        let room = self.buf.capacity() - self.buf.len();
+        let read = if most <= READ && room < READ / 2 {
+            let mut space = [const { MaybeUninit::uninit() }; READ];
+            let mut space = ReadBuf::uninit(&mut space);
+            let read = Pin::new(&mut self.conn).poll_read(cx, &mut space);
+            self.buf.extend_from_slice(space.filled());
+            read.map_ok(|()| space.filled().len())
+        } else {
+            if room < READ / 2 {
+                self.buf.reserve(most);
+            }
+            pin!(self.conn.read_buf(&mut self.buf)).poll(cx)
+        };
         let read = ready!(read).map_err(|error| self.broken(error))?;
         self.heard |= read > 0;
         Poll::Ready(Ok(read))

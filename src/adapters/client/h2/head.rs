@@ -4,7 +4,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGR
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, request};
 
-use crate::adapters::client::request::{Length, Refused, authority, connection_options};
+use crate::adapters::client::request::{Concerns, Head, Length, Refused, authority, connection_options};
 use crate::fault::planted;
 use crate::fingerprint::Headers;
 use crate::{Error, ErrorKind, Phase};
@@ -13,15 +13,19 @@ use crate::{Error, ErrorKind, Phase};
 ///
 /// # Errors
 /// What the URI and the host say makes no URI.
-pub(super) fn of(
-    head: &request::Parts,
+pub(in crate::adapters::client) fn of(
+    head: &mut Head,
+    concerns: Concerns,
     defaults: Option<&Headers>,
     length: Length,
 ) -> Result<Request<()>, Error> {
     let mut request = Request::new(());
     *request.method_mut() = head.method.clone();
-    *request.uri_mut() = uri(head)?;
-    *request.headers_mut() = headers(&head.headers, defaults, length)?;
+    *request.uri_mut() = match concerns.has(Concerns::HOST) {
+        true => uri(head)?,
+        false => head.uri.clone(),
+    };
+    *request.headers_mut() = headers(head, concerns, defaults, length)?;
     if let Some(protocol) = head.extensions.get::<h2::ext::Protocol>() {
         request.extensions_mut().insert(protocol.clone());
     }
@@ -41,15 +45,20 @@ fn uri(head: &request::Parts) -> Result<Uri, Error> {
     Uri::from_parts(parts).map_err(|problem| Error::new(ErrorKind::Request, Phase::Use).with_source(problem))
 }
 
-fn headers(own: &HeaderMap, defaults: Option<&Headers>, length: Length) -> Result<HeaderMap, Error> {
+fn headers(
+    head: &mut Head,
+    concerns: Concerns,
+    defaults: Option<&Headers>,
+    length: Length,
+) -> Result<HeaderMap, Error> {
     let defaults = defaults.filter(|defaults| defaults.http2().len() > 0);
-    let announced = match length {
-        Length::Known(length) if !own.contains_key(CONTENT_LENGTH) => Some(length),
-        _ => None,
-    };
     let mut headers = match defaults {
-        None if own.keys().all(|name| goes(name, own)) => own.clone(),
-        _ => build(own, defaults)?,
+        None if concerns.are_none() => head.take_headers(),
+        _ => build(&head.headers, defaults)?,
+    };
+    let announced = match length {
+        Length::Known(length) if !headers.contains_key(CONTENT_LENGTH) => Some(length),
+        _ => None,
     };
     if let Some(length) = announced {
         headers.insert(CONTENT_LENGTH, length.into());

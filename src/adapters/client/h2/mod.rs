@@ -6,7 +6,7 @@
 //! | the head of the request | `head` |
 //! | its body | `sender` |
 
-mod head;
+pub(super) mod head;
 mod sender;
 
 use std::future::Future;
@@ -14,8 +14,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::RecvStream;
-use http::{Response, StatusCode, request};
+use h2::{RecvStream, SendStream};
+use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
 
 use self::sender::Sender;
@@ -24,7 +24,6 @@ use super::request::Length;
 use super::upload::Upload;
 use crate::clock::Sleep;
 use crate::fault::planted;
-use crate::fingerprint::Headers;
 use crate::{Error, ErrorKind, H2Response, HotConn, Phase};
 
 /// A request on its way.
@@ -43,32 +42,30 @@ pub(super) struct Exchange {
     sender: Sender,
     conn: Option<HotConn>,
     status: StatusCode,
+    /// Whether nothing of the answer is left.
+    ended: bool,
 }
 
 impl Call {
-    /// Opens the stream. The body goes back where it came from if that fails.
-    pub(super) async fn open(
-        conn: &mut HotConn,
-        head: &request::Parts,
-        defaults: Option<&Headers>,
-        (upload, length): (&mut Upload, Length),
+    /// A request whose head is on its way.
+    pub(super) fn new(
+        (response, stream): (H2Response, SendStream<Bytes>),
+        upload: &mut Upload,
+        length: Length,
         patience: Option<Sleep>,
-    ) -> Result<Self, Error> {
-        let request = head::of(head, defaults, length)?;
-        let tunnel = head.method == http::Method::CONNECT;
-        let ends = length == Length::None && !tunnel;
-        let (response, stream) = conn.h2()?.send_request(request, ends).await?;
-        let upload = std::mem::replace(upload, Upload::Empty);
-        let held = patience.is_some();
+    ) -> Self {
         let sender = match length {
             Length::None => Sender::idle(stream),
-            _ => Sender::new(stream, upload, length, held),
+            _ => {
+                let upload = std::mem::replace(upload, Upload::Empty);
+                Sender::new(stream, upload, length, patience.is_some())
+            }
         };
-        Ok(Call {
+        Call {
             response,
             sender,
             patience,
-        })
+        }
     }
 
     /// The head of the answer. Interim ones are passed over.
@@ -92,21 +89,23 @@ impl Call {
         self.sender.into_upload()
     }
 
-    pub(super) fn answered(self, answer: RecvStream, conn: HotConn, status: StatusCode) -> Exchange {
+    pub(super) fn answered(self, answer: RecvStream, conn: HotConn, status: StatusCode) -> Box<Exchange> {
         let early = planted("leases_go_home_before_their_bodies");
-        Exchange {
+        let ended = answer.is_end_stream();
+        Box::new(Exchange {
             answer,
             sender: self.sender,
             conn: Some(conn).filter(|_| !early),
             status,
-        }
+            ended,
+        })
     }
 }
 
 impl Exchange {
     /// Whether the answer is over, and nobody waits for the rest of the request.
     pub(super) fn is_over(&self) -> bool {
-        self.answer.is_end_stream() && !self.is_still_sending()
+        self.ended && !self.is_still_sending()
     }
 
     fn is_still_sending(&self) -> bool {
@@ -114,7 +113,7 @@ impl Exchange {
     }
 
     /// Both ways of the stream, and the lease.
-    pub(super) fn into_parts(self) -> (RecvStream, h2::SendStream<Bytes>, Option<HotConn>) {
+    pub(super) fn into_parts(self) -> (RecvStream, SendStream<Bytes>, Option<HotConn>) {
         (self.answer, self.sender.into_stream(), self.conn)
     }
 
@@ -127,16 +126,19 @@ impl Exchange {
         }
         while let Some(data) = ready!(self.answer.poll_data(cx)) {
             let data = data.map_err(failed)?;
-            if !data.is_empty() && self.answer.is_end_stream() {
-                return Poll::Ready(Some(Ok(Frame::data(data)))); // what is left of its window goes back with the stream
+            if data.is_empty() {
+                continue;
             }
-            if !data.is_empty() {
+            self.ended = self.answer.is_end_stream();
+            if !self.ended {
                 let released = self.answer.flow_control().release_capacity(data.len());
-                released.map_err(failed)?;
-                return Poll::Ready(Some(Ok(Frame::data(data))));
+                released.map_err(failed)?; // what is left of its window at the end goes back with the stream
             }
+            return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        if let Some(trailers) = ready!(self.answer.poll_trailers(cx)).map_err(failed)? {
+        let trailers = ready!(self.answer.poll_trailers(cx)).map_err(failed)?;
+        self.ended = true;
+        if let Some(trailers) = trailers {
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
         match self.is_still_sending() {
@@ -146,7 +148,7 @@ impl Exchange {
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        match self.answer.is_end_stream() {
+        match self.ended || self.answer.is_end_stream() {
             true => SizeHint::with_exact(0),
             false => SizeHint::new(),
         }
