@@ -228,7 +228,9 @@ fn every_async_function_is_in_the_book_s_table_of_cancel_safety() {
     let page = include_str!("../../src/guide/cancel_safety.md");
     let mut found = 0;
     for line in API.lines() {
-        let Some(path) = line.strip_prefix("pub async fn ") else {
+        let given = line.rsplit_once(" -> ").map_or("", |(_, output)| output);
+        let is_future = line.starts_with("pub async fn ") || given.contains("core::future::");
+        let Some((_, path)) = line.split_once("fn ").filter(|_| is_future) else {
             continue;
         };
         let end = path.find(['(', '<']).unwrap();
