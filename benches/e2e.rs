@@ -4,12 +4,12 @@
 //! | line | what is measured |
 //! |---|---|
 //! | `h1`, `h2` | the CPU time of the client's thread for a GET with its answer read to the end, 64 at once; by turns with the others in one run |
-//! | `idle` | the resident memory of a process with so many idle connections that have served one request each, less that of the same process without |
+//! | `idle` | the resident memory of a process with so many idle connections that have served one request each, less that of the same process without: each dialled and used after the other, or all used at once |
 //!
 //! On HTTP/1.1 each of the 64 tasks of hyper's has a connection; on HTTP/2 all of them share one, as everywhere.
 //!
 //! It exits with an error if a request costs more than 1.10 times that of a bare connection of hyper's (HTTP/1.1), 1.25 times that of bare h2, or as much as one of
-//! hyper-util's, or if an idle HTTP/1.1 connection takes more than 10 KB. `cargo bench --features client --bench e2e`; `-- --test` runs each once and judges
+//! hyper-util's, or if an idle HTTP/1.1 connection takes more than 10 KB, or half of hyper-util's where all were used at once. `cargo bench --features client --bench e2e`; `-- --test` runs each once and judges
 //! nothing; `-- --instructions` has valgrind count those of a request, in a process that has the client alone. valgrind 3.19 stops at the instructions with
 //! which rustix reads the vDSO by itself, so libc is to read it: `RUSTFLAGS="--cfg rustix_use_libc" CARGO_TARGET_DIR=target/valgrind`.
 #![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
@@ -333,7 +333,8 @@ fn main() {
             println!(
                 "{name}: idle, {count} of them, used {how}: {client:.0} bytes in the pool, {util:.0} in hyper-util"
             );
-            within &= http2 || client <= MOST_IDLE;
+            // What was in use at once leaves holes in the heap, in either: there is a bound for what an idle one is by itself.
+            within &= http2 || client <= if at_once { util / 2.0 } else { MOST_IDLE };
         }
         within &= to_bare <= most && to_util < 1.0;
     }

@@ -50,7 +50,7 @@ struct Length {
     exchanges: usize,
 }
 
-/// Nanoseconds of one of so many exchanges by the observer alone, its heads cut at `cut`.
+/// Nanoseconds of one of so many exchanges by the observer alone, its heads cut at `cut`: with its code and data at hand, so the least that it costs.
 fn observe(exchanges: usize, cut: usize) -> f64 {
     let mut answer = format!(
         "HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Sat, 21 Nov 2026 12:00:00 GMT\r\nContent-Type: text/plain\r\n\
@@ -271,7 +271,7 @@ fn main() {
         observe(length.exchanges * 400, 40)
     );
     bench.vouch();
-    if !test && (one.ratio > MOST_POOL || all.part > MOST_OBSERVER) {
+    if !test && (one.ratio.max(all.ratio) > MOST_POOL || all.part > MOST_OBSERVER) {
         println!(
             "FAILED: at most {MOST_POOL} times the bare exchange, and {MOST_OBSERVER} of it for the observer"
         );

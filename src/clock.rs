@@ -127,6 +127,8 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Where a pool gets its time from.
 ///
 /// The default is [`SystemClock`]. [`ManualClock`] serves tests of idle and lifetime limits without waiting.
+///
+/// It is read in the midst of the pool's own work, under its locks: one that asks the pool for anything waits for itself.
 pub trait Clock: Send + Sync + 'static {
     /// The time now, exact.
     fn now(&self) -> Moment;

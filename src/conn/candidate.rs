@@ -56,7 +56,7 @@ impl Asking {
 struct Question<'a>(&'a Asking);
 
 impl Question<'_> {
-    fn is_over(self) {
+    fn end(self) {
         self.0.out.store(false, Ordering::Relaxed);
     }
 }
@@ -119,7 +119,7 @@ impl<'a> Candidate<'a> {
             #[cfg(feature = "__internals")]
             Wire::Scripted(_) => Err(Error::new(ErrorKind::Unsupported, Phase::Validate)),
         };
-        question.is_over();
+        question.end();
         let answer = answer.map_err(|error| error.with_phase(Phase::Validate));
         self.answered = answer.as_ref().ok().map(Response::status);
         answer

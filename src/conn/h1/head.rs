@@ -7,6 +7,7 @@ use httparse::{Header, ParserConfig, Request, Response, Status};
 use super::fields::{Coding, Fields};
 use super::held::{HEAD_LIMIT, Held};
 use crate::event::CloseReason;
+use crate::fault::planted;
 
 /// The most fields of one head.
 const FIELDS: usize = 100;
@@ -70,6 +71,16 @@ pub(super) fn take<T>(held: &mut Held, bytes: &[u8], parse: fn(&[u8]) -> Found<T
         // Two views of where it ends.
         _ => Err(CloseReason::BadFraming),
     })
+}
+
+/// Whether what is held is the beginning of a request, by its first line: not where that has no version yet, which may be another protocol's.
+pub(super) fn is_begun(held: &Held) -> bool {
+    let version = b" HTTP/1.";
+    let has_version = held
+        .first_line()
+        .windows(version.len())
+        .any(|text| text == version);
+    has_version && !planted("half_a_head_is_another_protocol")
 }
 
 pub(super) fn request(bytes: &[u8]) -> Found<RequestHead> {

@@ -29,6 +29,11 @@ impl Held {
         self.bytes.is_empty()
     }
 
+    /// What has come, as far as its first line goes.
+    pub(super) fn first_line(&self) -> &[u8] {
+        self.bytes.split(|&byte| byte == b'\n').next().unwrap_or_default()
+    }
+
     /// Takes what belongs to the head and answers how much that was, if its end is in `bytes`. Looks at each octet once, so that a head
     /// that trickles in costs no more than one that does not.
     pub(super) fn take(&mut self, bytes: &[u8], limit: usize) -> Result<Option<usize>, CloseReason> {

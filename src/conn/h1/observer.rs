@@ -142,7 +142,7 @@ impl Observer {
     pub(crate) fn vouch(&mut self) {
         let blind = match self.state {
             State::Over(reason) => matches!(reason, CloseReason::NotFollowed | CloseReason::Pipelined),
-            State::Open => matches!(self.request, Part::Head),
+            State::Open => matches!(self.request, Part::Head) && !head::is_begun(&self.held_request),
             State::Idle => false,
         };
         if blind {
@@ -201,7 +201,10 @@ impl Observer {
 
     fn follow_answer(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
         if let Part::Head = self.request {
-            return Err(CloseReason::NotFollowed); // an answer to nothing
+            return Err(match head::is_begun(&self.held_request) {
+                true => CloseReason::HalfSent,
+                false => CloseReason::NotFollowed, // an answer to nothing
+            });
         }
         while let Part::Head = self.answer {
             let Some((length, head)) = head::take(&mut self.held_answer, bytes, head::response)? else {

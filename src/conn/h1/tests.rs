@@ -149,13 +149,21 @@ fn a_word_helps_where_it_could_not_follow_and_nowhere_else() {
     };
     for (request, answer) in [
         ("EHLO a\r\n", "250 ok\r\n"),
-        ("half a head", ""),
+        ("half a line", ""),
+        ("half a line", "and an answer"),
         ("\x00\x01\x02", "\x03"),
         ("GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", OK),
     ] {
         assert_eq!(vouched(observe(request, answer, 99)), CLEAN, "{request:?}");
     }
     for (request, answer, reason) in [
+        ("GET / HTTP/1.", "", HalfSent),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: ", "", HalfSent),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nX: ",
+            "HTTP/1.1 408 Late\r\n\r\n",
+            HalfSent,
+        ),
         ("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n", "", HalfSent),
         (GET, "", HalfRead),
         (GET, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no", HalfRead),

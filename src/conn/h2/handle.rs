@@ -2,6 +2,7 @@
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use ::h2::SendStream;
 use ::h2::client::{ResponseFuture, SendRequest};
@@ -16,6 +17,8 @@ use crate::fault::planted;
 /// The end of an HTTP/2 connection that the pool has, and each of its leases.
 pub(crate) struct H2Handle {
     link: Arc<Link>,
+    /// What opens its streams, from the first one on.
+    send: Option<SendRequest<Bytes>>,
     /// The stream that was opened by it last.
     stream: Option<u32>,
 }
@@ -30,6 +33,7 @@ impl H2Handle {
     pub(super) fn new(send: SendRequest<Bytes>, shared: Arc<Shared>) -> Self {
         H2Handle {
             link: Arc::new(Link { send, shared }),
+            send: None,
             stream: None,
         }
     }
@@ -38,6 +42,7 @@ impl H2Handle {
     pub(crate) fn another(&self) -> Self {
         H2Handle {
             link: Arc::clone(&self.link),
+            send: None,
             stream: None,
         }
     }
@@ -133,16 +138,23 @@ impl H2<'_> {
         request: http::Request<()>,
         end_of_stream: bool,
     ) -> Result<(H2Response, SendStream<Bytes>), Error> {
-        let H2Handle { link, stream } = &mut *self.handle;
-        let Link { send, shared } = &**link;
+        let H2Handle { link, send, stream } = &mut *self.handle;
+        let shared = &link.shared;
         if let Some(before) = *stream {
             let book = shared.book.lock();
             if book.is_open(before) && !planted("a_lease_opens_two_streams") {
                 return Err(Error::new(ErrorKind::Busy, Phase::Use));
             }
         }
-        // A handle of its own: one that is kept holds on to the last stream, whose reset then does not go out.
-        let opened = send.clone().send_request(request, end_of_stream);
+        let own = send.get_or_insert_with(|| link.send.clone());
+        let opened = own.send_request(request, end_of_stream);
+        // One that is kept holds on to a stream which waits to be opened, and whose reset then does not go out.
+        let holds = own
+            .poll_ready(&mut Context::from_waker(Waker::noop()))
+            .is_pending();
+        if holds {
+            *send = None;
+        }
         let (response, body) = opened.map_err(|error| http2_error(Phase::Use, error))?;
         let (now, id) = (shared.clock.now_coarse(), response.stream_id().as_u32());
         let mut book = shared.book.lock();

@@ -92,7 +92,7 @@ pub(super) fn coded_len(raw: &[u8]) -> usize {
 
 /// Appends to `raw` what `coded` stands for, if that is a string of at most `most` octets. If not, what it appended means nothing.
 pub(crate) fn decode(coded: &[u8], most: usize, raw: &mut Vec<u8>) -> Option<()> {
-    let end = raw.len() + most;
+    let end = raw.len().saturating_add(most);
     // The bits that have no octet yet, and how many they are: fewer than 30 and 8 more.
     let (mut held, mut bits) = (0_u64, 0);
     for &next in coded {
@@ -117,15 +117,12 @@ pub(crate) fn decode(coded: &[u8], most: usize, raw: &mut Vec<u8>) -> Option<()>
 
 /// What the first code of these `bits` stands for, and its length.
 fn first(held: u64, bits: usize) -> Option<(u8, usize)> {
-    for length in SHORTEST..=bits.min(LONGEST) {
+    (SHORTEST..=bits.min(LONGEST)).find_map(|length| {
         let Length { first, count, place } = LENGTHS[length];
         let code = (held >> (bits - length)) as u32; // no more than 30 bits
         let nth = code.wrapping_sub(first);
-        if nth < count {
-            return Some((OCTETS[(place + nth) as usize], length));
-        }
-    }
-    None
+        (nth < count).then(|| (OCTETS[(place + nth) as usize], length))
+    })
 }
 
 #[cfg(test)]

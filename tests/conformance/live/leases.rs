@@ -323,3 +323,17 @@ async fn warming_spreads_over_the_addresses() {
     assert_eq!((ips, report.opened), (each, 4), "{report:?}");
     finish(pool, peer).await;
 }
+
+/// Whoever sends the rest of it sends a request that somebody else has begun.
+#[tokio::test]
+async fn half_a_request_is_nobody_s_to_vouch_for() {
+    let peer = http1_peer();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let mut conn = lease(&pool, &name).await;
+    let half = b"GET / HTTP/1.1\r\nhost: peer.test\r\nx: ";
+    conn.write_all(half).await.unwrap();
+    conn.flush().await.unwrap();
+    conn.assume_clean();
+    assert_eq!(pool.put(conn), Returned::Closed(CloseReason::HalfSent));
+    finish(pool, peer).await;
+}

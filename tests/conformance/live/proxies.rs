@@ -439,32 +439,34 @@ impl Validator for Gatekeeper {
     }
 }
 
+/// A pool that resolves names itself, whose connections a gatekeeper judges; what `act` on it comes to, where the end of the tunnel is blocked while it judges.
+async fn blocked_meanwhile<T>(
+    peer: &Peer,
+    act: impl AsyncFnOnce(&HotConnPool, &str) -> T,
+) -> (HotConnPool, T) {
+    let fake = Fake::start(HERE, Manner::Http, peer.addr(0)).await;
+    let (target, end) = (name(peer), peer.ips()[0]);
+    let local = proxy(ProxyProtocol::Http, &fake).names(ProxyNames::Local);
+    let gatekeeper = Gatekeeper::default();
+    let pool = by(peer, local, |_| {})
+        .resolver(StaticResolver::new().with(&*target, [end]).unwrap())
+        .validator(gatekeeper.clone())
+        .build()
+        .unwrap();
+    let meanwhile = async {
+        within("it is judged", gatekeeper.0.0.notified()).await;
+        pool.manager().block(end.into(), None).unwrap();
+        gatekeeper.0.1.notify_one();
+    };
+    let (answer, ()) = tokio::join!(act(&pool, &target), meanwhile);
+    (pool, answer)
+}
+
 /// A connection that is being dialled when the end of its tunnel is blocked reaches nobody, however far it has come.
 #[tokio::test]
 async fn a_tunnel_to_what_was_blocked_meanwhile_reaches_nobody() {
     let peer = http1_peer();
-    let fake = Fake::start(HERE, Manner::Http, peer.addr(0)).await;
-    let resolver = StaticResolver::new()
-        .with(&*name(&peer), [peer.ips()[0]])
-        .unwrap();
-    let pool = by(
-        &peer,
-        proxy(ProxyProtocol::Http, &fake).names(ProxyNames::Local),
-        |_| {},
-    );
-    let gatekeeper = Gatekeeper::default();
-    let pool = pool
-        .resolver(resolver)
-        .validator(gatekeeper.clone())
-        .build()
-        .unwrap();
-    let target = name(&peer);
-    let meanwhile = async {
-        within("it is judged", gatekeeper.0.0.notified()).await;
-        pool.manager().block(peer.ips()[0].into(), None).unwrap();
-        gatekeeper.0.1.notify_one();
-    };
-    let (error, ()) = tokio::join!(failure(&pool, &target), meanwhile);
+    let (pool, error) = blocked_meanwhile(&peer, async |pool, target| failure(pool, target).await).await;
     assert_eq!(error.kind(), ErrorKind::Blocked, "{error:?}");
     finish(pool, peer).await;
 }
@@ -473,26 +475,11 @@ async fn a_tunnel_to_what_was_blocked_meanwhile_reaches_nobody() {
 #[tokio::test]
 async fn a_tunnel_that_closes_at_its_birth_was_not_opened() {
     let peer = http1_peer();
-    let fake = Fake::start(HERE, Manner::Http, peer.addr(0)).await;
-    let resolver = StaticResolver::new()
-        .with(&*name(&peer), [peer.ips()[0]])
-        .unwrap();
-    let local = proxy(ProxyProtocol::Http, &fake).names(ProxyNames::Local);
-    let gatekeeper = Gatekeeper::default();
-    let pool = by(&peer, local, |_| {})
-        .resolver(resolver)
-        .validator(gatekeeper.clone())
-        .build()
-        .unwrap();
-    let target = name(&peer);
-    let meanwhile = async {
-        within("it is judged", gatekeeper.0.0.notified()).await;
-        pool.manager().block(peer.ips()[0].into(), None).unwrap();
-        gatekeeper.0.1.notify_one();
-    };
-    let warming = pool.warm(&*target, Warm::Count(1), GetOptions::new());
-    let (report, ()) = tokio::join!(within("a report", warming), meanwhile);
-    let report = report.unwrap();
+    let (pool, report) = blocked_meanwhile(&peer, async |pool, target| {
+        let warming = pool.warm(target, Warm::Count(1), GetOptions::new());
+        within("a report", warming).await.unwrap()
+    })
+    .await;
     assert_eq!((report.opened, report.errors.len()), (0, 1), "{report:?}");
     assert_eq!(report.errors[0].kind(), ErrorKind::Blocked, "{report:?}");
     assert_eq!(pool.stats().counters.closes(CloseReason::Blocked), 1);
@@ -646,6 +633,32 @@ async fn in_another_network_a_proxy_is_where_its_name_is_there() {
         assert!(told.0.lock().is_empty(), "it was asked once");
         finish(pool, peer).await;
     }
+}
+
+/// Nor does whoever warms there go where it was.
+#[tokio::test]
+async fn warming_in_another_network_goes_where_the_proxy_is() {
+    let peer = http1_peer();
+    let (fake, pool, _clock, told, ips) = by_name(&peer).await;
+    told.then(Ok(ips[1]));
+    pool.network_changed();
+    let warming = pool.warm(name(&peer), Warm::Count(1), GetOptions::new());
+    let report = within("a report", warming).await.unwrap();
+    assert_eq!((report.opened, report.errors.len()), (1, 0), "{report:?}");
+    assert_eq!(report.ips, [(ips[1], 1)]);
+    assert_eq!(fake.accepts(), 2);
+    // Where name servers fail that is what is told.
+    told.then(Err(()));
+    pool.network_changed();
+    let warming = pool.warm(name(&peer), Warm::Count(1), GetOptions::new());
+    let report = within("a report", warming).await.unwrap();
+    let kinds: Vec<_> = report.errors.iter().map(Error::kind).collect();
+    assert_eq!(
+        (report.opened, kinds),
+        (0, vec![ErrorKind::Resolve]),
+        "{report:?}"
+    );
+    finish(pool, peer).await;
 }
 
 /// Connects as the pool would; once, while it does, the network changes, and the proxy is elsewhere.

@@ -85,17 +85,31 @@ fn work_that_is_left_to_a_runtime_that_ends_is_done() {
     assert_eq!(begun(&pool), ALL);
 }
 
-/// A runtime that nobody runs any more, and that has not ended either: whoever comes next goes on.
+/// A runtime that nobody runs any more, and that has not ended either: where the dials begin that it has brought about, they go on.
 #[test]
-fn work_that_is_left_to_a_runtime_that_stands_still_is_done_by_others() {
+fn work_that_is_left_to_a_runtime_that_stands_still_is_done_elsewhere() {
     let (theirs, ours) = (one_thread(), one_thread());
     let stage = Stage::new(1);
     let (pool, names) = (small(&stage), names());
-    let (held, _waiting) = theirs.block_on(crowd(&pool, &stage, &names));
+    let _waiting = theirs.block_on(crowd(&pool, &stage, &names));
     let _by_caller = ours.block_on(async { widen(&pool) });
-    theirs.block_on(async {
-        held.discard();
-        as_soon_as(&pool, "every dial", |_| begun(&pool) == ALL).await;
-    });
+    theirs.block_on(as_soon_as(&pool, "every dial", |_| begun(&pool) == ALL));
+    drop(ours);
+}
+
+/// The same, if none has begun: whoever comes next goes on.
+#[test]
+fn work_that_was_left_is_done_by_whoever_comes_next() {
+    let (theirs, ours) = (one_thread(), one_thread());
+    let stage = Stage::new(1);
+    let (pool, names) = (small(&stage), names());
+    let _waiting = theirs.block_on(crowd(&pool, &stage, &names));
+    let by_caller = ours.block_on(async { widen(&pool) });
+    let before = begun(&pool);
+    pool.manager().update_config(room(2 * WAITING)).unwrap();
+    assert!(
+        by_caller <= before && before < begun(&pool),
+        "{by_caller} {before}"
+    );
     drop(ours);
 }

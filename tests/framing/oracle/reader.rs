@@ -67,7 +67,7 @@ impl Server {
     }
 
     pub(super) fn has_read(&self, requests: u64) -> bool {
-        self.read.get() >= requests
+        self.read.get() == requests
     }
 
     /// Whether it refused the request for a reason that has nothing to do with where it ends.

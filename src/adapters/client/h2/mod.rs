@@ -126,20 +126,25 @@ impl Exchange {
         }
         while let Some(data) = ready!(self.answer.poll_data(cx)) {
             let data = data.map_err(failed)?;
-            if data.is_empty() {
-                continue;
-            }
             self.ended = self.answer.is_end_stream();
+            if data.is_empty() {
+                match self.ended {
+                    true => break,
+                    false => continue,
+                }
+            }
             if !self.ended {
                 let released = self.answer.flow_control().release_capacity(data.len());
                 released.map_err(failed)?; // what is left of its window at the end goes back with the stream
             }
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        let trailers = ready!(self.answer.poll_trailers(cx)).map_err(failed)?;
-        self.ended = true;
-        if let Some(trailers) = trailers {
-            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        if !self.ended {
+            let trailers = ready!(self.answer.poll_trailers(cx)).map_err(failed)?;
+            self.ended = true;
+            if let Some(trailers) = trailers {
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
         }
         match self.is_still_sending() {
             true => Poll::Pending,

@@ -147,7 +147,7 @@ pub(super) const REQUESTS: &[(&str, Verdict)] = &[
     ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nT: v\r\n\r\n", CLEAN),
     ("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nhi", Err(HalfSent)),
     ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n", Err(HalfSent)),
-    ("GET / HTTP/1.1\r\nHost: a\r\n", Err(NotFollowed)),
+    ("GET / HTTP/1.1\r\nHost: a\r\n", Err(HalfSent)),
     // RFC 9110 10.1.1: nobody knows whether the body is still awaited.
     ("POST / HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n", Err(HalfSent)),
     ("POST / HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi", CLEAN),
