@@ -30,7 +30,7 @@ impl Machine {
         let idle = oldest
             .map(|slot| self.conns[slot].since + self.limits.idle_timeout)
             .min();
-        let lifetime = self.lifetimes.first().map(|&(at, _)| at);
+        let lifetime = self.lifetimes.first().map(|(at, _)| at);
         let retry = Some(self.retry_at);
         [idle, lifetime, retry]
             .into_iter()
@@ -58,10 +58,9 @@ impl Machine {
             }
         }
         while self.counts.closed - before < AT_ONCE
-            && let Some(&(at, slot)) = self.lifetimes.first().filter(|&&(at, _)| now >= at)
+            && let Some((_, slot)) = self.lifetimes.first().filter(|&(at, _)| now >= at)
         {
-            self.lifetimes.remove(&(at, slot));
-            self.conns[slot].timer = Moment::FAR;
+            self.lifetimes.unset(slot);
             self.outlived(now, slot);
         }
         if before != self.counts.closed || now >= self.retry_at {
@@ -155,17 +154,13 @@ impl Machine {
 
     /// Gives a connection its place in the order of lifetimes.
     pub(super) fn set_timer(&mut self, slot: u32, at: Moment) {
-        self.clear_timer(slot);
-        if at != Moment::FAR {
-            self.conns[slot].timer = at;
-            self.lifetimes.insert((at, slot));
+        match at {
+            Moment::FAR => self.lifetimes.unset(slot),
+            _ => self.lifetimes.set(slot, at),
         }
     }
 
     pub(super) fn clear_timer(&mut self, slot: u32) {
-        let timer = std::mem::replace(&mut self.conns[slot].timer, Moment::FAR);
-        if timer != Moment::FAR {
-            self.lifetimes.remove(&(timer, slot));
-        }
+        self.lifetimes.unset(slot);
     }
 }

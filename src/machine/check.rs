@@ -25,16 +25,16 @@ impl Machine {
     )]
     fn assert_counts(&self) {
         let mut found = Counts::default();
-        let mut alive = 0;
+        let (mut alive, mut timed) = (0, 0);
         for (slot, conn) in self.conns.iter() {
             alive += u32::from(conn.state.is_live());
             found.idle += u32::from(conn.state == State::Idle);
             found.held += u32::from(matches!(conn.state, State::Inspected | State::Suspect));
             found.leased += u32::from(conn.leases > 0);
             found.leases += conn.leases;
-            let timed = conn.timer != crate::clock::Moment::FAR;
-            if timed != self.lifetimes.contains(&(conn.timer, slot)) {
-                panic!("connection {slot} is not where its timer says: {conn:?}");
+            timed += usize::from(self.lifetimes.get(slot).is_some());
+            if self.lifetimes.get(slot).is_some() && !conn.state.is_live() {
+                panic!("connection {slot} has an end ahead, and has ended: {conn:?}");
             }
             let right = match conn.state {
                 State::Idle => conn.leases == 0 && conn.room() > 0,
@@ -48,6 +48,12 @@ impl Machine {
             if !right {
                 panic!("connection {slot} is in the wrong state: {conn:?}");
             }
+        }
+        if timed != self.lifetimes.len() {
+            panic!(
+                "{} have an end ahead, and {timed} of them are there",
+                self.lifetimes.len()
+            );
         }
         let counted = Counts {
             idle: found.idle,

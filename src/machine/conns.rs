@@ -62,8 +62,9 @@ impl State {
     }
 }
 
-/// One connection. 64 bytes: one line of cache.
+/// One connection, in one line of cache.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(super) struct Conn {
     pub(super) state: State,
     pub(super) protocol: Protocol,
@@ -85,8 +86,6 @@ pub(super) struct Conn {
     /// Since when it has had no lease.
     pub(super) since: Moment,
     pub(super) expires: Moment,
-    /// Where it stands in the order of lifetimes; `FAR` if nowhere.
-    pub(super) timer: Moment,
 }
 
 impl Conn {
@@ -109,7 +108,6 @@ impl Conn {
                 now
             },
             expires,
-            timer: Moment::FAR,
         }
     }
 

@@ -49,6 +49,7 @@ mod limits;
 mod line;
 mod penalties;
 mod streams;
+mod timers;
 mod upkeep;
 mod wheel;
 mod words;
@@ -56,7 +57,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -66,6 +67,7 @@ use self::dialling::{Dial, Known};
 use self::id::{Key, Slots};
 use self::lanes::Lane;
 use self::line::Line;
+use self::timers::Timers;
 use crate::access::Gate;
 use crate::clock::Moment;
 use crate::fault::planted;
@@ -133,7 +135,7 @@ pub struct Machine {
     /// When a block ends that somebody in line waits for.
     retry_at: Moment,
     /// Live connections by the end of their lifetime.
-    lifetimes: BTreeSet<(Moment, u32)>,
+    lifetimes: Timers,
     /// For when the wheel holds this origin.
     armed: Moment,
     /// Whether a connection went idle since `take_parked` was last asked.
@@ -172,7 +174,7 @@ impl Machine {
             resolving: false,
             gate: Gate::default(),
             retry_at: Moment::FAR,
-            lifetimes: BTreeSet::new(),
+            lifetimes: Timers::default(),
             armed: Moment::FAR,
             parked: false,
             rng: Rng::new(seed),

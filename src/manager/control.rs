@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::ConnectionManager;
-use super::host::Host;
+use super::host::{Host, Slip};
 use super::inner::{Inner, ledger_limits};
 use super::jobs::Job;
 use super::live::Ender;
@@ -189,16 +189,15 @@ impl Host {
 impl Inner {
     /// One act on every host, one shard after the other, then whatever their machines want done.
     pub(super) fn each_host<T>(self: &Arc<Self>, mut act: impl FnMut(&mut Host, Moment) -> T) -> Vec<T> {
-        let mut answers = Vec::new();
+        let (mut answers, mut slip) = (Vec::new(), None);
         for shard in self.directory.shards() {
             // One lock for each: who comes meanwhile waits for one act, not for as many as there are hosts. A host that is made after this look
             // finds whatever was set before it.
             let hosts: Vec<OriginId> = shard.lock().hosts().map(|host| host.id).collect();
-            answers.extend(
-                hosts
-                    .into_iter()
-                    .filter_map(|origin| self.with_host(origin, &mut act)),
-            );
+            for origin in hosts {
+                slip.get_or_insert_with(Slip::for_closes);
+                answers.extend(self.with_host_and(origin, &mut slip, &mut act));
+            }
         }
         answers
     }

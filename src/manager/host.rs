@@ -18,7 +18,9 @@ use crate::dial::{self, Found, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::fault::planted;
-use crate::machine::{Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket, Want};
+use crate::machine::{
+    AT_ONCE, Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket, Want,
+};
 use crate::rt::Home;
 use crate::target::Target;
 
@@ -132,6 +134,23 @@ pub(super) struct Errand {
     pub(super) arm: Option<Moment>,
     /// Addresses with an idle connection, if one has just gone idle and the desk wants to hear of it.
     pub(super) parked: Vec<IpAddr>,
+}
+
+/// What there is to do, as it is written down. Made ahead of the lock where much is to be expected: an allocator may take its time.
+#[derive(Default)]
+pub(super) struct Slip {
+    pub(super) todo: Box<Todo>,
+    pub(super) errand: Errand,
+}
+
+impl Slip {
+    /// With room for as many closes as a clean-up has at once.
+    pub(super) fn for_closes() -> Self {
+        let mut slip = Slip::default();
+        slip.todo.victims.reserve(AT_ONCE as usize);
+        slip.errand.closed.reserve(AT_ONCE as usize);
+        slip
+    }
 }
 
 impl Host {
@@ -341,16 +360,14 @@ impl Host {
 
     /// Everything that the machine wants done. `parked`: the desk wants to hear which addresses have an idle connection.
     #[cold]
-    pub(super) fn todo(&mut self, now: Moment, parked: bool) -> (Box<Todo>, Errand) {
-        let (mut todo, mut errand) = (Box::new(Todo::default()), Errand::default());
+    pub(super) fn todo(&mut self, now: Moment, parked: bool, slip: &mut Slip) {
         while let Some(action) = self.machine.poll_action() {
-            self.sort(now, action, &mut todo, &mut errand);
+            self.sort(now, action, &mut slip.todo, &mut slip.errand);
         }
-        errand.arm = self.arm(now);
+        slip.errand.arm = self.arm(now);
         if parked {
-            errand.parked = self.idle_addresses();
+            slip.errand.parked = self.idle_addresses();
         }
-        (todo, errand)
     }
 
     fn sort(&mut self, now: Moment, action: Action, todo: &mut Todo, errand: &mut Errand) {

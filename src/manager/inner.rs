@@ -15,7 +15,7 @@ use super::checks::{Blocked, Checks, Watch};
 use super::cleaning::CleanupPolicy;
 use super::directory::{Directory, Hash, Key, Shard};
 use super::ears::{Ear, Ears};
-use super::host::{Host, TakenBack, Todo};
+use super::host::{Host, Slip, TakenBack, Todo};
 use super::jobs::{Job, Jobs, Start};
 use super::lent::{Lent, Site};
 use super::observer::Audience;
@@ -244,12 +244,22 @@ impl Inner {
         origin: OriginId,
         act: impl FnOnce(&mut Host, Moment) -> T,
     ) -> Option<T> {
+        self.with_host_and(origin, &mut None, act)
+    }
+
+    /// The same, with what is written on if anything follows.
+    pub(super) fn with_host_and<T>(
+        self: &Arc<Self>,
+        origin: OriginId,
+        slip: &mut Option<Slip>,
+        act: impl FnOnce(&mut Host, Moment) -> T,
+    ) -> Option<T> {
         let now = self.now_coarse();
         let (answer, todo) = {
             let mut shard = self.directory.shard_of(origin).lock();
             let host = shard.by_id(origin)?;
             let answer = act(host, now);
-            (answer, self.follow(host, now))
+            (answer, self.follow(host, now, slip))
         };
         if let Some(todo) = todo {
             self.settle(*todo);
@@ -278,21 +288,28 @@ impl Inner {
         let heard = host.machine.take_parked() && self.ears.any();
         match host.machine.has_actions() || heard {
             false => None,
-            true => self.follow_up(host, now, heard),
+            true => self.follow_up(host, now, heard, &mut None),
         }
     }
 
     /// What follows from any other act: it may be the one after which nobody uses the host. Under its lock.
-    pub(super) fn follow(&self, host: &mut Host, now: Moment) -> Option<Box<Todo>> {
+    pub(super) fn follow(&self, host: &mut Host, now: Moment, slip: &mut Option<Slip>) -> Option<Box<Todo>> {
         let parked = host.machine.take_parked();
-        self.follow_up(host, now, parked)
+        self.follow_up(host, now, parked, slip)
     }
 
     #[cold]
-    fn follow_up(&self, host: &mut Host, now: Moment, parked: bool) -> Option<Box<Todo>> {
+    fn follow_up(
+        &self,
+        host: &mut Host,
+        now: Moment,
+        parked: bool,
+        slip: &mut Option<Slip>,
+    ) -> Option<Box<Todo>> {
         let parked = parked && self.ears.has(Ear::Desk);
         self.comes_back(host, now);
-        (host.machine.has_actions() || parked).then(|| self.todo(host, now, parked))
+        (host.machine.has_actions() || parked)
+            .then(|| self.todo(host, now, parked, slip.take().unwrap_or_default()))
     }
 
     /// Puts a host that was found in use back on the roll, once it is not. Under its lock.
@@ -309,8 +326,9 @@ impl Inner {
 
     /// Everything that a machine wants done. Under the host's lock.
     #[cold]
-    fn todo(&self, host: &mut Host, now: Moment, parked: bool) -> Box<Todo> {
-        let (todo, errand) = host.todo(now, parked);
+    fn todo(&self, host: &mut Host, now: Moment, parked: bool, mut slip: Slip) -> Box<Todo> {
+        host.todo(now, parked, &mut slip);
+        let Slip { todo, errand } = slip;
         self.in_transit
             .fetch_add(errand.closed.len() as u64, Ordering::Relaxed);
         for order in &errand.dials {
@@ -443,7 +461,7 @@ impl Inner {
             return self.roll.lock().put_back(host.last_asked, origin);
         }
         host.machine.evict_all(now, CloseReason::Evicted);
-        let todo = self.todo(host, now, false);
+        let todo = self.todo(host, now, false, Slip::default());
         shard.forget(origin);
         drop(shard);
         self.roll.lock().gone();

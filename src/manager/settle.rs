@@ -306,7 +306,7 @@ impl Inner {
                 None => (Evicted::None, None),
                 Some(host) => (
                     host.machine.evict_idle(now, victim.into()),
-                    self.follow(host, now),
+                    self.follow(host, now, &mut None),
                 ),
             }
         };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::host::Slip;
 use super::inner::Inner;
 use super::leaks::Leak;
 use super::lent::{Lent, Standing};
@@ -125,7 +126,8 @@ impl Inner {
     fn sweep_host(self: &Arc<Self>, origin: OriginId) -> usize {
         let config = self.config();
         let idle_timeout = config.idle_timeout;
-        let swept = self.with_host(origin, |host, now| {
+        let mut slip = Some(Slip::for_closes());
+        let swept = self.with_host_and(origin, &mut slip, |host, now| {
             if now < host.armed {
                 // Looked at later: two who armed it may have come to the wheel in the other order.
                 return Swept {
