@@ -368,6 +368,7 @@ impl Dialler {
             tunnel_time: tunnel.map(|_| reached.since(connected)),
             tunnel_end: tunnel.and_then(|(_, end)| end.ip()),
             tls_time: secured.since(reached),
+            hearer: identity.hearer(),
         };
         Ok(Dialled { wire, driver, info })
     }

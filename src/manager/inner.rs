@@ -481,6 +481,9 @@ impl Inner {
         let mut shard = self.directory.shard(key.hash).lock();
         let host = shard.named(key)?;
         host.last_asked = now;
+        if claim.is_own() {
+            host.asked_as_own = Some(now);
+        }
         let identity = claim.identity(&self.identities);
         let Some(lease) = claim.hit(&mut host.machine, now, identity) else {
             return self.ask_in_line(shard, key, (claim, identity), site, now);
@@ -586,6 +589,9 @@ impl Inner {
             let mut shard = self.directory.shard(key.hash).lock();
             let host = shard.named(key)?;
             host.last_asked = now;
+            if claim.is_own() {
+                host.asked_as_own = Some(now);
+            }
             let lease = host
                 .machine
                 .try_acquire(now, claim.want(claim.identity(&self.identities)));
