@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::blame::blame;
+use super::blame::{Asker, blame};
 use super::dialling::{self, DialJob};
 use super::host::Host;
 use super::jobs::Job;
@@ -276,11 +276,11 @@ impl DialJob {
     fn lost(&mut self, ip: IpAddr, error: Error, late: bool) {
         tracing::debug!(target: "hotpool", %error, "an attempt failed");
         let late = late && !planted("late_timers_blame_the_peer");
-        let identity = self.identity.as_ref();
-        let sources = identity.and_then(|its| its.identity.sources.as_ref());
+        let identity = self.identity.as_deref();
+        let asker = identity.map(Asker::from).unwrap_or_default();
         let cause = match late {
             true => Cause::Local,
-            false => blame(&error, sources.is_some()).cause(),
+            false => blame(&error, asker).cause(),
         };
         let hearer = identity.map(|its| its.hearer());
         let until = self.release(ip, Some(cause));

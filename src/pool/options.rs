@@ -44,6 +44,7 @@ impl GetOptions {
     }
 
     /// Which protocols will do. Requiring one offers that one alone, so such connections are kept apart from the others.
+    /// An address that does not speak it is not blocked for that: whoever asks for less may have it.
     pub fn require(mut self, require: Require) -> Self {
         self.order.require = require;
         self
@@ -58,6 +59,7 @@ impl GetOptions {
 
     /// Another TLS setup than the pool's own. Only calls with an equal one share connections and sessions; a setup that is
     /// brought is set apart from the pool's own, even if the two are equal, and outlives [`update_tls`](crate::HotConnPool::update_tls).
+    /// What it does not accept (a certificate), or is not accepted for, blocks no address: other setups may be served there.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.brought().tls = Some(tls);
         self

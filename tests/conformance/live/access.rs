@@ -7,14 +7,16 @@ use std::time::Duration;
 use hotpool::clock::ManualClock;
 use hotpool::scripted::{Act, Stage};
 use hotpool::{
-    AccessPolicy, BlockCause, CloseReason, ErrorKind, GetOptions, HotConnPool, Outcome, Phase, Returned,
-    Scope, Warm,
+    AccessPolicy, BlockCause, CloseReason, ErrorKind, GetOptions, HotConnPool, Outcome, Phase, Require,
+    Returned, Scope, Tls, Warm,
 };
 
 use super::{as_soon_as, lease, poll_once};
 use crate::common::{
-    at_rest, builder, config, finish, host, http1_peer, let_run, manual_pool, name, round, spawn, within,
+    at_rest, builder, config, finish, host, http1_peer, let_run, manual_pool, name, pool, round, spawn,
+    within,
 };
+use crate::support::certs;
 use crate::support::peer::{Alpn, Peer};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,6 +41,28 @@ async fn refusal(pool: &HotConnPool, name: &str, options: GetOptions) -> Option<
 
 async fn refused(pool: &HotConnPool, name: &str) -> Option<Duration> {
     refusal(pool, name, GetOptions::new()).await
+}
+
+/// Who asks for what an address does not offer, or accepts other certificates than it has, blocks it for nobody, and is told the same each time.
+#[tokio::test]
+async fn what_one_caller_requires_in_vain_blocks_nobody() {
+    let peer = http1_peer();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let roots = certs::unknown_authority().roots();
+    let tls = Tls::builder().roots(roots).build().unwrap();
+    for (options, kind) in [
+        (GetOptions::new().require(Require::Http2), ErrorKind::Protocol),
+        (GetOptions::new().tls(tls), ErrorKind::CertificateIssuer),
+    ] {
+        for _ in 0..2 {
+            let refused = within("a refusal", pool.get_with(&name, options.clone())).await;
+            let error = refused.unwrap_err();
+            assert_eq!((error.kind(), error.phase()), (kind, Phase::Tls), "{error}");
+        }
+        assert!(pool.manager().blocklist().is_empty(), "{kind:?}");
+        lease(&pool, &name).await.discard();
+    }
+    finish(pool, peer).await;
 }
 
 /// Whatever allows the same, by whichever scope, before or after.
