@@ -263,9 +263,14 @@ impl Machine {
     }
 
     /// As [`warm`](Machine::warm), to see whether a block is to be heeded yet: it is not, this once, by this table or the pool's.
+    /// Nothing is dialled where the name does not lead any more.
     pub fn recheck(&mut self, now: Moment, want: Want) -> Option<DialId> {
         self.tick(now);
-        let candidates = self.ordered(&want);
+        let mut candidates = self.ordered(&want);
+        if !self.addresses.is_empty() && !planted("what_is_gone_is_tried") {
+            let known: Vec<_> = self.addresses().collect();
+            candidates.retain(|ip| known.contains(ip));
+        }
         Some(DialId(self.start_within(want, candidates, true)?))
     }
 

@@ -309,6 +309,30 @@ fn an_address_that_stands_for_another_is_judged_as_both() {
     }
 }
 
+/// An address that two answers left out is not dialled to see whether it is blocked yet: what came of that would be lent to everybody.
+#[test]
+fn what_a_name_has_lost_is_not_tried() {
+    let at = |last| Want {
+        pin: Some(ip(last)),
+        ..want(0)
+    };
+    for misses in 0..=2 {
+        let mut world = World::single(limits(), &[1, 2]);
+        world.with(0, |machine, now| machine.penalise(now, ip(1), Cause::Protocol));
+        for _ in 0..misses {
+            world.resolve(0, &[2]);
+        }
+        let tried = world.with(0, |machine, now| machine.recheck(now, at(1)));
+        assert_eq!(tried.is_some(), misses < 2, "{misses}");
+        let other = world.with(0, |machine, now| machine.recheck(now, at(2)));
+        assert!(other.is_some(), "{misses}");
+    }
+    // A host that knows no name's addresses was only ever asked for where a call said.
+    let mut world = World::single(limits(), &[]);
+    let tried = world.with(0, |machine, now| machine.recheck(now, at(1)));
+    assert!(tried.is_some());
+}
+
 /// Each dress of an IPv4 address, and each length of a network of such.
 #[test]
 fn a_network_means_the_ipv4_addresses_within_it_wherever_they_stand() {
