@@ -32,7 +32,7 @@ use crate::event::Protocol;
 use crate::fault::planted;
 use crate::identity::IdentityId;
 use crate::proxy::ProxyProblem;
-use crate::source::{SourceBooks, SourceStats};
+use crate::source::{SourceBooks, SourceError, SourceStats};
 use crate::sync::{AtomicBool, Ordering};
 use crate::target::Target;
 use crate::tls::{Connector, Dress};
@@ -233,12 +233,19 @@ impl Dialler {
             attempt,
             remote,
             asks: AtomicBool::new(false),
+            made: AtomicBool::new(false),
         };
         // In a box: it is for those who have one.
         let mut dialling = Box::pin(dialer.dial((place, remote), left, &tcp));
         let dialled = before(&*self.clock, dialers_time(deadline), dialling.as_mut()).await;
         // Before it is dropped, and what it waits for with it.
         let asks = tcp.asks.load(Ordering::Relaxed);
+        let required = identity.identity.sources.as_ref().filter(|its| its.is_required());
+        let made = tcp.made.load(Ordering::Relaxed) || planted("dialers_connect_from_anywhere");
+        if required.is_some() && !made && matches!(dialled, Some(Ok(_))) {
+            let problem = SourceError::not_asked();
+            return Err(Error::new(ErrorKind::Source, Phase::Connect).with_source(problem));
+        }
         dialled.unwrap_or_else(|| {
             let late = Error::new(ErrorKind::Timeout, Phase::Connect);
             match asks || planted("a_dialer_s_own_time_blames_the_address") {
@@ -382,13 +389,17 @@ struct OwnTcp<'a> {
     remote: SocketAddr,
     /// Whether it connects there now.
     asks: AtomicBool,
+    /// Whether it has connected anywhere.
+    made: AtomicBool,
 }
 
 impl Tcp for OwnTcp<'_> {
     fn connect<'a>(&'a self, remote: SocketAddr) -> Boxed<'a, Result<Transport, Error>> {
         Box::pin(async move {
             let _asks = (remote == self.remote).then(|| Asks::begin(&self.asks));
-            self.dialler.connect(remote, self.attempt).await
+            let made = self.dialler.connect(remote, self.attempt).await?;
+            self.made.store(true, Ordering::Relaxed);
+            Ok(made)
         })
     }
 }

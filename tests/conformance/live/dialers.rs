@@ -110,6 +110,34 @@ impl ByRelay {
     }
 }
 
+/// A source that is required is not to be had by a dialer that connects by itself.
+#[tokio::test]
+async fn who_dials_past_a_required_source_is_refused() {
+    let peer = http1_peer();
+    let relay = Relay::start();
+    let sources = || StaticSources::new([IpAddr::from([127, 0, 0, 9])]).unwrap();
+    let pool = builder(&peer, |_| {})
+        .dial(Shared(ByRelay::new(&relay)))
+        .build()
+        .unwrap();
+    let required = GetOptions::new().sources(SourcePolicy::require(sources()));
+    let refused = within("a refusal", pool.get_with(name(&peer), required)).await;
+    let error = refused.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.phase()),
+        (ErrorKind::Source, Phase::Connect),
+        "{error}"
+    );
+    assert!(pool.manager().blocklist().is_empty());
+    assert_eq!(pool.stats().sources.leased, 0);
+    // One that is merely preferred may be done without.
+    let preferred = GetOptions::new().sources(SourcePolicy::prefer(sources()));
+    let other = within("a connection", pool.get_with(name(&peer), preferred)).await;
+    other.unwrap().discard();
+    relay.is_left().await;
+    finish(pool, peer).await;
+}
+
 /// Of an `Arc`, for a pool and a test to have.
 struct Shared<T>(Arc<T>);
 
