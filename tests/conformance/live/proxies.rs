@@ -128,6 +128,11 @@ async fn a_hostile_proxy_is_told_in_time_and_blames_no_address_of_the_target_s()
     let (http, socks) = (ProxyProtocol::Http, ProxyProtocol::Socks5);
     let cases = [
         (http, Manner::Says(b"SSH-2.0-OpenSSH\r\n"), Some(malformed)),
+        (
+            http,
+            Manner::Says(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+            Some(malformed),
+        ),
         (http, Manner::Says(b"HTTP/1.1 200 O"), None),
         (http, Manner::Says(b""), None),
         (
