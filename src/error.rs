@@ -72,6 +72,7 @@ pub enum ErrorKind {
     /// As many hosts are in use already as may be known (`max_hosts`).
     TooManyHosts,
     /// Every address is blocked for now; [`Error::retry_after`] says for how long, if it is known.
+    /// Where the name's time to live is over, its addresses have been asked for again before that is said.
     Blocked,
     /// The pool's [`Validator`](crate::Validator) did not take the connection; the source says what was answered, if anything was.
     Rejected,

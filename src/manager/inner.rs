@@ -509,6 +509,7 @@ impl Inner {
     ) -> Option<Result<Asked, Error>> {
         let host = shard.named(key)?;
         let want = claim.want(identity);
+        host.machine.set_outdated(now >= host.fresh_until);
         let acquired = host.machine.acquire(now, want);
         let host = match planted("acquired_and_stood_apart") {
             false => host,
