@@ -292,6 +292,7 @@ impl Stage {
             tunnel_end: None,
             tls_time: Duration::ZERO,
             hearer,
+            detour: false,
         };
         Dialled {
             wire: Wire::Scripted(Box::new(near)),

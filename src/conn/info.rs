@@ -59,4 +59,6 @@ pub struct ConnInfo {
     pub tls_time: Duration,
     /// For whom it was made.
     pub(crate) hearer: Hearer,
+    /// Whether it goes there by a dialer of its call's own, and not by the pool's TCP: what becomes of it says nothing to those who go otherwise.
+    pub(crate) detour: bool,
 }

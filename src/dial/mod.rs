@@ -126,10 +126,12 @@ impl Connect for Dialler {
                 Some(_) => dialers_time(deadline),
                 None => deadline,
             };
-            before(&*self.clock, until, pin!(self.establish(attempt)))
+            let detour = AtomicBool::new(false);
+            before(&*self.clock, until, pin!(self.establish(attempt, &detour)))
                 .await
                 .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, progress.phase())))
                 .map_err(|error| error.with_target(target).with_ip(ip))
+                .map_err(|error| error.on_a_detour(detour.load(Ordering::Relaxed)))
         })
     }
 
@@ -193,10 +195,12 @@ impl Dialler {
     }
 
     /// One connection; where its profile was the trouble, perhaps another with less of it.
-    async fn establish(&self, attempt: Attempt<'_>) -> Result<Dialled, Error> {
+    ///
+    /// `detour`: whether its stream was made by a dialer of the call's own, past the pool's TCP.
+    async fn establish(&self, attempt: Attempt<'_>, detour: &AtomicBool) -> Result<Dialled, Error> {
         let mut dress = Dress::default();
         loop {
-            let error = match self.establish_in(attempt, dress).await {
+            let error = match self.establish_in(attempt, dress, detour).await {
                 Ok(dialled) => return Ok(dialled),
                 Err(error) => error,
             };
@@ -208,7 +212,12 @@ impl Dialler {
     }
 
     /// A stream to `remote`: by the identity's dialer, or TCP.
-    async fn reach(&self, remote: SocketAddr, attempt: Attempt<'_>) -> Result<Transport, Error> {
+    async fn reach(
+        &self,
+        remote: SocketAddr,
+        attempt: Attempt<'_>,
+        detour: &AtomicBool,
+    ) -> Result<Transport, Error> {
         let Attempt {
             target,
             identity,
@@ -234,7 +243,9 @@ impl Dialler {
             remote,
             asks: AtomicBool::new(false),
             made: AtomicBool::new(false),
+            led_there: AtomicBool::new(false),
         };
+        detour.store(false, Ordering::Relaxed);
         // In a box: it is for those who have one.
         let mut dialling = Box::pin(dialer.dial((place, remote), left, &tcp));
         let dialled = before(&*self.clock, dialers_time(deadline), dialling.as_mut()).await;
@@ -245,6 +256,10 @@ impl Dialler {
         if required.is_some() && !made && matches!(dialled, Some(Ok(_))) {
             let problem = SourceError::not_asked();
             return Err(Error::new(ErrorKind::Source, Phase::Connect).with_source(problem));
+        }
+        let past = identity.own_dialer && !tcp.led_there.load(Ordering::Relaxed);
+        if past && matches!(dialled, Some(Ok(_))) && !planted("a_detour_speaks_for_everybody") {
+            detour.store(true, Ordering::Relaxed);
         }
         dialled.unwrap_or_else(|| {
             let late = Error::new(ErrorKind::Timeout, Phase::Connect);
@@ -302,7 +317,12 @@ impl Dialler {
         place.socket_addr(ip).map_err(no_zone)
     }
 
-    async fn establish_in(&self, attempt: Attempt<'_>, dress: Dress) -> Result<Dialled, Error> {
+    async fn establish_in(
+        &self,
+        attempt: Attempt<'_>,
+        dress: Dress,
+        detour: &AtomicBool,
+    ) -> Result<Dialled, Error> {
         let Attempt {
             target,
             ip,
@@ -321,7 +341,7 @@ impl Dialler {
         progress.reach(Phase::Connect);
         let began = self.clock.now();
         let mut transport = self
-            .reach(remote, attempt)
+            .reach(remote, attempt, detour)
             .instrument(debug_span!(target: "hotpool", "connect", %ip))
             .await?;
         let local = transport.local_addr().map_err(io_error)?;
@@ -376,6 +396,7 @@ impl Dialler {
             tunnel_end: tunnel.and_then(|(_, end)| end.ip()),
             tls_time: secured.since(reached),
             hearer: identity.hearer(),
+            detour: detour.load(Ordering::Relaxed),
         };
         Ok(Dialled { wire, driver, info })
     }
@@ -391,14 +412,18 @@ struct OwnTcp<'a> {
     asks: AtomicBool,
     /// Whether it has connected anywhere.
     made: AtomicBool,
+    /// Whether it has connected there.
+    led_there: AtomicBool,
 }
 
 impl Tcp for OwnTcp<'_> {
     fn connect<'a>(&'a self, remote: SocketAddr) -> Boxed<'a, Result<Transport, Error>> {
         Box::pin(async move {
-            let _asks = (remote == self.remote).then(|| Asks::begin(&self.asks));
+            let there = remote == self.remote;
+            let _asks = there.then(|| Asks::begin(&self.asks));
             let made = self.dialler.connect(remote, self.attempt).await?;
             self.made.store(true, Ordering::Relaxed);
+            self.led_there.fetch_or(there, Ordering::Relaxed);
             Ok(made)
         })
     }

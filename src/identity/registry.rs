@@ -19,6 +19,8 @@ pub(crate) struct Interned<T> {
     pub(crate) identity: Identity<T>,
     /// Whether it goes out as the pool itself does: with the pool's own TLS setup, from its sources, with its login, by its dialer.
     pub(crate) own: bool,
+    /// Whether it has a dialer that is not the pool's.
+    pub(crate) own_dialer: bool,
 }
 
 impl<T> Interned<T> {
@@ -182,7 +184,13 @@ impl<T> Shelf<T> {
             && identity.sources == *sources
             && identity.login == *login
             && identity.dial == *dial;
-        let interned = Arc::new(Interned { id, identity, own });
+        let own_dialer = identity.dial.is_some() && identity.dial != *dial;
+        let interned = Arc::new(Interned {
+            id,
+            identity,
+            own,
+            own_dialer,
+        });
         self.by_id.insert(id, Arc::downgrade(&interned));
         self.by_hash.entry(hash).or_default().push(id);
         interned

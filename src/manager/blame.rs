@@ -12,7 +12,7 @@ use crate::proxy::{ProxyError, ProxyProblem};
 /// Whom an error blames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
-    /// Nobody that is dialled: this machine, this pool, its owner's rules, whoever asks.
+    /// Nobody that is dialled: this machine, this pool, its owner's rules, whoever asks, or whoever dials for that one alone.
     Nobody,
     /// The address to connect from. None that is dialled: from another source it may be reached.
     Source,
@@ -65,6 +65,9 @@ impl From<&Interned> for Asker {
 
 /// Whom an error of an attempt blames, or of the judgement over what it brought.
 pub(super) fn blame(error: &Error, asker: Asker) -> Blame {
+    if error.is_on_a_detour() {
+        return Blame::Nobody;
+    }
     let (kind, phase) = (error.kind(), error.phase());
     match whom(kind, phase) {
         // There is no way to it from that one, or from its network: what goes out from others may find one.

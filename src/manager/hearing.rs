@@ -38,6 +38,7 @@ impl Host {
     /// Its peer has more than it can do: no further connection there for a while.
     fn back_off(&mut self, now: Moment, conn: ConnId) {
         let info = self.live_mut(conn).map(|live| Arc::clone(&live.info));
+        let info = info.filter(|info| !info.detour);
         if let Some(info) = info.filter(|_| !planted("overload_is_overheard")) {
             let told = (Cause::Protocol, Duration::ZERO);
             self.penalise(now, info.remote.ip(), told, info.hearer);

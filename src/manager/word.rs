@@ -57,6 +57,13 @@ impl Host {
         word: Word,
     ) -> Option<Moment> {
         let ip = info.remote.ip();
+        // What goes past the pool's TCP tells those alone who go so: that connection is not to be had again, and that is all.
+        if info.detour {
+            if word == Word::Unwelcome {
+                self.machine.retire(now, lease.0, CloseReason::Blocked);
+            }
+            return None;
+        }
         match word {
             // It said so, wherever we were: as what was heard before the network changed outlasts that.
             Word::Unwelcome => self.penalise(now, ip, (Cause::Status, Duration::ZERO), info.hearer),

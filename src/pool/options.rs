@@ -80,6 +80,10 @@ impl GetOptions {
 
     /// Another dialer than the pool's own; none: the pool's own TCP. Only calls with the same one share connections: a clone of an `Arc` is the same. One that opens a
     /// tunnel makes a [proxy](crate::proxy) of this call's own.
+    ///
+    /// Where its stream was not made by [`DialTo::connect`](crate::DialTo::connect) it takes a way of its own, and what is met there concerns nobody who goes otherwise: how
+    /// TLS, HTTP/2 or a [validation](crate::Validator) fail behind it, and what is [reported](crate::HotConn::report) of such a connection, a 403 among it, is held against no
+    /// address, nor does its success clear one. What is held against an address already is heeded.
     pub fn dial(mut self, dial: Option<Arc<dyn Dial>>) -> Self {
         self.brought().dial = Some(dial.map(DialedBy));
         self
