@@ -46,8 +46,8 @@ pub struct PoolConfig {
     pub rotation_share: u8,
     /// Callers that may wait for a connection of one origin. Default 10,000.
     pub max_waiters: u32,
-    /// Hosts that the pool knows at once. One more, and the one that was least recently used is forgotten, with its idle connections. Default
-    /// 10,000.
+    /// Hosts that the pool knows at once. One more, and the one that was least recently used is forgotten, with its idle connections and what is held against its
+    /// addresses, a 403 among it. Default 10,000.
     pub max_hosts: u32,
     /// Dials under way in the whole pool. Default 64.
     pub max_dials: u32,

@@ -194,16 +194,27 @@ impl Dialler {
         (!found.addresses.is_empty()).then_some(found)
     }
 
-    /// One connection; where its profile was the trouble, perhaps another with less of it.
+    /// One connection; where its profile was the trouble, perhaps another with less of it, and where the proxy did not reach an address of the target's, to another of
+    /// them: as many as a dial tries.
     ///
     /// `detour`: whether its stream was made by a dialer of the call's own, past the pool's TCP.
     async fn establish(&self, attempt: Attempt<'_>, detour: &AtomicBool) -> Result<Dialled, Error> {
         let mut dress = Dress::default();
+        let mut refused = Vec::new();
         loop {
-            let error = match self.establish_in(attempt, dress, detour).await {
+            let before = refused.len();
+            let error = match self.establish_in(attempt, dress, (&mut refused, detour)).await {
                 Ok(dialled) => return Ok(dialled),
                 Err(error) => error,
             };
+            let tries = before + 1..attempt.config.dial_attempts as usize;
+            if tries.contains(&refused.len())
+                && let Some(by) = &self.proxy
+                && self.end(by, attempt, &refused).await.is_ok()
+                && !planted("one_end_stands_for_all")
+            {
+                continue;
+            }
             match self.connector.again(attempt.identity, dress, &error) {
                 Some(other) => dress = other,
                 None => return Err(error),
@@ -321,7 +332,7 @@ impl Dialler {
         &self,
         attempt: Attempt<'_>,
         dress: Dress,
-        detour: &AtomicBool,
+        (refused, detour): (&mut Vec<IpAddr>, &AtomicBool),
     ) -> Result<Dialled, Error> {
         let Attempt {
             target,
@@ -334,7 +345,7 @@ impl Dialler {
         } = attempt;
         let io_error = |error| Error::from_io(Phase::Connect, error);
         let tunnel = match &self.proxy {
-            Some(by) => Some((by, self.end(by, attempt).await?)),
+            Some(by) => Some((by, self.end(by, attempt, refused).await?)),
             None => None,
         };
         let remote = self.place(attempt).await?;
@@ -354,9 +365,10 @@ impl Dialler {
                 self.place_of_proxy(by, attempt).await?;
             }
             let opening = self.open_tunnel(by, &mut transport, attempt, end);
-            opening
-                .instrument(debug_span!(target: "hotpool", "proxy"))
-                .await?;
+            let opened = opening.instrument(debug_span!(target: "hotpool", "proxy")).await;
+            let no_way = |error: &Error| error.kind() == ErrorKind::ProxyRefused;
+            refused.extend(end.ip().filter(|_| opened.as_ref().is_err_and(no_way)));
+            opened?;
         }
         let reached = self.clock.now();
         progress.reach(Phase::Tls);
