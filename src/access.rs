@@ -19,7 +19,8 @@ use crate::fault::planted;
 /// A crawler, a webhook sender or a proxy should use [`deny_private`](AddressPolicy::deny_private): a name of a stranger's may resolve to an address
 /// inside (DNS rebinding).
 ///
-/// An address is judged as what it reaches: an IPv4 address within an IPv6 one (mapped, NAT64, 6to4) as that IPv4 address.
+/// An address is judged as what it reaches: an IPv4 address within an IPv6 one (mapped, NAT64, 6to4) as that IPv4 address. A network of such is that
+/// of the IPv4 addresses within it: `2002:a00:1::/48` (6to4, RFC 3056) and whatever is longer are 10.0.0.1, `2002:a00::/24` is 10.0.0.0/8.
 ///
 /// ```
 /// use hotpool::AddressPolicy;
@@ -117,9 +118,15 @@ fn parsed(network: &str) -> Result<IpNet, ConfigError> {
         parsed.map_err(|_| ConfigError::new("address_policy", "neither a network nor an address"))?;
     let (ip, length) = (parsed.addr(), parsed.prefix_len());
     let mapped = ip.to_canonical().is_ipv4();
+    // Where the IPv4 address begins in it.
+    let start = match ip {
+        IpAddr::V6(v6) if v6.segments()[0] == 0x2002 && !planted("six_to_four_ends_in_its_address") => 16,
+        _ => 96,
+    };
     let inner = match (ip, reached(ip)) {
-        (IpAddr::V6(_), inner @ IpAddr::V4(_)) if length > 96 || (length == 96 && mapped) => {
-            IpNet::new(inner, length - 96).ok()
+        (IpAddr::V6(_), inner @ IpAddr::V4(_)) if length > start || (length == start && mapped) => {
+            // Of what is behind that address nothing is told apart.
+            IpNet::new(inner, (length - start).min(32)).ok()
         }
         _ => None,
     };

@@ -38,15 +38,16 @@ pub struct PoolConfig {
     /// Idle connections kept for one origin; a surplus one is closed when it comes home. Zero keeps none. Default 10.
     pub max_idle_per_host: u32,
     /// Idle connections that the pool holds ready for each origin that somebody asked for within `max_lifetime`, as far as the other limits leave
-    /// room and permits are free. They are dialled with the pool's own TLS setup, at every turn of the health check. Default 0.
+    /// room and permits are free. They are dialled as the pool itself goes out, at every turn of the health check: with its own TLS setup, from its sources, with its login, by
+    /// its dialer. An origin that is only asked for with others of a call's own has none. Default 0.
     pub min_idle: u32,
     /// How many of an origin's connections may be replaced at once while they are still there, in percent: idle ones of the minimum that will be
     /// over by the next turn. 1 to 100. Default 10.
     pub rotation_share: u8,
     /// Callers that may wait for a connection of one origin. Default 10,000.
     pub max_waiters: u32,
-    /// Hosts that the pool knows at once. One more, and the one that was least recently used is forgotten, with its idle connections. Default
-    /// 10,000.
+    /// Hosts that the pool knows at once. One more, and the one that was least recently used is forgotten, with its idle connections and what is held against its
+    /// addresses, a 403 among it. Default 10,000.
     pub max_hosts: u32,
     /// Dials under way in the whole pool. Default 64.
     pub max_dials: u32,
@@ -106,7 +107,8 @@ pub struct PoolConfig {
     pub cleanup_interval: Duration,
     /// How long an address is blocked (by a 403, say) before the pool itself tries it, ten addresses at once; after each try in vain twice as long, up
     /// to sixteen times this. A connection that comes about, verified and allowed by the [`Validator`](crate::Validator) if there is one, ends the
-    /// block and goes into the pool. Default 300 s.
+    /// block and goes into the pool. Whoever heard of the block is who tries it: with the same TLS setup, from the same sources, with the same login, by the same dialer. Where
+    /// that was a call's own, and nothing of that call is left, the block ends by its time. Default 300 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub blacklist_interval: Duration,
     /// How long a lease may be out before it is reported as leaked, once, with the place where it was asked for. The lease itself is left

@@ -72,6 +72,7 @@ pub enum ErrorKind {
     /// As many hosts are in use already as may be known (`max_hosts`).
     TooManyHosts,
     /// Every address is blocked for now; [`Error::retry_after`] says for how long, if it is known.
+    /// Where the name's time to live is over, its addresses have been asked for again before that is said.
     Blocked,
     /// The pool's [`Validator`](crate::Validator) did not take the connection; the source says what was answered, if anything was.
     Rejected,
@@ -331,6 +332,8 @@ struct Repr {
     target: Option<Box<str>>,
     ip: Option<IpAddr>,
     retry_after: Option<Duration>,
+    /// Whether it went wrong behind a dialer of a call's own, on its own way to the address.
+    detour: bool,
     source: Option<Told>,
 }
 
@@ -384,6 +387,7 @@ impl Error {
             target: None,
             ip: None,
             retry_after: None,
+            detour: false,
             source: None,
         }))
     }
@@ -407,6 +411,17 @@ impl Error {
 
     pub(crate) fn with_ip(self, ip: IpAddr) -> Self {
         self.with(|repr| repr.ip = Some(ip))
+    }
+
+    pub(crate) fn on_a_detour(self, detour: bool) -> Self {
+        match detour {
+            true => self.with(|repr| repr.detour = true),
+            false => self,
+        }
+    }
+
+    pub(crate) fn is_on_a_detour(&self) -> bool {
+        self.0.detour
     }
 
     pub(crate) fn with_retry_after(self, after: Duration) -> Self {

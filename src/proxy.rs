@@ -99,7 +99,9 @@ pub enum ProxyNames {
     /// is not built.
     #[default]
     Remote,
-    /// The pool: the proxy is handed an address, of IPv4 where there is one, that the pool's [`AddressPolicy`](crate::AddressPolicy) allows.
+    /// The pool: the proxy is handed an address, of IPv4 where there is one, that the pool's [`AddressPolicy`](crate::AddressPolicy) allows. Where it does not connect
+    /// there ([`ErrorKind::ProxyRefused`](crate::ErrorKind::ProxyRefused)) it is handed the next, by a connection of its own, within the time of the same attempt: as many as
+    /// [`dial_attempts`](crate::PoolConfig::dial_attempts) says.
     Local,
 }
 
@@ -184,7 +186,13 @@ impl FromStr for Proxy {
             Some((login, place)) => (Some(login), place),
             None => (None, rest),
         };
-        let place = Proxy::new(protocol, place).map_err(|_| wrong("must have a host and a port"))?;
+        // In a URL the percent sign of a zone is itself escaped (RFC 6874).
+        let zoned = place.starts_with('[') && !planted("zones_of_proxies_stay_escaped");
+        let place = match zoned {
+            true => place.replacen("%25", "%", 1),
+            false => place.to_owned(),
+        };
+        let place = Proxy::new(protocol, &place).map_err(|_| wrong("must have a host and a port"))?;
         let login = login.map(|login| {
             let (user, password) = login.split_once(':').unwrap_or((login, ""));
             let decoded = decode(user).zip(decode(password));

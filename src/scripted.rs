@@ -18,7 +18,7 @@ use crate::conn::{Candidate, ConnInfo, Seen, Single, Wire};
 use crate::dial::{Ask, Attempt, Boxed, Connect, Dialled, DnsSnapshot, Early, Found};
 use crate::error::{ConfigError, Error, ErrorKind, Phase};
 use crate::event::{CloseReason, Protocol};
-use crate::identity::{IdentityId, Own};
+use crate::identity::{Hearer, IdentityId, Own};
 use crate::manager::{Owners, Validating, Validator, Verdict};
 use crate::pool::HotConnPool;
 use crate::source::SourceStats;
@@ -255,7 +255,7 @@ impl Stage {
             .unwrap_or(Act::Ok)
     }
 
-    fn connection(&self, target: &Target<'_>, ip: IpAddr) -> Dialled {
+    fn connection(&self, target: &Target<'_>, ip: IpAddr, hearer: Hearer) -> Dialled {
         let number = self.0.born.fetch_add(1, Ordering::Relaxed);
         let event = match self.0.halves.load(Ordering::Acquire) {
             true => Event::Half,
@@ -291,6 +291,8 @@ impl Stage {
             tunnel_time: None,
             tunnel_end: None,
             tls_time: Duration::ZERO,
+            hearer,
+            detour: false,
         };
         Dialled {
             wire: Wire::Scripted(Box::new(near)),
@@ -399,7 +401,7 @@ impl Connect for Player {
                 let played = self.play(Some(ip), phase, deadline).await;
                 played.map_err(|error| error.with_target(target).with_ip(ip))?;
             }
-            Ok(self.stage.connection(target, ip))
+            Ok(self.stage.connection(target, ip, attempt.identity.hearer()))
         })
     }
 

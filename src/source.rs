@@ -101,7 +101,8 @@ pub struct SourcePolicy {
 impl SourcePolicy {
     /// From these and no others. Where none is to be had for a family, its addresses are not dialled; where one cannot be bound the dial ends there; where
     /// nothing may go from one to an address, the next address has its turn. Each is [`ErrorKind::Source`](crate::ErrorKind::Source), a [`SourceError`] names the
-    /// address, and nobody is blamed.
+    /// address, and nobody is blamed. So is a stream of a [`Dial`](crate::Dial) that was made without [`DialTo::connect`](crate::DialTo::connect) or
+    /// [`connect_to`](crate::DialTo::connect_to), and so from nobody knows where.
     pub fn require(addrs: impl SourceAddrs) -> Self {
         SourcePolicy {
             addrs: Arc::new(addrs),
@@ -268,6 +269,15 @@ impl SourceError {
                 io::ErrorKind::AddrNotAvailable,
                 format!("no {family} address is to be had"),
             ),
+        }
+    }
+
+    /// A dialer connected otherwise than from one of them.
+    pub(crate) fn not_asked() -> Self {
+        SourceError {
+            ip: None,
+            unbound: true,
+            problem: io::Error::other("the dialer does not connect from the required addresses"),
         }
     }
 

@@ -88,6 +88,7 @@ impl Scope {
     }
 
     /// An origin at one address: what a 403 blocks. Where the pool has a proxy, that is one of the proxy's; one behind it may be meant as well.
+    /// It is the address as it is dialled that is meant: not the IPv6 addresses (NAT64, 6to4) that lead to an IPv4 one, as with [`network`](Scope::network).
     ///
     /// # Errors
     /// The text names no target.

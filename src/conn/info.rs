@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::H2Sent;
 use crate::event::Protocol;
 use crate::fingerprint::Profile;
+use crate::identity::Hearer;
 use crate::tls::TlsInfo;
 
 /// What is known of a connection since its birth. None of it changes, but what [`h2`](Self::h2) tells once a request is out.
@@ -56,4 +57,8 @@ pub struct ConnInfo {
     pub tunnel_end: Option<IpAddr>,
     /// How long the TLS handshake took.
     pub tls_time: Duration,
+    /// For whom it was made.
+    pub(crate) hearer: Hearer,
+    /// Whether it goes there by a dialer of its call's own, and not by the pool's TCP: what becomes of it says nothing to those who go otherwise.
+    pub(crate) detour: bool,
 }

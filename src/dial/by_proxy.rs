@@ -166,8 +166,13 @@ impl Dialler {
         Ok(place)
     }
 
-    /// Where the tunnel of an attempt is to end, as far as the policy and the owner allow that.
-    pub(super) async fn end<'a>(&self, by: &ByProxy, attempt: Attempt<'a>) -> Result<End<'a>, Error> {
+    /// Where the tunnel of an attempt is to end, as far as the policy and the owner allow that: at none that the proxy has `refused`.
+    pub(super) async fn end<'a>(
+        &self,
+        by: &ByProxy,
+        attempt: Attempt<'a>,
+        refused: &[IpAddr],
+    ) -> Result<End<'a>, Error> {
         let Attempt {
             target,
             progress,
@@ -197,7 +202,7 @@ impl Dialler {
         // Whether the proxy has IPv6 nobody here knows.
         let (v4, v6): (Vec<_>, Vec<_>) = addresses.into_iter().partition(IpAddr::is_ipv4);
         let mut refusal = None;
-        for ip in v4.into_iter().chain(v6) {
+        for ip in v4.into_iter().chain(v6).filter(|ip| !refused.contains(ip)) {
             match barred(ip) {
                 None => return Ok(End::Ip(ip, target.port())),
                 Some(error) => refusal = refusal.or(Some(error.with_phase(Phase::Resolve))),

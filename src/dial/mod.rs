@@ -32,7 +32,7 @@ use crate::event::Protocol;
 use crate::fault::planted;
 use crate::identity::IdentityId;
 use crate::proxy::ProxyProblem;
-use crate::source::{SourceBooks, SourceStats};
+use crate::source::{SourceBooks, SourceError, SourceStats};
 use crate::sync::{AtomicBool, Ordering};
 use crate::target::Target;
 use crate::tls::{Connector, Dress};
@@ -126,10 +126,12 @@ impl Connect for Dialler {
                 Some(_) => dialers_time(deadline),
                 None => deadline,
             };
-            before(&*self.clock, until, pin!(self.establish(attempt)))
+            let detour = AtomicBool::new(false);
+            before(&*self.clock, until, pin!(self.establish(attempt, &detour)))
                 .await
                 .unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, progress.phase())))
                 .map_err(|error| error.with_target(target).with_ip(ip))
+                .map_err(|error| error.on_a_detour(detour.load(Ordering::Relaxed)))
         })
     }
 
@@ -192,14 +194,27 @@ impl Dialler {
         (!found.addresses.is_empty()).then_some(found)
     }
 
-    /// One connection; where its profile was the trouble, perhaps another with less of it.
-    async fn establish(&self, attempt: Attempt<'_>) -> Result<Dialled, Error> {
+    /// One connection; where its profile was the trouble, perhaps another with less of it, and where the proxy did not reach an address of the target's, to another of
+    /// them: as many as a dial tries.
+    ///
+    /// `detour`: whether its stream was made by a dialer of the call's own, past the pool's TCP.
+    async fn establish(&self, attempt: Attempt<'_>, detour: &AtomicBool) -> Result<Dialled, Error> {
         let mut dress = Dress::default();
+        let mut refused = Vec::new();
         loop {
-            let error = match self.establish_in(attempt, dress).await {
+            let before = refused.len();
+            let error = match self.establish_in(attempt, dress, (&mut refused, detour)).await {
                 Ok(dialled) => return Ok(dialled),
                 Err(error) => error,
             };
+            let tries = before + 1..attempt.config.dial_attempts as usize;
+            if tries.contains(&refused.len())
+                && let Some(by) = &self.proxy
+                && self.end(by, attempt, &refused).await.is_ok()
+                && !planted("one_end_stands_for_all")
+            {
+                continue;
+            }
             match self.connector.again(attempt.identity, dress, &error) {
                 Some(other) => dress = other,
                 None => return Err(error),
@@ -208,7 +223,12 @@ impl Dialler {
     }
 
     /// A stream to `remote`: by the identity's dialer, or TCP.
-    async fn reach(&self, remote: SocketAddr, attempt: Attempt<'_>) -> Result<Transport, Error> {
+    async fn reach(
+        &self,
+        remote: SocketAddr,
+        attempt: Attempt<'_>,
+        detour: &AtomicBool,
+    ) -> Result<Transport, Error> {
         let Attempt {
             target,
             identity,
@@ -233,12 +253,25 @@ impl Dialler {
             attempt,
             remote,
             asks: AtomicBool::new(false),
+            made: AtomicBool::new(false),
+            led_there: AtomicBool::new(false),
         };
+        detour.store(false, Ordering::Relaxed);
         // In a box: it is for those who have one.
         let mut dialling = Box::pin(dialer.dial((place, remote), left, &tcp));
         let dialled = before(&*self.clock, dialers_time(deadline), dialling.as_mut()).await;
         // Before it is dropped, and what it waits for with it.
         let asks = tcp.asks.load(Ordering::Relaxed);
+        let required = identity.identity.sources.as_ref().filter(|its| its.is_required());
+        let made = tcp.made.load(Ordering::Relaxed) || planted("dialers_connect_from_anywhere");
+        if required.is_some() && !made && matches!(dialled, Some(Ok(_))) {
+            let problem = SourceError::not_asked();
+            return Err(Error::new(ErrorKind::Source, Phase::Connect).with_source(problem));
+        }
+        let past = identity.own_dialer && !tcp.led_there.load(Ordering::Relaxed);
+        if past && matches!(dialled, Some(Ok(_))) && !planted("a_detour_speaks_for_everybody") {
+            detour.store(true, Ordering::Relaxed);
+        }
         dialled.unwrap_or_else(|| {
             let late = Error::new(ErrorKind::Timeout, Phase::Connect);
             match asks || planted("a_dialer_s_own_time_blames_the_address") {
@@ -295,7 +328,12 @@ impl Dialler {
         place.socket_addr(ip).map_err(no_zone)
     }
 
-    async fn establish_in(&self, attempt: Attempt<'_>, dress: Dress) -> Result<Dialled, Error> {
+    async fn establish_in(
+        &self,
+        attempt: Attempt<'_>,
+        dress: Dress,
+        (refused, detour): (&mut Vec<IpAddr>, &AtomicBool),
+    ) -> Result<Dialled, Error> {
         let Attempt {
             target,
             ip,
@@ -307,14 +345,14 @@ impl Dialler {
         } = attempt;
         let io_error = |error| Error::from_io(Phase::Connect, error);
         let tunnel = match &self.proxy {
-            Some(by) => Some((by, self.end(by, attempt).await?)),
+            Some(by) => Some((by, self.end(by, attempt, refused).await?)),
             None => None,
         };
         let remote = self.place(attempt).await?;
         progress.reach(Phase::Connect);
         let began = self.clock.now();
         let mut transport = self
-            .reach(remote, attempt)
+            .reach(remote, attempt, detour)
             .instrument(debug_span!(target: "hotpool", "connect", %ip))
             .await?;
         let local = transport.local_addr().map_err(io_error)?;
@@ -327,9 +365,10 @@ impl Dialler {
                 self.place_of_proxy(by, attempt).await?;
             }
             let opening = self.open_tunnel(by, &mut transport, attempt, end);
-            opening
-                .instrument(debug_span!(target: "hotpool", "proxy"))
-                .await?;
+            let opened = opening.instrument(debug_span!(target: "hotpool", "proxy")).await;
+            let no_way = |error: &Error| error.kind() == ErrorKind::ProxyRefused;
+            refused.extend(end.ip().filter(|_| opened.as_ref().is_err_and(no_way)));
+            opened?;
         }
         let reached = self.clock.now();
         progress.reach(Phase::Tls);
@@ -368,6 +407,8 @@ impl Dialler {
             tunnel_time: tunnel.map(|_| reached.since(connected)),
             tunnel_end: tunnel.and_then(|(_, end)| end.ip()),
             tls_time: secured.since(reached),
+            hearer: identity.hearer(),
+            detour: detour.load(Ordering::Relaxed),
         };
         Ok(Dialled { wire, driver, info })
     }
@@ -381,13 +422,21 @@ struct OwnTcp<'a> {
     remote: SocketAddr,
     /// Whether it connects there now.
     asks: AtomicBool,
+    /// Whether it has connected anywhere.
+    made: AtomicBool,
+    /// Whether it has connected there.
+    led_there: AtomicBool,
 }
 
 impl Tcp for OwnTcp<'_> {
     fn connect<'a>(&'a self, remote: SocketAddr) -> Boxed<'a, Result<Transport, Error>> {
         Box::pin(async move {
-            let _asks = (remote == self.remote).then(|| Asks::begin(&self.asks));
-            self.dialler.connect(remote, self.attempt).await
+            let there = remote == self.remote;
+            let _asks = there.then(|| Asks::begin(&self.asks));
+            let made = self.dialler.connect(remote, self.attempt).await?;
+            self.made.store(true, Ordering::Relaxed);
+            self.led_there.fetch_or(there, Ordering::Relaxed);
+            Ok(made)
         })
     }
 }

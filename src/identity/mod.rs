@@ -63,6 +63,14 @@ impl Require {
 )]
 pub struct IdentityId(pub u64);
 
+/// Who hears what an address says of us, or fails there: whoever asks it again has to be the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hearer {
+    pub(crate) identity: IdentityId,
+    /// Whether the pool itself goes out so: see [`Interned::own`].
+    pub(crate) own: bool,
+}
+
 /// A text that keeps one user's connections from another's. Its meaning is the caller's alone.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Partition(Arc<str>);

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use super::{Brought, Identity, IdentityId, Own, Require};
+use super::{Brought, Hearer, Identity, IdentityId, Own, Require};
 use crate::fault::planted;
 use crate::sync::Mutex;
 
@@ -17,6 +17,19 @@ const FEW: usize = 64;
 pub(crate) struct Interned<T> {
     pub(crate) id: IdentityId,
     pub(crate) identity: Identity<T>,
+    /// Whether it goes out as the pool itself does: with the pool's own TLS setup, from its sources, with its login, by its dialer.
+    pub(crate) own: bool,
+    /// Whether it has a dialer that is not the pool's.
+    pub(crate) own_dialer: bool,
+}
+
+impl<T> Interned<T> {
+    pub(crate) fn hearer(&self) -> Hearer {
+        Hearer {
+            identity: self.id,
+            own: self.own,
+        }
+    }
 }
 
 /// The identities of one pool that are in use.
@@ -166,7 +179,18 @@ impl<T> Shelf<T> {
         let few = planted("numbers_come_again");
         let id = IdentityId(if few { self.next % 8 } else { self.next });
         self.next += 1;
-        let interned = Arc::new(Interned { id, identity });
+        let Own { sources, login, dial } = &self.rest;
+        let own = identity.epoch.is_some()
+            && identity.sources == *sources
+            && identity.login == *login
+            && identity.dial == *dial;
+        let own_dialer = identity.dial.is_some() && identity.dial != *dial;
+        let interned = Arc::new(Interned {
+            id,
+            identity,
+            own,
+            own_dialer,
+        });
         self.by_id.insert(id, Arc::downgrade(&interned));
         self.by_hash.entry(hash).or_default().push(id);
         interned

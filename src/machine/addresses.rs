@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::id::DialId;
 use super::limits::Selection;
 use super::words::{Action, Cause, Refusal, Want};
-use super::{Machine, Penalties};
+use super::{Machine, Penalties, Phase};
 use crate::clock::Moment;
 use crate::event::CloseReason;
 use crate::fault::planted;
@@ -142,6 +142,34 @@ impl Machine {
             self.resolving = true;
             self.actions.push_back(Action::Resolve);
         }
+    }
+
+    /// Says whether its addresses are past their time: then they are asked for again before anybody is refused on their account.
+    pub fn set_outdated(&mut self, outdated: bool) {
+        self.outdated = outdated;
+    }
+
+    /// Asks for addresses again, if those that are known are past their time and all held against `want`, as `refused` says or as nobody may ask them.
+    /// Answers whether that is so: whoever wants one waits for the answer.
+    pub(super) fn asks_anew(&mut self, now: Moment, want: &Want, refused: bool) -> bool {
+        let may = self.outdated && want.pin.is_none() && self.phase == Phase::Open;
+        if !may || self.gate.bars_all(now).is_some() || planted("a_block_outlives_its_address") {
+            return false;
+        }
+        let unwelcome =
+            || !self.penalties.is_empty() && !self.has_hope(want) && self.unwelcome(now, want).is_some();
+        if !refused && !unwelcome() {
+            return false;
+        }
+        if !std::mem::replace(&mut self.resolving, true) {
+            self.actions.push_back(Action::Resolve);
+        }
+        true
+    }
+
+    /// Whether an answer is under way that may name another address for `want`.
+    pub(super) fn awaits_answer(&self, now: Moment, want: &Want) -> bool {
+        self.resolving && want.pin.is_none() && self.gate.bars_all(now).is_none()
     }
 
     /// The addresses known, in the order of the last answer; none if that is too old.

@@ -89,7 +89,9 @@ impl Machine {
         if self.phase == Phase::Closed {
             return Acquire::Closed;
         }
-        if let Some(until) = self.shut_out(now, &want).or(self.blocked(now, &want)) {
+        let refused = self.shut_out(now, &want).or(self.blocked(now, &want));
+        let waits = self.asks_anew(now, &want, refused.is_some());
+        if let Some(until) = refused.filter(|_| !waits) {
             return Acquire::Blocked { until };
         }
         if self.line.len >= self.limits.max_waiters {
@@ -118,7 +120,7 @@ impl Machine {
     }
 
     /// Whether anything alive or under way may serve `want` yet.
-    fn has_hope(&self, want: &Want) -> bool {
+    pub(super) fn has_hope(&self, want: &Want) -> bool {
         self.has_sound(want) || self.has_dial(want)
     }
 
@@ -226,7 +228,7 @@ impl Machine {
     fn stand_off(&mut self, queue: u32, want: &Want, until: Moment) {
         if self.has_hope(want) {
             self.retry_at = self.retry_at.min(until);
-        } else {
+        } else if !self.awaits_answer(self.latest, want) {
             let all = self.line.queues[queue as usize].len;
             self.refuse(queue, u64::from(all), Refusal::Blocked { until });
         }
@@ -263,9 +265,14 @@ impl Machine {
     }
 
     /// As [`warm`](Machine::warm), to see whether a block is to be heeded yet: it is not, this once, by this table or the pool's.
+    /// Nothing is dialled where the name does not lead any more.
     pub fn recheck(&mut self, now: Moment, want: Want) -> Option<DialId> {
         self.tick(now);
-        let candidates = self.ordered(&want);
+        let mut candidates = self.ordered(&want);
+        if !self.addresses.is_empty() && !planted("what_is_gone_is_tried") {
+            let known: Vec<_> = self.addresses().collect();
+            candidates.retain(|ip| known.contains(ip));
+        }
         Some(DialId(self.start_within(want, candidates, true)?))
     }
 

@@ -129,6 +129,8 @@ pub struct Machine {
     /// When they are too old to be dialled.
     trusted_until: Moment,
     resolving: bool,
+    /// Whether its addresses are past their time.
+    outdated: bool,
     penalties: Penalties,
     /// What the owner bars.
     gate: Gate,
@@ -172,6 +174,7 @@ impl Machine {
             addresses: Vec::new(),
             trusted_until: Moment::FAR,
             resolving: false,
+            outdated: false,
             gate: Gate::default(),
             retry_at: Moment::FAR,
             lifetimes: Timers::default(),

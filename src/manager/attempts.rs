@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::blame::blame;
+use super::blame::{Asker, blame};
 use super::dialling::{self, DialJob};
 use super::host::Host;
 use super::jobs::Job;
@@ -276,14 +276,13 @@ impl DialJob {
     fn lost(&mut self, ip: IpAddr, error: Error, late: bool) {
         tracing::debug!(target: "hotpool", %error, "an attempt failed");
         let late = late && !planted("late_timers_blame_the_peer");
-        let sources = self
-            .identity
-            .as_ref()
-            .and_then(|its| its.identity.sources.as_ref());
+        let identity = self.identity.as_deref();
+        let asker = identity.map(Asker::from).unwrap_or_default();
         let cause = match late {
             true => Cause::Local,
-            false => blame(&error, sources.is_some()).cause(),
+            false => blame(&error, asker).cause(),
         };
+        let hearer = identity.map(|its| its.hearer());
         let until = self.release(ip, Some(cause));
         // So long a validator was told to stay away.
         let least = error.retry_after().unwrap_or_default();
@@ -293,8 +292,8 @@ impl DialJob {
             match until {
                 // What said itself that we are blocked did not fail.
                 _ if self.is_elsewhere() && cause != Cause::Status => return None,
-                Some(until) => host.machine.shun(now, ip, until),
-                None => return Some(host.machine.penalise_for(now, ip, cause, least)?.since(now)),
+                Some(until) => host.shun(now, ip, until, hearer?),
+                None => return Some(host.penalise(now, ip, (cause, least), hearer?)?.since(now)),
             }
             Some(until?.since(now))
         });

@@ -1,16 +1,18 @@
 //! Whom a failure is held against: one table over what went wrong and where. What is not in it does not compile.
 
 use super::validator::Own;
+use crate::dial::Interned;
 use crate::dialer::DialError;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
+use crate::identity::Require;
 use crate::machine::Cause;
 use crate::proxy::{ProxyError, ProxyProblem};
 
 /// Whom an error blames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
-    /// Nobody that is dialled: this machine, this pool, its owner's rules, whoever asks.
+    /// Nobody that is dialled: this machine, this pool, its owner's rules, whoever asks, or whoever dials for that one alone.
     Nobody,
     /// The address to connect from. None that is dialled: from another source it may be reached.
     Source,
@@ -39,12 +41,39 @@ impl Blame {
     }
 }
 
-/// Whom an error of an attempt blames, or of the judgement over what it brought. `sourced`: it went out from an address of its own.
-pub(super) fn blame(error: &Error, sourced: bool) -> Blame {
+/// What whoever asked has of its own that a failure may be due to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asker {
+    /// It goes out from an address of its own.
+    sourced: bool,
+    /// Not every protocol will do.
+    particular: bool,
+    /// It brought its TLS setup.
+    dressed: bool,
+}
+
+impl From<&Interned> for Asker {
+    fn from(interned: &Interned) -> Self {
+        let identity = &interned.identity;
+        Asker {
+            sourced: identity.sources.is_some(),
+            particular: identity.require != Require::Any,
+            dressed: identity.epoch.is_none(),
+        }
+    }
+}
+
+/// Whom an error of an attempt blames, or of the judgement over what it brought.
+pub(super) fn blame(error: &Error, asker: Asker) -> Blame {
+    if error.is_on_a_detour() {
+        return Blame::Nobody;
+    }
     let (kind, phase) = (error.kind(), error.phase());
     match whom(kind, phase) {
         // There is no way to it from that one, or from its network: what goes out from others may find one.
-        Blame::Address if sourced && !planted("one_source_speaks_for_all") => Blame::Protocol,
+        Blame::Address if asker.sourced && !planted("one_source_speaks_for_all") => Blame::Protocol,
+        Blame::Protocol if asker.particular && is_of_protocols(error) => Blame::Nobody,
+        Blame::Tls if asker.dressed && is_of_a_setup(kind) => Blame::Nobody,
         Blame::Proxy if is_about_who_asks(error) => Blame::Nobody,
         Blame::Protocol if Own::is_of(error) || is_a_dialer_s(error) => Blame::Nobody,
         Blame::Protocol if phase == Phase::Validate && planted("who_fails_to_answer_blocks") => Blame::Status,
@@ -136,6 +165,29 @@ const fn of_what_is_dialled(phase: Phase) -> Blame {
     }
 }
 
+/// Whether it does not speak what was required: it may well speak what others ask for.
+fn is_of_protocols(error: &Error) -> bool {
+    (error.kind(), error.phase()) == (ErrorKind::Protocol, Phase::Tls)
+        && !planted("what_is_required_in_vain_blames_the_address")
+}
+
+/// Whether TLS failed for something that another setup may not mind, or not do.
+fn is_of_a_setup(kind: ErrorKind) -> bool {
+    use ErrorKind as Kind;
+    let of_setup = matches!(
+        kind,
+        Kind::CertificateExpired
+            | Kind::CertificateNotYetValid
+            | Kind::CertificateName
+            | Kind::CertificateIssuer
+            | Kind::CertificateSelfSigned
+            | Kind::CertificateInvalid
+            | Kind::Tls
+            | Kind::Shape
+    );
+    of_setup && !planted("a_setup_of_one_s_own_blames_the_address")
+}
+
 /// Whether a dialer of the owner's took too long for something of its own.
 fn is_a_dialer_s(error: &Error) -> bool {
     let cause: Option<&DialError> = error.cause_as();
@@ -208,9 +260,13 @@ mod tests {
         for &kind in ErrorKind::ALL {
             let letters = Phase::ALL.iter().map(|&phase| {
                 let error = Error::new(kind, phase);
-                assert_eq!(blame(&error, false), whom(kind, phase));
-                assert_ne!(blame(&error, true), Blame::Address);
-                letter(blame(&error, false))
+                assert_eq!(blame(&error, Asker::default()), whom(kind, phase));
+                let sourced = Asker {
+                    sourced: true,
+                    ..Asker::default()
+                };
+                assert_ne!(blame(&error, sourced), Blame::Address);
+                letter(blame(&error, Asker::default()))
             });
             assert_eq!(letters.collect::<Vec<_>>().join(" "), row(kind), "{kind:?}");
         }

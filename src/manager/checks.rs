@@ -175,7 +175,11 @@ impl Inner {
                     pin: None,
                 };
                 // One that nobody wants any more is let go.
-                let wanted = now.since(host.last_asked) < config.max_lifetime;
+                let asked = match planted("refills_are_made_for_others") {
+                    true => Some(host.last_asked),
+                    false => host.asked_as_own,
+                };
+                let wanted = asked.is_some_and(|asked| now.since(asked) < config.max_lifetime);
                 let missing = match wanted {
                     true => host.machine.shortfall(soon, config.rotation_share),
                     false => 0,
@@ -210,7 +214,7 @@ impl Inner {
     }
 
     /// One turn of trying blocked addresses: one that has been blocked for `blacklist_interval` and still is, is dialled, and cleared by a
-    /// connection that comes about, and passes its validation, which rests in the pool. So many at once, each by one dial; one that was tried in vain
+    /// connection that comes about, and passes its validation, which rests in the pool. It is dialled as whoever heard of the block. So many at once, each by one dial; one that was tried in vain
     /// waits twice as long for the next time. One that told us to stay away is not tried where nobody asks. Answers when the next one is due.
     pub(crate) fn try_blocked(self: &Arc<Self>) -> Option<Moment> {
         let every = self.config().blacklist_interval;
@@ -264,15 +268,12 @@ impl Inner {
             return None;
         }
         // The identity is read under the lock: a new epoch goes through the hosts to retire the old one, and must not be overtaken by it.
-        self.with_host(origin, |host, now| host.try_address(now, self.own_want(ip)))?
-    }
-
-    fn own_want(&self, ip: IpAddr) -> Want {
-        Want {
-            identity: self.identities.own(Require::Any),
-            require: Require::Any,
-            pin: Some(ip),
-        }
+        let mut held = None; // until its dial is ordered
+        self.with_host(origin, |host, now| {
+            let (want, identity) = self.trial(host, ip)?;
+            held = identity;
+            host.try_address(now, want)
+        })?
     }
 
     /// One turn of looking after names: those of hosts with live connections are asked for again when their time is over. Answers when the next one

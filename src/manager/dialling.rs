@@ -282,7 +282,7 @@ impl DialJob {
         self.over = true;
         dialled.info.serial = self.inner.next_serial();
         let protocol = dialled.info.protocol;
-        let end = dialled.info.tunnel_end;
+        let (end, detour) = (dialled.info.tunnel_end, dialled.info.detour);
         let info = Arc::new(dialled.info);
         let born = Born::new(
             &self.inner,
@@ -296,7 +296,7 @@ impl DialJob {
             desk.ledger.connected(now, self.origin, ip);
             self.inner.in_transit.fetch_add(1, Ordering::Relaxed);
             let clears = !self.is_elsewhere() || planted("another_network_clears_what_is_held_here");
-            clears && desk.penalties.clear(now, ip)
+            clears && !detour && desk.penalties.clear(now, ip)
         };
         let mut born = Some(born);
         let conn = self.inner.with_host(self.origin, |host, now| {
@@ -306,7 +306,7 @@ impl DialJob {
             let reached = Reached {
                 ip,
                 end,
-                elsewhere: elsewhere && !planted("another_network_clears_what_is_held_here"),
+                elsewhere: detour || elsewhere && !planted("another_network_clears_what_is_held_here"),
             };
             let conn = host
                 .machine

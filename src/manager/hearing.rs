@@ -1,5 +1,8 @@
 //! What the driver of an HTTP/2 connection tells, brought to its machine.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::host::Host;
 use crate::clock::Moment;
 use crate::conn::News;
@@ -34,9 +37,11 @@ impl Host {
 
     /// Its peer has more than it can do: no further connection there for a while.
     fn back_off(&mut self, now: Moment, conn: ConnId) {
-        let ip = self.machine.info(conn).map(|info| info.ip);
-        if let Some(ip) = ip.filter(|_| !planted("overload_is_overheard")) {
-            self.machine.penalise(now, ip, Cause::Protocol);
+        let info = self.live_mut(conn).map(|live| Arc::clone(&live.info));
+        let info = info.filter(|info| !info.detour);
+        if let Some(info) = info.filter(|_| !planted("overload_is_overheard")) {
+            let told = (Cause::Protocol, Duration::ZERO);
+            self.penalise(now, info.remote.ip(), told, info.hearer);
         }
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::directory::Hash;
+use super::heard::Heard;
 use super::inner::Inner;
 use super::leaks::Adrift;
 use super::lent::{Lent, Site};
@@ -18,8 +20,9 @@ use crate::dial::{self, Found, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
 use crate::fault::planted;
+use crate::identity::Hearer;
 use crate::machine::{
-    AT_ONCE, Action, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket, Want,
+    AT_ONCE, Action, Cause, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket, Want,
 };
 use crate::rt::Home;
 use crate::target::Target;
@@ -46,12 +49,16 @@ pub(super) struct Host {
     pub(super) watchers: HashMap<DialId, Watcher>,
     /// Those of them whose dials a pause has overtaken: they go on waiting.
     pub(super) overtaken: Vec<Watcher>,
+    /// Who heard what is held against its addresses.
+    pub(super) heard: Heard,
     /// When its addresses should be asked for again.
     pub(super) fresh_until: Moment,
     /// The error of the last resolution, if that failed.
     pub(super) unresolved: Option<Error>,
     pub(super) resolving: bool,
     pub(super) last_asked: Moment,
+    /// The same of those who go out as the pool itself does; none if nobody did.
+    pub(super) asked_as_own: Option<Moment>,
     /// The use of it that the roll knows of; none while it is off the roll, because it was found in use.
     pub(super) enrolled: Option<Moment>,
     /// Whoever warms it holds this: one at a time, so that the next finds what the one before has opened.
@@ -172,10 +179,12 @@ impl Host {
             dials: HashMap::new(),
             watchers: HashMap::new(),
             overtaken: Vec::new(),
+            heard: Heard::default(),
             fresh_until: Moment::ZERO,
             unresolved: None,
             resolving: false,
             last_asked: now,
+            asked_as_own: None,
             enrolled: Some(now),
             warming: Arc::default(),
             home: None,
@@ -240,6 +249,25 @@ impl Host {
             true => self.live.get_mut(conn.slot())?.as_mut()?.out_mut(slot),
             false => self.adrift.orphan_mut(conn, slot),
         }
+    }
+
+    /// Holds a failure against an address, on the word of whoever heard it.
+    pub(super) fn penalise(
+        &mut self,
+        now: Moment,
+        ip: IpAddr,
+        (cause, alone): (Cause, Duration),
+        hearer: Hearer,
+    ) -> Option<Moment> {
+        let until = self.machine.penalise_for(now, ip, cause, alone)?;
+        self.heard.note(ip, hearer, self.machine.penalties());
+        Some(until)
+    }
+
+    /// Holds against an address what the whole pool holds against it, on the word of whoever heard it here.
+    pub(super) fn shun(&mut self, now: Moment, ip: IpAddr, until: Moment, hearer: Hearer) {
+        self.machine.shun(now, ip, until);
+        self.heard.note(ip, hearer, self.machine.penalties());
     }
 
     /// Whether anybody uses it or waits.

@@ -313,9 +313,8 @@ impl HotConn {
 impl Lent {
     /// Has its address blamed for what was heard over it, or cleared. Answers for how long it is blocked by that.
     pub(super) fn heed(&self, word: Word) -> Option<Duration> {
-        let ip = self.info.remote.ip();
         let held = self.home.with_host(self.origin, |host, now| {
-            let until = host.heed(now, (self.conn, self.slot), ip, word)?;
+            let until = host.heed(now, (self.conn, self.slot), &self.info, word)?;
             Some(until.since(now))
         });
         if word == Word::Unwelcome {

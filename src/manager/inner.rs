@@ -499,6 +499,9 @@ impl Inner {
         let mut shard = self.directory.shard(key.hash).lock();
         let host = shard.named(key)?;
         host.last_asked = now;
+        if claim.is_own() {
+            host.asked_as_own = Some(now);
+        }
         let identity = claim.identity(&self.identities);
         let Some(lease) = claim.hit(&mut host.machine, now, identity) else {
             return self.ask_in_line(shard, key, (claim, identity), site, now);
@@ -524,6 +527,7 @@ impl Inner {
     ) -> Option<Result<Asked, Error>> {
         let host = shard.named(key)?;
         let want = claim.want(identity);
+        host.machine.set_outdated(now >= host.fresh_until);
         let acquired = host.machine.acquire(now, want);
         let host = match planted("acquired_and_stood_apart") {
             false => host,
@@ -604,6 +608,9 @@ impl Inner {
             let mut shard = self.directory.shard(key.hash).lock();
             let host = shard.named(key)?;
             host.last_asked = now;
+            if claim.is_own() {
+                host.asked_as_own = Some(now);
+            }
             let lease = host
                 .machine
                 .try_acquire(now, claim.want(claim.identity(&self.identities)));

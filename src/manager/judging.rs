@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::HotConn;
 use super::attempts::LATE;
-use super::blame::{Blame, blame};
+use super::blame::{Asker, Blame, blame};
 use super::lent::Standing;
 use super::live::Way;
 use super::validator::{Own, Validator, judge};
@@ -81,7 +81,7 @@ fn is_an_end(error: &Error) -> bool {
 
 /// What an error of a judgement says of the address.
 fn heard(error: &Error) -> Word {
-    match blame(error, false) {
+    match blame(error, Asker::default()) {
         Blame::Nobody | Blame::Source => Word::Nothing,
         Blame::Status => Word::Unwelcome,
         Blame::Proxy | Blame::Tls | Blame::Protocol | Blame::Address => Word::Later(error.retry_after()),

@@ -44,6 +44,7 @@ mod directory;
 mod ears;
 mod get;
 mod health;
+mod heard;
 mod hearing;
 mod host;
 mod hotconn;

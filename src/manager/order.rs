@@ -61,6 +61,12 @@ impl Claim<'_> {
         }
     }
 
+    /// Whether it goes out as the pool itself does.
+    #[inline]
+    pub(super) fn is_own(&self) -> bool {
+        self.brought.as_ref().is_none_or(|brought| brought.own)
+    }
+
     /// The same in the machine's words.
     pub(super) fn want(&self, identity: IdentityId) -> Want {
         Want {

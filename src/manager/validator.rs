@@ -251,11 +251,15 @@ impl<'a> Judge<'a> {
         Box::pin(async move {
             let mut dialled = dialling.await?;
             attempt.progress.reach(Phase::Validate);
+            let detour = dialled.info.detour;
             let Dialled { wire, driver, info } = &mut dialled;
             let judging = judge((wire, info), validator, self.clock, attempt.deadline);
             match carried(driver.as_mut(), judging).await {
                 Ok(()) => Ok(dialled),
-                Err(error) => Err(error.with_target(attempt.target).with_ip(attempt.ip)),
+                Err(error) => {
+                    let error = error.with_target(attempt.target).with_ip(attempt.ip);
+                    Err(error.on_a_detour(detour))
+                }
             }
         })
     }

@@ -87,6 +87,9 @@ impl Inner {
                     return Err(host.blocked(now, until));
                 }
                 host.home = self.rt.here();
+                if claim.is_own() {
+                    host.asked_as_own = Some(now);
+                }
                 Ok(Some(order_dials(host, now, want, warm)))
             });
             let opened = report.opened;

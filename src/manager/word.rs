@@ -1,10 +1,10 @@
 //! What an answer says of the address that gave it, and what comes of that, whoever heard it.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::host::Host;
 use crate::clock::Moment;
+use crate::conn::ConnInfo;
 use crate::event::{CloseReason, Outcome};
 use crate::fault::planted;
 use crate::machine::{Cause, ConnId};
@@ -53,12 +53,20 @@ impl Host {
         &mut self,
         now: Moment,
         lease: (ConnId, usize),
-        ip: IpAddr,
+        info: &ConnInfo,
         word: Word,
     ) -> Option<Moment> {
+        let ip = info.remote.ip();
+        // What goes past the pool's TCP tells those alone who go so: that connection is not to be had again, and that is all.
+        if info.detour {
+            if word == Word::Unwelcome {
+                self.machine.retire(now, lease.0, CloseReason::Blocked);
+            }
+            return None;
+        }
         match word {
             // It said so, wherever we were: as what was heard before the network changed outlasts that.
-            Word::Unwelcome => self.machine.penalise(now, ip, Cause::Status),
+            Word::Unwelcome => self.penalise(now, ip, (Cause::Status, Duration::ZERO), info.hearer),
             _ if self.is_void(lease) => None,
             Word::Welcome => {
                 self.machine.absolve(now, ip);
@@ -66,7 +74,7 @@ impl Host {
             }
             Word::Later(span) => {
                 let span = span.unwrap_or_default();
-                self.machine.penalise_for(now, ip, Cause::Protocol, span)
+                self.penalise(now, ip, (Cause::Protocol, span), info.hearer)
             }
             Word::Nothing => None,
         }

@@ -44,6 +44,7 @@ impl GetOptions {
     }
 
     /// Which protocols will do. Requiring one offers that one alone, so such connections are kept apart from the others.
+    /// An address that does not speak it is not blocked for that: whoever asks for less may have it.
     pub fn require(mut self, require: Require) -> Self {
         self.order.require = require;
         self
@@ -58,6 +59,7 @@ impl GetOptions {
 
     /// Another TLS setup than the pool's own. Only calls with an equal one share connections and sessions; a setup that is
     /// brought is set apart from the pool's own, even if the two are equal, and outlives [`update_tls`](crate::HotConnPool::update_tls).
+    /// What it does not accept (a certificate), or is not accepted for, blocks no address: other setups may be served there.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.brought().tls = Some(tls);
         self
@@ -78,6 +80,10 @@ impl GetOptions {
 
     /// Another dialer than the pool's own; none: the pool's own TCP. Only calls with the same one share connections: a clone of an `Arc` is the same. One that opens a
     /// tunnel makes a [proxy](crate::proxy) of this call's own.
+    ///
+    /// Where its stream was not made by [`DialTo::connect`](crate::DialTo::connect) it takes a way of its own, and what is met there concerns nobody who goes otherwise: how
+    /// TLS, HTTP/2 or a [validation](crate::Validator) fail behind it, and what is [reported](crate::HotConn::report) of such a connection, a 403 among it, is held against no
+    /// address, nor does its success clear one. What is held against an address already is heeded.
     pub fn dial(mut self, dial: Option<Arc<dyn Dial>>) -> Self {
         self.brought().dial = Some(dial.map(DialedBy));
         self

@@ -6,7 +6,7 @@ use hotpool::machine::{
     Acquire, AllBlocked, Cause, CloseReason, Limits, Penalties, PenaltyTerms, Protocol::Http1, Refusal,
     Returned, Screen, Selection, Want,
 };
-use hotpool::{AddressPolicy, Answer, ResolveError};
+use hotpool::{AddressPolicy, Answer, ResolveError, Scope};
 
 use crate::rules::*;
 
@@ -306,6 +306,73 @@ fn an_address_that_stands_for_another_is_judged_as_both() {
     }
     for other in ["11.0.0.1", "2002:b00:1::5", "2001:db8::a00:1"] {
         assert!(allows(&policy, other), "{other}");
+    }
+}
+
+/// An address that two answers left out is not dialled to see whether it is blocked yet: what came of that would be lent to everybody.
+#[test]
+fn what_a_name_has_lost_is_not_tried() {
+    let at = |last| Want {
+        pin: Some(ip(last)),
+        ..want(0)
+    };
+    for misses in 0..=2 {
+        let mut world = World::single(limits(), &[1, 2]);
+        world.with(0, |machine, now| machine.penalise(now, ip(1), Cause::Protocol));
+        for _ in 0..misses {
+            world.resolve(0, &[2]);
+        }
+        let tried = world.with(0, |machine, now| machine.recheck(now, at(1)));
+        assert_eq!(tried.is_some(), misses < 2, "{misses}");
+        let other = world.with(0, |machine, now| machine.recheck(now, at(2)));
+        assert!(other.is_some(), "{misses}");
+    }
+    // A host that knows no name's addresses was only ever asked for where a call said.
+    let mut world = World::single(limits(), &[]);
+    let tried = world.with(0, |machine, now| machine.recheck(now, at(1)));
+    assert!(tried.is_some());
+}
+
+/// Each dress of an IPv4 address, and each length of a network of such.
+#[test]
+fn a_network_means_the_ipv4_addresses_within_it_wherever_they_stand() {
+    let table = [
+        ("::ffff:1.2.3.4/128", "1.2.3.4"),
+        ("::ffff:1.2.3.4/112", "1.2.0.0/16"),
+        ("::ffff:0.0.0.0/96", "0.0.0.0/0"),
+        ("::ffff:0:1.2.3.4/112", "1.2.0.0/16"),
+        ("64:ff9b::1.2.3.4/128", "1.2.3.4"),
+        ("64:ff9b::1.2.3.4/112", "1.2.0.0/16"),
+        ("64:ff9b::/96", "64:ff9b::/96"),
+        ("::1.2.3.4/112", "1.2.0.0/16"),
+        ("2002:102:304::5", "1.2.3.4"),
+        ("2002:102:304::/112", "1.2.3.4"),
+        ("2002:102:304::/97", "1.2.3.4"),
+        ("2002:102:304::/96", "1.2.3.4"),
+        ("2002:102:304::/64", "1.2.3.4"),
+        ("2002:102:304::/48", "1.2.3.4"),
+        ("2002:102:304::/47", "1.2.3.4/31"),
+        ("2002:102::/32", "1.2.0.0/16"),
+        ("2002:102::/17", "0.0.0.0/1"),
+        ("2002::/16", "2002::/16"),
+        ("2002::/15", "2002::/15"),
+        ("2001:db8::/112", "2001:db8::/112"),
+    ];
+    for (text, meant) in table {
+        assert_eq!(Scope::network(text).unwrap().to_string(), meant, "{text}");
+    }
+    let policy = AddressPolicy::deny_private().allow("2002:a00:1::/112").unwrap();
+    for (address, allowed) in [
+        ("10.0.0.1", true),
+        ("2002:a00:1:ffff::7", true),
+        ("10.0.99.99", false),
+        ("2002:a00:6363::1", false),
+    ] {
+        assert_eq!(allows(&policy, address), allowed, "{address}");
+    }
+    let policy = AddressPolicy::allow_all().deny("2002:102:304::/64").unwrap();
+    for (address, allowed) in [("1.2.3.4", false), ("2002:102:304::7", false), ("1.2.3.5", true)] {
+        assert_eq!(allows(&policy, address), allowed, "{address}");
     }
 }
 

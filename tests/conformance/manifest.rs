@@ -42,6 +42,8 @@ const OWN: &[&str] = &[
     "a_family_that_is_late_joins_the_race",
     "a_dial_ends_with_the_question_for_its_addresses",
     "an_address_that_stands_for_another_is_judged_as_both",
+    "what_a_name_has_lost_is_not_tried",
+    "a_network_means_the_ipv4_addresses_within_it_wherever_they_stand",
     "so_many_addresses_of_a_name_are_used_and_no_more",
     "a_failure_is_not_asked_about_again_at_once",
     "the_stale_serves_while_name_servers_fail_and_only_so_long",

@@ -69,6 +69,8 @@ fn judge(mut answer: &[u8]) -> Result<Option<Result<(), ProxyProblem>>, ProxyPro
         };
         let rest = &answer[length..];
         return Ok(Some(match status {
+            // Nothing was asked that it could switch to.
+            101 if !planted("a_switch_of_protocols_is_waited_out") => return Err(ProxyProblem::Malformed),
             // Interim: another answer follows.
             100..=199 => {
                 answer = rest;

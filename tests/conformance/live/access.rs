@@ -2,19 +2,24 @@
 
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hotpool::clock::ManualClock;
 use hotpool::scripted::{Act, Stage};
 use hotpool::{
-    AccessPolicy, BlockCause, CloseReason, ErrorKind, GetOptions, HotConnPool, Outcome, Phase, Returned,
-    Scope, Warm,
+    AccessPolicy, AllBlocked, Answer, BlockCause, CloseReason, ErrorKind, GetOptions, HotConnPool, Outcome,
+    Phase, Require, Resolve, ResolveError, Resolving, Returned, Scope, Tls, Warm,
 };
+use parking_lot::Mutex;
 
 use super::{as_soon_as, lease, poll_once};
 use crate::common::{
-    at_rest, builder, config, finish, host, http1_peer, let_run, manual_pool, name, round, spawn, within,
+    at_rest, builder, config, finish, host, http1_peer, let_run, manual_pool, name, pool, round, spawn,
+    within,
 };
+use crate::support::certs;
 use crate::support::peer::{Alpn, Peer};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,6 +44,88 @@ async fn refusal(pool: &HotConnPool, name: &str, options: GetOptions) -> Option<
 
 async fn refused(pool: &HotConnPool, name: &str) -> Option<Duration> {
     refusal(pool, name, GetOptions::new()).await
+}
+
+/// One name, with addresses that may be others later, and how often it was asked for.
+#[derive(Clone, Default)]
+struct Moves(Arc<Mutex<Vec<IpAddr>>>, Arc<AtomicU64>);
+
+impl Resolve for Moves {
+    fn resolve(&self, _: &str, _: u16) -> Resolving {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        let addresses = self.0.lock().clone();
+        let ttl = 10 * SECOND;
+        Resolving::ready(match addresses.is_empty() {
+            true => Err(ResolveError::Timeout),
+            false => Ok(Answer { addresses, ttl }),
+        })
+    }
+}
+
+/// Where all addresses of a name are blocked and the name is past its time, it is asked for again: it may have moved.
+#[tokio::test]
+async fn a_block_does_not_outlive_the_address_that_it_is_of() {
+    for (all_blocked, own) in [
+        (AllBlocked::Fail, true),
+        (AllBlocked::Fail, false),
+        (AllBlocked::ProbeLeastBad, false),
+    ] {
+        let peer = Peer::builder().ips(2).alpn(Alpn::Http1).start();
+        let (ips, name) = (peer.ips(), name(&peer));
+        let (names, clock) = (Moves::default(), ManualClock::new());
+        *names.0.lock() = vec![ips[0]];
+        let pool = builder(&peer, |config| config.all_blocked = all_blocked);
+        let pool = pool.resolver(names.clone()).clock(clock.clone()).build().unwrap();
+        let conn = lease(&pool, &name).await;
+        match own {
+            true => pool.manager().block(Scope::from(ips[0]), None).unwrap(),
+            false => conn.report(Outcome::Status(403)),
+        }
+        conn.discard();
+        let asked = || names.1.load(Ordering::Relaxed);
+        refused(&pool, &name).await;
+        assert_eq!(asked(), 1, "it is not past its time");
+        // It stays where it was: who asked is refused as soon as that is known, and the next one at once.
+        clock.advance(11 * SECOND);
+        refused(&pool, &name).await;
+        refused(&pool, &name).await;
+        assert_eq!(asked(), 2);
+        // Nor does a call that names the address ask for it; and name servers that fail change nothing.
+        clock.advance(11 * SECOND);
+        refusal(&pool, &name, GetOptions::new().ip(ips[0])).await;
+        assert_eq!(asked(), 2);
+        names.0.lock().clear();
+        refused(&pool, &name).await;
+        assert_eq!(asked(), 3);
+        *names.0.lock() = vec![ips[1]];
+        clock.advance(60 * SECOND); // name servers are given some rest
+        let conn = lease(&pool, &name).await;
+        assert_eq!(conn.info().remote.ip(), ips[1]);
+        drop(conn);
+        finish(pool, peer).await;
+    }
+}
+
+/// Who asks for what an address does not offer, or accepts other certificates than it has, blocks it for nobody, and is told the same each time.
+#[tokio::test]
+async fn what_one_caller_requires_in_vain_blocks_nobody() {
+    let peer = http1_peer();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    let roots = certs::unknown_authority().roots();
+    let tls = Tls::builder().roots(roots).build().unwrap();
+    for (options, kind) in [
+        (GetOptions::new().require(Require::Http2), ErrorKind::Protocol),
+        (GetOptions::new().tls(tls), ErrorKind::CertificateIssuer),
+    ] {
+        for _ in 0..2 {
+            let refused = within("a refusal", pool.get_with(&name, options.clone())).await;
+            let error = refused.unwrap_err();
+            assert_eq!((error.kind(), error.phase()), (kind, Phase::Tls), "{error}");
+        }
+        assert!(pool.manager().blocklist().is_empty(), "{kind:?}");
+        lease(&pool, &name).await.discard();
+    }
+    finish(pool, peer).await;
 }
 
 /// Whatever allows the same, by whichever scope, before or after.

@@ -12,9 +12,9 @@ use std::task::{Context, Poll};
 use hotpool::clock::ManualClock;
 use hotpool::fingerprint::Profile;
 use hotpool::{
-    BlockCause, CloseReason, Dial, DialError, DialTo, Dialing, ErrorKind, GetOptions, HotConn, HotConnPool,
-    Phase, PoolConfig, Protocol, Proxy, ProxyError, ProxyLogin, ProxyProtocol, Returned, ReuseCheck, Scope,
-    SourcePolicy, StaticResolver, StaticSources, Transport,
+    AllBlocked, BlockCause, CloseReason, Dial, DialError, DialTo, Dialing, ErrorKind, GetOptions, HotConn,
+    HotConnPool, Outcome, Phase, PoolConfig, Protocol, Proxy, ProxyError, ProxyLogin, ProxyProtocol,
+    Returned, ReuseCheck, Scope, SourcePolicy, StaticResolver, StaticSources, Transport,
 };
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
@@ -108,6 +108,86 @@ impl ByRelay {
             asked: Mutex::default(),
         })
     }
+}
+
+/// Makes streams that end at once.
+struct Ends;
+
+impl Dial for Ends {
+    fn dial<'a>(&'a self, _: DialTo<'a>) -> Dialing<'a> {
+        Box::pin(async { Ok(Transport::new(tokio::io::duplex(64).0)) })
+    }
+}
+
+/// Who dials by himself for one call takes a way of his own: what he meets there is not held against those who go directly, and lifts nothing of theirs.
+#[tokio::test]
+async fn what_is_met_behind_a_call_s_own_dialer_concerns_nobody_else() {
+    let peer = http1_peer();
+    let relay = Relay::start();
+    let pool = builder(&peer, |config| config.all_blocked = AllBlocked::ProbeLeastBad);
+    let pool = pool.build().unwrap();
+    let name = name(&peer);
+    let by = |dialer: Arc<dyn Dial>| GetOptions::new().dial(Some(dialer));
+    let broken = within("an error", pool.get_with(&name, by(Arc::new(Ends)))).await;
+    let error = broken.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.phase()),
+        (ErrorKind::ConnectionReset, Phase::Tls),
+        "{error}"
+    );
+    assert!(pool.manager().blocklist().is_empty());
+    let dialer = ByRelay::new(&relay);
+    let conn = within("a connection", pool.get_with(&name, by(dialer.clone())))
+        .await
+        .unwrap();
+    conn.report(Outcome::Status(403));
+    drop(conn);
+    assert_eq!(
+        pool.stats().counters.closes(CloseReason::Blocked),
+        1,
+        "it is not lent again"
+    );
+    assert!(pool.manager().blocklist().is_empty());
+    // What the direct way is blocked for stands, whoever comes through otherwise.
+    let conn = lease(&pool, &name).await;
+    conn.report(Outcome::Error);
+    conn.discard();
+    let conn = within("a connection", pool.get_with(&name, by(dialer)))
+        .await
+        .unwrap();
+    conn.report(Outcome::Ok);
+    conn.discard();
+    assert_eq!(pool.manager().blocklist().len(), 1);
+    relay.is_left().await;
+    finish(pool, peer).await;
+}
+
+/// A source that is required is not to be had by a dialer that connects by itself.
+#[tokio::test]
+async fn who_dials_past_a_required_source_is_refused() {
+    let peer = http1_peer();
+    let relay = Relay::start();
+    let sources = || StaticSources::new([IpAddr::from([127, 0, 0, 9])]).unwrap();
+    let pool = builder(&peer, |_| {})
+        .dial(Shared(ByRelay::new(&relay)))
+        .build()
+        .unwrap();
+    let required = GetOptions::new().sources(SourcePolicy::require(sources()));
+    let refused = within("a refusal", pool.get_with(name(&peer), required)).await;
+    let error = refused.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.phase()),
+        (ErrorKind::Source, Phase::Connect),
+        "{error}"
+    );
+    assert!(pool.manager().blocklist().is_empty());
+    assert_eq!(pool.stats().sources.leased, 0);
+    // One that is merely preferred may be done without.
+    let preferred = GetOptions::new().sources(SourcePolicy::prefer(sources()));
+    let other = within("a connection", pool.get_with(name(&peer), preferred)).await;
+    other.unwrap().discard();
+    relay.is_left().await;
+    finish(pool, peer).await;
 }
 
 /// Of an `Arc`, for a pool and a test to have.

@@ -1,5 +1,6 @@
 //! What the pool does by itself.
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,14 +9,15 @@ use std::time::Duration;
 use hotpool::clock::{Clock, ManualClock, Moment, Sleep};
 use hotpool::scripted::{Act, Stage};
 use hotpool::{
-    AllBlocked, Answer, CloseReason, Health, HotConnPool, Outcome, Phase, PoolConfig, Resolve, Resolving,
-    Resting, Returned, StatusValidator, Trouble, Warm,
+    AllBlocked, Answer, CloseReason, GetOptions, Health, HotConnPool, Outcome, Phase, PoolConfig, Resolve,
+    Resolving, Resting, Returned, SourcePolicy, StaticSources, StatusValidator, Tls, Trouble, Warm,
 };
 use parking_lot::Mutex;
 
 use super::{lease, poll_once};
 use crate::common::{
-    at_rest, builder, config, finish, host, http1_peer, let_run, manual_pool, name, round, until, within,
+    at_rest, builder, config, finish, host, http1_peer, let_run, manual_pool, name, resolver, round, until,
+    within,
 };
 use crate::support::certs;
 use crate::support::peer::{Alpn, Order, Peer, To};
@@ -246,6 +248,72 @@ async fn a_blocked_address_is_tried_when_its_time_has_come() {
     finish(pool, peer).await;
 }
 
+/// A 403 told to one who comes from elsewhere is asked about again from there, as long as anything is left of it, and else not at all: never by the pool's own way.
+#[tokio::test]
+async fn a_block_is_tried_as_who_heard_of_it_or_not_at_all() {
+    let (own, elsewhere) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 9]));
+    for stays in [true, false] {
+        let peer = http1_peer();
+        let clock = ManualClock::new();
+        let tls = || Tls::builder().roots(certs::authority().roots()).build().unwrap();
+        let config = config(|config| {
+            (config.blacklist_interval, config.idle_timeout) = (300 * SECOND, 3600 * SECOND);
+        });
+        let pool = HotConnPool::builder().config(config).tls(tls());
+        let pool = pool.resolver(resolver(&peer)).clock(clock.clone());
+        let pool = pool
+            .validator(StatusValidator::new("/").unwrap())
+            .build()
+            .unwrap();
+        let sources = StaticSources::new([elsewhere]).unwrap();
+        let call = GetOptions::new().sources(SourcePolicy::require(sources));
+        let (name, other) = (name(&peer), host(&peer, "a.peer.test"));
+        let get = || within("a connection", pool.get_with(&name, call.clone()));
+        let (conn, second) = (get().await.unwrap(), get().await.unwrap());
+        conn.report(Outcome::Status(403));
+        drop(conn);
+        drop(second);
+        // One that the pool heard of itself, to tell when both have had their turn.
+        let conn = lease(&pool, &other).await;
+        conn.report(Outcome::Status(403));
+        drop(conn);
+        if !stays {
+            pool.update_tls(tls()); // nobody goes out as before
+        }
+        let_run().await;
+        clock.advance(301 * SECOND);
+        let proofs = 1 + u32::from(stays);
+        until(&pool, "what was asked about rests", |stats| stats.idle == proofs).await;
+        assert_eq!(pool.stats().counters.dials, u64::from(3 + proofs));
+        assert_eq!(pool.manager().blocklist().len(), usize::from(!stays));
+        let mut from: Vec<_> = peer.connections().iter().map(|conn| conn.from.ip()).collect();
+        from.sort_unstable();
+        let mut expected = vec![own, own, elsewhere, elsewhere];
+        expected.extend(stays.then_some(elsewhere));
+        assert_eq!(from, expected);
+        finish(pool, peer).await;
+    }
+}
+
+/// An origin that every call reaches by a way of its own is not dialled by the pool's for the sake of a minimum.
+#[tokio::test]
+async fn a_minimum_is_held_only_for_who_goes_out_as_the_pool_does() {
+    let peer = http1_peer();
+    let (pool, clock) = manual_pool(&peer, |config| config.min_idle = 1);
+    let sources = StaticSources::new([IpAddr::from([127, 0, 0, 9])]).unwrap();
+    let call = GetOptions::new().sources(SourcePolicy::require(sources));
+    let (name, other) = (name(&peer), host(&peer, "a.peer.test"));
+    let conn = within("a connection", pool.get_with(&name, call)).await.unwrap();
+    // One that is asked for as the pool goes out, to tell when both have had their turn.
+    let own = lease(&pool, &other).await;
+    let_run().await;
+    clock.advance(31 * SECOND);
+    until(&pool, "one rests", |stats| stats.idle == 1).await;
+    assert_eq!(pool.stats().counters.dials, 3);
+    drop((conn, own));
+    finish(pool, peer).await;
+}
+
 /// A handshake says nothing of a 403, and a `Retry-After` is to be heeded: where nobody asks, the first ends by its time, and neither is tried before.
 #[tokio::test]
 async fn what_an_address_told_us_ends_by_its_time() {
@@ -271,7 +339,7 @@ async fn what_an_address_told_us_ends_by_its_time() {
                     let error = within(&case, pool.get(&name)).await.expect_err(&case);
                     assert_eq!(error.retry_after(), Some(left * SECOND), "{case}");
                 }
-                let options = hotpool::GetOptions::new();
+                let options = GetOptions::new();
                 if outcome == Outcome::Status(403) {
                     let warmed = within(&case, pool.warm(&name, Warm::Count(1), options)).await;
                     assert_eq!(warmed.unwrap_err().retry_after(), Some(left * SECOND), "{case}");
@@ -388,7 +456,7 @@ async fn what_the_whole_pool_avoids_is_tried_as_well() {
 
 /// Answers what it is told to, for a minute, and counts.
 #[derive(Clone)]
-struct Names(Arc<Mutex<Vec<std::net::IpAddr>>>, Arc<AtomicU64>);
+struct Names(Arc<Mutex<Vec<IpAddr>>>, Arc<AtomicU64>);
 
 impl Resolve for Names {
     fn resolve(&self, _: &str, _: u16) -> Resolving {
@@ -417,7 +485,7 @@ async fn names_are_refreshed_and_what_has_vanished_drains() {
         .build()
         .unwrap();
     let name = name(&peer);
-    let options = hotpool::GetOptions::new();
+    let options = GetOptions::new();
     within("warm", pool.warm(&name, Warm::EveryIp(1), options))
         .await
         .unwrap();
@@ -439,7 +507,7 @@ async fn names_are_refreshed_and_what_has_vanished_drains() {
 }
 
 /// Answers for IPv4 alone; what asks for IPv6 fails.
-struct Lame(Arc<Mutex<Vec<std::net::IpAddr>>>);
+struct Lame(Arc<Mutex<Vec<IpAddr>>>);
 
 impl Resolve for Lame {
     fn resolve(&self, _: &str, _: u16) -> Resolving {
@@ -465,7 +533,7 @@ async fn what_has_vanished_drains_though_one_family_fails() {
         .clock(clock.clone())
         .build()
         .unwrap();
-    let options = hotpool::GetOptions::new();
+    let options = GetOptions::new();
     within("warm", pool.warm(&name(&peer), Warm::EveryIp(1), options))
         .await
         .unwrap();

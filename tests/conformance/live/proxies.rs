@@ -14,11 +14,12 @@ use hotpool::{
     Validating, Validator, Verdict, Warm,
 };
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use super::serials;
-use crate::common::{at_rest, builder, failure, finish, host, http1_peer, name, within};
+use crate::common::{at_rest, builder, failure, finish, host, http1_peer, name, spawn, within};
 use crate::support::measure;
 use crate::support::peer::{Alpn, DEADLINE, Peer};
 use crate::support::proxy::{Asked, Manner, Proxy as Fake};
@@ -33,6 +34,64 @@ const BOTH: [(Manner, ProxyProtocol); 2] = [
 
 fn proxy(protocol: ProxyProtocol, fake: &Fake) -> Proxy {
     Proxy::new(protocol, &fake.addr().to_string()).unwrap()
+}
+
+/// A proxy that leads to no address but one. Answers where it listens, and what it is asked for.
+async fn leads_only(to: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind((HERE, 0)).await.unwrap();
+    let (at, asked) = (
+        listener.local_addr().unwrap(),
+        Arc::<Mutex<Vec<String>>>::default(),
+    );
+    let heard = Arc::clone(&asked);
+    spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let mut near = BufReader::new(near);
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && near.read_line(&mut head).await.unwrap() > 0 {}
+            let end = head.split(' ').nth(1).unwrap().to_owned();
+            let leads = end == to.to_string();
+            heard.lock().push(end);
+            if !leads {
+                near.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").await.unwrap();
+                continue;
+            }
+            near.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            let mut far = TcpStream::connect(to).await.unwrap();
+            spawn(async move { copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    (at, asked)
+}
+
+/// A proxy that does not reach the first address of a target's name is asked for the next ones, as many as a dial tries.
+#[tokio::test]
+async fn where_a_proxy_does_not_reach_one_end_it_is_asked_for_the_next() {
+    let peer = Peer::builder().ips(4).alpn(Alpn::Http1).start();
+    for (leads_to, tries) in [(1, 2), (2, 3), (3, 3)] {
+        let (at, asked) = leads_only(peer.addr(leads_to)).await;
+        let proxy = Proxy::new(ProxyProtocol::Http, &at.to_string()).unwrap();
+        let pool = builder(&peer, |_| {}).proxy(proxy.names(ProxyNames::Local));
+        let pool = pool.build().unwrap();
+        let got = within("an answer", pool.get(name(&peer))).await;
+        let ends: Vec<_> = (0..tries).map(|nth| peer.addr(nth).to_string()).collect();
+        assert_eq!(*asked.lock(), ends);
+        match got {
+            Ok(conn) => assert_eq!(conn.info().tunnel_end, Some(peer.ips()[leads_to])),
+            Err(error) => {
+                assert_eq!((error.kind(), leads_to), (ErrorKind::ProxyRefused, 3), "{error}");
+            }
+        }
+        within("close", pool.close()).await;
+    }
+}
+
+/// In a URL the percent sign of a zone is escaped (RFC 6874), and elsewhere it is not.
+#[test]
+fn the_zone_of_a_proxy_is_read_from_a_url() {
+    let written = Proxy::new(ProxyProtocol::Http, "[fe80::1%lo]:1").unwrap();
+    let url: Proxy = "http://[fe80::1%25lo]:1".parse().unwrap();
+    assert_eq!(url.to_string(), written.to_string());
 }
 
 /// A pool that resolves no name of a target.
@@ -128,6 +187,11 @@ async fn a_hostile_proxy_is_told_in_time_and_blames_no_address_of_the_target_s()
     let (http, socks) = (ProxyProtocol::Http, ProxyProtocol::Socks5);
     let cases = [
         (http, Manner::Says(b"SSH-2.0-OpenSSH\r\n"), Some(malformed)),
+        (
+            http,
+            Manner::Says(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+            Some(malformed),
+        ),
         (http, Manner::Says(b"HTTP/1.1 200 O"), None),
         (http, Manner::Says(b""), None),
         (
