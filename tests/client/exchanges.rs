@@ -1,5 +1,8 @@
 //! What every exchange does, whatever it is spoken over.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use hotpool::{CloseReason, ErrorKind, HotConnPool, Phase};
 use http::{Method, Request, StatusCode};
@@ -202,6 +205,75 @@ async fn an_answer_before_the_end_of_the_request_is_read_and_both_go_on() {
         let half_sent = pool.stats().counters.closes(CloseReason::HalfSent);
         assert_eq!(half_sent, u64::from(alpn == Alpn::Http1));
         finish(pool, peer).await;
+    }
+}
+
+/// Over HTTP/2 an answer that is whole may come with a reset which says that the rest of the request is not wanted (RFC 9113 section 8.1). It comes to the connection at any
+/// time: here between a look at the stream and the end of the body.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_came_is_not_lost_to_a_reset_behind_it() {
+    let server = Server::scripted(&["h2"], |stream, _| async move {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            let status = request.uri().path()[1..].parse::<u16>().unwrap();
+            let head = http::Response::builder().status(status).body(()).unwrap();
+            let mut back = respond.send_response(head, false).unwrap();
+            back.send_data("so\n".into(), true).unwrap(); // and nobody wants the body
+        }
+    })
+    .await;
+    let (pool, name) = (server.pool(), server.name());
+    assert_eq!(send(&pool, get(&name, "/200")).await.unwrap().text(), "so\n");
+    for (status, last) in [
+        (413, None),
+        (200, None),
+        (413, Some(Frame::trailers(trailers("x-last", "1")))),
+    ] {
+        // Two exchanges after its answer, the reset has come, too.
+        let others = {
+            let (pool, name) = (pool.clone(), name.clone());
+            async move {
+                for _ in 0..2 {
+                    send(&pool, get(&name, "/200")).await.unwrap();
+                }
+            }
+        };
+        let body = Beside {
+            first: Some(Frame::data(Bytes::from_static(b"first"))),
+            others: Some(Box::pin(others)),
+            last,
+        };
+        let request = Request::post(format!("https://{name}/{status}"));
+        let read = send(&pool, request.body(body).unwrap()).await.unwrap();
+        assert_eq!((read.status.as_u16(), read.text()), (status, "so\n"));
+    }
+    assert_eq!(server.accepted(), 1);
+    at_rest(&pool).await;
+    within("close", pool.close()).await;
+}
+
+/// A body of which the first piece goes out, and which comes to its end when something else was done meanwhile: in one poll.
+struct Beside {
+    first: Option<Frame<Bytes>>,
+    others: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    last: Option<Frame<Bytes>>,
+}
+
+impl http_body::Body for Beside {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        if let Some(others) = self.others.take() {
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(others));
+        }
+        Poll::Ready(self.last.take().map(Ok))
     }
 }
 

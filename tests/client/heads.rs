@@ -2,11 +2,11 @@
 
 use hotpool::fingerprint::{Headers, Profile};
 use hotpool::{Body, ErrorKind, HotConnPool, Phase, SendOptions};
-use http::{HeaderMap, Method, Request};
+use http::{Method, Request};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
-use crate::ask::{Pieces, get, post, read, send};
+use crate::ask::{Pieces, get, post, read, send, trailers};
 use crate::common::within;
 use crate::servers::{Server, mirror};
 
@@ -245,16 +245,23 @@ async fn a_body_that_is_not_as_long_as_announced_ends_its_exchange() {
 
 #[tokio::test]
 async fn trailers_that_belong_in_the_head_are_not_sent() {
-    let server = mirror().await;
-    let pool = server.pool();
-    let fields = HeaderMap::from_iter([(http::header::CONTENT_LENGTH, 5.into())]);
-    let body = Pieces::of([http_body::Frame::trailers(fields)]);
-    let request = Request::builder()
-        .method(Method::PUT)
-        .uri(format!("https://{}/", server.name()));
-    let error = send(&pool, request.body(body).unwrap()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Request);
-    within("close", pool.close()).await;
+    for alpn in ["http/1.1", "h2"] {
+        let server = Server::hyper(&[alpn], |request| async move {
+            assert!(request.into_body().collect().await.is_err(), "a whole request");
+            http::Response::default()
+        })
+        .await;
+        let pool = server.pool();
+        for name in ["content-length", "keep-alive", "upgrade"] {
+            let body = Pieces::of([http_body::Frame::trailers(trailers(name, "5"))]);
+            let request = Request::builder()
+                .method(Method::PUT)
+                .uri(format!("https://{}/", server.name()));
+            let error = send(&pool, request.body(body).unwrap()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Request, "{alpn} {name}");
+        }
+        within("close", pool.close()).await;
+    }
 }
 
 #[tokio::test]

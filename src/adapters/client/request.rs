@@ -226,10 +226,11 @@ pub(super) fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = He
     options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
 }
 
-/// Whether trailers may have it (RFC 9110 section 6.5.1): nothing that says where the message ends, whom it is for, or how it is to be read.
+/// Whether trailers may have it (RFC 9110 section 6.5.1): nothing that says where the message ends, whom it is for, or how it is to be read, and nothing
+/// that is one connection's affair (RFC 9113 section 8.2.2).
 pub(super) fn check_trailers(trailers: &HeaderMap) -> Result<(), Refused> {
     use http::header::{
-        AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, TE, TRAILER,
+        AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, TE, TRAILER, UPGRADE,
     };
     let headish = [
         CONTENT_LENGTH,
@@ -244,6 +245,9 @@ pub(super) fn check_trailers(trailers: &HeaderMap) -> Result<(), Refused> {
         EXPECT,
         TE,
         TRAILER,
+        UPGRADE,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
     ];
     match headish.iter().any(|name| trailers.contains_key(name)) {
         true => Err(Refused::Trailer),
