@@ -129,6 +129,10 @@ impl Outgoing {
                 return Err(failed);
             }
         };
+        if exchange.is_upgraded() && !planted("upgrades_cut_their_requests_off") {
+            let sent = poll_fn(|cx| exchange.poll_sent(cx)).await;
+            sent.map_err(|error| Failed::for_good(self.named(error)))?;
+        }
         let body = h1_body(exchange).map_err(|error| Failed::for_good(self.named(error)))?;
         Ok(head.map(|()| body))
     }
