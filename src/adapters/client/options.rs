@@ -37,7 +37,7 @@ impl SendOptions {
         self
     }
 
-    /// Where its connection leads, in place of what its URI names. Default: the URI's host and port.
+    /// Where its connection leads, in place of what its URI names, which stays whom the request is for. Default: the URI's host and port.
     pub fn target(mut self, target: Target<'static>) -> Self {
         self.target = Some(target);
         self
