@@ -356,6 +356,87 @@ async fn a_body_that_waits_to_be_asked_for_waits_for_the_answer_or_a_second() {
     within("close", pool.close()).await;
 }
 
+/// The second does not pass here: whoever waits for it waits for ever.
+#[tokio::test]
+async fn a_body_that_waits_hears_what_it_is_told_whatever_comes_with_it() {
+    for (alpn, says, status) in [
+        ("http/1.1", &[100, 200][..], 200),
+        ("http/1.1", &[103, 100, 200], 200),
+        ("http/1.1", &[417], 417),
+        ("http/1.1", &[103, 417], 417),
+        ("http/1.1", &[200], 200),
+        ("h2", &[100, 200], 200),
+        ("h2", &[103, 100, 200], 200),
+        ("h2", &[103, 103, 100, 200], 200),
+        ("h2", &[417], 417),
+        ("h2", &[103, 417], 417),
+        ("h2", &[200], 200),
+    ] {
+        let server = Server::scripted(&[alpn], move |stream, _| async move {
+            match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => says_over_h2(stream, says).await,
+                _ => says_over_h1(stream, says).await,
+            }
+        })
+        .await;
+        let clock = hotpool::clock::ManualClock::new();
+        let pool = server.builder(|_| {}).clock(clock).build().unwrap();
+        let mut request = post(&server.name(), "/", "four");
+        let expect = "100-continue".parse().unwrap();
+        request.headers_mut().insert("expect", expect);
+        let read = send(&pool, request).await.unwrap();
+        let text = if status == 200 { "four" } else { "" };
+        assert_eq!(
+            (read.status.as_u16(), read.text()),
+            (status, text),
+            "{alpn} {says:?}"
+        );
+        at_rest(&pool).await;
+    }
+}
+
+/// Says these heads; where the last is of success the body is what it got.
+async fn says_over_h1(mut stream: servers::Tls, says: &[u16]) {
+    servers::head(&mut stream).await;
+    let heads = says.iter().map(|status| match status {
+        100..200 => format!("HTTP/1.1 {status} So\r\n\r\n"),
+        200 => format!("HTTP/1.1 {status} So\r\ncontent-length: 4\r\n\r\n"),
+        _ => format!("HTTP/1.1 {status} So\r\ncontent-length: 0\r\n\r\n"),
+    });
+    servers::say(&mut stream, heads.collect::<String>()).await;
+    let mut body = [0; 4];
+    if tokio::io::AsyncReadExt::read_exact(&mut stream, &mut body)
+        .await
+        .is_ok()
+    {
+        servers::say(&mut stream, body).await;
+    }
+}
+
+async fn says_over_h2(stream: servers::Tls, says: &'static [u16]) {
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        let head = |status: u16| http::Response::builder().status(status).body(()).unwrap();
+        let (&last, interim) = says.split_last().unwrap();
+        for &status in interim {
+            respond.send_informational(head(status)).unwrap();
+        }
+        if last != 200 {
+            respond.send_response(head(last), true).unwrap();
+            continue;
+        }
+        tokio::spawn(async move {
+            let mut body = request.into_body();
+            let early = interim
+                .is_empty()
+                .then(|| respond.send_response(head(last), false).unwrap());
+            let data = body.data().await.unwrap().unwrap();
+            let mut back = early.unwrap_or_else(|| respond.send_response(head(last), false).unwrap());
+            back.send_data(data, true).unwrap();
+        });
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_fails_is_the_callers_error_and_ends_the_exchange() {
     for alpn in BOTH {

@@ -129,6 +129,7 @@ impl Exchange {
                 Some(head) if is_interim(head.status()) && !self.is_upgraded() => {}
                 Some(head) => {
                     self.status = head.status();
+                    self.writer.release(); // nobody asks for the body any more
                     return Poll::Ready(Ok(head));
                 }
                 None if ready!(self.poll_read(cx, READ))? == 0 => return Poll::Ready(Err(self.ended())),
