@@ -193,6 +193,7 @@ impl HotConn {
         match &self.lent().wire {
             Wire::H1(_) if planted("what_was_sent_is_forgotten") => RetrySafety::NeverSent,
             Wire::H1(h1) => h1.retry_safety(),
+            Wire::H2(_) if planted("what_was_sent_on_a_stream_is_forgotten") => RetrySafety::NeverSent,
             Wire::H2(h2) => h2.retry_safety(),
             #[cfg(feature = "__internals")]
             Wire::Scripted(_) => RetrySafety::Sent,

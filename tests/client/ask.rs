@@ -97,6 +97,22 @@ impl http_body::Body for Pieces {
     }
 }
 
+/// A body that says of itself that it has no bytes, and has trailers.
+pub(crate) struct Trailers(pub(crate) Option<HeaderMap>);
+
+impl http_body::Body for Trailers {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Poll::Ready(self.0.take().map(|fields| Ok(Frame::trailers(fields))))
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(0)
+    }
+}
+
 /// The fields of a trailer section.
 pub(crate) fn trailers(name: &'static str, value: &'static str) -> HeaderMap {
     HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))])

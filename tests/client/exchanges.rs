@@ -1,5 +1,8 @@
 //! What every exchange does, whatever it is spoken over.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use hotpool::{CloseReason, ErrorKind, HotConnPool, Phase};
 use http::{Method, Request, StatusCode};
@@ -205,6 +208,75 @@ async fn an_answer_before_the_end_of_the_request_is_read_and_both_go_on() {
     }
 }
 
+/// Over HTTP/2 an answer that is whole may come with a reset which says that the rest of the request is not wanted (RFC 9113 section 8.1). It comes to the connection at any
+/// time: here between a look at the stream and the end of the body.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_came_is_not_lost_to_a_reset_behind_it() {
+    let server = Server::scripted(&["h2"], |stream, _| async move {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            let status = request.uri().path()[1..].parse::<u16>().unwrap();
+            let head = http::Response::builder().status(status).body(()).unwrap();
+            let mut back = respond.send_response(head, false).unwrap();
+            back.send_data("so\n".into(), true).unwrap(); // and nobody wants the body
+        }
+    })
+    .await;
+    let (pool, name) = (server.pool(), server.name());
+    assert_eq!(send(&pool, get(&name, "/200")).await.unwrap().text(), "so\n");
+    for (status, last) in [
+        (413, None),
+        (200, None),
+        (413, Some(Frame::trailers(trailers("x-last", "1")))),
+    ] {
+        // Two exchanges after its answer, the reset has come, too.
+        let others = {
+            let (pool, name) = (pool.clone(), name.clone());
+            async move {
+                for _ in 0..2 {
+                    send(&pool, get(&name, "/200")).await.unwrap();
+                }
+            }
+        };
+        let body = Beside {
+            first: Some(Frame::data(Bytes::from_static(b"first"))),
+            others: Some(Box::pin(others)),
+            last,
+        };
+        let request = Request::post(format!("https://{name}/{status}"));
+        let read = send(&pool, request.body(body).unwrap()).await.unwrap();
+        assert_eq!((read.status.as_u16(), read.text()), (status, "so\n"));
+    }
+    assert_eq!(server.accepted(), 1);
+    at_rest(&pool).await;
+    within("close", pool.close()).await;
+}
+
+/// A body of which the first piece goes out, and which comes to its end when something else was done meanwhile: in one poll.
+struct Beside {
+    first: Option<Frame<Bytes>>,
+    others: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    last: Option<Frame<Bytes>>,
+}
+
+impl http_body::Body for Beside {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        if let Some(others) = self.others.take() {
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(others));
+        }
+        Poll::Ready(self.last.take().map(Ok))
+    }
+}
+
 #[tokio::test]
 async fn trailers_go_both_ways() {
     for alpn in ["http/1.1", "h2"] {
@@ -282,6 +354,87 @@ async fn a_body_that_waits_to_be_asked_for_waits_for_the_answer_or_a_second() {
     assert_eq!(pool.stats().counters.closes(CloseReason::HalfSent), 1);
     assert_eq!(within("what came", rest.recv()).await, Some(0));
     within("close", pool.close()).await;
+}
+
+/// The second does not pass here: whoever waits for it waits for ever.
+#[tokio::test]
+async fn a_body_that_waits_hears_what_it_is_told_whatever_comes_with_it() {
+    for (alpn, says, status) in [
+        ("http/1.1", &[100, 200][..], 200),
+        ("http/1.1", &[103, 100, 200], 200),
+        ("http/1.1", &[417], 417),
+        ("http/1.1", &[103, 417], 417),
+        ("http/1.1", &[200], 200),
+        ("h2", &[100, 200], 200),
+        ("h2", &[103, 100, 200], 200),
+        ("h2", &[103, 103, 100, 200], 200),
+        ("h2", &[417], 417),
+        ("h2", &[103, 417], 417),
+        ("h2", &[200], 200),
+    ] {
+        let server = Server::scripted(&[alpn], move |stream, _| async move {
+            match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => says_over_h2(stream, says).await,
+                _ => says_over_h1(stream, says).await,
+            }
+        })
+        .await;
+        let clock = hotpool::clock::ManualClock::new();
+        let pool = server.builder(|_| {}).clock(clock).build().unwrap();
+        let mut request = post(&server.name(), "/", "four");
+        let expect = "100-continue".parse().unwrap();
+        request.headers_mut().insert("expect", expect);
+        let read = send(&pool, request).await.unwrap();
+        let text = if status == 200 { "four" } else { "" };
+        assert_eq!(
+            (read.status.as_u16(), read.text()),
+            (status, text),
+            "{alpn} {says:?}"
+        );
+        at_rest(&pool).await;
+    }
+}
+
+/// Says these heads; where the last is of success the body is what it got.
+async fn says_over_h1(mut stream: servers::Tls, says: &[u16]) {
+    servers::head(&mut stream).await;
+    let heads = says.iter().map(|status| match status {
+        100..200 => format!("HTTP/1.1 {status} So\r\n\r\n"),
+        200 => format!("HTTP/1.1 {status} So\r\ncontent-length: 4\r\n\r\n"),
+        _ => format!("HTTP/1.1 {status} So\r\ncontent-length: 0\r\n\r\n"),
+    });
+    servers::say(&mut stream, heads.collect::<String>()).await;
+    let mut body = [0; 4];
+    if tokio::io::AsyncReadExt::read_exact(&mut stream, &mut body)
+        .await
+        .is_ok()
+    {
+        servers::say(&mut stream, body).await;
+    }
+}
+
+async fn says_over_h2(stream: servers::Tls, says: &'static [u16]) {
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        let head = |status: u16| http::Response::builder().status(status).body(()).unwrap();
+        let (&last, interim) = says.split_last().unwrap();
+        for &status in interim {
+            respond.send_informational(head(status)).unwrap();
+        }
+        if last != 200 {
+            respond.send_response(head(last), true).unwrap();
+            continue;
+        }
+        tokio::spawn(async move {
+            let mut body = request.into_body();
+            let early = interim
+                .is_empty()
+                .then(|| respond.send_response(head(last), false).unwrap());
+            let data = body.data().await.unwrap().unwrap();
+            let mut back = early.unwrap_or_else(|| respond.send_response(head(last), false).unwrap());
+            back.send_data(data, true).unwrap();
+        });
+    }
 }
 
 #[tokio::test]

@@ -2,11 +2,11 @@
 
 use hotpool::fingerprint::{Headers, Profile};
 use hotpool::{Body, ErrorKind, HotConnPool, Phase, SendOptions};
-use http::{HeaderMap, Method, Request};
+use http::{Method, Request};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
-use crate::ask::{Pieces, get, post, read, send};
+use crate::ask::{Pieces, Trailers, get, post, read, send, trailers};
 use crate::common::within;
 use crate::servers::{Server, mirror};
 
@@ -216,6 +216,83 @@ async fn a_request_that_can_be_read_in_two_ways_is_not_sent() {
     }
 }
 
+/// A server that answers with the method, the content-lengths and the trailers it got.
+async fn teller(alpn: &str) -> Server {
+    Server::hyper(&[alpn], |request| async move {
+        let lengths: Vec<_> = request
+            .headers()
+            .get_all("content-length")
+            .iter()
+            .cloned()
+            .collect();
+        let method = request.method().clone();
+        let body = request.into_body().collect().await.unwrap();
+        let last = body.trailers().map(|fields| fields["x-last"].clone());
+        let text = format!("{method} {lengths:?} {last:?}");
+        let text = http_body_util::Full::from(text);
+        http::Response::new(text.map_err(|never| match never {}).boxed())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_length_is_said_once_and_as_a_number_however_it_was_written() {
+    for alpn in ["http/1.1", "h2"] {
+        let server = teller(alpn).await;
+        let pool = server.pool();
+        for written in [&["4"][..], &["4", "4"], &["0004"], &["4", "04"]] {
+            let mut request = post(&server.name(), "/", "four");
+            for length in written {
+                let length = length.parse().unwrap();
+                request.headers_mut().append("content-length", length);
+            }
+            let read = send(&pool, request).await.unwrap();
+            assert_eq!(read.text(), r#"POST ["4"] None"#, "{alpn} {written:?}");
+        }
+        within("close", pool.close()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_trace_has_no_body() {
+    for alpn in ["http/1.1", "h2"] {
+        let server = teller(alpn).await;
+        let pool = server.pool();
+        let trace = || {
+            Request::builder()
+                .method(Method::TRACE)
+                .uri(format!("https://{}/", server.name()))
+        };
+        let known = pool.send(trace().body(Body::from("four")).unwrap());
+        let known = within("an error", known).await.unwrap_err();
+        let unknown = pool.send(trace().body(Pieces::of([])).unwrap());
+        let unknown = within("an error", unknown).await.unwrap_err();
+        for error in [known, unknown] {
+            assert_eq!(error.kind(), ErrorKind::Request, "{alpn}");
+            assert!(error.cause().unwrap().to_string().contains("it asks to be told"));
+        }
+        assert_eq!(server.accepted(), 0);
+        let read = send(&pool, trace().body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(read.text(), "TRACE [] None", "{alpn}");
+        within("close", pool.close()).await;
+    }
+}
+
+#[tokio::test]
+async fn trailers_go_without_a_body_too() {
+    let server = teller("h2").await;
+    let pool = server.pool();
+    for method in ["GET", "DELETE", "POST"] {
+        let body = Trailers(Some(trailers("x-last", "1")));
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("https://{}/", server.name()));
+        let read = send(&pool, request.body(body).unwrap()).await.unwrap();
+        assert_eq!(read.text(), format!(r#"{method} ["0"] Some("1")"#));
+    }
+    within("close", pool.close()).await;
+}
+
 #[tokio::test]
 async fn a_body_that_is_not_as_long_as_announced_ends_its_exchange() {
     for alpn in ["http/1.1", "h2"] {
@@ -245,16 +322,92 @@ async fn a_body_that_is_not_as_long_as_announced_ends_its_exchange() {
 
 #[tokio::test]
 async fn trailers_that_belong_in_the_head_are_not_sent() {
-    let server = mirror().await;
-    let pool = server.pool();
-    let fields = HeaderMap::from_iter([(http::header::CONTENT_LENGTH, 5.into())]);
-    let body = Pieces::of([http_body::Frame::trailers(fields)]);
-    let request = Request::builder()
-        .method(Method::PUT)
-        .uri(format!("https://{}/", server.name()));
-    let error = send(&pool, request.body(body).unwrap()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Request);
-    within("close", pool.close()).await;
+    for alpn in ["http/1.1", "h2"] {
+        let server = Server::hyper(&[alpn], |request| async move {
+            assert!(request.into_body().collect().await.is_err(), "a whole request");
+            http::Response::default()
+        })
+        .await;
+        let pool = server.pool();
+        for name in ["content-length", "keep-alive", "upgrade"] {
+            let body = Pieces::of([http_body::Frame::trailers(trailers(name, "5"))]);
+            let request = Request::builder()
+                .method(Method::PUT)
+                .uri(format!("https://{}/", server.name()));
+            let error = send(&pool, request.body(body).unwrap()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Request, "{alpn} {name}");
+        }
+        within("close", pool.close()).await;
+    }
+}
+
+/// Whom a request is for is told to whoever gets it: neither as a password, nor as nobody, nor as somebody else in the clear.
+#[tokio::test]
+async fn a_uri_is_checked_wherever_its_connection_leads() {
+    for alpn in ["http/1.1", "h2"] {
+        let server = Server::hyper(&[alpn], |_| async { panic!("it was sent") }).await;
+        let pool = server.pool();
+        let target = hotpool::Target::try_from(&*server.name()).unwrap().into_owned();
+        for (method, uri, host) in [
+            ("GET", "https://user:secret@front.test/x", None),
+            ("GET", "https://user@front.test/x", Some("front.test")),
+            ("GET", "/relative", None),
+            ("GET", "/relative", Some("front.test")),
+            ("GET", "http://front.test/", None),
+            ("GET", "front.test:443", None),
+            ("CONNECT", "user@front.test:443", None),
+            ("CONNECT", "https://front.test/", None),
+        ] {
+            let mut request = Request::builder().method(method).uri(uri);
+            if let Some(host) = host {
+                request = request.header("host", host);
+            }
+            let request = request.body(Body::empty()).unwrap();
+            let sending = pool.send_with(request, SendOptions::new().target(target.clone()));
+            let error = within("an error", sending).await.unwrap_err();
+            assert_eq!(
+                (error.kind(), error.phase()),
+                (ErrorKind::Request, Phase::Use),
+                "{method} {uri}"
+            );
+            assert!(
+                error.cause().unwrap().to_string().contains("its uri"),
+                "{error:?}"
+            );
+        }
+        assert_eq!(server.accepted(), 0, "nobody was asked for a connection");
+        within("close", pool.close()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_has_no_other_host() {
+    for alpn in ["http/1.1", "h2"] {
+        let server = Server::hyper(&[alpn], |request| async move {
+            assert_eq!(request.uri(), "far.test:443");
+            http::Response::default()
+        })
+        .await;
+        let pool = server.pool();
+        let target = hotpool::Target::try_from(&*server.name()).unwrap().into_owned();
+        for (host, goes) in [
+            ("other.test:25", false),
+            ("far.test", false),
+            ("FAR.test:443", true),
+        ] {
+            let request = Request::connect("far.test:443").header("host", host);
+            let request = request.body(Body::empty()).unwrap();
+            let sending = pool.send_with(request, SendOptions::new().target(target.clone()));
+            match within("an answer", sending).await {
+                Ok(answer) => assert_eq!((answer.status().as_u16(), goes), (200, true), "{alpn} {host}"),
+                Err(error) => {
+                    assert_eq!((error.kind(), goes), (ErrorKind::Request, false), "{alpn} {host}");
+                    assert!(error.cause().unwrap().to_string().contains("its host is another"));
+                }
+            }
+        }
+        within("close", pool.close()).await;
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hotpool::{Body, Error, ErrorKind, HotConnPool, Phase, SendOptions};
+use hotpool::{Body, Error, ErrorKind, HotConnPool, Phase, RetrySafety, SendOptions};
 use http::{Method, Request};
 use http_body::Frame;
 
@@ -80,6 +80,69 @@ async fn an_idempotent_one_is_if_its_caller_says_so_and_no_byte_of_an_answer_cam
         at_rest(&pool).await;
         within("close", pool.close()).await;
     }
+}
+
+/// Over HTTP/2 a stream may be lost, and its connection stay.
+#[tokio::test]
+async fn an_idempotent_one_is_whose_stream_was_reset() {
+    let resend = || SendOptions::new().resend_idempotent();
+    for (method, options, hint, tries) in [
+        (Method::GET, resend(), false, 2),
+        (Method::GET, resend(), true, 2),
+        (Method::POST, resend(), false, 1),
+        (Method::GET, SendOptions::new(), false, 1),
+    ] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let server = Server::scripted(&["h2"], move |stream, _| {
+            let asked = Arc::clone(&count);
+            async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    let head = |status| http::Response::builder().status(status).body(()).unwrap();
+                    if asked.fetch_add(1, Ordering::SeqCst) > 0 {
+                        respond.send_response(head(204), true).unwrap();
+                        continue;
+                    }
+                    if hint {
+                        respond.send_informational(head(103)).unwrap();
+                    }
+                    respond.send_reset(h2::Reason::INTERNAL_ERROR);
+                }
+            }
+        })
+        .await;
+        let pool = server.pool();
+        let mut request = get(&server.name(), "/");
+        *request.method_mut() = method.clone();
+        let answer = send_with(&pool, request, options).await;
+        match answer {
+            Ok(read) => assert_eq!((read.status.as_u16(), tries), (204, 2), "{method}"),
+            Err(error) => assert_eq!((error.kind(), tries), (ErrorKind::Http2, 1), "{method}"),
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), tries, "{method}");
+        assert_eq!(server.accepted(), 1);
+        at_rest(&pool).await;
+        within("close", pool.close()).await;
+    }
+}
+
+/// The call itself opens the stream, as its documentation and the book's table of cancel safety say.
+#[tokio::test]
+async fn a_request_that_nobody_waits_for_is_sent_over_http2_all_the_same() {
+    let peer = Peer::builder().alpn(Alpn::Http2).start();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    peer.hold(To::All);
+    let mut conn = within("a connection", pool.get(&*name)).await.unwrap();
+    let request = Request::post(format!("https://{name}/read")).body(()).unwrap();
+    let opening = conn.h2().unwrap().send_request(request, true);
+    peer.wait_for("a request", |seen| seen.requests() == 1).await;
+    drop(opening);
+    peer.wait_for("a reset", |seen| seen.stream_resets == 1).await;
+    assert_eq!(conn.retry_safety(), RetrySafety::Sent);
+    drop(conn);
+    peer.release(To::All);
+    finish(pool, peer).await;
 }
 
 /// On one thread: what happens to the socket meanwhile is not heard of before the request is written.

@@ -1,11 +1,16 @@
 //! Connections and streams that speak something else than HTTP from some head on.
 
-use bytes::Bytes;
-use hotpool::{Body, CloseReason, SendOptions, Target, Upgraded};
-use http::Request;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::pin::pin;
+use std::time::Duration;
 
-use crate::ask::{get, send};
+use bytes::Bytes;
+use hotpool::{Body, CloseReason, ErrorKind, SendOptions, Target, Upgraded};
+use http::Request;
+use http_body::Frame;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc::unbounded_channel;
+
+use crate::ask::{Pieces, get, send};
 use crate::common::{at_rest, finish, name, pool, until, within};
 use crate::servers::{self, Server};
 use crate::support::peer::Peer;
@@ -75,6 +80,58 @@ async fn what_came_with_the_head_is_read_first() {
     }
     at_rest(&pool).await;
     assert_eq!((pool.size(), server.accepted()), (0, 2));
+    within("close", pool.close()).await;
+}
+
+/// A peer may agree before the request is out. What is spoken from there on comes behind the request (RFC 9110 section 7.8).
+#[tokio::test]
+async fn nothing_else_is_spoken_before_the_whole_request_is_out() {
+    let (got, mut rest) = unbounded_channel();
+    let server = Server::scripted(&["http/1.1"], move |mut stream, _| {
+        let got = got.clone();
+        async move {
+            servers::head(&mut stream).await;
+            servers::say(&mut stream, "HTTP/1.1 101 Yes\r\n\r\n").await;
+            let mut all = Vec::new();
+            let _ = stream.read_to_end(&mut all).await; // which a client that closes need not end well
+            got.send(String::from_utf8(all).unwrap()).unwrap();
+        }
+    })
+    .await;
+    let pool = server.pool();
+    for expects in [false, true] {
+        let (hand, pieces) = Pieces::new();
+        hand.send(Ok(Frame::data(Bytes::from_static(b"first")))).unwrap();
+        let mut request = Request::post(format!("https://{}/", server.name())).header("content-length", 10);
+        if expects {
+            request = request.header("expect", "100-continue");
+        }
+        let mut sending = pin!(pool.send(request.body(pieces).unwrap()));
+        let early = tokio::time::timeout(Duration::from_millis(100), &mut sending).await;
+        assert!(early.is_err(), "half of the request is out");
+        hand.send(Ok(Frame::data(Bytes::from_static(b"later")))).unwrap();
+        drop(hand);
+        let answer = within("an answer", sending).await.unwrap();
+        let mut upgraded = answer.into_body().into_upgraded().unwrap();
+        upgraded.write_all(b"and more").await.unwrap();
+        upgraded.flush().await.unwrap();
+        drop(upgraded);
+        let all = within("what came", rest.recv()).await.unwrap();
+        assert_eq!(all, "firstlaterand more");
+    }
+    // One that cannot be sent to its end is no upgrade.
+    let (hand, pieces) = Pieces::new();
+    hand.send(Ok(Frame::data(Bytes::from_static(b"first")))).unwrap();
+    let request = Request::post(format!("https://{}/", server.name())).header("content-length", 10);
+    let mut sending = pin!(pool.send(request.body(pieces).unwrap()));
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut sending).await;
+    assert!(early.is_err(), "half of the request is out");
+    drop(hand);
+    let error = within("an error", sending).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Request);
+    assert_eq!(within("what came", rest.recv()).await.unwrap(), "first");
+    at_rest(&pool).await;
+    assert_eq!(pool.size(), 0);
     within("close", pool.close()).await;
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::header::EXPECT;
 use http::{Method, Response, StatusCode, Uri, request};
 
-use super::request::{Concerns, Head, Length, Refused, length};
+use super::request::{Concerns, Head, Length, Refused, check_uri, length};
 use super::upload::Upload;
 use super::{Body, SendOptions, Upgraded, h1, h2};
 use crate::clock::{Sleep, before};
@@ -45,7 +45,14 @@ impl Outgoing {
         mut options: SendOptions,
     ) -> Result<Box<Self>, Error> {
         let concerns = Concerns::of(&head.headers);
-        let length = length(&head, concerns, &upload).map_err(|refused| named(refused.into(), &head.uri))?;
+        let checked = match check_uri(&head) {
+            Err(_) if planted("uris_beside_a_target_are_not_checked") => Ok(()),
+            // It stands for the target, too: that it is none is the pool's to say.
+            Err(_) if options.target.is_none() && Target::try_from(&head.uri).is_err() => Ok(()),
+            checked => checked,
+        };
+        let length = checked.and_then(|()| length(&head, concerns, &upload));
+        let length = length.map_err(|refused| named(refused.into(), &head.uri))?;
         if concerns.has(Concerns::UPGRADE) {
             options.get = options.get.require(Require::Http1);
         }
@@ -129,6 +136,10 @@ impl Outgoing {
                 return Err(failed);
             }
         };
+        if exchange.is_upgraded() && !planted("upgrades_cut_their_requests_off") {
+            let sent = poll_fn(|cx| exchange.poll_sent(cx)).await;
+            sent.map_err(|error| Failed::for_good(self.named(error)))?;
+        }
         let body = h1_body(exchange).map_err(|error| Failed::for_good(self.named(error)))?;
         Ok(head.map(|()| body))
     }

@@ -35,10 +35,12 @@ use crate::HotConnPool;
 impl HotConnPool {
     /// Sends `request` over a connection of the pool, and answers with the head of its answer; the [`Body`] has the lease until it is read.
     ///
-    /// The URI is absolute and names where to. `Host` is what it says unless the request has one of its own, which on HTTP/2 becomes the authority. Where the body's length
-    /// is known it is announced, else it goes in chunks (HTTP/1.1). Trailers of a request go out on HTTP/2 and behind chunks; a `Trailer` header asks for
-    /// chunks. Interim answers are passed over; `Expect: 100-continue` has the body wait for one, for a second at the most. A request with `Upgrade` asks for an
-    /// HTTP/1.1 connection. Headers that the [profile](crate::fingerprint::Profile::headers) has are added where the request has none of that name.
+    /// The URI is absolute, of `https`, and names where to; CONNECT has a host and a port alone. `Host` is what it says unless the request has one of
+    /// its own, which on HTTP/2 becomes the authority; CONNECT has no other. Where the body's length is known it is announced, else it goes in
+    /// chunks (HTTP/1.1). Trailers of a request go out on HTTP/2 and behind chunks; a `Trailer` header asks for chunks. Interim answers are passed
+    /// over; `Expect: 100-continue` has the body wait for one, for a second at the most. A request with `Upgrade` asks for an HTTP/1.1
+    /// connection, and its upgrade begins once all of its body is out. Headers that the [profile](crate::fingerprint::Profile::headers) has are added
+    /// where the request has none of that name.
     ///
     /// A request that was certainly not processed is sent again, over another connection, twice at the most: no byte of it was sent, or its
     /// peer says so (HTTP/2: refused, or above the last stream of a GOAWAY). That takes a body which can begin anew: none, a [`Body`] made of bytes, or one of

@@ -37,7 +37,7 @@ impl SendOptions {
         self
     }
 
-    /// Where its connection leads, in place of what its URI names. Default: the URI's host and port.
+    /// Where its connection leads, in place of what its URI names, which stays whom the request is for. Default: the URI's host and port.
     pub fn target(mut self, target: Target<'static>) -> Self {
         self.target = Some(target);
         self
@@ -50,8 +50,10 @@ impl SendOptions {
         self
     }
 
-    /// Sends a request with an idempotent method (RFC 9110 section 9.2.2) again if its connection ended before any byte of an answer, although it
-    /// may have been acted upon: being asked twice means the same as being asked once. Default: only what was certainly not processed is sent again.
+    /// Sends a request with an idempotent method (RFC 9110 section 9.2.2) again, although it may have been acted upon: being asked twice means the
+    /// same as being asked once. On HTTP/1.1 that is if its connection ended before any byte of an answer; on HTTP/2 if its connection ended or its stream was
+    /// reset, for whatever reason, or what came was malformed, before the head of the answer, interim ones aside: over the same connection where
+    /// that is still there. Twice at the most. Default: only what was certainly not processed is sent again.
     pub fn resend_idempotent(mut self) -> Self {
         self.resend = true;
         self

@@ -5,7 +5,7 @@
 use std::ops::Deref;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, request};
 
 use super::upload::Upload;
@@ -25,6 +25,10 @@ pub(super) enum Refused {
     Coding,
     #[error("its host is no authority, or several")]
     Host,
+    #[error("its uri is not https with a host alone, or of CONNECT a host and port alone")]
+    Uri,
+    #[error("its host is another than the one it would open a tunnel to")]
+    OtherHost,
     #[error("its connection header names a field that says where it ends or whom it is for")]
     Connection,
     #[error("its body ended before its content-length")]
@@ -35,6 +39,8 @@ pub(super) enum Refused {
     Trailer,
     #[error("it would open a tunnel, and has a body")]
     TunnelBody,
+    #[error("it asks to be told itself, and has a body")]
+    TraceBody,
 }
 
 impl From<Refused> for Error {
@@ -129,19 +135,48 @@ impl Concerns {
     }
 }
 
+/// Whether it names whom the request is for, wherever its connection leads: nobody is told a password, or asked for something in the clear (RFC 9110 section 4.2).
+pub(super) fn check_uri(head: &request::Parts) -> Result<(), Refused> {
+    let plain = head.uri.authority().is_some_and(is_plain);
+    let tunnel = head.method == Method::CONNECT && head.extensions.get::<h2::ext::Protocol>().is_none();
+    let scheme = match tunnel {
+        true => head.uri.scheme().is_none(),
+        false => head.uri.scheme() == Some(&Scheme::HTTPS),
+    };
+    match plain && scheme {
+        true => Ok(()),
+        false => Err(Refused::Uri),
+    }
+}
+
 /// Where a request ends, by what its headers say and by what its body knows.
 pub(super) fn length(head: &request::Parts, concerns: Concerns, upload: &Upload) -> Result<Length, Refused> {
+    match said_length(head, concerns, upload)? {
+        // RFC 9110 section 9.3.8.
+        Length::Known(1..) | Length::Unknown
+            if head.method == Method::TRACE && !planted("traces_have_bodies") =>
+        {
+            Err(Refused::TraceBody)
+        }
+        length => Ok(length),
+    }
+}
+
+fn said_length(head: &request::Parts, concerns: Concerns, upload: &Upload) -> Result<Length, Refused> {
     let headers = &head.headers;
     if concerns.has(Concerns::HOST) {
-        check_host(headers)?;
+        check_host(head)?;
     }
     if concerns.has(Concerns::CONNECTION) {
         check_connection(headers)?;
     }
     let exact = upload.exact();
+    // One of no bytes may have trailers.
+    let is_none = upload.is_at_end() || exact == Some(0) && planted("trailers_need_a_body");
+    let is_none = is_none && !expects_body(&head.method);
     if !concerns.has(Concerns::FRAMING) {
         return Ok(match exact {
-            Some(0) if head.method == Method::CONNECT || !expects_body(&head.method) => Length::None,
+            Some(0) if head.method == Method::CONNECT || is_none => Length::None,
             Some(length) => Length::Known(length),
             None => Length::Unknown,
         });
@@ -167,7 +202,7 @@ pub(super) fn length(head: &request::Parts, concerns: Concerns, upload: &Upload)
         return Ok(Length::Unknown); // which have their place behind chunks
     }
     Ok(match exact {
-        Some(0) if !expects_body(&head.method) => Length::None,
+        Some(0) if is_none => Length::None,
         Some(length) => Length::Known(length),
         None => Length::Unknown,
     })
@@ -195,19 +230,29 @@ fn expects_body(method: &Method) -> bool {
     [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }
 
-fn check_host(headers: &HeaderMap) -> Result<(), Refused> {
-    let mut hosts = headers.get_all(HOST).iter();
+fn check_host(head: &request::Parts) -> Result<(), Refused> {
+    let mut hosts = head.headers.get_all(HOST).iter();
     let Some(host) = hosts.next() else { return Ok(()) };
-    match hosts.next().is_none() && authority(host).is_some() {
-        true => Ok(()),
-        false => Err(Refused::Host),
+    let named = match hosts.next() {
+        None => authority(host).ok_or(Refused::Host)?,
+        Some(_) => return Err(Refused::Host),
+    };
+    // Which of them a tunnel leads to would be the protocol's choice (RFC 9112 section 3.2.3).
+    let elsewhere = head.method == Method::CONNECT && head.uri.authority() != Some(&named);
+    match elsewhere && !planted("tunnels_lead_to_their_host_header") {
+        true => Err(Refused::OtherHost),
+        false => Ok(()),
     }
 }
 
 /// The authority that a Host header names.
 pub(super) fn authority(host: &HeaderValue) -> Option<Authority> {
-    let authority = Authority::try_from(host.as_bytes()).ok()?;
-    (!authority.as_str().contains('@')).then_some(authority)
+    Authority::try_from(host.as_bytes()).ok().filter(is_plain)
+}
+
+/// Whether it names a host and no user.
+fn is_plain(authority: &Authority) -> bool {
+    !authority.host().is_empty() && !authority.as_str().contains('@')
 }
 
 /// Who passes the request on would leave out what `Connection` names (RFC 9110 section 7.6.1).
@@ -226,10 +271,11 @@ pub(super) fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = He
     options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
 }
 
-/// Whether trailers may have it (RFC 9110 section 6.5.1): nothing that says where the message ends, whom it is for, or how it is to be read.
+/// Whether trailers may have it (RFC 9110 section 6.5.1): nothing that says where the message ends, whom it is for, or how it is to be read, and nothing
+/// that is one connection's affair (RFC 9113 section 8.2.2).
 pub(super) fn check_trailers(trailers: &HeaderMap) -> Result<(), Refused> {
     use http::header::{
-        AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, TE, TRAILER,
+        AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, TE, TRAILER, UPGRADE,
     };
     let headish = [
         CONTENT_LENGTH,
@@ -244,6 +290,9 @@ pub(super) fn check_trailers(trailers: &HeaderMap) -> Result<(), Refused> {
         EXPECT,
         TE,
         TRAILER,
+        UPGRADE,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
     ];
     match headish.iter().any(|name| trailers.contains_key(name)) {
         true => Err(Refused::Trailer),

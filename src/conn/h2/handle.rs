@@ -117,8 +117,9 @@ pub struct H2<'a> {
 impl H2<'_> {
     /// Opens a stream: sends the head of `request` and, unless `end_of_stream` says that there is none, gives the sender of its body.
     ///
-    /// The stream is opened by the call; what it answers is there at once. Both answers are stock h2. A body that is read must release its flow-control capacity as it
-    /// goes. Dropping both resets the stream. The lease may go home before the stream has ended; its place is given to another when it has.
+    /// The stream is opened by the call, awaited or not; what it answers is there at once. Both answers are stock h2. A body that is read must release its
+    /// flow-control capacity as it goes. Dropping both, or the future that has them, resets the stream of a request that may have been sent. The
+    /// lease may go home before the stream has ended; its place is given to another when it has.
     /// [`HotConn::attach`](crate::HotConn::attach) keeps the lease with the body instead.
     ///
     /// # Errors

@@ -97,6 +97,15 @@ impl Exchange {
         self.reader.is_upgraded()
     }
 
+    /// All of the request is out. Nothing else is spoken before: not in the middle of a message (RFC 9110 section 7.8).
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.writer.release();
+        match self.unsent.take() {
+            Some(error) => Poll::Ready(Err(error)),
+            None => self.writer.poll(cx, Pin::new(&mut self.conn)),
+        }
+    }
+
     /// Whether the answer is over, and nobody waits for the rest of the request.
     pub(super) fn is_over(&self) -> bool {
         self.reader.is_done() && !self.is_still_sending()
@@ -120,6 +129,7 @@ impl Exchange {
                 Some(head) if is_interim(head.status()) && !self.is_upgraded() => {}
                 Some(head) => {
                     self.status = head.status();
+                    self.writer.release(); // nobody asks for the body any more
                     return Poll::Ready(Ok(head));
                 }
                 None if ready!(self.poll_read(cx, READ))? == 0 => return Poll::Ready(Err(self.ended())),

@@ -56,12 +56,10 @@ fn headers(
         None if concerns.are_none() => head.take_headers(),
         _ => build(&head.headers, defaults)?,
     };
-    let announced = match length {
-        Length::Known(length) if !headers.contains_key(CONTENT_LENGTH) => Some(length),
-        _ => None,
-    };
-    if let Some(length) = announced {
-        headers.insert(CONTENT_LENGTH, length.into());
+    if let Length::Known(length) = length
+        && !(planted("lengths_stand_as_they_were_written") && headers.contains_key(CONTENT_LENGTH))
+    {
+        headers.insert(CONTENT_LENGTH, length.into()); // once, however the caller wrote it
     }
     Ok(headers)
 }

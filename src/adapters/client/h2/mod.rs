@@ -70,12 +70,18 @@ impl Call {
 
     /// The head of the answer. Interim ones are passed over.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<RecvStream>, Error>> {
-        if self.sender.is_held() {
-            let asked = matches!(self.response.poll_informational(cx), Poll::Ready(Some(Ok(interim)))
-                if interim.status() == StatusCode::CONTINUE);
-            let patience = self.patience.as_mut();
-            if asked || patience.is_some_and(|patience| patience.as_mut().poll(cx).is_ready()) {
-                self.sender.release();
+        // The answer is looked for behind the last interim head alone: to get there h2 drops those before it, and with them what asks for the body.
+        while self.sender.is_held() {
+            match self.response.poll_informational(cx) {
+                Poll::Ready(Some(Ok(interim))) if interim.status() == StatusCode::CONTINUE => {
+                    self.sender.release();
+                }
+                Poll::Ready(Some(Ok(_))) if !planted("bodies_are_asked_for_at_first_or_never") => {}
+                Poll::Ready(_) => break,
+                Poll::Pending => match self.patience.as_mut().map(|patience| patience.as_mut().poll(cx)) {
+                    Some(Poll::Pending) => return Poll::Pending,
+                    _ => self.sender.release(),
+                },
             }
         }
         if let Poll::Ready(Err(error)) = self.sender.poll(cx) {
@@ -89,9 +95,12 @@ impl Call {
         self.sender.into_upload()
     }
 
-    pub(super) fn answered(self, answer: RecvStream, conn: HotConn, status: StatusCode) -> Box<Exchange> {
+    pub(super) fn answered(mut self, answer: RecvStream, conn: HotConn, status: StatusCode) -> Box<Exchange> {
         let early = planted("leases_go_home_before_their_bodies");
         let ended = answer.is_end_stream();
+        if !planted("answers_leave_bodies_waiting") {
+            self.sender.release(); // nobody asks for it any more
+        }
         Box::new(Exchange {
             answer,
             sender: self.sender,

@@ -10,6 +10,7 @@ use super::failed;
 use crate::Error;
 use crate::adapters::client::request::{Length, Refused, check_trailers};
 use crate::adapters::client::upload::Upload;
+use crate::fault::planted;
 
 /// What is left of the body of a request.
 pub(super) struct Sender {
@@ -113,8 +114,18 @@ impl Sender {
     }
 
     fn put(&mut self, data: Bytes, ends: bool) -> Result<(), Error> {
-        self.done = ends;
-        self.stream.send_data(data, ends).map_err(failed)
+        let put = self.stream.send_data(data, ends);
+        self.was_put(put, ends)
+    }
+
+    /// What cannot be put any more, since its stream was reset meanwhile, is as what the peer wants no more (RFC 9113 section 8.1): whether an answer was
+    /// there by then, the answer says.
+    fn was_put(&mut self, put: Result<(), h2::Error>, ends: bool) -> Result<(), Error> {
+        self.done = ends || put.is_err();
+        match put {
+            Err(error) if planted("late_resets_replace_answers") => Err(failed(error)),
+            _ => Ok(()),
+        }
     }
 
     /// The end of the body, with what stands behind it.
@@ -126,8 +137,8 @@ impl Sender {
             None => self.put(Bytes::new(), true),
             Some(trailers) => {
                 check_trailers(&trailers)?;
-                self.done = true;
-                self.stream.send_trailers(trailers).map_err(failed)
+                let put = self.stream.send_trailers(trailers);
+                self.was_put(put, true)
             }
         }
     }
