@@ -269,6 +269,37 @@ fn every_public_item_is_used_in_an_example() {
     assert_eq!(missing, [""; 0]);
 }
 
+/// Doctests compile with all that this crate itself is built with; a reader has what the README tells to install.
+#[test]
+fn the_readme_s_code_uses_what_the_readme_installs() {
+    let page = fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    let (mut used, mut installed) = (BTreeSet::new(), BTreeSet::from(["std".to_owned()]));
+    for code in blocks(&page, &[]) {
+        used.extend(crates(&code).map(str::to_owned));
+    }
+    for table in page.split("```toml\n").skip(1) {
+        let lines = table.lines().take_while(|line| !line.starts_with("```"));
+        installed.extend(lines.filter_map(|line| Some(line.split_once(" = ")?.0.replace('-', "_"))));
+    }
+    assert!(used.len() > 2, "{used:?}");
+    assert!(used.is_subset(&installed), "{used:?} of {installed:?}");
+}
+
+/// What paths in this code begin with, where that is no type; comments are none of it.
+fn crates(code: &str) -> impl Iterator<Item = &str> {
+    let lines = code.lines().filter_map(|line| line.split("// ").next());
+    lines.flat_map(crates_of_a_line)
+}
+
+fn crates_of_a_line(code: &str) -> impl Iterator<Item = &str> {
+    code.match_indices("::").filter_map(move |(at, _)| {
+        let before = &code[..at];
+        let name = &before[before.rfind(|letter| !is_part(letter)).map_or(0, |at| at + 1)..];
+        let begins = !before[..before.len() - name.len()].ends_with([':', '.']);
+        (begins && of_a_module(name)).then_some(name)
+    })
+}
+
 /// What becomes of each when it is dropped.
 #[test]
 fn every_async_function_is_in_the_book_s_table_of_cancel_safety() {
@@ -322,6 +353,8 @@ fn what_is_used_is_told_from_what_is_not() {
     ] {
         assert_eq!(api.shows(code, item(name)), shows, "{code}");
     }
+    let code = "use a::b::c; // m::N\nlet d = e::F::g(h.i::<J>(), K::l());";
+    assert_eq!(crates(code).collect::<Vec<_>>(), ["a", "e"]);
     assert_eq!(
         blocks("/// ```\n/// a\n/// ```\n/// ```text\n/// b\n/// ```", &["///"]),
         ["a\n"]
