@@ -232,7 +232,7 @@ impl ErrorKind {
 ///
 /// let counters = HotConnPool::builder().build()?.stats().counters;
 /// for phase in Phase::ALL {
-///     println!("{} in {phase}", counters.failures(*phase)); // each with its own name, for a label
+///     println!("failures_{} {}", phase.name(), counters.failures(*phase)); // a name for machines; `{phase}` is the same
 /// }
 /// assert!(ErrorKind::ALL.contains(&ErrorKind::Timeout));
 /// # Ok::<(), hotpool::ConfigError>(())

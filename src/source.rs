@@ -382,7 +382,10 @@ impl Draw {
 ///
 /// let sources = StaticSources::new(["192.0.2.10".parse()?, "192.0.2.11".parse()?])?;
 /// let pool = HotConnPool::builder().sources(SourcePolicy::require(sources)).build()?;
-/// # let _ = pool;
+///
+/// // One that is routed here, but that no interface has.
+/// let routed = StaticSources::new(["2001:db8:7::1".parse()?])?.freebind(true);
+/// # let _ = (pool, routed);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -456,6 +459,15 @@ impl SourceAddrs for StaticSources {
 /// Addresses that no interface has are bound only with [`freebind`](SubnetSources::freebind), or where the system allows it
 /// (`net.ipv4.ip_nonlocal_bind`, `net.ipv6.ip_nonlocal_bind`); and answers find their way back only where the prefix is routed to this machine and taken for local:
 /// `ip -6 route add local 2001:db8::/64 dev lo`.
+///
+/// ```
+/// use hotpool::{HotConnPool, Rotation, SourcePolicy, SubnetSources};
+///
+/// let prefix = SubnetSources::new("2001:db8:7::/64")?.freebind(true).rotation(Rotation::RoundRobin);
+/// let pool = HotConnPool::builder().sources(SourcePolicy::require(prefix)).build()?;
+/// # let _ = pool;
+/// # Ok::<(), hotpool::ConfigError>(())
+/// ```
 #[derive(Debug)]
 pub struct SubnetSources {
     network: IpNet,

@@ -1,16 +1,18 @@
 //! The pool under hyper and hyper-util: leases as hyper's I/O, and the connector of hyper-util's client. Behind the feature `hyper`.
 //!
 //! ```no_run
-//! # use hotpool::HotConnPool;
+//! # use std::time::Duration;
+//! # use hotpool::{GetOptions, HotConnPool};
 //! use hotpool::hyper::Connector;
 //! use hyper_util::client::legacy::Client;
 //! use hyper_util::rt::TokioExecutor;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let pool = HotConnPool::builder().build()?;
+//! let connector = Connector::new(pool.clone()).options(GetOptions::new().timeout(Duration::from_secs(2)));
 //! let client = Client::builder(TokioExecutor::new())
 //!     .pool_max_idle_per_host(0) // hyper-util keeps nothing: every request asks the pool
-//!     .build::<_, http_body_util::Empty<bytes::Bytes>>(Connector::new(pool.clone()));
+//!     .build::<_, http_body_util::Empty<bytes::Bytes>>(connector);
 //! let answer = client.get("https://example.com/".parse()?).await?;
 //! println!("{}", answer.status());
 //! # Ok(())

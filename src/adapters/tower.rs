@@ -1,7 +1,7 @@
 //! The client as a service of [tower](https://docs.rs/tower)'s. Behind the feature `tower`.
 //!
 //! ```
-//! # use hotpool::{Body, HotConnPool};
+//! # use hotpool::{Body, HotConnPool, SendOptions};
 //! use std::time::Duration;
 //!
 //! use hotpool::tower::Client;
@@ -12,7 +12,7 @@
 //! let client = ServiceBuilder::new()
 //!     .concurrency_limit(64)
 //!     .timeout(Duration::from_secs(10))
-//!     .service(Client::new(pool));
+//!     .service(Client::new(pool).options(SendOptions::new().resend_idempotent()));
 //! # fn is_a_service<S: Service<http::Request<Body>>>(_: &S) {}
 //! # is_a_service(&client);
 //! # Ok(())

@@ -31,7 +31,18 @@ use crate::sync::Mutex;
 /// // With the features for it: over TLS and over HTTPS, by the name in their certificate.
 /// let over_tls = HickoryResolver::over_tls(["192.0.2.53:853".parse()?], "dns.example");
 /// let over_https = HickoryResolver::over_https(["192.0.2.53:443".parse()?], "dns.example", "/dns-query");
-/// # let _ = (over_tls, over_https);
+///
+/// // A name server whose certificate is of a root of your own.
+/// # use std::sync::Arc;
+/// use hotpool::rustls::{ClientConfig, RootCertStore, crypto};
+///
+/// let roots = RootCertStore::empty(); // and what it is to trust
+/// let config = ClientConfig::builder_with_provider(Arc::new(crypto::aws_lc_rs::default_provider()))
+///     .with_safe_default_protocol_versions()?
+///     .with_root_certificates(roots)
+///     .with_no_client_auth();
+/// let at_home = HickoryResolver::over_tls(["192.0.2.53:853".parse()?], "dns.home.example").tls_config(config);
+/// # let _ = (over_tls, over_https, at_home);
 /// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -14,11 +14,16 @@ use crate::tls::Tls;
 /// Options of one call.
 ///
 /// ```
+/// use std::sync::Arc;
 /// use std::time::Duration;
-/// use hotpool::{GetOptions, Require};
+/// use hotpool::{GetOptions, Require, StatusValidator};
 ///
 /// let options = GetOptions::new().require(Require::Http1).timeout(Duration::from_secs(2));
-/// # let _ = options;
+///
+/// // Only a connection over which the server is well now.
+/// let checked = GetOptions::new().validate(Arc::new(StatusValidator::new("/healthz")?));
+/// # let _ = (options, checked);
+/// # Ok::<(), hotpool::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]

@@ -270,6 +270,22 @@ fn written(value: &Value, kind: &str) -> String {
     }
 }
 
+/// How many hosts its script drives.
+const HOSTS: usize = 2;
+
+/// The numbers in a row, at the least.
+const NUMBERS_OF_AN_ADDRESS: usize = 4;
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap()
+}
+
+/// Each with its counterpart: there are as many of one as of the other.
+fn pairs<'a, A, B>(shown: &'a [A], said: &'a [B]) -> impl Iterator<Item = (&'a A, &'a B)> {
+    assert_eq!(shown.len(), said.len());
+    shown.iter().zip(said)
+}
+
 /// That everything which the page shows is what the pool says. Answers how many numbers those are, and the colour of the paper.
 fn compare(page: &mut Page) -> (usize, String) {
     let seen = page.evaluate(LOOK);
@@ -286,13 +302,14 @@ fn compare(page: &mut Page) -> (usize, String) {
     }
     // By the words that stand beside them, too.
     let totals = &json["totals"];
-    for (tile, (name, value, kind)) in seen["tiles"].as_array().unwrap().iter().zip([
+    let tiles = [
         ("Reuse rate", &totals["reuse"], "share"),
         ("Live connections", &totals["live"], ""),
         ("Hot, median", &json["hot"]["p50"], "time"),
         ("Cold, median", &json["cold"]["p50"], "time"),
         ("Answers per second", &totals["rate"], ""),
-    ]) {
+    ];
+    for (tile, (name, value, kind)) in pairs(list(&seen["tiles"]), &tiles) {
         let lines: Vec<String> = tile
             .as_str()
             .unwrap()
@@ -304,16 +321,10 @@ fn compare(page: &mut Page) -> (usize, String) {
         assert_eq!(lines[..2], expected, "{tile}");
     }
     let mut dots = seen["dots"].as_array().unwrap().iter();
-    for (table, host) in seen["tables"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .zip(json["hosts"].as_array().unwrap())
-    {
-        for (row, ip) in table.as_array().unwrap()[1..]
-            .iter()
-            .zip(host["ips"].as_array().unwrap())
-        {
+    let hosts = list(&json["hosts"]);
+    assert_eq!(hosts.len(), HOSTS);
+    for (table, host) in pairs(list(&seen["tables"]), hosts) {
+        for (row, ip) in pairs(&list(table)[1..], list(&host["ips"])) {
             let cells: Vec<&str> = row
                 .as_array()
                 .unwrap()
@@ -339,6 +350,10 @@ fn compare(page: &mut Page) -> (usize, String) {
             assert_eq!(dots.next().unwrap().as_u64(), Some(shown), "{ip}");
         }
     }
+    assert_eq!(dots.next(), None);
+    let rows: usize = hosts.iter().map(|host| list(&host["ips"]).len()).sum();
+    let numbers = tiles.len() + hosts.len() + NUMBERS_OF_AN_ADDRESS * rows;
+    assert!(cells.len() >= numbers, "{} numbers of {numbers}", cells.len());
     assert_eq!(seen["cut"], json!([]), "it is no wider than its window");
     (cells.len(), seen["paper"].as_str().unwrap().to_owned())
 }

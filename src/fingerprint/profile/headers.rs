@@ -18,6 +18,7 @@ type Field = (Cow<'static, str>, Cow<'static, str>);
 ///     [("user-agent", "example/1.0")],
 /// )?;
 /// assert_eq!(headers.http1().map(|(name, _)| name).collect::<Vec<_>>(), ["Host", "User-Agent"]);
+/// assert!(!headers.is_empty() && Headers::default().is_empty());
 /// let profile = Profile::curl().with_headers(headers);
 /// assert_eq!(profile.headers().http2().len(), 1);
 /// let bad: Result<_, HeaderError> = Headers::new([("a b", "")], []);
