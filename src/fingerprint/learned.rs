@@ -106,6 +106,9 @@ pub enum Assumption {
         /// The rule.
         rule: Huffman,
     },
+    /// The request had neither an authorization nor a cookie of fewer than 20 octets: they are taken to be indexed by others, if anybody wishes
+    /// (see [`H2Spec::with_never_indexed`](super::H2Spec::with_never_indexed)).
+    NeverIndexed,
     /// The path of the request was written by its name and its value, as it is whether or not a client looks up a path in the static table: it is taken to.
     PathForm {
         /// Whether the server was told to remember it, which no spec does.
@@ -210,6 +213,10 @@ impl fmt::Display for Assumption {
                     "strings are {when} in Huffman's code: another rule would have written these alike"
                 )
             }
+            Assumption::NeverIndexed => write!(
+                f,
+                "an authorization and a short cookie are not marked as never to be indexed: none was captured"
+            ),
             Assumption::PathForm { indexed } => {
                 write!(
                     f,

@@ -123,13 +123,22 @@ pub(crate) fn decoder() -> Decoder<'static> {
 
 /// The fields of a block, in their order.
 pub(crate) fn decode(decoder: &mut Decoder<'_>, block: &[u8]) -> Result<Vec<(String, String)>, String> {
+    let fields = decode_marked(decoder, block)?;
+    Ok(fields.into_iter().map(|(name, value, _)| (name, value)).collect())
+}
+
+/// The same, each with whether nobody may index it (RFC 7541 section 6.2.3).
+pub(crate) fn decode_marked(
+    decoder: &mut Decoder<'_>,
+    block: &[u8],
+) -> Result<Vec<(String, String, bool)>, String> {
     let mut fields = Vec::new();
     let decoded = decoder.decode(&mut block.to_vec(), &mut fields);
     decoded.map_err(|error| format!("{error:?}"))?;
     let text = |bytes| String::from_utf8(bytes).map_err(|error| error.to_string());
     let fields = fields
         .into_iter()
-        .map(|(name, value, _)| Ok((text(name)?, text(value)?)));
+        .map(|(name, value, marks)| Ok((text(name)?, text(value)?, marks & Decoder::NEVER_INDEXED != 0)));
     fields.collect()
 }
 
@@ -247,7 +256,8 @@ async fn the_first_flight_is_the_captured_one_octet_for_octet() {
 
         assert_eq!(Akamai::of_bytes(&sent).unwrap().to_string(), akamai);
         let spec = H2Spec::from_preface(&sent).unwrap().spec;
-        assert_eq!(Some(&spec), profile.h2());
+        let h2 = profile.h2().unwrap();
+        assert_eq!(&spec.with_never_indexed(h2.never_indexed()), h2);
         assert_eq!(within("an answer", asked.unwrap().0).await.unwrap().status(), 200);
         let told = conn.info().h2.clone().unwrap();
         assert_eq!(told.akamai().unwrap().to_string(), akamai);

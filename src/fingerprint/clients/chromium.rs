@@ -7,7 +7,7 @@ use super::{REQUIRE, SERVER_NAME, alpn, greased, raw, unserved};
 const UNSERVED: &str = unserved!("a cipher suite with CBC or without ECDHE");
 
 const REMEMBERED: &str = "Chromium has the server remember every header of a request, a cookie in its pieces (quiche, hpack_encoder.cc); here h2 decides: never a cookie, an \
-                          authorization or a content-length";
+                          authorization, a content-length, an if-none-match, an if-modified-since, an etag or an age, but a :method other than GET and POST, which Chromium has it not";
 
 const HTTP1: &str = "on HTTP/1.1 its own headers are in Chromium's order: none was published";
 

@@ -9,8 +9,8 @@ const UNSERVED: &str = unserved!(
 );
 const CREDENTIALS: &str = "delegated credentials are offered, and a server that uses one fails verification";
 
-const REMEMBERED: &str = "Firefox has the server remember a cookie in its pieces, those of 20 octets and more, and a content-length (netwerk, Http2Compression.cpp); here h2 decides: neither, nor \
-                          an authorization";
+const REMEMBERED: &str = "Firefox has the server remember a cookie in its pieces, those of 20 octets and more, and a content-length or an if-none-match (netwerk, Http2Compression.cpp); here h2 \
+                          decides: none of these, nor an if-modified-since, an etag or an age";
 
 pub(in crate::fingerprint) static ESR: About = About {
     browser: Browser::Firefox,
@@ -140,4 +140,5 @@ pub(in crate::fingerprint) fn h2() -> H2Spec {
         12_451_840,
     )
     .with_literal_path(true)
+    .with_never_indexed(true)
 }

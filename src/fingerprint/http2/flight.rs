@@ -64,7 +64,8 @@ impl H2Spec {
             .with_headers_priority(request.priority)?
             .with_stream_window_update(request.window_update)?
             .with_huffman(written.huffman)
-            .with_literal_path(written.literal_path.unwrap_or(false));
+            .with_literal_path(written.literal_path.unwrap_or(false))
+            .with_never_indexed(written.never_indexed.unwrap_or(false));
         Ok(Learned {
             spec,
             captures: 1,

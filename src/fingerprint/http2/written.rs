@@ -2,7 +2,7 @@
 
 use super::super::learned::Assumption;
 use super::Pseudo;
-use super::block::{Field, Form, Text};
+use super::block::{AUTHORIZATION, COOKIE, Field, Form, NEVER, SHORT, Text};
 use super::huffman::{Huffman, coded_len, decode};
 
 /// What a block shows.
@@ -12,6 +12,8 @@ pub(super) struct Written {
     is_shown: bool,
     /// None: it would look the same either way.
     pub(super) literal_path: Option<bool>,
+    /// None: it has nothing that some clients have never indexed.
+    pub(super) never_indexed: Option<bool>,
     /// Whether the path is of a form that no spec has: one that the peer is to remember.
     kept_path: bool,
 }
@@ -37,6 +39,7 @@ impl Written {
             huffman: Huffman::Always,
             is_shown: false,
             literal_path: None,
+            never_indexed: None,
             kept_path: false,
         };
         while let Some(field) = Field::first(block) {
@@ -45,6 +48,11 @@ impl Written {
             let (mut texts, mut value) = (&whole[field.head..], Vec::new());
             while let Some(text) = Text::next(&mut texts) {
                 value = strings.add(text)?;
+            }
+            if let Form::Literal { name, .. } = field.form
+                && (name == AUTHORIZATION || name == COOKIE && value.len() <= SHORT)
+            {
+                written.never_indexed = Some(whole[0] & 0xf0 == NEVER);
             }
             if field.pseudo() != Some(Pseudo::Path) {
                 continue;
@@ -70,7 +78,8 @@ impl Written {
         let path = self.literal_path.is_none().then_some(Assumption::PathForm {
             indexed: self.kept_path,
         });
-        strings.into_iter().chain(path)
+        let never = self.never_indexed.is_none().then_some(Assumption::NeverIndexed);
+        strings.into_iter().chain(path).chain(never)
     }
 }
 
