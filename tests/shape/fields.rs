@@ -5,7 +5,7 @@ use hotpool::fingerprint::Profile;
 use tokio::sync::mpsc;
 
 use crate::h2::{block, pool, within};
-use crate::support::frames::{FramePeer, HEADERS, Wire};
+use crate::support::frames::{ACK, FramePeer, HEADERS, SETTINGS, Wire};
 
 /// A field of a request.
 struct Case {
@@ -90,6 +90,40 @@ fn holds(block: &[u8], field: &[u8]) -> bool {
     block.windows(field.len()).any(|window| window == field)
 }
 
+/// The block of this request, to a peer of these settings that said them before it was made.
+async fn asked(profile: &Profile, settings: &'static [(u16, u32)], request: http::Request<()>) -> Vec<u8> {
+    let (tell, mut heard) = mpsc::unbounded_channel();
+    let peer = FramePeer::start(move |mut wire: Wire| {
+        let tell = tell.clone();
+        Box::pin(async move {
+            wire.settings(settings).await;
+            while let Some(frame) = wire.read().await {
+                if frame.kind == HEADERS {
+                    wire.answer(frame.stream).await;
+                }
+                let _ = tell.send(frame);
+            }
+        })
+    });
+    let (pool, name) = pool(profile.clone(), &peer);
+    let mut conn = pool.get(name.as_str()).await.unwrap();
+    let mut next = async |kind, flags| {
+        loop {
+            let frame = within("a frame", heard.recv()).await.unwrap();
+            if frame.kind == kind && frame.flags & flags == flags {
+                return frame;
+            }
+        }
+    };
+    next(SETTINGS, ACK).await;
+    let sent = conn.h2().unwrap().send_request(request, true).await;
+    within("an answer", sent.unwrap().0).await.unwrap();
+    let asked = next(HEADERS, 0).await;
+    drop(conn);
+    pool.close().await;
+    block(&asked).0.to_vec()
+}
+
 #[tokio::test]
 async fn what_is_written_otherwise_than_the_client_does_is_in_its_limits() {
     for (profile, cases) in [
@@ -99,33 +133,12 @@ async fn what_is_written_otherwise_than_the_client_does_is_in_its_limits() {
     ] {
         let limits = profile.limits().join("\n");
         for case in cases {
-            let (tell, mut heard) = mpsc::unbounded_channel();
-            let peer = FramePeer::start(move |mut wire: Wire| {
-                let tell = tell.clone();
-                Box::pin(async move {
-                    wire.settings(&[]).await;
-                    while let Some(frame) = wire.next().await {
-                        if frame.kind == HEADERS {
-                            let _ = tell.send(block(&frame).0.to_vec());
-                            wire.answer(frame.stream).await;
-                        }
-                    }
-                })
-            });
-            let (pool, name) = pool(profile.clone(), &peer);
             let request = http::Request::builder().uri("https://peer.test/a");
             let request = match case.name {
                 ":method" => request.method(case.value),
                 name => request.header(name, case.value),
             };
-            let mut conn = pool.get(name.as_str()).await.unwrap();
-            let sent = conn
-                .h2()
-                .unwrap()
-                .send_request(request.body(()).unwrap(), true)
-                .await;
-            within("an answer", sent.unwrap().0).await.unwrap();
-            let block = within("a block", heard.recv()).await.unwrap();
+            let block = asked(&profile, &[], request.body(()).unwrap()).await;
             let Case { name, captured, .. } = case;
             let said = format!("{}, {name}: {block:02x?}", profile.name());
             assert!(holds(&block, case.ours.unwrap_or(captured)), "{said}");
@@ -133,8 +146,25 @@ async fn what_is_written_otherwise_than_the_client_does_is_in_its_limits() {
                 assert!(!holds(&block, captured), "{said}");
                 assert!(limits.contains(name), "{said}");
             }
-            drop(conn);
-            pool.close().await;
         }
+    }
+}
+
+/// Both begin what they ask for with `3f e1 ff 03` where the server's SETTINGS say 65,536.
+#[tokio::test]
+async fn a_larger_table_is_not_taken_and_the_limits_say_so() {
+    for profile in [
+        Profile::chromium(156).expect("known"),
+        Profile::firefox_esr(153).expect("known"),
+    ] {
+        let request = http::Request::get("https://peer.test/a");
+        let block = asked(&profile, &[(1, 65_536)], request.body(()).unwrap()).await;
+        assert_eq!(block[0], 0x82, "{}: {block:02x?}", profile.name());
+        let limits = profile.limits().join("\n");
+        assert!(
+            limits.contains("SETTINGS_HEADER_TABLE_SIZE"),
+            "{}",
+            profile.name()
+        );
     }
 }
