@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use crate::support::certs;
 use crate::support::frames::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, FramePeer, HEADERS, OK, SETTINGS, WINDOW_UPDATE,
-    Wire, frame,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, FramePeer, GOAWAY, HEADERS, OK, SETTINGS,
+    WINDOW_UPDATE, Wire, frame,
 };
 use crate::support::peer::DEADLINE;
 use crate::world::BROWSERS;
@@ -553,4 +553,47 @@ async fn a_profile_may_shape_http2_alone() {
     ];
     assert_eq!(lines[2..], fields);
     pool.close().await;
+}
+
+/// h2 would keep promised streams without end, and nobody takes any: so none is taken, whatever the spec advertises.
+#[tokio::test]
+async fn a_push_ends_the_connection_even_if_the_settings_allow_it() {
+    const PUSH_PROMISE: u8 = 5;
+    const PROTOCOL_ERROR: u32 = 1;
+    let order = [Pseudo::Method, Pseudo::Scheme, Pseudo::Authority, Pseudo::Path];
+    for settings in [vec![(4, 65_535)], vec![(2, 1), (4, 65_535)]] {
+        let (tell, mut heard) = mpsc::unbounded_channel();
+        let peer = FramePeer::start(move |mut wire: Wire| {
+            let tell = tell.clone();
+            Box::pin(async move {
+                wire.settings(&[]).await;
+                while let Some(frame) = wire.read().await {
+                    if frame.kind == HEADERS {
+                        let promise = b"\0\0\0\x02\x82\x87\x41\x09peer.test\x84";
+                        let _ = wire.write(PUSH_PROMISE, END_HEADERS, frame.stream, promise).await;
+                        wire.answer(frame.stream).await;
+                    }
+                    let _ = tell.send(frame);
+                }
+            })
+        });
+        let spec = H2Spec::new(settings.clone(), order).unwrap();
+        let (pool, name) = pool(Profile::curl().with_h2(spec), &peer);
+        let answer = get(&pool, &name, "https://peer.test/").await;
+        assert!(answer.is_err(), "{settings:?}: {answer:?}");
+        let first = within("SETTINGS", heard.recv()).await.unwrap();
+        assert_eq!(
+            told(&first)[0].split('[').nth(1),
+            format!("{settings:?}").split('[').nth(1)
+        );
+        // The peer is told why.
+        let goaway = loop {
+            let frame = within("a GOAWAY", heard.recv()).await.unwrap();
+            if frame.kind == GOAWAY {
+                break frame;
+            }
+        };
+        assert_eq!(word(&goaway.payload[4..]), PROTOCOL_ERROR);
+        pool.close().await;
+    }
 }

@@ -175,6 +175,8 @@ impl H2Spec {
     ///
     /// Any id goes, a GREASE one (RFC 8701) as well: it is the same on every connection, as that of a browser's process is.
     ///
+    /// No push is taken (RFC 9113 section 8.4), even if the settings allow it: a PUSH_PROMISE ends the connection with PROTOCOL_ERROR. What is advertised stays as it is.
+    ///
     /// # Errors
     /// [`H2SpecError`] names the field.
     pub fn new(settings: impl Into<Vec<(u16, u32)>>, pseudo_order: [Pseudo; 4]) -> Result<Self, H2SpecError> {
@@ -370,7 +372,6 @@ impl H2Spec {
     pub(crate) fn terms(&self) -> Terms {
         Terms {
             header_table_size: self.setting(setting::HEADER_TABLE_SIZE),
-            push: self.setting(setting::ENABLE_PUSH) != Some(0),
             max_concurrent_streams: self.setting(setting::MAX_CONCURRENT_STREAMS),
             stream_window: self.advertised_window() + self.stream_window_update, // checked
             connection_window: WINDOW + self.window_update,                      // checked
@@ -387,7 +388,6 @@ impl H2Spec {
 /// What a spec promises that its connection must keep; none where it promises nothing.
 pub(crate) struct Terms {
     pub(crate) header_table_size: Option<u32>,
-    pub(crate) push: bool,
     pub(crate) max_concurrent_streams: Option<u32>,
     /// What a stream may receive, the update behind its HEADERS included.
     pub(crate) stream_window: u32,
