@@ -600,6 +600,55 @@ fn how_headers_are_written_is_learned() {
     }
 }
 
+/// What a spec would write otherwise is said, field by field.
+#[test]
+fn fields_of_another_form_are_said() {
+    for (block, others, resizes) in [
+        // A method written out, an authority that is not remembered, a user agent that never is to be, a field that is not.
+        (
+            &b"\x02\x03GET\x87\x01\x02aa\x84\x1f\x2b\x02aa\x00\x02xx\x02aa"[..],
+            &[0_usize, 2, 4, 5][..],
+            false,
+        ),
+        (
+            b"\x82\x87\x41\x02aa\x84\x7a\x02aa\x40\x02xx\x02aa\x0f\x0d\x012\x1f\x08\x01a",
+            &[],
+            false,
+        ),
+        // A path that is never to be indexed, remembered credentials, a name that has its place.
+        (
+            b"\x82\x87\x41\x02aa\x14\x02/a\x57\x01a\x40\x06accept\x01a",
+            &[3, 4, 5],
+            false,
+        ),
+        (b"\x3f\xe1\xff\x03\x82\x87\x41\x02aa\x84", &[], true),
+        // Some credentials are marked, and some not.
+        (b"\x82\x87\x41\x02aa\x84\x1f\x08\x01a\x0f\x11\x01a", &[5], false),
+        // The last place of a method where a path is a literal, and the first where it is not.
+        (b"\x43\x03PUT\x87\x41\x02aa\x04\x01/", &[], false),
+        (b"\x43\x03PUT\x87\x41\x02aa\x84", &[0], false),
+        (b"\x42\x03PUT\x87\x41\x02aa\x04\x01/", &[0], false),
+        (b"\x42\x03PUT\x87\x41\x02aa\x84", &[], false),
+    ] {
+        let flight = [
+            frame(4, 0, 0, &[]),
+            frame(1, 5, 1, block),
+            frame(6, 1, 0, &[0; 8]),
+        ];
+        let learned = H2Spec::from_preface(&[PREFACE, &flight.concat()].concat()).unwrap();
+        let said = learned
+            .assumptions
+            .iter()
+            .filter_map(|assumption| match assumption {
+                Assumption::FieldForm { field } => Some(*field),
+                _ => None,
+            });
+        assert_eq!(said.collect::<Vec<_>>(), others, "{block:x?}");
+        let table = learned.assumptions.contains(&Assumption::TableSize);
+        assert_eq!(table, resizes, "{block:x?}");
+    }
+}
+
 #[cfg(feature = "serde")]
 #[test]
 fn a_file_says_the_same() {
