@@ -106,6 +106,17 @@ pub enum Assumption {
         /// The rule.
         rule: Huffman,
     },
+    /// The request had neither an authorization nor a cookie of fewer than 20 octets: they are taken to be indexed by others, if anybody wishes
+    /// (see [`H2Spec::with_never_indexed`](super::H2Spec::with_never_indexed)).
+    NeverIndexed,
+    /// The request gave the server's table of headers another size first (RFC 7541 section 6.3). h2 does that by itself, where a server allows less than 4,096 octets.
+    TableSize,
+    /// This field of the request was in a form that no spec has: remembered or not where h2 does otherwise, never to be indexed, or written out though it
+    /// stands in the static table. It is written as h2 does it.
+    FieldForm {
+        /// Its place in the block, from 0 on.
+        field: usize,
+    },
     /// The path of the request was written by its name and its value, as it is whether or not a client looks up a path in the static table: it is taken to.
     PathForm {
         /// Whether the server was told to remember it, which no spec does.
@@ -210,6 +221,18 @@ impl fmt::Display for Assumption {
                     "strings are {when} in Huffman's code: another rule would have written these alike"
                 )
             }
+            Assumption::NeverIndexed => write!(
+                f,
+                "an authorization and a short cookie are not marked as never to be indexed: none was captured"
+            ),
+            Assumption::TableSize => write!(
+                f,
+                "the size that the request gave the server's table of headers is not repeated: here h2 gives it one where it must"
+            ),
+            Assumption::FieldForm { field } => write!(
+                f,
+                "field {field} of the request was written in a form that is not repeated: here h2 decides what the server remembers"
+            ),
             Assumption::PathForm { indexed } => {
                 write!(
                     f,

@@ -52,8 +52,10 @@ pub use self::hello::{
     Binders, ClientHello, EncryptedClientHello, Extension, HelloError, KeyShare, MAX_MESSAGE, PreSharedKey,
     PskIdentity, ServerName, StatusRequest, kind,
 };
+pub(crate) use self::http2::{
+    AUTHORIZATION, COOKIE, Field, Form, NEVER, SHORT, Text, decode, frame, pseudo_order,
+};
 pub use self::http2::{Akamai, H2Spec, H2SpecError, Huffman, Priority, PriorityFrame, Pseudo};
-pub(crate) use self::http2::{Field, Form, Text, decode, frame, pseudo_order};
 pub use self::ja3::Ja3;
 pub use self::ja4::Ja4;
 pub use self::learned::{Assumption, Learned};

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
 use rustls::client::Resumption;
@@ -60,6 +61,17 @@ pub(crate) enum Dress {
     Unshaped,
 }
 
+impl Dress {
+    /// How long a record may be at most, its header included, if the server says so. In octets.
+    fn fragment(self) -> Option<usize> {
+        match self {
+            // The limit counts the type of the content (RFC 8449 section 4), rustls a record's header.
+            Dress::ShortRecords(limit) => Some(usize::from(limit) - 1 + RECORD_HEADER),
+            Dress::Profile | Dress::Unshaped => None,
+        }
+    }
+}
+
 /// Makes TLS connections.
 ///
 /// One configuration for each identity and port, each with a session store of its own, because rustls looks sessions up by the
@@ -72,9 +84,12 @@ pub(crate) struct Connector {
     room: Arc<Room>,
 }
 
+type Key = (IdentityId, u16, Discriminant<Dress>);
+
 #[derive(Default)]
 struct Configs {
-    kept: HashMap<(IdentityId, u16, Dress), Used>,
+    /// One of each dress: a peer that names another limit of its records each time has no place more for it.
+    kept: HashMap<Key, Used>,
     /// Counts those that went.
     gone: u64,
     /// The highest number of an identity that was retired. Whoever rests on a setup of the pool's that has no higher one is retired as well; a dial of
@@ -111,8 +126,14 @@ impl Connector {
 
     fn config(&self, identity: &Arc<Interned>, port: u16, dress: Dress) -> Arc<ClientConfig> {
         let mut configs = self.configs.lock();
-        let key = (identity.id, port, dress);
-        if let Some(used) = configs.kept.get(&key) {
+        let key = (identity.id, port, discriminant(&dress));
+        if let Some(used) = configs.kept.get_mut(&key) {
+            let limit = dress.fragment();
+            if limit.is_some() && limit != used.config.max_fragment_size {
+                let mut config = (*used.config).clone();
+                config.max_fragment_size = limit;
+                used.config = Arc::new(config);
+            }
             return Arc::clone(&used.config);
         }
         let (config, sessions) = configs.derive(identity, dress, &self.room);
@@ -195,7 +216,8 @@ impl Configs {
         } = &identity.identity;
         let shared = planted("identities_share_their_sessions");
         let mut others = self.kept.iter();
-        let other = others.find(|((id, _, worn), _)| *id == identity.id && *worn == dress || shared);
+        let other =
+            others.find(|((id, _, worn), _)| *id == identity.id && *worn == discriminant(&dress) || shared);
         let mut config = match other {
             Some((_, used)) => (*used.config).clone(),
             None => tls.config(shaper.map(|shaper| &**shaper)),
@@ -210,10 +232,7 @@ impl Configs {
             Some(sessions) => Resumption::store(Arc::<Tickets>::clone(sessions)),
             None => Resumption::disabled(),
         };
-        if let Dress::ShortRecords(limit) = dress {
-            // The limit counts the type of the content (RFC 8449 section 4), rustls a record's header.
-            config.max_fragment_size = Some(usize::from(limit) - 1 + RECORD_HEADER);
-        }
+        config.max_fragment_size = dress.fragment().or(config.max_fragment_size);
         (config, sessions)
     }
 
@@ -224,7 +243,7 @@ impl Configs {
     }
 
     /// Keeps one more, and answers what goes for it, with its sessions.
-    fn keep(&mut self, key: (IdentityId, u16, Dress), used: Used) -> Option<Used> {
+    fn keep(&mut self, key: Key, used: Used) -> Option<Used> {
         let mut drawn = None;
         let most = match planted("few_identities_resume") {
             true => MOST_CONFIGS / 8,

@@ -272,8 +272,13 @@ fn what_is_learned_from_a_browser_is_what_is_written() {
         (Profile::chromium(156).expect("known"), "chromium-156"),
         (Profile::firefox_esr(153).expect("known"), "firefox-153esr"),
     ] {
-        let learned = H2Spec::from_preface(&captured(name)).unwrap().spec;
-        assert_eq!(Some(&learned), profile.h2(), "{name}");
+        let (learned, h2) = (
+            H2Spec::from_preface(&captured(name)).unwrap(),
+            profile.h2().unwrap(),
+        );
+        assert!(learned.assumptions.contains(&Assumption::NeverIndexed), "{name}");
+        let spec = learned.spec.with_never_indexed(h2.never_indexed());
+        assert_eq!(&spec, h2, "{name}");
     }
 }
 
@@ -477,6 +482,7 @@ fn what_a_capture_leaves_open_is_said() {
             grease.clone(),
             Assumption::EveryRequest,
             Assumption::Huffman { rule },
+            Assumption::NeverIndexed,
         ];
         let lines = 2 + open.len() + always.len();
         assert_eq!(learned.assumptions, [open, always.to_vec()].concat());
@@ -491,7 +497,11 @@ fn what_a_capture_leaves_open_is_said() {
     // As the browsers were captured: Firefox had the server's SETTINGS before it asked.
     for (name, frame, before_request) in [("chromium-156", 3, false), ("firefox-153esr", 2, true)] {
         let learned = H2Spec::from_preface(&captured(name)).unwrap();
-        let expected = [acked(frame, before_request), Assumption::EveryRequest];
+        let expected = [
+            acked(frame, before_request),
+            Assumption::EveryRequest,
+            Assumption::NeverIndexed,
+        ];
         assert_eq!(learned.assumptions, expected, "{name}: {learned}");
     }
 }
@@ -565,7 +575,77 @@ fn how_headers_are_written_is_learned() {
             (huffman, literal),
             "{block:x?}"
         );
+        let open = [open, vec![Assumption::NeverIndexed]].concat();
         assert_eq!(learned.assumptions[2..], open, "{block:x?}");
+    }
+    // An authorization; a cookie of 19 octets, and of 20.
+    let long = b"\x0f\x11\x14aaaaaaaaaaaaaaaaaaaa";
+    for (field, never) in [
+        (&b"\x1f\x08\x01a"[..], Some(true)),
+        (b"\x0f\x08\x01a", Some(false)),
+        (b"\x57\x01a", Some(false)),
+        (b"\x1f\x11\x13aaaaaaaaaaaaaaaaaaa", Some(true)),
+        (long, None),
+    ] {
+        let block = [b"\x82\x87\x41\x01a\x84", field].concat();
+        let flight = [
+            frame(4, 0, 0, &[]),
+            frame(1, 5, 1, &block),
+            frame(6, 1, 0, &[0; 8]),
+        ];
+        let learned = H2Spec::from_preface(&[PREFACE, &flight.concat()].concat()).unwrap();
+        assert_eq!(learned.spec.never_indexed(), never.unwrap_or(false), "{field:x?}");
+        let open = learned.assumptions.contains(&Assumption::NeverIndexed);
+        assert_eq!(open, never.is_none(), "{field:x?}");
+    }
+}
+
+/// What a spec would write otherwise is said, field by field.
+#[test]
+fn fields_of_another_form_are_said() {
+    for (block, others, resizes) in [
+        // A method written out, an authority that is not remembered, a user agent that never is to be, a field that is not.
+        (
+            &b"\x02\x03GET\x87\x01\x02aa\x84\x1f\x2b\x02aa\x00\x02xx\x02aa"[..],
+            &[0_usize, 2, 4, 5][..],
+            false,
+        ),
+        (
+            b"\x82\x87\x41\x02aa\x84\x7a\x02aa\x40\x02xx\x02aa\x0f\x0d\x012\x1f\x08\x01a",
+            &[],
+            false,
+        ),
+        // A path that is never to be indexed, remembered credentials, a name that has its place.
+        (
+            b"\x82\x87\x41\x02aa\x14\x02/a\x57\x01a\x40\x06accept\x01a",
+            &[3, 4, 5],
+            false,
+        ),
+        (b"\x3f\xe1\xff\x03\x82\x87\x41\x02aa\x84", &[], true),
+        // Some credentials are marked, and some not.
+        (b"\x82\x87\x41\x02aa\x84\x1f\x08\x01a\x0f\x11\x01a", &[5], false),
+        // The last place of a method where a path is a literal, and the first where it is not.
+        (b"\x43\x03PUT\x87\x41\x02aa\x04\x01/", &[], false),
+        (b"\x43\x03PUT\x87\x41\x02aa\x84", &[0], false),
+        (b"\x42\x03PUT\x87\x41\x02aa\x04\x01/", &[0], false),
+        (b"\x42\x03PUT\x87\x41\x02aa\x84", &[], false),
+    ] {
+        let flight = [
+            frame(4, 0, 0, &[]),
+            frame(1, 5, 1, block),
+            frame(6, 1, 0, &[0; 8]),
+        ];
+        let learned = H2Spec::from_preface(&[PREFACE, &flight.concat()].concat()).unwrap();
+        let said = learned
+            .assumptions
+            .iter()
+            .filter_map(|assumption| match assumption {
+                Assumption::FieldForm { field } => Some(*field),
+                _ => None,
+            });
+        assert_eq!(said.collect::<Vec<_>>(), others, "{block:x?}");
+        let table = learned.assumptions.contains(&Assumption::TableSize);
+        assert_eq!(table, resizes, "{block:x?}");
     }
 }
 
@@ -581,7 +661,8 @@ fn a_file_says_the_same() {
         assert_eq!(&toml::from_str::<H2Spec>(&text).unwrap(), spec, "{text}");
     }
     let spec: H2Spec = toml::from_str("settings = [[2, 0]]\npseudo_order = \"m,s,p,a\"").unwrap();
-    assert_eq!((spec.huffman(), spec.literal_path()), (Huffman::Always, false));
+    let written = (spec.huffman(), spec.literal_path(), spec.never_indexed());
+    assert_eq!(written, (Huffman::Always, false, false));
     assert_eq!(
         (spec.first_stream(), spec.akamai().to_string()),
         (1, "2:0|00|0|m,s,p,a".to_owned())

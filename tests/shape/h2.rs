@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use crate::support::certs;
 use crate::support::frames::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, FramePeer, HEADERS, OK, SETTINGS, WINDOW_UPDATE,
-    Wire, frame,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, FramePeer, GOAWAY, HEADERS, OK, SETTINGS,
+    WINDOW_UPDATE, Wire, frame,
 };
 use crate::support::peer::DEADLINE;
 use crate::world::BROWSERS;
@@ -123,13 +123,22 @@ pub(crate) fn decoder() -> Decoder<'static> {
 
 /// The fields of a block, in their order.
 pub(crate) fn decode(decoder: &mut Decoder<'_>, block: &[u8]) -> Result<Vec<(String, String)>, String> {
+    let fields = decode_marked(decoder, block)?;
+    Ok(fields.into_iter().map(|(name, value, _)| (name, value)).collect())
+}
+
+/// The same, each with whether nobody may index it (RFC 7541 section 6.2.3).
+pub(crate) fn decode_marked(
+    decoder: &mut Decoder<'_>,
+    block: &[u8],
+) -> Result<Vec<(String, String, bool)>, String> {
     let mut fields = Vec::new();
     let decoded = decoder.decode(&mut block.to_vec(), &mut fields);
     decoded.map_err(|error| format!("{error:?}"))?;
     let text = |bytes| String::from_utf8(bytes).map_err(|error| error.to_string());
     let fields = fields
         .into_iter()
-        .map(|(name, value, _)| Ok((text(name)?, text(value)?)));
+        .map(|(name, value, marks)| Ok((text(name)?, text(value)?, marks & Decoder::NEVER_INDEXED != 0)));
     fields.collect()
 }
 
@@ -247,7 +256,8 @@ async fn the_first_flight_is_the_captured_one_octet_for_octet() {
 
         assert_eq!(Akamai::of_bytes(&sent).unwrap().to_string(), akamai);
         let spec = H2Spec::from_preface(&sent).unwrap().spec;
-        assert_eq!(Some(&spec), profile.h2());
+        let h2 = profile.h2().unwrap();
+        assert_eq!(&spec.with_never_indexed(h2.never_indexed()), h2);
         assert_eq!(within("an answer", asked.unwrap().0).await.unwrap().status(), 200);
         let told = conn.info().h2.clone().unwrap();
         assert_eq!(told.akamai().unwrap().to_string(), akamai);
@@ -543,4 +553,47 @@ async fn a_profile_may_shape_http2_alone() {
     ];
     assert_eq!(lines[2..], fields);
     pool.close().await;
+}
+
+/// h2 would keep promised streams without end, and nobody takes any: so none is taken, whatever the spec advertises.
+#[tokio::test]
+async fn a_push_ends_the_connection_even_if_the_settings_allow_it() {
+    const PUSH_PROMISE: u8 = 5;
+    const PROTOCOL_ERROR: u32 = 1;
+    let order = [Pseudo::Method, Pseudo::Scheme, Pseudo::Authority, Pseudo::Path];
+    for settings in [vec![(4, 65_535)], vec![(2, 1), (4, 65_535)]] {
+        let (tell, mut heard) = mpsc::unbounded_channel();
+        let peer = FramePeer::start(move |mut wire: Wire| {
+            let tell = tell.clone();
+            Box::pin(async move {
+                wire.settings(&[]).await;
+                while let Some(frame) = wire.read().await {
+                    if frame.kind == HEADERS {
+                        let promise = b"\0\0\0\x02\x82\x87\x41\x09peer.test\x84";
+                        let _ = wire.write(PUSH_PROMISE, END_HEADERS, frame.stream, promise).await;
+                        wire.answer(frame.stream).await;
+                    }
+                    let _ = tell.send(frame);
+                }
+            })
+        });
+        let spec = H2Spec::new(settings.clone(), order).unwrap();
+        let (pool, name) = pool(Profile::curl().with_h2(spec), &peer);
+        let answer = get(&pool, &name, "https://peer.test/").await;
+        assert!(answer.is_err(), "{settings:?}: {answer:?}");
+        let first = within("SETTINGS", heard.recv()).await.unwrap();
+        assert_eq!(
+            told(&first)[0].split('[').nth(1),
+            format!("{settings:?}").split('[').nth(1)
+        );
+        // The peer is told why.
+        let goaway = loop {
+            let frame = within("a GOAWAY", heard.recv()).await.unwrap();
+            if frame.kind == GOAWAY {
+                break frame;
+            }
+        };
+        assert_eq!(word(&goaway.payload[4..]), PROTOCOL_ERROR);
+        pool.close().await;
+    }
 }

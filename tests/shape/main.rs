@@ -19,6 +19,7 @@ mod answers;
 mod captured;
 mod closed;
 mod decoded;
+mod fields;
 mod fresh;
 mod h2;
 mod library;

@@ -143,7 +143,8 @@ fn builder(spec: Option<&H2Spec>) -> Builder {
     };
     let list = terms.max_header_list_size.unwrap_or(SPEC_HEADER_LIST);
     builder
-        .enable_push(terms.push)
+        // Whatever it advertises: nobody would take a promised stream, and h2 keeps any number of them.
+        .enable_push(planted("pushes_are_kept"))
         .initial_window_size(stream_window)
         .initial_connection_window_size(terms.connection_window)
         .max_header_list_size(if planted("advertised_lists_are_not_taken") {

@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 use crate::fingerprint::{Akamai, Pseudo};
 use crate::sync::{AtomicU64, Ordering};
 
-/// How a connection with an [`H2Spec`](crate::fingerprint::H2Spec) has opened HTTP/2, by the bytes that went out. A clone is the same connection's.
+/// How a connection with an [`H2Spec`](crate::fingerprint::H2Spec) has opened HTTP/2, by the bytes that were to go out ahead of its first request, and by the
+/// first request as it was written. A clone is the same connection's.
 #[derive(Clone, Debug)]
 pub struct H2Sent(Arc<Inner>);
 

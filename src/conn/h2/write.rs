@@ -1,15 +1,22 @@
 //! A request's fields as another client than h2 writes them.
 //!
 //! h2 has every string in Huffman's code, and names a path of the static table by its place. Neither a string's code nor the literal of a path that nobody remembers touches the
-//! table that both ends keep: what h2 takes it for is what the peer has, whatever is written here.
+//! table that both ends keep: what h2 takes it for is what the peer has, whatever is written here. Neither does by which of its places there a name goes, nor whether
+//! others may index a field that this peer does not.
 
 use crate::fault::planted;
-use crate::fingerprint::{Field, Form, H2Spec, Huffman, Pseudo, Text, decode};
+use crate::fingerprint::{
+    AUTHORIZATION, COOKIE, Field, Form, H2Spec, Huffman, NEVER, Pseudo, SHORT, Text, decode,
+};
+
+/// The first place of `:method` in the static table (RFC 7541 appendix A). Its last is the next.
+const METHOD: u32 = 2;
 
 #[derive(Debug)]
 pub(super) struct Writer {
     huffman: Huffman,
     literal_path: bool,
+    never_indexed: bool,
     /// Where a string is decoded.
     raw: Vec<u8>,
 }
@@ -22,13 +29,14 @@ impl Writer {
                 false => spec.huffman(),
             },
             literal_path: spec.literal_path() && !planted("paths_are_never_literal"),
+            never_indexed: spec.never_indexed() && !planted("credentials_may_be_indexed"),
             raw: Vec::new(),
         }
     }
 
     /// Appends these fields of a block to `out`. From what is no field on, they stay as they are.
     pub(super) fn append(&mut self, mut fields: &[u8], out: &mut Vec<u8>) {
-        if self.huffman == Huffman::Always && !self.literal_path {
+        if self.huffman == Huffman::Always && !self.literal_path && !self.never_indexed {
             return out.extend_from_slice(fields);
         }
         while let Some(field) = Field::first(fields) {
@@ -49,9 +57,42 @@ impl Writer {
                 _ => {}
             }
         }
+        let mark = out.len();
         out.extend_from_slice(head);
+        if let (Some(first), Form::Literal { name, kept }) = (out.get_mut(mark), field.form) {
+            match name {
+                METHOD if self.literal_path && !planted("methods_are_named_by_their_first_place") => {
+                    *first |= 1
+                }
+                _ if self.never_indexed && !kept && self.guards(name, texts) => *first |= NEVER,
+                _ => {}
+            }
+            if planted("sensitive_is_forgotten") && !kept {
+                *first &= !NEVER;
+            }
+        }
         while let Some(text) = Text::next(&mut texts) {
             self.write_text(text, out);
+        }
+    }
+
+    /// Whether a field of this name and value is a credential.
+    fn guards(&mut self, name: u32, mut value: &[u8]) -> bool {
+        match name {
+            AUTHORIZATION => true,
+            COOKIE => {
+                let Some(Text { coded, octets }) = Text::next(&mut value) else {
+                    return false;
+                };
+                self.raw.clear();
+                let short = match coded {
+                    true => decode(octets, SHORT, &mut self.raw).is_some(),
+                    false => octets.len() <= SHORT,
+                };
+                super::shape::clear(&mut self.raw);
+                short
+            }
+            _ => false,
         }
     }
 
@@ -109,9 +150,59 @@ mod tests {
     fn written(huffman: Huffman, literal_path: bool, fields: &[u8]) -> Vec<u8> {
         let spec = crate::fingerprint::Profile::go().h2().cloned().expect("a spec");
         let spec = spec.with_huffman(huffman).with_literal_path(literal_path);
+        by(&spec, fields)
+    }
+
+    fn by(spec: &H2Spec, fields: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        Writer::new(&spec).append(fields, &mut out);
+        Writer::new(spec).append(fields, &mut out);
         out
+    }
+
+    #[test]
+    fn credentials_are_never_indexed_where_the_spec_has_it() {
+        let spec = crate::fingerprint::Profile::go().h2().cloned().expect("a spec");
+        let field = |head: &[u8], mark: u8, length: usize| {
+            let mut field = head.to_vec();
+            string(
+                mark,
+                &vec![if mark == 0 { b'&' } else { 0xf8 }; length],
+                &mut field,
+            );
+            field
+        };
+        for mark in [0, 0x80] {
+            for (head, length, guarded) in [
+                (b"\x0f\x08", 200, true),
+                (b"\x0f\x11", 0, true),
+                (b"\x0f\x11", 19, true),
+                (b"\x0f\x11", 20, false),
+                (b"\x0f\x12", 3, false), // expect
+            ] {
+                let (given, sensitive) = (
+                    field(head, mark, length),
+                    field(&[head[0] | NEVER, head[1]], mark, length),
+                );
+                let always = spec.clone().with_huffman(Huffman::Always);
+                assert_eq!(by(&always, &given), given);
+                assert_eq!(by(&always, &sensitive), sensitive);
+                let never = always.with_never_indexed(true);
+                assert_eq!(
+                    by(&never, &given),
+                    if guarded { sensitive.clone() } else { given.clone() }
+                );
+                assert_eq!(by(&never, &sensitive), sensitive);
+            }
+        }
+        // What the peer is to remember, and what it has: not so.
+        let kept = [field(b"\x57", 0, 3), field(b"\x60", 0, 3), vec![0xbe]].concat();
+        assert_eq!(
+            by(
+                &spec.with_huffman(Huffman::Always).with_never_indexed(true),
+                &kept
+            ),
+            kept
+        );
     }
 
     #[test]
@@ -167,6 +258,12 @@ mod tests {
             b"\x82\xbe\x05\x82\x63\x1f\x87"
         );
         assert_eq!(written(Huffman::Always, false, other), other);
+        let methods = b"\x42\x81\x63\x02\x81\x63\x12\x81\x63\x43\x81\x63";
+        assert_eq!(
+            written(Huffman::Always, true, methods),
+            b"\x43\x81\x63\x03\x81\x63\x13\x81\x63\x43\x81\x63"
+        );
+        assert_eq!(written(Huffman::Always, false, methods), methods);
         assert_eq!(written(Huffman::Always, false, b"\x84\x85"), b"\x84\x85");
     }
 

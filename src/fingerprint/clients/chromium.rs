@@ -7,7 +7,10 @@ use super::{REQUIRE, SERVER_NAME, alpn, greased, raw, unserved};
 const UNSERVED: &str = unserved!("a cipher suite with CBC or without ECDHE");
 
 const REMEMBERED: &str = "Chromium has the server remember every header of a request, a cookie in its pieces (quiche, hpack_encoder.cc); here h2 decides: never a cookie, an \
-                          authorization or a content-length";
+                          authorization, a content-length, an if-none-match, an if-modified-since, an etag or an age, but a :method other than GET and POST, which Chromium has it not";
+
+const TABLE: &str = "to a server that allows a header table of more than 4,096 octets (SETTINGS_HEADER_TABLE_SIZE) Chromium's next request begins with a dynamic table size update to that, \
+                     65,536 at most; h2 takes no more than 4,096 and sends none";
 
 const HTTP1: &str = "on HTTP/1.1 its own headers are in Chromium's order: none was published";
 
@@ -20,6 +23,7 @@ pub(in crate::fingerprint) static CHROMIUM: About = About {
         UNSERVED,
         REQUIRE,
         REMEMBERED,
+        TABLE,
         "its own user agent is that of a window: the captures were made without one, and say HeadlessChrome",
     ],
 };
@@ -33,6 +37,8 @@ pub(in crate::fingerprint) static CHROME: About = About {
     limits: &[
         UNSERVED,
         REQUIRE,
+        REMEMBERED,
+        TABLE,
         "that the bytes of Chrome's extensions are Chromium's is taken from their common source, not from a capture of Chrome",
         HTTP1,
         "the server_padding extension, which Chrome sends for some clients by lot, is not sent",
@@ -48,6 +54,8 @@ pub(in crate::fingerprint) static EDGE: About = About {
     limits: &[
         UNSERVED,
         REQUIRE,
+        REMEMBERED,
+        TABLE,
         "HTTP/2 is the captured Chromium's: of Edge on Windows no text of Akamai's was at hand",
         "that it resumes as Chromium does is taken from their common source, not from a capture of Edge",
         "Edge 154 is two versions behind the Chromium that its hello was captured from; no hello of Edge was at hand",

@@ -9,15 +9,18 @@ const UNSERVED: &str = unserved!(
 );
 const CREDENTIALS: &str = "delegated credentials are offered, and a server that uses one fails verification";
 
-const REMEMBERED: &str = "Firefox has the server remember a cookie in its pieces, those of 20 octets and more, and a content-length (netwerk, Http2Compression.cpp); here h2 decides: neither, nor \
-                          an authorization";
+const REMEMBERED: &str = "Firefox has the server remember a cookie in its pieces, those of 20 octets and more, and a content-length or an if-none-match (netwerk, Http2Compression.cpp); here h2 \
+                          decides: none of these, nor an if-modified-since, an etag or an age";
+
+const TABLE: &str = "to a server that allows a header table of more than 4,096 octets (SETTINGS_HEADER_TABLE_SIZE) Firefox's next request, and that is its first, begins with a dynamic table \
+                     size update to that, 65,536 at most; h2 takes no more than 4,096 and sends none";
 
 pub(in crate::fingerprint) static ESR: About = About {
     browser: Browser::Firefox,
     platform: Platform::Linux,
     source: "captured from Debian's Firefox 153.7.0esr on 2026-11-21 and 2026-11-26",
     guarantee: Guarantee::Fields,
-    limits: &[UNSERVED, REQUIRE, CREDENTIALS, REMEMBERED],
+    limits: &[UNSERVED, REQUIRE, CREDENTIALS, REMEMBERED, TABLE],
 };
 
 pub(in crate::fingerprint) static RELEASE: About = About {
@@ -30,6 +33,8 @@ pub(in crate::fingerprint) static RELEASE: About = About {
         UNSERVED,
         REQUIRE,
         CREDENTIALS,
+        REMEMBERED,
+        TABLE,
         "bodies that no print covers (encrypted_client_hello, delegated_credentials) are those of Firefox 153 ESR",
         "its own headers are Firefox 153 ESR's with another user agent",
     ],
@@ -140,4 +145,5 @@ pub(in crate::fingerprint) fn h2() -> H2Spec {
         12_451_840,
     )
     .with_literal_path(true)
+    .with_never_indexed(true)
 }

@@ -17,6 +17,7 @@ pub(in crate::fingerprint) static CURL: About = About {
     limits: &[
         OPENSSL_UNSERVED,
         REQUIRE,
+        "curl has the server remember a cookie of 20 octets and more (nghttp2); here h2 does not",
         "a client certificate asked for after the handshake is not given, though that is offered",
         "it resumes as one process of curl's does (CURLOPT_SSL_SESSIONID_CACHE is on by default); each call of the tool begins without sessions",
     ],
@@ -197,6 +198,7 @@ pub(in crate::fingerprint) fn curl_h2() -> H2Spec {
         0,
     )
     .with_huffman(Huffman::WhenShorter)
+    .with_never_indexed(true)
 }
 
 pub(in crate::fingerprint) fn go_h2() -> H2Spec {

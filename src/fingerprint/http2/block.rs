@@ -35,6 +35,13 @@ pub(crate) struct Text<'a> {
     pub(crate) octets: &'a [u8],
 }
 
+/// Places in the static table (RFC 7541 appendix A) of what some clients guard.
+pub(crate) const AUTHORIZATION: u32 = 23;
+pub(crate) const COOKIE: u32 = 32;
+/// The longest cookie that they guard, in octets.
+pub(crate) const SHORT: usize = 19;
+/// What marks a literal without indexing as one that nobody may index (RFC 7541 section 6.2.3).
+pub(crate) const NEVER: u8 = 0x10;
 /// The last place of the table that never changes (RFC 7541 appendix A).
 const STATIC: u32 = 61;
 

@@ -34,7 +34,8 @@ impl H2Spec {
     }
 
     /// Learns a spec from what a client sent: from its preface to its first request and what stands behind that, an update of the request's
-    /// stream or frames of the connection. What comes later is no part of it.
+    /// stream or frames of the connection. What comes later is no part of it. Fields of the request in a form that would not be repeated are
+    /// [said](Assumption::FieldForm).
     ///
     /// # Errors
     /// [`H2SpecError`] if there is no request in it or nothing behind it, or if it has anything that a connection of a spec would not send or could not keep:
@@ -64,7 +65,8 @@ impl H2Spec {
             .with_headers_priority(request.priority)?
             .with_stream_window_update(request.window_update)?
             .with_huffman(written.huffman)
-            .with_literal_path(written.literal_path.unwrap_or(false));
+            .with_literal_path(written.literal_path.unwrap_or(false))
+            .with_never_indexed(written.never_indexed.unwrap_or(false));
         Ok(Learned {
             spec,
             captures: 1,

@@ -12,7 +12,7 @@ mod text;
 mod written;
 
 pub use self::akamai::Akamai;
-pub(crate) use self::block::{Field, Form, Text, pseudo_order};
+pub(crate) use self::block::{AUTHORIZATION, COOKIE, Field, Form, NEVER, SHORT, Text, pseudo_order};
 pub use self::error::H2SpecError;
 pub use self::huffman::Huffman;
 pub(crate) use self::huffman::decode;
@@ -79,6 +79,7 @@ pub struct H2Spec {
     stream_window_update: u32,
     huffman: Huffman,
     literal_path: bool,
+    never_indexed: bool,
 }
 
 /// A pseudo-header of a request (RFC 9113 section 8.3.1).
@@ -122,11 +123,12 @@ impl Pseudo {
 ///     .with_first_stream(15)?
 ///     .with_stream_window_update(12_451_840)?
 ///     .with_huffman(Huffman::WhenShorter)
-///     .with_literal_path(true);
+///     .with_literal_path(true)
+///     .with_never_indexed(true);
 /// assert_eq!(spec.settings(), [(1, 65_536), (2, 0), (4, 131_072)]);
 /// assert_eq!((spec.window_update(), spec.first_stream(), spec.stream_window_update()), (12_517_377, 15, 12_451_840));
 /// assert_eq!((spec.priority_frames()[0].stream, spec.headers_priority()), (3, Some(share)));
-/// assert_eq!((spec.huffman(), spec.literal_path()), (Huffman::WhenShorter, true));
+/// assert_eq!((spec.huffman(), spec.literal_path(), spec.never_indexed()), (Huffman::WhenShorter, true, true));
 /// assert_eq!(spec.pseudo_order().map(Pseudo::letter), ['m', 'p', 'a', 's']);
 /// let text: Akamai = spec.akamai();
 /// assert_eq!(text.to_string(), "1:65536;2:0;4:131072|12517377|3:0:0:42|m,p,a,s");
@@ -173,6 +175,8 @@ impl H2Spec {
     ///
     /// Any id goes, a GREASE one (RFC 8701) as well: it is the same on every connection, as that of a browser's process is.
     ///
+    /// No push is taken (RFC 9113 section 8.4), even if the settings allow it: a PUSH_PROMISE ends the connection with PROTOCOL_ERROR. What is advertised stays as it is.
+    ///
     /// # Errors
     /// [`H2SpecError`] names the field.
     pub fn new(settings: impl Into<Vec<(u16, u32)>>, pseudo_order: [Pseudo; 4]) -> Result<Self, H2SpecError> {
@@ -186,6 +190,7 @@ impl H2Spec {
             stream_window_update: 0,
             huffman: Huffman::Always,
             literal_path: false,
+            never_indexed: false,
         }
         .checked()
     }
@@ -209,6 +214,7 @@ impl H2Spec {
             stream_window_update,
             huffman: Huffman::Always,
             literal_path: false,
+            never_indexed: false,
         }
     }
 
@@ -280,9 +286,21 @@ impl H2Spec {
 
     /// The same spec, with `:path` always as a literal without indexing (RFC 7541 section 6.2.2), as Firefox has it: `/` with the name at place 4 of the static
     /// table, any other with that at 5. Without this it is by its place in the static table where that has it, and else such a literal with the name at 4.
+    /// With it a `:method` other than GET and POST has its name at 3 as well, the last place of it, and without it at 2.
     #[must_use]
     pub fn with_literal_path(self, literal_path: bool) -> Self {
         H2Spec { literal_path, ..self }
+    }
+
+    /// The same spec, with `authorization`, and a `cookie` of fewer than 20 octets, as literals that are never indexed (RFC 7541 section 6.2.3), as nghttp2 and
+    /// Firefox have them: whoever passes them on must not compress them either. Without this they are literals without indexing, unless the caller marks
+    /// their value as [sensitive](http::HeaderValue::set_sensitive), which holds with any spec.
+    #[must_use]
+    pub fn with_never_indexed(self, never_indexed: bool) -> Self {
+        H2Spec {
+            never_indexed,
+            ..self
+        }
     }
 
     fn checked(self) -> Result<Self, H2SpecError> {
@@ -335,6 +353,11 @@ impl H2Spec {
         self.literal_path
     }
 
+    /// Whether an `authorization` and a short `cookie` are never indexed.
+    pub fn never_indexed(&self) -> bool {
+        self.never_indexed
+    }
+
     /// What others make of a client of this spec.
     pub fn akamai(&self) -> Akamai {
         Akamai::of_spec(self)
@@ -349,7 +372,6 @@ impl H2Spec {
     pub(crate) fn terms(&self) -> Terms {
         Terms {
             header_table_size: self.setting(setting::HEADER_TABLE_SIZE),
-            push: self.setting(setting::ENABLE_PUSH) != Some(0),
             max_concurrent_streams: self.setting(setting::MAX_CONCURRENT_STREAMS),
             stream_window: self.advertised_window() + self.stream_window_update, // checked
             connection_window: WINDOW + self.window_update,                      // checked
@@ -366,7 +388,6 @@ impl H2Spec {
 /// What a spec promises that its connection must keep; none where it promises nothing.
 pub(crate) struct Terms {
     pub(crate) header_table_size: Option<u32>,
-    pub(crate) push: bool,
     pub(crate) max_concurrent_streams: Option<u32>,
     /// What a stream may receive, the update behind its HEADERS included.
     pub(crate) stream_window: u32,

@@ -20,6 +20,8 @@ pub(super) struct Parts {
     huffman: Huffman,
     #[serde(default)]
     literal_path: bool,
+    #[serde(default)]
+    never_indexed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     headers_priority: Option<Priority>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -46,7 +48,8 @@ impl TryFrom<Parts> for H2Spec {
             .with_stream_window_update(parts.stream_window_update)?;
         Ok(spec
             .with_huffman(parts.huffman)
-            .with_literal_path(parts.literal_path))
+            .with_literal_path(parts.literal_path)
+            .with_never_indexed(parts.never_indexed))
     }
 }
 
@@ -61,6 +64,7 @@ impl From<H2Spec> for Parts {
             stream_window_update: spec.stream_window_update,
             huffman: spec.huffman,
             literal_path: spec.literal_path,
+            never_indexed: spec.never_indexed,
             headers_priority: spec.headers_priority,
             priority_frames: spec.priority_frames,
         }

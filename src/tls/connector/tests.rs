@@ -70,7 +70,7 @@ fn one_goes_for_one_that_comes_and_a_retired_one_at_once() {
             .configs
             .lock()
             .kept
-            .contains_key(&(users[user].id, 443, Dress::Profile))
+            .contains_key(&(users[user].id, 443, discriminant(&Dress::Profile)))
     };
     for user in &users[..MOST_CONFIGS] {
         connector.config(user, 443, Dress::Profile);
@@ -90,7 +90,7 @@ fn who_comes_in_turn_finds_some() {
     let mut found = 0;
     for turn in 0..3 {
         for user in &users {
-            let key = (user.id, 443, Dress::Profile);
+            let key = (user.id, 443, discriminant(&Dress::Profile));
             found += usize::from(turn > 0 && connector.configs.lock().kept.contains_key(&key));
             connector.config(user, 443, Dress::Profile);
         }
@@ -105,7 +105,9 @@ fn the_sessions_of_what_goes_are_closed() {
     let store = |user: usize| {
         connector.config(&users[user], 443, Dress::Profile);
         let configs = connector.configs.lock();
-        let used = configs.kept.get(&(users[user].id, 443, Dress::Profile));
+        let used = configs
+            .kept
+            .get(&(users[user].id, 443, discriminant(&Dress::Profile)));
         used.and_then(|used| used.sessions.clone()).expect("a store")
     };
     let stores: Vec<Arc<Tickets>> = (0..=MOST_CONFIGS).map(store).collect();
@@ -117,7 +119,11 @@ fn the_sessions_of_what_goes_are_closed() {
     };
     let taken: Vec<usize> = (0..stores.len()).filter(|user| takes(*user)).collect();
     let configs = connector.configs.lock();
-    let known = |user: &usize| configs.kept.contains_key(&(users[*user].id, 443, Dress::Profile));
+    let known = |user: &usize| {
+        configs
+            .kept
+            .contains_key(&(users[*user].id, 443, discriminant(&Dress::Profile)))
+    };
     let kept: Vec<usize> = (0..stores.len()).filter(known).collect();
     assert_eq!(taken, kept);
     assert!(kept.len() < MOST_CONFIGS && !kept.contains(&2));
@@ -145,4 +151,25 @@ fn a_retired_identity_is_not_kept_again() {
     connector.config(&own(), 443, Dress::Profile);
     connector.config(&brought, 443, Dress::Profile);
     assert_eq!(names(), 2, "others are kept");
+}
+
+/// A peer names the limit, so it must not be able to take the places of others by naming many.
+#[test]
+fn however_many_limits_a_peer_names_they_have_one_place() {
+    let (connector, users) = (Connector::default(), users(1_001));
+    for user in &users[1..] {
+        connector.config(user, 443, Dress::Profile);
+    }
+    let whole = connector.config(&users[0], 443, Dress::Profile);
+    for limit in 64..16_384 {
+        let config = connector.config(&users[0], 443, Dress::ShortRecords(limit));
+        let most = usize::from(limit) + 4;
+        assert_eq!(config.max_fragment_size, Some(most));
+        let again = connector.config(&users[0], 443, Dress::ShortRecords(limit));
+        assert!(Arc::ptr_eq(&config, &again), "{limit}");
+    }
+    assert_eq!(whole.max_fragment_size, None);
+    let same = connector.config(&users[0], 443, Dress::Profile);
+    assert!(Arc::ptr_eq(&whole, &same), "a dress of its own");
+    assert_eq!(connector.configs.lock().kept.len(), users.len() + 1);
 }
