@@ -56,11 +56,14 @@ async fn key_is_removed_when_emptied() {
 async fn idle_cap_drops_the_surplus() {
     let peer = http1_peer();
     let (pool, name) = (pool(&peer, |config| config.max_idle_per_host = 2), name(&peer));
-    let leases = [
+    let mut leases = [
         lease(&pool, &name).await,
         lease(&pool, &name).await,
         lease(&pool, &name).await,
     ];
+    for conn in &mut leases {
+        use_up(conn, "/").await; // whose use is over when it comes home, and not at its birth
+    }
     leases.into_iter().for_each(drop);
     assert_eq!(pool.stats().idle, 2);
     // The one that has been idle longest goes.
