@@ -191,15 +191,21 @@ fn churned_connections_leave_no_descriptor_and_no_memory() {
                 pool.manager().retain(|_| false);
                 peer.wait_for("none is left", |seen| seen.live == 0).await;
                 let (descriptors, mut resident) = (Descriptors::now(), Vec::new());
-                for nth in 1..=5 {
+                for nth in 1..=10 {
                     churn(&pool, &names, (all, at_once)).await;
                     measure::no_descriptor_beyond(5 * SECOND, &descriptors).await;
                     peer.forget_the_ended(); // what it knows of them is no memory of the pool's
                     resident.push(measure::resident_bytes());
                     println!("measured: round {nth}, {} resident", resident[nth - 1]);
                 }
-                let (second, fifth) = (resident[1] as f64, resident[4] as f64);
-                assert!(fifth < second * 1.05, "{resident:?}");
+                // An allocator takes more at one go, once in a while; what leaks leaks in every round. The first fills what stays.
+                let mut grown: Vec<_> = resident[1..]
+                    .windows(2)
+                    .map(|two| two[1] as f64 - two[0] as f64)
+                    .collect();
+                grown.sort_unstable_by(f64::total_cmp);
+                let each = grown[grown.len() / 2];
+                assert!(each < resident[1] as f64 * 0.005, "{each} of {resident:?}");
                 finish(pool, peer).await;
             });
         },
