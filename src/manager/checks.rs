@@ -270,8 +270,7 @@ impl Inner {
         // The identity is read under the lock: a new epoch goes through the hosts to retire the old one, and must not be overtaken by it.
         let mut held = None; // until its dial is ordered
         self.with_host(origin, |host, now| {
-            let (want, identity) = self.trial(host, ip)?;
-            held = identity;
+            let want = self.trial(host, ip, &mut held)?;
             host.try_address(now, want)
         })?
     }

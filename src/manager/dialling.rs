@@ -296,7 +296,11 @@ impl DialJob {
             desk.ledger.connected(now, self.origin, ip);
             self.inner.in_transit.fetch_add(1, Ordering::Relaxed);
             let clears = !self.is_elsewhere() || planted("another_network_clears_what_is_held_here");
-            clears && !detour && desk.penalties.clear(now, ip)
+            let clears = clears && !detour;
+            if !clears && !planted("detours_probe_for_ever") {
+                desk.dial_over(&self.order); // what it found out is nothing of the address
+            }
+            clears && desk.penalties.clear(now, ip)
         };
         let mut born = Some(born);
         let conn = self.inner.with_host(self.origin, |host, now| {

@@ -29,8 +29,9 @@ impl Heard {
 
 impl Inner {
     /// For whom a blocked address is to be tried: whoever heard that it is, if that one is still about; else the pool itself, if it goes out no
-    /// otherwise, or if it is not this host that heard it. None if nobody is left who might ask. The identity is to be held until its dial is ordered.
-    pub(super) fn trial(&self, host: &Host, ip: IpAddr) -> Option<(Want, Option<Arc<Interned>>)> {
+    /// otherwise, or if it is not this host that heard it. None if nobody is left who might ask. The identity is to be `held` until its dial is ordered,
+    /// and whatever comes of that let go of under no lock: it may be the last of it, with what its owner gave.
+    pub(super) fn trial(&self, host: &Host, ip: IpAddr, held: &mut Option<Arc<Interned>>) -> Option<Want> {
         let want = |identity, require| Want {
             identity,
             require,
@@ -39,12 +40,12 @@ impl Inner {
         let own = want(self.identities.own(Require::Any), Require::Any);
         let heard = host.heard.0.get(&ip);
         let Some(hearer) = heard.filter(|_| !planted("the_blocked_are_asked_by_somebody_else")) else {
-            return Some((own, None));
+            return Some(own);
         };
-        let known = self.identities.find(hearer.identity);
-        match known.filter(|known| !self.identities.is_retired(known)) {
-            Some(known) => Some((want(known.id, known.identity.require), Some(known))),
-            None => hearer.own.then_some((own, None)),
+        *held = self.identities.find(hearer.identity);
+        match held.as_ref().filter(|known| !self.identities.is_retired(known)) {
+            Some(known) => Some(want(known.id, known.identity.require)),
+            None => hearer.own.then_some(own),
         }
     }
 }

@@ -58,7 +58,7 @@ pub(in crate::fingerprint) static GO: About = About {
         "no connection resumes: net/http has no ClientSessionCache by default, and without one its hello asks for no ticket (crypto/tls, loadSession)",
         "Go writes :authority before :method, which h2's compression cannot follow but for GET and POST: of other methods :method comes first",
         "Go has the server remember a path other than / and whatever header is not sensitive (golang.org/x/net, http2/hpack), here h2 decides: never a path, a cookie, \
-         an authorization or a content-length",
+         an authorization, a content-length, an age, an etag, if-none-match or if-modified-since",
     ],
 };
 

@@ -27,7 +27,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{lease, poll_once, serials};
 use crate::common::{
-    at_rest, builder, exchange, failure, finish, http1_peer, name, round, spawn, until, use_up, within,
+    at_rest, builder, exchange, failure, finish, host, http1_peer, name, round, spawn, until, use_up, within,
 };
 use crate::support::black_hole::BlackHole;
 use crate::support::certs;
@@ -159,6 +159,38 @@ async fn what_is_met_behind_a_call_s_own_dialer_concerns_nobody_else() {
     conn.discard();
     assert_eq!(pool.manager().blocklist().len(), 1);
     relay.is_left().await;
+    finish(pool, peer).await;
+}
+
+/// Goes to the same place whatever is asked for.
+struct Straight(SocketAddr);
+
+impl Dial for Straight {
+    fn dial<'a>(&'a self, _: DialTo<'a>) -> Dialing<'a> {
+        Box::pin(async { Ok(Transport::new(TcpStream::connect(self.0).await?)) })
+    }
+}
+
+/// Where a call's own dialer was the one to try an address that the whole pool avoids, and came through otherwise, the next one tries it.
+#[tokio::test]
+async fn a_probe_that_took_another_way_leaves_the_next_its_turn() {
+    let peer = http1_peer();
+    let names = ["a", "b", "c"].map(|first| host(&peer, &format!("{first}.peer.test")));
+    // Nobody connects to a broadcast address: there is no route for that.
+    let nowhere = [IpAddr::from([127, 255, 255, 255])];
+    let resolver = names.iter().fold(StaticResolver::new(), |resolver, name| {
+        resolver.with(name.as_str(), nowhere).unwrap()
+    });
+    let pool = builder(&peer, |config| config.all_blocked = AllBlocked::ProbeLeastBad);
+    let pool = pool.resolver(resolver).build().unwrap();
+    let unreachable = failure(&pool, &names[0]).await;
+    assert_eq!(unreachable.kind(), ErrorKind::Unreachable, "{unreachable}");
+    let straight = GetOptions::new().dial(Some(Arc::new(Straight(peer.addr(0)))));
+    let conn = within("a connection", pool.get_with(&names[1], straight)).await;
+    conn.unwrap().discard();
+    assert_eq!(pool.manager().blocklist().len(), 1, "still avoided");
+    let tried = failure(&pool, &names[2]).await;
+    assert_eq!(tried.kind(), ErrorKind::Unreachable, "{tried}");
     finish(pool, peer).await;
 }
 
