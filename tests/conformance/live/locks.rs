@@ -101,14 +101,14 @@ fn a_panic_that_ends_a_runtime_leaves_no_lock_behind() {
                     let (pool, target) = (ending.clone(), target.clone());
                     spawn(async move { pool.get(&*target).await.map(drop) })
                 };
-                // One before and one behind it: tasks end in either order.
-                let before = waits();
+                // Before and behind it, and so many that some of them end after it: a runtime has several lists of its tasks, and ends one after the other.
+                let before: Vec<_> = (0..16).map(|_| waits()).collect();
                 let holds = spawn(async move {
                     std::future::pending::<()>().await;
                     drop(conn);
                 });
-                let behind = waits();
-                as_soon_as(&ending, "both wait", |stats| stats.waiting == 2).await;
+                let behind: Vec<_> = (0..16).map(|_| waits()).collect();
+                as_soon_as(&ending, "all wait", |stats| stats.waiting == 32).await;
                 std::panic::panic_any((before, holds, behind));
             })
         }));
