@@ -1,4 +1,4 @@
-//! Fields of a caller's own, as the clients were captured to write them: curl 7.88.1, Chromium 156 and Firefox 153 ESR, on 2026-11-27, each asked for requests with these. What
+//! Fields of a caller's own, as the clients were captured to write them: curl 7.88.1, Chromium 156, Firefox 153 ESR and Go 1.19.8, on 2026-11-27, each asked for requests with these. What
 //! ours writes otherwise is in the profile's limits.
 
 use hotpool::fingerprint::Profile;
@@ -86,6 +86,19 @@ const FIREFOX: [Case; 5] = [
     other("if-none-match", "1", b"\x69\x81\x0f", b"\x0f\x1a\x81\x0f"),
 ];
 
+const GO: [Case; 5] = [
+    other(":method", "PUT", b"\x43\x03PUT", b"\x42\x03PUT"),
+    other(
+        "authorization",
+        BASIC,
+        b"\x57\x88\xba\x34\x18\x8a\x49\xbe\xbf\x1f",
+        b"\x0f\x08\x88\xba\x34\x18\x8a\x49\xbe\xbf\x1f",
+    ),
+    other("cookie", "a=b", b"\x60\x03a=b", b"\x0f\x11\x03a=b"),
+    other("if-none-match", "1", b"\x69\x011", b"\x0f\x1a\x011"),
+    other("etag", "1", b"\x62\x011", b"\x0f\x13\x011"),
+];
+
 fn holds(block: &[u8], field: &[u8]) -> bool {
     block.windows(field.len()).any(|window| window == field)
 }
@@ -130,6 +143,7 @@ async fn what_is_written_otherwise_than_the_client_does_is_in_its_limits() {
         (Profile::curl(), &CURL[..]),
         (Profile::chromium(156).expect("known"), &CHROMIUM),
         (Profile::firefox_esr(153).expect("known"), &FIREFOX),
+        (Profile::go(), &GO),
     ] {
         let limits = profile.limits().join("\n");
         for case in cases {

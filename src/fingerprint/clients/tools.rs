@@ -56,7 +56,7 @@ pub(in crate::fingerprint) static GO: About = About {
         unserved!("a cipher suite with CBC, 3DES or without ECDHE, P-521 or a signature with SHA-1"),
         REQUIRE,
         "no connection resumes: net/http has no ClientSessionCache by default, and without one its hello asks for no ticket (crypto/tls, loadSession)",
-        "Go writes :authority before :method, which h2's compression cannot follow but for GET and POST: of other methods :method comes first",
+        "Go writes :authority before :method, which h2's compression cannot follow but for GET and POST: of other methods :method comes first, and is named by another place",
         "Go has the server remember a path other than / and whatever header is not sensitive (golang.org/x/net, http2/hpack), here h2 decides: never a path, a cookie, \
          an authorization, a content-length, an age, an etag, if-none-match or if-modified-since",
     ],
