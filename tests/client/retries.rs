@@ -92,24 +92,16 @@ async fn an_idempotent_one_is_whose_stream_was_reset() {
         (Method::POST, resend(), false, 1),
         (Method::GET, SendOptions::new(), false, 1),
     ] {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&asked);
-        let server = Server::scripted(&["h2"], move |stream, _| {
-            let asked = Arc::clone(&count);
-            async move {
-                let mut connection = h2::server::handshake(stream).await.unwrap();
-                while let Some(Ok((_, mut respond))) = connection.accept().await {
-                    let head = |status| http::Response::builder().status(status).body(()).unwrap();
-                    if asked.fetch_add(1, Ordering::SeqCst) > 0 {
-                        respond.send_response(head(204), true).unwrap();
-                        continue;
-                    }
-                    if hint {
-                        respond.send_informational(head(103)).unwrap();
-                    }
-                    respond.send_reset(h2::Reason::INTERNAL_ERROR);
-                }
+        let (server, asked) = answering(move |nth, _, mut respond| {
+            let head = |status| http::Response::builder().status(status).body(()).unwrap();
+            if nth > 0 {
+                respond.send_response(head(204), true).unwrap();
+                return;
             }
+            if hint {
+                respond.send_informational(head(103)).unwrap();
+            }
+            respond.send_reset(h2::Reason::INTERNAL_ERROR);
         })
         .await;
         let pool = server.pool();
@@ -184,32 +176,46 @@ async fn what_a_goaway_leaves_out_goes_over_another_connection() {
     finish(pool, peer).await;
 }
 
-/// Refuses the first `refused` streams, and answers those after them with the length of their body.
-async fn refusing(refused: usize) -> (Server, Arc<AtomicUsize>) {
+/// Has each stream answered over HTTP/2, with how many were before it; and counts them.
+async fn answering(
+    answer: impl Fn(usize, Request<h2::RecvStream>, h2::server::SendResponse<Bytes>)
+    + Clone
+    + Send
+    + Sync
+    + 'static,
+) -> (Server, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let server = Server::scripted(&["h2"], move |stream, _| {
-        let asked = Arc::clone(&count);
+        let (asked, answer) = (Arc::clone(&count), answer.clone());
         async move {
             let mut connection = h2::server::handshake(stream).await.unwrap();
-            while let Some(Ok((request, mut respond))) = connection.accept().await {
-                if asked.fetch_add(1, Ordering::SeqCst) < refused {
-                    respond.send_reset(h2::Reason::REFUSED_STREAM);
-                    continue;
-                }
-                tokio::spawn(async move {
-                    let (mut body, mut size) = (request.into_body(), 0);
-                    while let Some(data) = body.data().await {
-                        size += data.unwrap().len();
-                    }
-                    let mut back = respond.send_response(http::Response::new(()), false).unwrap();
-                    back.send_data(size.to_string().into(), true).unwrap();
-                });
+            while let Some(Ok((request, respond))) = connection.accept().await {
+                answer(asked.fetch_add(1, Ordering::SeqCst), request, respond);
             }
         }
     })
     .await;
     (server, asked)
+}
+
+/// Refuses the first `refused` streams, and answers those after them with the length of their body.
+async fn refusing(refused: usize) -> (Server, Arc<AtomicUsize>) {
+    answering(move |nth, request, mut respond| {
+        if nth < refused {
+            respond.send_reset(h2::Reason::REFUSED_STREAM);
+            return;
+        }
+        tokio::spawn(async move {
+            let (mut body, mut size) = (request.into_body(), 0);
+            while let Some(data) = body.data().await {
+                size += data.unwrap().len();
+            }
+            let mut back = respond.send_response(http::Response::new(()), false).unwrap();
+            back.send_data(size.to_string().into(), true).unwrap();
+        });
+    })
+    .await
 }
 
 #[tokio::test]

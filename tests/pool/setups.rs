@@ -3,77 +3,23 @@
 use std::sync::Arc;
 
 use hotpool::{CloseReason, ErrorKind, GetOptions, HotConnPool, Returned, Revocation, Tls, TlsBuilder};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{RootCertStore, SignatureScheme};
 
 use crate::common::{finish, name, resolver, round, use_up, within};
 use crate::support::certs::{self, Leaf};
 use crate::support::peer::{Alpn, Peer, To};
+use crate::support::verifier::Second;
 use crate::tls::{TLS12, TLS13, refused, whole, with_setup};
 
 fn trusting() -> TlsBuilder {
     Tls::builder().roots(certs::authority().roots())
 }
 
-/// Accepts everything but what it is told to refuse.
-#[derive(Debug)]
-struct Extra {
-    refuses_certificates: bool,
-    refuses_signatures: bool,
-}
-
-impl Extra {
-    fn signature(&self) -> Result<HandshakeSignatureValid, Error> {
-        match self.refuses_signatures {
-            false => Ok(HandshakeSignatureValid::assertion()),
-            true => Err(Error::General("not this signature".into())),
-        }
-    }
-}
-
-impl ServerCertVerifier for Extra {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        match self.refuses_certificates {
-            false => Ok(ServerCertVerified::assertion()),
-            true => Err(rustls::CertificateError::ApplicationVerificationFailure.into()),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signature()
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signature()
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
-    }
-}
-
-fn extra(refuses_certificates: bool, refuses_signatures: bool) -> Arc<Extra> {
-    Arc::new(Extra {
+fn extra(refuses_certificates: bool, refuses_signatures: bool) -> Arc<Second> {
+    Arc::new(Second {
         refuses_certificates,
         refuses_signatures,
+        ..Second::knowing([SignatureScheme::ECDSA_NISTP256_SHA256])
     })
 }
 

@@ -6,15 +6,12 @@ use std::sync::Arc;
 
 use hotpool::fingerprint::Profile;
 use hotpool::{ErrorKind, HotConnPool, OnShapeRejected, Tls};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{
-    DigitallySignedStruct, ServerConfig, SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion,
-};
+use rustls::{ServerConfig, SignatureAlgorithm, SignatureScheme, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -22,6 +19,7 @@ use crate::pool::{builder, once, setup, start};
 use crate::support::certs;
 use crate::support::outside::tls::{Maker, TlsServer};
 use crate::support::peer::Peer;
+use crate::support::verifier::Second;
 use crate::world::{BROWSERS, Browser, Client, serve};
 
 /// OpenSSL with TLS 1.2, and these arguments.
@@ -298,45 +296,6 @@ async fn a_chain_that_is_signed_by_what_cannot_be_verified_is_named() {
     Browser::Firefox.client().talk(serve(&whole)).await.unwrap();
 }
 
-/// One who agrees to everything, and knows this scheme alone.
-#[derive(Debug)]
-struct Knows(SignatureScheme);
-
-impl ServerCertVerifier for Knows {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![self.0]
-    }
-}
-
 /// Another verifier that must agree narrows what can be served, though not what a profile offers.
 #[tokio::test]
 async fn a_scheme_that_the_other_verifier_does_not_know_is_named() {
@@ -348,7 +307,7 @@ async fn a_scheme_that_the_other_verifier_does_not_know_is_named() {
         let (builder, name) = builder(peer.addr(0));
         let tls = Tls::builder()
             .roots(certs::authority().roots())
-            .verifier(Arc::new(Knows(knows)))
+            .verifier(Arc::new(Second::knowing([knows])))
             .profile(Profile::firefox_esr(153).unwrap());
         let pool = builder.tls(tls.build().unwrap()).build().unwrap();
         match once(&pool, &name).await {

@@ -45,3 +45,4 @@ pub mod peer;
 pub mod peers_table;
 pub mod process;
 pub mod proxy;
+pub mod verifier;

@@ -4,14 +4,13 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use hotpool::fingerprint::{Code, HelloSpec, Profile, Slot, kind};
-use hotpool::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use hotpool::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use hotpool::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use hotpool::rustls::{self, ClientConfig, RootCertStore};
 use hotpool::{
     GetOptions, OnShapeRejected, Require, Revocation, SourcePolicy, StaticSources, Tls, TlsBuilder,
 };
 
 use crate::support::certs::{self, Leaf};
+use crate::support::verifier::Second;
 
 /// Two calls whose identities differ in the part that is named, and in nothing else.
 pub(super) struct Pair {
@@ -60,7 +59,7 @@ impl Makings {
         let revoked = |revocation: Revocation| made(self.parts().revocation(revocation));
         vec![
             ("roots", made(parts().roots(both))),
-            ("verifier", made(parts().verifier(Arc::new(Nodding)))),
+            ("verifier", made(parts().verifier(nodding()))),
             (
                 "client chain",
                 made(parts().client_identity(self.again.chain.clone(), self.client.key())),
@@ -220,42 +219,7 @@ fn roots<const N: usize>(authorities: [&certs::Authority; N]) -> RootCertStore {
 }
 
 /// Has nothing against anybody.
-#[derive(Debug)]
-struct Nodding;
-
-impl ServerCertVerifier for Nodding {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        certs::provider()
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
+fn nodding() -> Arc<Second> {
+    let algorithms = certs::provider().signature_verification_algorithms;
+    Arc::new(Second::knowing(algorithms.supported_schemes()))
 }
