@@ -136,7 +136,7 @@ impl Machine {
                 if state.is_sound() || state == State::Suspect {
                     self.set_state(slot, State::Retired(CloseReason::Lifetime));
                 }
-                self.set_timer(slot, cut);
+                self.lifetimes.set(slot, cut);
             }
         }
     }
@@ -150,17 +150,5 @@ impl Machine {
             return Moment::from_nanos(now.as_nanos().wrapping_add(whole - less));
         }
         now + Duration::from_nanos(whole - less)
-    }
-
-    /// Gives a connection its place in the order of lifetimes.
-    pub(super) fn set_timer(&mut self, slot: u32, at: Moment) {
-        match at {
-            Moment::FAR => self.lifetimes.unset(slot),
-            _ => self.lifetimes.set(slot, at),
-        }
-    }
-
-    pub(super) fn clear_timer(&mut self, slot: u32) {
-        self.lifetimes.unset(slot);
     }
 }

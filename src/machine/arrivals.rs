@@ -253,7 +253,7 @@ impl Machine {
         lane.conns += 1;
         lane.sound += 1;
         lane.pending += u32::from(!settled);
-        self.set_timer(slot, expires);
+        self.lifetimes.set(slot, expires);
         slot
     }
 

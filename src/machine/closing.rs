@@ -212,7 +212,7 @@ impl Machine {
     /// Ends a connection: the one road out, whichever the reason.
     pub(super) fn end(&mut self, slot: u32, reason: CloseReason) {
         let (conn, ip) = (self.conns.id(slot), self.lanes[self.conns[slot].lane as usize].ip);
-        self.clear_timer(slot);
+        self.lifetimes.unset(slot);
         self.set_state(slot, State::Dead(reason));
         let Some(lane) = self.lanes.get_mut(self.conns[slot].lane as usize) else {
             return;

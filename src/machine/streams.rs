@@ -76,7 +76,7 @@ impl Machine {
         if shared && !planted("what_others_use_is_taken_out") {
             return false;
         }
-        self.clear_timer(slot);
+        self.lifetimes.unset(slot);
         self.set_state(slot, State::Retired(CloseReason::Detached));
         true
     }

@@ -29,9 +29,12 @@ impl Timers {
         self.heap.len()
     }
 
-    /// Gives a slot its time, instead of any that it has.
+    /// Gives a slot its time, instead of any that it has. [`Moment::FAR`] is none.
     pub(super) fn set(&mut self, slot: u32, at: Moment) {
         self.unset(slot);
+        if at == Moment::FAR {
+            return;
+        }
         let index = slot as usize;
         if self.places.len() <= index {
             self.places.resize(index + 1, NONE);

@@ -109,7 +109,7 @@ pub struct Reached {
     pub ip: IpAddr,
     /// Where the tunnel ends that goes on from there, if one does, as far as that is known.
     pub end: Option<IpAddr>,
-    /// Whether it began in another network than this: then it says nothing of the address.
+    /// Whether it began in another network than this, or took another way than the address's own: then it says nothing of the address.
     pub elsewhere: bool,
 }
 
