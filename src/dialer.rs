@@ -47,7 +47,7 @@
 mod error;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -214,12 +214,9 @@ impl DialedBy {
             left,
             tcp,
         };
-        let mut dialing = Fence::new(|| self.0.dial(to));
-        let dialled = poll_fn(|cx| {
-            let polled = dialing.act(|dialing| dialing.as_mut().poll(cx));
-            polled.unwrap_or_else(|| Err(DialError::panicked()).into())
-        });
-        dialled.await.map_err(DialError::into_error)
+        let dialled = Fence::new(|| self.0.dial(to)).outcome().await;
+        let dialled = dialled.unwrap_or_else(|| Err(DialError::panicked()));
+        dialled.map_err(DialError::into_error)
     }
 }
 

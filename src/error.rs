@@ -57,7 +57,8 @@ pub enum ErrorKind {
     CertificateSelfSigned,
     /// The certificate is unacceptable for another reason.
     CertificateInvalid,
-    /// TLS failed for another reason than the certificate.
+    /// TLS failed for another reason than the certificate. That code of the setup's owner panicked in the handshake is such a reason (a verifier, a signer, whatever
+    /// chooses the client's certificate): it blames no address.
     Tls,
     /// The profile was the trouble: the server chose what is offered only because the profile offers it, say. The source names it.
     Shape,

@@ -36,8 +36,8 @@ use crate::source::{SourceBooks, SourceError, SourceStats};
 use crate::sync::{AtomicBool, Ordering};
 use crate::target::Target;
 use crate::tls::{Connector, Dress};
-pub(crate) use crate::tls::{Identities, Interned, Tls};
-use crate::transport::Transport;
+pub(crate) use crate::tls::{Identities, Interned, Panicked, Tls};
+use crate::transport::{Fence, Transport};
 
 /// Makes connections; keeps none.
 pub(crate) struct Dialler {
@@ -376,7 +376,14 @@ impl Dialler {
         let records = Records::new(transport);
         let securing = self.connector.connect(target, identity, dress, records);
         let securing = Box::pin(securing.instrument(debug_span!(target: "hotpool", "tls")));
-        let (stream, protocol, tls) = securing.await?;
+        let secured = match planted("a_setup_s_panic_is_everybody_s") {
+            true => securing.await,
+            false => Fence::new(|| securing)
+                .outcome()
+                .await
+                .unwrap_or_else(|| Err(Panicked.into())),
+        };
+        let (stream, protocol, tls) = secured?;
         let secured = self.clock.now();
 
         progress.reach(Phase::Http2);

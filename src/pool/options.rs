@@ -64,7 +64,9 @@ impl GetOptions {
 
     /// Another TLS setup than the pool's own. Only calls with an equal one share connections and sessions; a setup that is
     /// brought is set apart from the pool's own, even if the two are equal, and outlives [`update_tls`](crate::HotConnPool::update_tls).
-    /// What it does not accept (a certificate), or is not accepted for, blocks no address: other setups may be served there.
+    /// What it does not accept (a certificate), or is not accepted for, blocks no address, since other setups may be served there: in the handshake or later, as a server of
+    /// TLS 1.3 refuses a client's certificate only when that is over here (RFC 8446, section 4.4.2.4), and over HTTP/2 as well. A caller's own [report](crate::HotConn::report) is
+    /// heeded, whatever it is of.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.brought().tls = Some(tls);
         self
