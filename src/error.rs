@@ -333,7 +333,7 @@ struct Repr {
     target: Option<Box<str>>,
     ip: Option<IpAddr>,
     retry_after: Option<Duration>,
-    /// Whether it went wrong behind a dialer of a call's own, on its own way to the address.
+    /// Whether it went wrong on another way to the address than the pool's own.
     detour: bool,
     source: Option<Told>,
 }

@@ -92,6 +92,10 @@ pub trait SourceAddrs: Send + Sync + 'static {
 
 /// Whose addresses connections come from, and what happens where none can be used. Clones are equal; policies that were made apart are not, whatever they
 /// hold.
+///
+/// What is held against an address is not told apart by source: a 403 that one was told, a refusal, a handshake that failed bars the address to that origin from the others
+/// too, and from none, until it is over ([`Outcome`](crate::Outcome)) or lifted by whichever goes there first. Whether it still holds is asked again from the source that heard it, by its policy. Sources
+/// that are to know nothing of each other are pools of their own.
 #[derive(Clone)]
 pub struct SourcePolicy {
     addrs: Arc<dyn SourceAddrs>,

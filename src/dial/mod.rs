@@ -197,7 +197,7 @@ impl Dialler {
     /// One connection; where its profile was the trouble, perhaps another with less of it, and where the proxy did not reach an address of the target's, to another of
     /// them: as many as a dial tries.
     ///
-    /// `detour`: whether its stream was made by a dialer of the call's own, past the pool's TCP.
+    /// `detour`: whether it goes otherwise than the pool does, and so says nothing of the address to those who go as the pool does.
     async fn establish(&self, attempt: Attempt<'_>, detour: &AtomicBool) -> Result<Dialled, Error> {
         let mut dress = Dress::default();
         let mut refused = Vec::new();
@@ -241,6 +241,7 @@ impl Dialler {
             .as_ref()
             .filter(|_| !planted("dialers_are_not_asked"))
         else {
+            detour.store(identity.detour.is(true), Ordering::Relaxed);
             return self.connect(remote, attempt).await;
         };
         let place = match &self.proxy {
@@ -256,7 +257,6 @@ impl Dialler {
             made: AtomicBool::new(false),
             led_there: AtomicBool::new(false),
         };
-        detour.store(false, Ordering::Relaxed);
         // In a box: it is for those who have one.
         let mut dialling = Box::pin(dialer.dial((place, remote), left, &tcp));
         let dialled = before(&*self.clock, dialers_time(deadline), dialling.as_mut()).await;
@@ -268,10 +268,17 @@ impl Dialler {
             let problem = SourceError::not_asked();
             return Err(Error::new(ErrorKind::Source, Phase::Connect).with_source(problem));
         }
-        let past = identity.own_dialer && !tcp.led_there.load(Ordering::Relaxed);
-        if past && matches!(dialled, Some(Ok(_))) && !planted("a_detour_speaks_for_everybody") {
-            detour.store(true, Ordering::Relaxed);
-        }
+        let by_tcp = match &dialled {
+            None => asks,
+            // What the pool's TCP itself says of it.
+            Some(Err(error))
+                if error.kind() != ErrorKind::Dial || planted("errors_of_a_detour_speak_for_everybody") =>
+            {
+                true
+            }
+            Some(_) => tcp.led_there.load(Ordering::Relaxed),
+        };
+        detour.store(identity.detour.is(by_tcp), Ordering::Relaxed);
         dialled.unwrap_or_else(|| {
             let late = Error::new(ErrorKind::Timeout, Phase::Connect);
             match asks || planted("a_dialer_s_own_time_blames_the_address") {
