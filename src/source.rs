@@ -76,8 +76,8 @@ use crate::fault::planted;
 /// # Ok::<(), hotpool::ConfigError>(())
 /// ```
 pub trait SourceAddrs: Send + Sync + 'static {
-    /// An address for a connection to `remote`, which serves `host`; of the same family as `remote`, or it counts as none. None if there is none to be
-    /// had now. It is in use until it is given back. Asked in the pool's runtime, once for each attempt: it must not wait. A panic is that there is none, and the
+    /// An address for a connection to `remote`, which serves `host`; of the same family as `remote`, or it counts as none. A link-local one (`fe80::/10`) is bound in the
+    /// zone of the target's own address, or on [`TcpProfile::device`](crate::TcpProfile::device); where neither is given it cannot be bound. None if there is none to be had now. It is in use until it is given back. Asked in the pool's runtime, once for each attempt: it must not wait. A panic is that there is none, and the
     /// [`SourceError`] says so.
     fn lease(&self, host: &str, remote: IpAddr) -> Option<IpAddr>;
 

@@ -29,7 +29,8 @@ pub(super) async fn connect(
         .map_err(|refused| Error::new(ErrorKind::SocketOption, Phase::Connect).with_source(refused))?;
     let unusable = |problem| Error::new(ErrorKind::Source, Phase::Connect).with_source(problem);
     if let Some(lease) = source {
-        bind(&socket, lease).map_err(|problem| unusable(SourceError::unbound(lease.ip(), problem)))?;
+        bind(&socket, lease, remote)
+            .map_err(|problem| unusable(SourceError::unbound(lease.ip(), problem)))?;
     }
     // What is refused at once this machine refuses; what fails later somebody on the way has said.
     match socket.connect(&remote.into()) {
@@ -65,9 +66,15 @@ fn is_denied(error: &io::Error) -> bool {
         .any(|denial| code == Some(denial.raw_os_error()))
 }
 
-/// Binds to a source, at a port that is chosen when it connects.
-fn bind(socket: &Socket, lease: &SourceLease) -> io::Result<()> {
-    let local = SocketAddr::new(lease.ip(), 0);
+/// Binds to a source, at a port that is chosen when it connects. One of a link (RFC 4291, section 2.5.6) in the zone of where it is to go, unless the socket has a device already.
+fn bind(socket: &Socket, lease: &SourceLease, remote: SocketAddr) -> io::Result<()> {
+    let mut local = SocketAddr::new(lease.ip(), 0);
+    if let (SocketAddr::V6(local), SocketAddr::V6(remote)) = (&mut local, remote)
+        && local.ip().is_unicast_link_local()
+        && !planted("sources_of_a_link_have_no_zone")
+    {
+        local.set_scope_id(remote.scope_id());
+    }
     if lease.freebind() {
         linux::set_freebind(socket, local)?;
     }
