@@ -178,7 +178,18 @@ async fn linked() {
         within("close", pool.close()).await;
         assert_eq!(pool.stats().sources.leased, 0);
     }
-    peer.shutdown().await;
+    // Where nothing names its link another address has its turn, from another source.
+    let target = name(&peer);
+    let resolver = StaticResolver::new().with(&*target, [there.into(), peer.ips()[0]]);
+    let sources = StaticSources::new([source, "127.0.0.7".parse().unwrap()]).unwrap();
+    let pool = builder(&peer, |_| {})
+        .resolver(resolver.unwrap())
+        .sources(SourcePolicy::require(sources))
+        .build()
+        .unwrap();
+    drop(lease(&pool, &target).await);
+    assert_eq!(pool.stats().counters.failures(Phase::Connect), 1, "IPv6 led");
+    finish(pool, peer).await;
 }
 
 #[tokio::test]
@@ -304,7 +315,16 @@ async fn a_dial_that_comes_to_nothing_gives_its_source_back() {
     peer.shutdown().await;
 }
 
-/// Panics as it is asked for an address, or for how it is to be bound.
+/// What a panic throws, and that panics when it is dropped.
+struct Thrown;
+
+impl Drop for Thrown {
+    fn drop(&mut self) {
+        panic!("a panic that is wanted");
+    }
+}
+
+/// Panics as it is asked for an address, or for how it is to be bound, and as one comes back.
 struct Panics {
     at_once: bool,
     back: Arc<Mutex<Vec<IpAddr>>>,
@@ -318,6 +338,7 @@ impl SourceAddrs for Panics {
 
     fn release(&self, source: IpAddr) {
         self.back.lock().push(source);
+        std::panic::panic_any(Thrown);
     }
 
     fn freebind(&self) -> bool {
