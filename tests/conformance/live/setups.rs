@@ -1,11 +1,11 @@
 //! What a TLS setup is to blame for itself: its own code, its own certificate, what it alone offers. Others may be served where it is not.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use hotpool::fingerprint::{HelloSpec, Profile, Slot};
 use hotpool::{
-    Builder, ErrorKind, GetOptions, HotConnPool, Phase, SourcePolicy, StaticSources, StatusValidator, Tls,
-    TlsBuilder,
+    Builder, Candidate, ErrorKind, GetOptions, HotConnPool, Phase, SourcePolicy, StaticSources,
+    StatusValidator, Tls, TlsBuilder, Validating, Validator,
 };
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -229,6 +229,30 @@ async fn a_client_certificate_that_is_refused_blames_nobody_however_late() {
             finish(pool, peer).await;
         }
     }
+}
+
+/// Asks once its peer has gone, and lets nobody see that before.
+struct Late(Weak<Peer>);
+
+impl Validator for Late {
+    fn validate<'a>(&'a self, conn: &'a mut Candidate<'_>) -> Validating<'a> {
+        let peer = self.0.upgrade().unwrap();
+        while peer.seen().handshakes_failed == 0 || peer.seen().live > 0 {
+            std::thread::yield_now();
+        }
+        Box::pin(async move { StatusValidator::new("/").unwrap().validate(conn).await })
+    }
+}
+
+/// Where its peer takes nothing more it is the write that fails: why is read all the same.
+#[tokio::test]
+async fn why_a_certificate_was_refused_is_heard_where_a_write_fails() {
+    let (peer, pool) = certified(Alpn::Http2);
+    let (name, peer) = (name(&peer), Arc::new(peer));
+    let pool = pool.validator(Late(Arc::downgrade(&peer))).build().unwrap();
+    let refused = within("a refusal", pool.get_with(&name, unknown())).await;
+    is_refused(&pool, &refused.unwrap_err(), &[Phase::Validate]);
+    finish(pool, Arc::into_inner(peer).unwrap()).await;
 }
 
 /// Where nobody asks anything it may say so before anybody has the connection.
