@@ -72,8 +72,8 @@ impl GetOptions {
         self
     }
 
-    /// Other sources than the pool's own; none: what the system chooses. Only calls with an equal policy share connections. What is held against an address is heeded from every
-    /// source: see [`sources`](crate::SourcePolicy).
+    /// Other sources than the pool's own; none: what the system chooses. Only calls with an equal policy share connections. What an address says to one
+    /// source, a 403 say, bars it to all: see [`SourcePolicy`].
     pub fn sources(mut self, sources: impl Into<Option<SourcePolicy>>) -> Self {
         self.brought().sources = Some(sources.into());
         self

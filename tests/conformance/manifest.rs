@@ -53,6 +53,7 @@ const OWN: &[&str] = &[
     "where_a_source_has_no_way_the_next_address_has_its_turn",
     "a_source_that_panics_harms_nobody",
     "a_source_of_a_link_is_bound_on_that_link",
+    "what_one_source_is_told_bars_the_others",
     "what_cannot_be_reached_from_a_source_is_avoided_by_no_other_host",
     "a_block_is_not_lifted_by_what_was_dialled_before_it",
     "the_end_of_a_block_does_not_wait_for_a_probe",

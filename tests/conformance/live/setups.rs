@@ -1,19 +1,23 @@
 //! What a TLS setup is to blame for itself: its own code, its own certificate, what it alone offers. Others may be served where it is not.
 
-use std::sync::{Arc, Weak};
+use std::future::pending;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hotpool::fingerprint::{HelloSpec, Profile, Slot};
 use hotpool::{
-    Builder, Candidate, ErrorKind, GetOptions, HotConnPool, Phase, SourcePolicy, StaticSources,
-    StatusValidator, Tls, TlsBuilder, Validating, Validator,
+    Builder, Candidate, ErrorKind, GetOptions, HotConnPool, Phase, SourcePolicy, StaticResolver,
+    StaticSources, StatusValidator, Tls, TlsBuilder, Validating, Validator,
 };
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureAlgorithm, SignatureScheme};
+use tokio::net::{TcpListener, TcpStream};
 
-use super::{as_soon_as, lease, poll_once};
+use super::{as_soon_as, lease, one_thread, poll_once};
 use crate::common::{builder, finish, name, until, within};
 use crate::support::certs;
 use crate::support::peer::{Alpn, Peer};
@@ -231,13 +235,39 @@ async fn a_client_certificate_that_is_refused_blames_nobody_however_late() {
     }
 }
 
+/// A door to a peer, in a thread of its own, for one guest: when the peer closes, the guest has what it said, and a reset. Says so when that is done.
+fn door(peer: SocketAddr) -> (SocketAddr, Arc<AtomicBool>) {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let (addr, gone) = (listener.local_addr().unwrap(), Arc::<AtomicBool>::default());
+    let done = Arc::clone(&gone);
+    let serve = async move {
+        let (mut guest, _) = TcpListener::from_std(listener).unwrap().accept().await.unwrap();
+        let mut inside = TcpStream::connect(peer).await.unwrap();
+        {
+            let ((mut from, mut to), (mut answer, mut ask)) = (guest.split(), inside.split());
+            tokio::select! {
+                _ = tokio::io::copy(&mut answer, &mut to) => {}
+                () = async {
+                    let _ = tokio::io::copy(&mut from, &mut ask).await;
+                    pending().await
+                } => {}
+            }
+        }
+        guest.set_zero_linger().unwrap();
+        drop(guest);
+        done.store(true, Ordering::SeqCst);
+    };
+    std::thread::spawn(move || one_thread().block_on(serve));
+    (addr, gone)
+}
+
 /// Asks once its peer has gone, and lets nobody see that before.
-struct Late(Weak<Peer>);
+struct Late(Arc<AtomicBool>);
 
 impl Validator for Late {
     fn validate<'a>(&'a self, conn: &'a mut Candidate<'_>) -> Validating<'a> {
-        let peer = self.0.upgrade().unwrap();
-        while peer.seen().handshakes_failed == 0 || peer.seen().live > 0 {
+        while !self.0.load(Ordering::SeqCst) {
             std::thread::yield_now();
         }
         Box::pin(async move { StatusValidator::new("/").unwrap().validate(conn).await })
@@ -248,11 +278,13 @@ impl Validator for Late {
 #[tokio::test]
 async fn why_a_certificate_was_refused_is_heard_where_a_write_fails() {
     let (peer, pool) = certified(Alpn::Http2);
-    let (name, peer) = (name(&peer), Arc::new(peer));
-    let pool = pool.validator(Late(Arc::downgrade(&peer))).build().unwrap();
-    let refused = within("a refusal", pool.get_with(&name, unknown())).await;
+    let (door, gone) = door(peer.addr(0));
+    let target = format!("peer.test:{}", door.port());
+    let resolver = StaticResolver::new().with(&*target, [door.ip()]).unwrap();
+    let pool = pool.validator(Late(gone)).resolver(resolver).build().unwrap();
+    let refused = within("a refusal", pool.get_with(&target, unknown())).await;
     is_refused(&pool, &refused.unwrap_err(), &[Phase::Validate]);
-    finish(pool, Arc::into_inner(peer).unwrap()).await;
+    finish(pool, peer).await;
 }
 
 /// Where nobody asks anything it may say so before anybody has the connection.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 use std::sync::Arc;
 
 use hotpool::{
-    Error, ErrorKind, GetOptions, HotConnPool, Phase, Scope, SourceAddrs, SourceError, SourcePolicy,
+    Error, ErrorKind, GetOptions, HotConnPool, Outcome, Phase, Scope, SourceAddrs, SourceError, SourcePolicy,
     StaticResolver, StaticSources,
 };
 use parking_lot::Mutex;
@@ -127,6 +127,26 @@ async fn what_cannot_be_reached_from_a_source_is_avoided_by_no_other_host() {
         .map(|block| block.scope)
         .collect();
     assert_eq!(blocks, [Scope::address(&target, broadcast).unwrap()]);
+    finish(pool, peer).await;
+}
+
+/// As it says: what is held against an address knows no sources.
+#[tokio::test]
+async fn what_one_source_is_told_bars_the_others() {
+    let peer = http1_peer();
+    let pool = pool_from(&peer, SourcePolicy::require(from(&["127.0.0.7"])));
+    let name = name(&peer);
+    let other = SourcePolicy::require(from(&["127.0.0.8"]));
+    let told = within(
+        "a connection",
+        pool.get_with(&name, GetOptions::new().sources(other)),
+    )
+    .await;
+    told.unwrap().report(Outcome::Status(403));
+    for options in [GetOptions::new(), GetOptions::new().sources(None)] {
+        let barred = within("a refusal", pool.get_with(&name, options)).await;
+        assert_eq!(barred.unwrap_err().kind(), ErrorKind::Blocked);
+    }
     finish(pool, peer).await;
 }
 
