@@ -6,8 +6,8 @@
 //!
 //! It takes the place of TCP, and of nothing else. The pool resolves names, races their addresses, asks the dialer once for each attempt, and speaks TLS
 //! over what it gives, verified as ever. Limits, permits, penalties, deadlines, [`ConnInfo::remote`](crate::ConnInfo::remote) and every count by IP go by the
-//! address that the dialer was asked for, wherever its stream leads in truth. But what is met behind a dialer that a call brought is held against that address only
-//! where [`DialTo::connect`] made the stream: see [`GetOptions::dial`](crate::GetOptions::dial). [`AddressPolicy`](crate::AddressPolicy) and the owner's blocks judge that address,
+//! address that the dialer was asked for, wherever its stream leads in truth. But an address answers for one way to it alone, the
+//! pool's own: see [`GetOptions::dial`](crate::GetOptions::dial). [`AddressPolicy`](crate::AddressPolicy) and the owner's blocks judge that address,
 //! too. A pool whose names mean nothing here has a [`Resolve`](crate::Resolve) that gives each an address of its own choosing.
 //!
 //! Where the pool has a [proxy](crate::proxy), it is the proxy that is dialled so: its name and address are asked for, and the tunnel is opened over the
@@ -47,7 +47,7 @@
 mod error;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -172,7 +172,7 @@ impl<'a> DialTo<'a> {
     /// the call or the pool has, if any; what is leased is given back when the stream has closed. Cancel safe.
     ///
     /// # Errors
-    /// Those of the pool itself: handed on as they are, they blame whom they would without a dialer.
+    /// Those of the pool itself: handed on as they are, they blame whom they would without a dialer, unless it is a call's on a pool that has another.
     pub async fn connect(&self) -> Result<Transport, DialError> {
         self.tcp.connect(self.addr).await.map_err(DialError::own)
     }
@@ -214,12 +214,9 @@ impl DialedBy {
             left,
             tcp,
         };
-        let mut dialing = Fence::new(|| self.0.dial(to));
-        let dialled = poll_fn(|cx| {
-            let polled = dialing.act(|dialing| dialing.as_mut().poll(cx));
-            polled.unwrap_or_else(|| Err(DialError::panicked()).into())
-        });
-        dialled.await.map_err(DialError::into_error)
+        let dialled = Fence::new(|| self.0.dial(to)).outcome().await;
+        let dialled = dialled.unwrap_or_else(|| Err(DialError::panicked()));
+        dialled.map_err(DialError::into_error)
     }
 }
 

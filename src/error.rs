@@ -57,7 +57,8 @@ pub enum ErrorKind {
     CertificateSelfSigned,
     /// The certificate is unacceptable for another reason.
     CertificateInvalid,
-    /// TLS failed for another reason than the certificate.
+    /// TLS failed for another reason than the certificate. That code of the setup's owner panicked in the handshake is such a reason (a verifier, a signer, whatever
+    /// chooses the client's certificate): it blames no address.
     Tls,
     /// The profile was the trouble: the server chose what is offered only because the profile offers it, say. The source names it.
     Shape,
@@ -332,7 +333,7 @@ struct Repr {
     target: Option<Box<str>>,
     ip: Option<IpAddr>,
     retry_after: Option<Duration>,
-    /// Whether it went wrong behind a dialer of a call's own, on its own way to the address.
+    /// Whether it went wrong on another way to the address than the pool's own.
     detour: bool,
     source: Option<Told>,
 }

@@ -76,8 +76,8 @@ pub use sets::{Rotation, StaticSources, SubnetSources};
 /// # Ok::<(), hotpool::ConfigError>(())
 /// ```
 pub trait SourceAddrs: Send + Sync + 'static {
-    /// An address for a connection to `remote`, which serves `host`; of the same family as `remote`, or it counts as none. None if there is none to be
-    /// had now. It is in use until it is given back. Asked in the pool's runtime, once for each attempt: it must not wait. A panic is that there is none, and the
+    /// An address for a connection to `remote`, which serves `host`; of the same family as `remote`, or it counts as none. A link-local one (`fe80::/10`) is bound in the
+    /// zone of the target's own address, or on [`TcpProfile::device`](crate::TcpProfile::device); where neither is given nothing can go there from it. None if there is none to be had now. It is in use until it is given back. Asked in the pool's runtime, once for each attempt: it must not wait. A panic is that there is none, and the
     /// [`SourceError`] says so.
     fn lease(&self, host: &str, remote: IpAddr) -> Option<IpAddr>;
 
@@ -92,6 +92,10 @@ pub trait SourceAddrs: Send + Sync + 'static {
 
 /// Whose addresses connections come from, and what happens where none can be used. Clones are equal; policies that were made apart are not, whatever they
 /// hold.
+///
+/// What is held against an address is not told apart by source: a 403 that one was told, a refusal, a handshake that failed bars the address to that origin from the others
+/// too, and from none, until it is over ([`Outcome`](crate::Outcome)) or lifted by whichever goes there first. Whether it still holds is asked again from the source that heard it, by its policy. Sources
+/// that are to know nothing of each other are pools of their own.
 #[derive(Clone)]
 pub struct SourcePolicy {
     addrs: Arc<dyn SourceAddrs>,
@@ -208,7 +212,11 @@ impl Drop for SourceLease {
         }
         self.books.leased.fetch_sub(1, Ordering::Relaxed);
         // The owner's own code, at the end of a connection: no reason for anything else to be left undone.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.addrs.release(self.ip)));
+        if let Err(thrown) = catch_unwind(AssertUnwindSafe(|| self.addrs.release(self.ip)))
+            && !planted("what_a_release_throws_is_dropped")
+        {
+            _ = ManuallyDrop::new(thrown); // which may panic when it is dropped, too
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::Poll;
 use http::uri::Authority;
 use http::{Request, Response, StatusCode};
 
-use super::exchange::{Ask, exchange, exchange_h2};
+use super::exchange::{Ask, exchange, exchange_h2, explained};
 use super::{ConnInfo, Driver, Wire};
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind, Phase};
@@ -158,16 +158,20 @@ pub(crate) async fn carried<T>(
     let Some(driver) = driver else {
         return judging.await;
     };
-    let mut judging = pin!(judging);
-    let mut ended = pin!(driver.carry());
-    std::future::poll_fn(|cx| {
-        // The connection first: what it has read the other finds.
-        let over = ended.as_mut().poll(cx);
-        match (judging.as_mut().poll(cx), over) {
-            (Poll::Ready(answer), _) => Poll::Ready(answer),
-            (_, Poll::Ready(_)) => Poll::Ready(Err(Error::new(ErrorKind::ConnectionReset, Phase::Validate))),
-            _ => Poll::Pending,
-        }
-    })
-    .await
+    let judged = {
+        let mut judging = pin!(judging);
+        let mut ended = pin!(driver.carry());
+        std::future::poll_fn(|cx| {
+            // The connection first: what it has read the other finds.
+            let over = ended.as_mut().poll(cx);
+            match (judging.as_mut().poll(cx), over) {
+                (Poll::Ready(answer), _) => Poll::Ready(Some(answer)),
+                (_, Poll::Ready(_)) => Poll::Ready(None),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    };
+    let reset = Error::new(ErrorKind::ConnectionReset, Phase::Validate);
+    judged.unwrap_or_else(|| Err(explained(reset, driver.failure())))
 }

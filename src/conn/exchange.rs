@@ -71,8 +71,9 @@ pub(crate) async fn exchange(
     clock: &dyn Clock,
     deadline: Moment,
 ) -> Result<Response<()>, Error> {
-    match before(clock, deadline, pin!(converse(h1, ask))).await {
-        Some(answer) => answer.map_err(|error| Error::from_io(ask.phase, error)),
+    let answer = before(clock, deadline, pin!(converse(h1, ask))).await;
+    match answer {
+        Some(answer) => answer.map_err(|error| explained(Error::from_io(ask.phase, error), h1.failure())),
         None => Err(Error::new(ErrorKind::Timeout, ask.phase)),
     }
 }
@@ -177,7 +178,16 @@ pub(crate) async fn exchange_h2(
 ) -> Result<Response<()>, Error> {
     let mut lease = ComesHome(h2.another());
     let answer = before(clock, deadline, pin!(converse_h2(&mut lease.0, ask))).await;
-    answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, ask.phase)))
+    let answer = answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, ask.phase)));
+    answer.map_err(|error| explained(error, lease.0.failure()))
+}
+
+/// What is behind an error: TLS has failed, if it has.
+pub(super) fn explained(error: Error, failure: Option<Error>) -> Error {
+    match failure {
+        Some(failure) => failure.with_phase(error.phase()),
+        None => error,
+    }
 }
 
 /// A lease of an exchange, which comes home whatever becomes of that. Its stream must have been dropped by then.

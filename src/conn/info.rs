@@ -59,6 +59,6 @@ pub struct ConnInfo {
     pub tls_time: Duration,
     /// For whom it was made.
     pub(crate) hearer: Hearer,
-    /// Whether it goes there by a dialer of its call's own, and not by the pool's TCP: what becomes of it says nothing to those who go otherwise.
+    /// Whether it goes there otherwise than the pool does: what becomes of it says nothing to those who go as the pool does.
     pub(crate) detour: bool,
 }

@@ -5,6 +5,7 @@ mod exchange;
 mod h1;
 mod h2;
 mod info;
+mod last;
 mod records;
 
 use std::task::Context;
@@ -20,7 +21,9 @@ pub use self::h2::{H2, H2Response, H2Sender, H2Sent};
 #[cfg(feature = "__internals")]
 pub use self::h2::{Passed, Passing, Reshaping};
 pub use self::info::ConnInfo;
+use self::last::last_words;
 pub(crate) use self::records::Records;
+use crate::error::Error;
 use crate::event::CloseReason;
 use crate::transport::Transport;
 
@@ -74,6 +77,16 @@ impl Wire {
         match self {
             Wire::H2(h2) => h2.look().map(|()| Seen::Clean),
             wire => wire.single().map_or(Ok(Seen::Clean), |single| single.look(cx)),
+        }
+    }
+
+    /// By what TLS has failed, of one that is seen to be broken.
+    pub(crate) fn failure(&mut self) -> Option<Error> {
+        match self {
+            Wire::H1(h1) => h1.failure(),
+            Wire::H2(h2) => h2.failure(),
+            #[cfg(feature = "__internals")]
+            Wire::Scripted(_) => None,
         }
     }
 

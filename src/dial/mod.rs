@@ -36,8 +36,8 @@ use crate::source::{SourceBooks, SourceError, SourceStats};
 use crate::sync::{AtomicBool, Ordering};
 use crate::target::Target;
 use crate::tls::{Connector, Dress};
-pub(crate) use crate::tls::{Identities, Interned, Tls};
-use crate::transport::Transport;
+pub(crate) use crate::tls::{Identities, Interned, Panicked, Tls};
+use crate::transport::{Fence, Transport};
 
 /// Makes connections; keeps none.
 pub(crate) struct Dialler {
@@ -197,7 +197,7 @@ impl Dialler {
     /// One connection; where its profile was the trouble, perhaps another with less of it, and where the proxy did not reach an address of the target's, to another of
     /// them: as many as a dial tries.
     ///
-    /// `detour`: whether its stream was made by a dialer of the call's own, past the pool's TCP.
+    /// `detour`: whether it goes otherwise than the pool does, and so says nothing of the address to those who go as the pool does.
     async fn establish(&self, attempt: Attempt<'_>, detour: &AtomicBool) -> Result<Dialled, Error> {
         let mut dress = Dress::default();
         let mut refused = Vec::new();
@@ -241,6 +241,7 @@ impl Dialler {
             .as_ref()
             .filter(|_| !planted("dialers_are_not_asked"))
         else {
+            detour.store(identity.detour.is(true), Ordering::Relaxed);
             return self.connect(remote, attempt).await;
         };
         let place = match &self.proxy {
@@ -256,7 +257,6 @@ impl Dialler {
             made: AtomicBool::new(false),
             led_there: AtomicBool::new(false),
         };
-        detour.store(false, Ordering::Relaxed);
         // In a box: it is for those who have one.
         let mut dialling = Box::pin(dialer.dial((place, remote), left, &tcp));
         let dialled = before(&*self.clock, dialers_time(deadline), dialling.as_mut()).await;
@@ -268,10 +268,17 @@ impl Dialler {
             let problem = SourceError::not_asked();
             return Err(Error::new(ErrorKind::Source, Phase::Connect).with_source(problem));
         }
-        let past = identity.own_dialer && !tcp.led_there.load(Ordering::Relaxed);
-        if past && matches!(dialled, Some(Ok(_))) && !planted("a_detour_speaks_for_everybody") {
-            detour.store(true, Ordering::Relaxed);
-        }
+        let by_tcp = match &dialled {
+            None => asks,
+            // What the pool's TCP itself says of it.
+            Some(Err(error))
+                if error.kind() != ErrorKind::Dial || planted("errors_of_a_detour_speak_for_everybody") =>
+            {
+                true
+            }
+            Some(_) => tcp.led_there.load(Ordering::Relaxed),
+        };
+        detour.store(identity.detour.is(by_tcp), Ordering::Relaxed);
         dialled.unwrap_or_else(|| {
             let late = Error::new(ErrorKind::Timeout, Phase::Connect);
             match asks || planted("a_dialer_s_own_time_blames_the_address") {
@@ -376,7 +383,14 @@ impl Dialler {
         let records = Records::new(transport);
         let securing = self.connector.connect(target, identity, dress, records);
         let securing = Box::pin(securing.instrument(debug_span!(target: "hotpool", "tls")));
-        let (stream, protocol, tls) = securing.await?;
+        let secured = match planted("a_setup_s_panic_is_everybody_s") {
+            true => securing.await,
+            false => Fence::new(|| securing)
+                .outcome()
+                .await
+                .unwrap_or_else(|| Err(Panicked.into())),
+        };
+        let (stream, protocol, tls) = secured?;
         let secured = self.clock.now();
 
         progress.reach(Phase::Http2);

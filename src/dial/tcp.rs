@@ -29,7 +29,7 @@ pub(super) async fn connect(
         .map_err(|refused| Error::new(ErrorKind::SocketOption, Phase::Connect).with_source(refused))?;
     let unusable = |problem| Error::new(ErrorKind::Source, Phase::Connect).with_source(problem);
     if let Some(lease) = source {
-        bind(&socket, lease).map_err(|problem| unusable(SourceError::unbound(lease.ip(), problem)))?;
+        bind(&socket, lease, remote, profile.device.is_some()).map_err(unusable)?;
     }
     // What is refused at once this machine refuses; what fails later somebody on the way has said.
     match socket.connect(&remote.into()) {
@@ -65,14 +65,31 @@ fn is_denied(error: &io::Error) -> bool {
         .any(|denial| code == Some(denial.raw_os_error()))
 }
 
-/// Binds to a source, at a port that is chosen when it connects.
-fn bind(socket: &Socket, lease: &SourceLease) -> io::Result<()> {
-    let local = SocketAddr::new(lease.ip(), 0);
-    if lease.freebind() {
-        linux::set_freebind(socket, local)?;
+/// Binds to a source, at a port that is chosen when it connects. One of a link (RFC 4291, section 2.5.6) in the zone of where it is to go, unless the socket has a device already.
+///
+/// # Errors
+/// One of a link that nothing names is of no use there, and any other that cannot be bound nowhere.
+fn bind(socket: &Socket, lease: &SourceLease, remote: SocketAddr, device: bool) -> Result<(), SourceError> {
+    let mut local = SocketAddr::new(lease.ip(), 0);
+    let mut no_link = false;
+    if let (SocketAddr::V6(local), SocketAddr::V6(remote)) = (&mut local, remote)
+        && local.ip().is_unicast_link_local()
+        && !planted("sources_of_a_link_have_no_zone")
+    {
+        local.set_scope_id(remote.scope_id());
+        no_link = remote.scope_id() == 0 && !device && !planted("sources_without_a_link_end_the_dial");
     }
-    linux::leave_port_open(socket)?;
-    socket.bind(&local.into())
+    let bound = match lease.freebind() {
+        true => linux::set_freebind(socket, local),
+        false => Ok(()),
+    };
+    let bound = bound
+        .and_then(|()| linux::leave_port_open(socket))
+        .and_then(|()| socket.bind(&local.into()));
+    bound.map_err(|problem| match no_link {
+        true => SourceError::no_way(lease.ip(), problem),
+        false => SourceError::unbound(lease.ip(), problem),
+    })
 }
 
 /// Whether a connect that does not wait has begun.

@@ -26,6 +26,9 @@ enum Why {
 
 impl DialError {
     /// The address that was asked for is to blame: for this origin dials to it stand back, for a second, twice as long each time in a row, and others have their turn.
+    ///
+    /// So much for a dialer of the pool's, whose success clears the address again. From one that a call brought, which clears nothing, it blames the address only where that dialer had
+    /// [connected](crate::DialTo::connect) to it, and the pool has none: on any other way it is that way's own affair. See [`GetOptions::dial`](crate::GetOptions::dial).
     pub fn address(error: impl Into<Boxed>) -> Self {
         DialError(Why::Address(error.into()))
     }
@@ -35,7 +38,7 @@ impl DialError {
         DialError(Why::Nobody(error.into()))
     }
 
-    /// Whether the address that was asked for is to blame.
+    /// Whether the dialer says that the address that was asked for is to blame.
     pub fn blames_address(&self) -> bool {
         matches!(self.0, Why::Address(_))
     }

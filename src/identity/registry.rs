@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::{Brought, Hearer, Identity, IdentityId, Own, Require};
+use crate::dialer::DialedBy;
 use crate::fault::planted;
 use crate::sync::Mutex;
 
@@ -19,8 +20,39 @@ pub(crate) struct Interned<T> {
     pub(crate) identity: Identity<T>,
     /// Whether it goes out as the pool itself does: with the pool's own TLS setup, from its sources, with its login, by its dialer.
     pub(crate) own: bool,
-    /// Whether it has a dialer that is not the pool's.
-    pub(crate) own_dialer: bool,
+    pub(crate) detour: Detour,
+}
+
+/// Whether what an identity meets concerns those who go as the pool does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Detour {
+    /// It does: it has the pool's dialer, or none as the pool has none.
+    Never,
+    /// The pool goes by its TCP, and this by a dialer: it does where the dialer has that TCP connect to the address.
+    UnlessByTcp,
+    /// The pool goes by a dialer, and this by another or by none.
+    Always,
+}
+
+impl Detour {
+    fn of(own: Option<&DialedBy>, pool: Option<&DialedBy>) -> Self {
+        match (own, pool) {
+            _ if own == pool => Detour::Never,
+            (_, None) => Detour::UnlessByTcp,
+            (None, Some(_)) if planted("who_goes_without_the_pool_s_dialer_speaks_for_it") => Detour::Never,
+            (_, Some(_)) => Detour::Always,
+        }
+    }
+
+    /// Whether it does not, of a stream that the pool's TCP made or did not.
+    pub(crate) fn is(self, by_tcp: bool) -> bool {
+        match self {
+            _ if planted("a_detour_speaks_for_everybody") => false,
+            Detour::Never => false,
+            Detour::UnlessByTcp => !by_tcp,
+            Detour::Always => true,
+        }
+    }
 }
 
 impl<T> Interned<T> {
@@ -184,12 +216,12 @@ impl<T> Shelf<T> {
             && identity.sources == *sources
             && identity.login == *login
             && identity.dial == *dial;
-        let own_dialer = identity.dial.is_some() && identity.dial != *dial;
+        let detour = Detour::of(identity.dial.as_ref(), dial.as_ref());
         let interned = Arc::new(Interned {
             id,
             identity,
             own,
-            own_dialer,
+            detour,
         });
         self.by_id.insert(id, Arc::downgrade(&interned));
         self.by_hash.entry(hash).or_default().push(id);

@@ -1,7 +1,7 @@
 //! Whom a failure is held against: one table over what went wrong and where. What is not in it does not compile.
 
 use super::validator::Own;
-use crate::dial::Interned;
+use crate::dial::{Interned, Panicked};
 use crate::dialer::DialError;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::fault::planted;
@@ -73,7 +73,12 @@ pub(super) fn blame(error: &Error, asker: Asker) -> Blame {
         // There is no way to it from that one, or from its network: what goes out from others may find one.
         Blame::Address if asker.sourced && !planted("one_source_speaks_for_all") => Blame::Protocol,
         Blame::Protocol if asker.particular && is_of_protocols(error) => Blame::Nobody,
-        Blame::Tls if asker.dressed && is_of_a_setup(kind) => Blame::Nobody,
+        Blame::Tls | Blame::Protocol if asker.dressed && is_of_a_setup(kind) => Blame::Nobody,
+        Blame::Tls
+            if error.cause_as::<Panicked>().is_some() && !planted("a_setup_s_panic_blames_the_address") =>
+        {
+            Blame::Nobody
+        }
         Blame::Proxy if is_about_who_asks(error) => Blame::Nobody,
         Blame::Protocol if Own::is_of(error) || is_a_dialer_s(error) => Blame::Nobody,
         Blame::Protocol if phase == Phase::Validate && planted("who_fails_to_answer_blocks") => Blame::Status,
@@ -171,7 +176,7 @@ fn is_of_protocols(error: &Error) -> bool {
         && !planted("what_is_required_in_vain_blames_the_address")
 }
 
-/// Whether TLS failed for something that another setup may not mind, or not do.
+/// Whether TLS, or HTTP/2, failed for something that another setup may not mind, or not do. Whenever it did: a server may say late that it does not take a certificate.
 fn is_of_a_setup(kind: ErrorKind) -> bool {
     use ErrorKind as Kind;
     let of_setup = matches!(
@@ -184,6 +189,8 @@ fn is_of_a_setup(kind: ErrorKind) -> bool {
             | Kind::CertificateInvalid
             | Kind::Tls
             | Kind::Shape
+            | Kind::Protocol
+            | Kind::Http2
     );
     of_setup && !planted("a_setup_of_one_s_own_blames_the_address")
 }

@@ -325,12 +325,17 @@ impl Lent {
     }
 
     /// The error for a connection that ended before anybody had it.
-    fn stillborn(&self, reason: CloseReason) -> Error {
+    fn stillborn(&mut self, reason: CloseReason) -> Error {
         let ip = self.info.remote.ip();
         self.home
             .with_host(self.origin, |host, _| host.counters.count_failure(Phase::Tls));
-        self.heed(Word::Later(None));
-        let error = match reason {
+        let failure = self.wire.failure();
+        self.heed(
+            failure
+                .as_ref()
+                .map_or(Word::Later(None), |failure| self.heard(failure)),
+        );
+        let error = failure.unwrap_or_else(|| match reason {
             CloseReason::StrayBytes => {
                 let problem = io::Error::new(
                     io::ErrorKind::InvalidData,
@@ -339,7 +344,7 @@ impl Lent {
                 Error::new(ErrorKind::Tls, Phase::Tls).with_source(problem)
             }
             _ => Error::new(ErrorKind::ConnectionReset, Phase::Tls),
-        };
+        });
         let error = error.with_ip(ip);
         self.home.tell_of_failure(&self.info.target, &error);
         error

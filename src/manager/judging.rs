@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::HotConn;
 use super::attempts::LATE;
 use super::blame::{Asker, Blame, blame};
-use super::lent::Standing;
+use super::lent::{Lent, Standing};
 use super::live::Way;
 use super::validator::{Own, Validator, judge};
 use super::word::Word;
@@ -54,7 +54,7 @@ impl HotConn {
         let word = match &judged {
             Ok(()) => Word::Welcome,
             Err(error) if error.is_timeout() && short => Word::Nothing,
-            Err(error) => heard(error),
+            Err(error) => lent.heard(error),
         };
         if judged.is_err() {
             home.with_host(lent.origin, |host, _| {
@@ -79,12 +79,16 @@ fn is_an_end(error: &Error) -> bool {
     error.kind() == ErrorKind::ConnectionReset || goodbye
 }
 
-/// What an error of a judgement says of the address.
-fn heard(error: &Error) -> Word {
-    match blame(error, Asker::default()) {
-        Blame::Nobody | Blame::Source => Word::Nothing,
-        Blame::Status => Word::Unwelcome,
-        Blame::Proxy | Blame::Tls | Blame::Protocol | Blame::Address => Word::Later(error.retry_after()),
+impl Lent {
+    /// What an error says of the address, by whom the connection was made for.
+    pub(super) fn heard(&self, error: &Error) -> Word {
+        let identity = self.home.identities.find(self.info.hearer.identity);
+        let identity = identity.filter(|_| !planted("whoever_has_a_lease_has_nothing_of_its_own"));
+        match blame(error, identity.as_deref().map(Asker::from).unwrap_or_default()) {
+            Blame::Nobody | Blame::Source => Word::Nothing,
+            Blame::Status => Word::Unwelcome,
+            Blame::Proxy | Blame::Tls | Blame::Protocol | Blame::Address => Word::Later(error.retry_after()),
+        }
     }
 }
 

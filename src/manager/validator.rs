@@ -1,8 +1,6 @@
 //! Whether a connection that was just dialled is worth having: asked over the connection itself, before anybody gets it.
 
-use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::Poll;
 use std::time::Duration;
 
 use http::uri::{InvalidUri, PathAndQuery};
@@ -280,14 +278,7 @@ async fn validate(
     if planted("a_validator_s_panic_is_everybody_s") {
         return Some(validator.validate(candidate).await);
     }
-    let mut validating = Fence::new(|| validator.validate(candidate));
-    poll_fn(
-        |cx| match validating.act(|validating| validating.as_mut().poll(cx)) {
-            Some(polled) => polled.map(Some),
-            None => Poll::Ready(None),
-        },
-    )
-    .await
+    Fence::new(|| validator.validate(candidate)).outcome().await
 }
 
 /// Has a connection judged, by `deadline`. Somebody must move one of HTTP/2 meanwhile.

@@ -57,7 +57,7 @@ impl Host {
         word: Word,
     ) -> Option<Moment> {
         let ip = info.remote.ip();
-        // What goes past the pool's TCP tells those alone who go so: that connection is not to be had again, and that is all.
+        // What goes otherwise than the pool does tells those alone who go so: that connection is not to be had again, and that is all.
         if info.detour {
             if word == Word::Unwelcome {
                 self.machine.retire(now, lease.0, CloseReason::Blocked);

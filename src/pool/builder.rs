@@ -109,7 +109,8 @@ impl Builder {
         self
     }
 
-    /// Where connections come from, unless a call says otherwise. Default: what the system chooses.
+    /// Where connections come from, unless a call says otherwise. Default: what the system chooses. What an address says to one source, a 403 say, bars it to all: see
+    /// [`SourcePolicy`].
     pub fn sources(mut self, sources: SourcePolicy) -> Self {
         self.sources = Some(sources);
         self

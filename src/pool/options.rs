@@ -64,13 +64,16 @@ impl GetOptions {
 
     /// Another TLS setup than the pool's own. Only calls with an equal one share connections and sessions; a setup that is
     /// brought is set apart from the pool's own, even if the two are equal, and outlives [`update_tls`](crate::HotConnPool::update_tls).
-    /// What it does not accept (a certificate), or is not accepted for, blocks no address: other setups may be served there.
+    /// What it does not accept (a certificate), or is not accepted for, blocks no address, since other setups may be served there: in the handshake or later, as a server of
+    /// TLS 1.3 refuses a client's certificate only when that is over here (RFC 8446, section 4.4.2.4), and over HTTP/2 as well. A caller's own [report](crate::HotConn::report) is
+    /// heeded, whatever it is of.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.brought().tls = Some(tls);
         self
     }
 
-    /// Other sources than the pool's own; none: what the system chooses. Only calls with an equal policy share connections.
+    /// Other sources than the pool's own; none: what the system chooses. Only calls with an equal policy share connections. What an address says to one
+    /// source, a 403 say, bars it to all: see [`SourcePolicy`].
     pub fn sources(mut self, sources: impl Into<Option<SourcePolicy>>) -> Self {
         self.brought().sources = Some(sources.into());
         self
@@ -86,9 +89,13 @@ impl GetOptions {
     /// Another dialer than the pool's own; none: the pool's own TCP. Only calls with the same one share connections: a clone of an `Arc` is the same. One that opens a
     /// tunnel makes a [proxy](crate::proxy) of this call's own.
     ///
-    /// Where its stream was not made by [`DialTo::connect`](crate::DialTo::connect) it takes a way of its own, and what is met there concerns nobody who goes otherwise: how
-    /// TLS, HTTP/2 or a [validation](crate::Validator) fail behind it, and what is [reported](crate::HotConn::report) of such a connection, a 403 among it, is held against no
-    /// address, nor does its success clear one. What is held against an address already is heeded.
+    /// An address answers for one way to it, the pool's own: by the pool's dialer, or by TCP if it has none. A call that goes otherwise concerns nobody who does not: what its
+    /// dialer says ([`DialError::address`](crate::DialError::address) as well), how TCP, TLS, HTTP/2 or a [validation](crate::Validator) fail on its way, and what is
+    /// [reported](crate::HotConn::report) of such a connection, a 403 among it, is held against no address, nor does its success clear one. To a pool without a dialer
+    /// [`DialTo::connect`](crate::DialTo::connect) is the pool's own way: what it says, and what is met over a stream that it made, counts as without a dialer.
+    ///
+    /// What is held against an address is heeded by all, whichever way they take: what fails behind a dialer of the pool's bars calls that go by none, and what fails by TCP those
+    /// that have a dialer. Two ways that are to know nothing of each other are two pools.
     pub fn dial(mut self, dial: Option<Arc<dyn Dial>>) -> Self {
         self.brought().dial = Some(dial.map(DialedBy));
         self

@@ -14,6 +14,7 @@ mod trust;
 
 pub use connector::TlsInfo;
 pub(crate) use connector::{Connector, Dress};
+pub(crate) use error::{Panicked, failure_of};
 pub use revocation::Revocation;
 pub use setup::{Tls, TlsBuilder};
 pub use shape::OnShapeRejected;

@@ -1,5 +1,6 @@
 //! What is a stranger's, and may panic: a panic is its own end, and nobody else's.
 
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
@@ -29,6 +30,18 @@ impl<T> Fence<T> {
             self.end();
         }
         answer
+    }
+
+    /// What comes of it; none if it panics. Cancel safe, if it is.
+    pub(crate) async fn outcome(mut self) -> Option<T::Output>
+    where
+        T: Future + Unpin,
+    {
+        poll_fn(|cx| match self.act(|held| Pin::new(held).poll(cx)) {
+            Some(polled) => polled.map(Some),
+            None => Poll::Ready(None),
+        })
+        .await
     }
 
     fn end(&mut self) {

@@ -29,8 +29,9 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 #[cfg(feature = "__internals")]
 pub use self::framing::Framing;
 pub(crate) use self::observer::{Observer, Rest};
-use super::Tls;
+use super::{Tls, last_words};
 use crate::config::ReuseCheck;
+use crate::error::Error;
 use crate::event::{CloseReason, RetrySafety};
 
 /// A stream that knows whether an exchange is under way on it.
@@ -74,6 +75,11 @@ impl H1 {
     pub(crate) fn end(mut self) {
         let cx = &mut Context::from_waker(std::task::Waker::noop());
         let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+    }
+
+    /// By what TLS has failed, of one that is seen to be broken.
+    pub(crate) fn failure(&mut self) -> Option<Error> {
+        last_words(&mut self.stream)
     }
 
     fn fail<T>(&mut self, error: io::Error) -> Poll<io::Result<T>> {

@@ -28,7 +28,7 @@
 //! [`StrayBytes`]: CloseReason::StrayBytes
 
 use std::future::Future;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -37,14 +37,10 @@ use tokio::task::coop::unconstrained;
 
 use super::{H1, reason};
 use crate::config::ReuseCheck;
-use crate::conn::{Below, Seen};
+use crate::conn::Seen;
+use crate::conn::last::{Now, READS};
 use crate::event::CloseReason;
 use crate::fault::planted;
-use crate::tls::Shaped;
-
-/// How often the socket is read before a request. Tickets and key updates are no reason to refuse; a peer that has more of them than fit
-/// into so many reads is.
-const READS: usize = 8;
 
 impl H1 {
     /// Whether another caller may have it, as far as it can be told from what passed.
@@ -127,17 +123,5 @@ impl H1 {
             self.look_at_held()?;
         }
         Err(CloseReason::StrayBytes)
-    }
-}
-
-/// What has come: first what is held above the socket, which may be the rest of a first flight, then what the socket has.
-struct Now<'a>(&'a mut Shaped<Below>);
-
-impl Read for Now<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self.0.held(buf) {
-            0 => self.0.get_mut().now().read(buf),
-            count => Ok(count),
-        }
     }
 }

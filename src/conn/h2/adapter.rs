@@ -13,10 +13,13 @@ use super::Shared;
 use super::frames::Frames;
 use super::sent::H2Sent;
 use super::shape::{self, Shape};
+use crate::error::Error;
 use crate::fingerprint::H2Spec;
 
 pub(crate) struct Adapter<IO> {
     io: IO,
+    /// By what TLS has failed, of one that is seen to be broken.
+    failure: fn(&mut IO) -> Option<Error>,
     sent: Frames,
     received: Frames,
     /// Frames that came in this turn of the driver.
@@ -30,9 +33,15 @@ pub(crate) struct Adapter<IO> {
 const FRAMES_A_TURN: u32 = 1_000;
 
 impl<IO> Adapter<IO> {
-    pub(super) fn new(io: IO, shared: Arc<Shared>, spec: Option<&H2Spec>) -> Self {
+    pub(super) fn new(
+        io: IO,
+        failure: fn(&mut IO) -> Option<Error>,
+        shared: Arc<Shared>,
+        spec: Option<&H2Spec>,
+    ) -> Self {
         Adapter {
             io,
+            failure,
             sent: Frames::outbound(),
             received: Frames::inbound(),
             turn: 0,
@@ -44,6 +53,16 @@ impl<IO> Adapter<IO> {
     /// What has been sent in the shape of a spec.
     pub(super) fn sent(&self) -> Option<&H2Sent> {
         self.shape.as_ref().map(|shape| shape.sent())
+    }
+
+    /// What came of a read or a write. Where it failed, notes by what TLS has.
+    fn noted<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(_)) = &result
+            && let Some(failure) = (self.failure)(&mut self.io)
+        {
+            _ = self.shared.failure.set(failure); // the first one counts
+        }
+        result
     }
 
     /// So much of `bufs` is on its way.
@@ -159,13 +178,14 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Adapter<IO> {
             });
             this.shared.note(&book);
         }
-        result
+        self.noted(result)
     }
 }
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Adapter<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.write(cx, &[IoSlice::new(buf)])
+        let written = self.write(cx, &[IoSlice::new(buf)]);
+        self.noted(written)
     }
 
     fn poll_write_vectored(
@@ -173,7 +193,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Adapter<IO> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.write(cx, bufs)
+        let written = self.write(cx, bufs);
+        self.noted(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -181,8 +202,11 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Adapter<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.drain(cx))?;
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = match ready!(self.drain(cx)) {
+            Ok(()) => Pin::new(&mut self.io).poll_flush(cx),
+            failed => Poll::Ready(failed),
+        };
+        self.noted(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -263,7 +287,7 @@ mod tests {
             takes: false,
             written: Vec::new(),
         };
-        let mut adapter = Adapter::new(narrow, shared(), firefox.h2());
+        let mut adapter = Adapter::new(narrow, |_| None, shared(), firefox.h2());
         let mut cx = Context::from_waker(Waker::noop());
         for pieces in flushes {
             let mut bufs: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
@@ -308,7 +332,7 @@ mod tests {
     fn a_flood_is_read_in_turns() {
         let shared = shared();
         // Empty DATA without end.
-        let mut adapter = Adapter::new(tokio::io::repeat(0), shared, None);
+        let mut adapter = Adapter::new(tokio::io::repeat(0), |_| None, shared, None);
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
         let mut cx = Context::from_waker(&waker);

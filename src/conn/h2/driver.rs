@@ -15,6 +15,7 @@ use super::adapter::Adapter;
 use super::book::{Leave, News};
 use crate::clock::Sleep;
 use crate::conn::Tls;
+use crate::error::Error;
 use crate::event::CloseReason;
 use crate::fault::planted;
 
@@ -74,6 +75,11 @@ impl Driver {
             }
         })
         .await;
+    }
+
+    /// By what TLS has failed, if it has.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.shared.failure()
     }
 
     fn advance(&mut self, cx: &mut Context<'_>) {

@@ -96,6 +96,11 @@ impl H2Handle {
         }
     }
 
+    /// By what TLS has failed, if it has.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.link.shared.failure()
+    }
+
     /// The stock handle, for somebody who opens streams without a lease for each.
     pub(crate) fn raw(&self) -> H2Sender {
         self.link.shared.book.lock().make_raw();

@@ -26,7 +26,7 @@ mod sent;
 mod shape;
 mod write;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ::h2::client::{Builder, SendRequest};
@@ -39,7 +39,7 @@ pub use self::handle::{H2, H2Response, H2Sender};
 #[cfg(feature = "__internals")]
 pub use self::passing::{Passed, Passing, Reshaping};
 pub use self::sent::H2Sent;
-use super::Tls;
+use super::{Tls, last_words};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
@@ -67,6 +67,8 @@ pub(crate) struct Shared {
     /// Whether new streams may be opened, as the book had it last: most who look need no lock for that.
     open: AtomicBool,
     clock: Arc<dyn Clock>,
+    /// By what TLS has failed: h2 keeps no more than its text.
+    failure: OnceLock<Error>,
 }
 
 impl Shared {
@@ -75,7 +77,13 @@ impl Shared {
             book: Mutex::new(book::Book::new()),
             open: AtomicBool::new(true),
             clock: Arc::clone(clock),
+            failure: OnceLock::new(),
         }
+    }
+
+    fn failure(&self) -> Option<Error> {
+        let failure = self.failure.get().cloned();
+        failure.filter(|_| !planted("what_h2_forgets_is_lost"))
     }
 
     /// To be called under the book's lock, after whatever may have closed it to new streams.
@@ -109,7 +117,7 @@ pub(crate) async fn handshake(
     spec: Option<&H2Spec>,
 ) -> Result<(H2Handle, Driver, Option<H2Sent>), Error> {
     let shared = Arc::new(Shared::new(clock));
-    let adapter = adapter::Adapter::new(stream, Arc::clone(&shared), spec);
+    let adapter = adapter::Adapter::new(stream, last_words, Arc::clone(&shared), spec);
     let sent = adapter.sent().cloned();
     let (mut send, connection) = builder(spec)
         .initial_max_send_streams(UNTIL_SETTINGS)

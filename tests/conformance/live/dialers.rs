@@ -27,12 +27,13 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{lease, poll_once, serials};
 use crate::common::{
-    at_rest, builder, exchange, failure, finish, host, http1_peer, name, round, spawn, until, use_up, within,
+    at_rest, builder, config, exchange, failure, finish, host, http1_peer, name, round, spawn, until, use_up,
+    within,
 };
 use crate::support::black_hole::BlackHole;
 use crate::support::certs;
 use crate::support::measure;
-use crate::support::peer::{Alpn, DEADLINE, Order, Peer, To};
+use crate::support::peer::{Act, Alpn, DEADLINE, Order, Peer, To};
 use crate::support::proxy::{Manner, Proxy as Fake};
 
 const BOTH: [Alpn; 2] = [Alpn::Http1, Alpn::Http2];
@@ -160,6 +161,93 @@ async fn what_is_met_behind_a_call_s_own_dialer_concerns_nobody_else() {
     assert_eq!(pool.manager().blocklist().len(), 1);
     relay.is_left().await;
     finish(pool, peer).await;
+}
+
+/// Says that the address is to blame: before it has connected there, or after.
+struct Blames(bool);
+
+impl Dial for Blames {
+    fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+        Box::pin(async move {
+            if self.0 {
+                drop(to.connect().await?);
+            }
+            Err(DialError::address("not as it should be"))
+        })
+    }
+}
+
+/// As the pool itself would.
+struct Plain;
+
+impl Dial for Plain {
+    fn dial<'a>(&'a self, to: DialTo<'a>) -> Dialing<'a> {
+        Box::pin(async move { to.connect().await })
+    }
+}
+
+fn by(dialer: impl Dial) -> GetOptions {
+    GetOptions::new().dial(Some(Arc::new(dialer)))
+}
+
+/// A dialer of a call's own that blames an address speaks for its own way alone, unless that is the pool's TCP. There whoever comes through clears the address.
+#[tokio::test]
+async fn what_a_call_s_own_dialer_says_is_held_only_where_it_may_be_cleared() {
+    let peer = http1_peer();
+    let pool = builder(&peer, |config| config.all_blocked = AllBlocked::ProbeLeastBad);
+    let (pool, name) = (pool.build().unwrap(), name(&peer));
+    for connects in [false, true] {
+        let refused = within("an error", pool.get_with(&name, by(Blames(connects)))).await;
+        let error = refused.unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (ErrorKind::Dial, Phase::Connect));
+        assert_eq!(
+            pool.manager().blocklist().len(),
+            usize::from(connects),
+            "{connects}"
+        );
+    }
+    let conn = within("a connection", pool.get_with(&name, by(Plain))).await;
+    conn.unwrap().discard();
+    assert!(pool.manager().blocklist().is_empty());
+    finish(pool, peer).await;
+}
+
+/// Where the pool has a dialer an address answers for that way alone: who goes by none, or by another, is held against nothing and clears nothing, and heeds what is held.
+#[tokio::test]
+async fn who_goes_without_the_pool_s_dialer_does_not_speak_for_it() {
+    let peer = http1_peer();
+    let relay = Relay::start();
+    let pool = builder(&peer, |_| {}).dial(Shared(ByRelay::new(&relay)));
+    let (pool, name) = (pool.build().unwrap(), name(&peer));
+    let others = || [GetOptions::new().dial(None), by(Plain)];
+    let held = || pool.manager().blocklist().len();
+    for other in others() {
+        peer.next(To::All, 1, Act::ResetAfterHello);
+        let broken = within("an error", pool.get_with(&name, other.clone())).await;
+        assert_eq!(broken.unwrap_err().phase(), Phase::Tls);
+        assert_eq!(held(), 0);
+        let conn = within("a connection", pool.get_with(&name, other)).await;
+        conn.unwrap().report(Outcome::Status(403));
+        assert_eq!(held(), 0);
+    }
+    peer.next(To::All, 1, Act::ResetAfterHello);
+    assert_eq!(failure(&pool, &name).await.phase(), Phase::Tls);
+    assert_eq!(held(), 1);
+    for other in others() {
+        let barred = within("a refusal", pool.get_with(&name, other)).await;
+        assert_eq!(barred.unwrap_err().kind(), ErrorKind::Blocked);
+    }
+    let probes = config(|config| config.all_blocked = AllBlocked::ProbeLeastBad);
+    pool.manager().update_config(probes).unwrap();
+    for other in others() {
+        let conn = within("a connection", pool.get_with(&name, other)).await;
+        conn.unwrap().discard();
+        assert_eq!(held(), 1, "it came through otherwise");
+    }
+    lease(&pool, &name).await.discard();
+    assert_eq!(held(), 0);
+    finish(pool, peer).await;
+    relay.is_left().await;
 }
 
 /// Goes to the same place whatever is asked for.

@@ -26,6 +26,7 @@ mod policy;
 mod proxies;
 mod races;
 mod resize;
+mod setups;
 mod slow;
 mod sockets;
 mod sources;

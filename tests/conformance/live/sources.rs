@@ -1,18 +1,20 @@
 //! Where connections come from: whose addresses, and that each goes back.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 use std::sync::Arc;
 
 use hotpool::{
-    Error, ErrorKind, GetOptions, HotConnPool, Phase, Scope, SourceAddrs, SourceError, SourcePolicy,
+    Error, ErrorKind, GetOptions, HotConnPool, Outcome, Phase, Scope, SourceAddrs, SourceError, SourcePolicy,
     StaticResolver, StaticSources,
 };
 use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::lease;
 use crate::common::{builder, failure, finish, host, http1_peer, name, spawn, until, within};
 use crate::support::peer::{Act, Alpn, Peer, To};
+use crate::support::{certs, network};
 
 /// One that no interface has (RFC 5737).
 const NOWHERE: &str = "192.0.2.1";
@@ -125,6 +127,88 @@ async fn what_cannot_be_reached_from_a_source_is_avoided_by_no_other_host() {
         .map(|block| block.scope)
         .collect();
     assert_eq!(blocks, [Scope::address(&target, broadcast).unwrap()]);
+    finish(pool, peer).await;
+}
+
+/// As it says: what is held against an address knows no sources.
+#[tokio::test]
+async fn what_one_source_is_told_bars_the_others() {
+    let peer = http1_peer();
+    let pool = pool_from(&peer, SourcePolicy::require(from(&["127.0.0.7"])));
+    let name = name(&peer);
+    let other = SourcePolicy::require(from(&["127.0.0.8"]));
+    let told = within(
+        "a connection",
+        pool.get_with(&name, GetOptions::new().sources(other)),
+    )
+    .await;
+    told.unwrap().report(Outcome::Status(403));
+    for options in [GetOptions::new(), GetOptions::new().sources(None)] {
+        let barred = within("a refusal", pool.get_with(&name, options)).await;
+        assert_eq!(barred.unwrap_err().kind(), ErrorKind::Blocked);
+    }
+    finish(pool, peer).await;
+}
+
+/// One of a link is bound on the link that the target is on, or on the device of every socket; without either it cannot be.
+#[test]
+fn a_source_of_a_link_is_bound_on_that_link() {
+    let test = "live::sources::a_source_of_a_link_is_bound_on_that_link";
+    network::alone(test, || super::one_thread().block_on(linked()));
+}
+
+async fn linked() {
+    network::sh("ip -6 addr add fe80::7/64 dev lo nodad; ip -6 addr add fe80::8/64 dev lo nodad");
+    let (there, source): (Ipv6Addr, IpAddr) = ("fe80::8".parse().unwrap(), "fe80::7".parse().unwrap());
+    let peer = Peer::builder()
+        .alpn(Alpn::Http1)
+        .certificate(certs::authority().server(&["fe80::8", "peer.test"]))
+        .start();
+    let lo = 1; // the first interface of any network
+    let door = TcpListener::bind(SocketAddrV6::new(there, 0, 0, lo))
+        .await
+        .unwrap();
+    let (port, inside) = (door.local_addr().unwrap().port(), peer.addr(0));
+    let _door = spawn(async move {
+        while let Ok((mut guest, _)) = door.accept().await {
+            spawn(async move {
+                let mut peer = TcpStream::connect(inside).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut guest, &mut peer).await;
+            });
+        }
+    });
+    let by_name = format!("peer.test:{port}");
+    for (device, target, serves) in [
+        (None, format!("[fe80::8%lo]:{port}"), true),
+        (Some("lo"), format!("[fe80::8%lo]:{port}"), true),
+        (Some("lo"), by_name.clone(), true),
+        (None, by_name.clone(), false),
+    ] {
+        let pool = builder(&peer, |config| config.tcp.device = device.map(str::to_owned))
+            .resolver(StaticResolver::new().with(&*by_name, [there.into()]).unwrap())
+            .sources(SourcePolicy::require(StaticSources::new([source]).unwrap()))
+            .build()
+            .unwrap();
+        let got = within("an answer", pool.get(&target)).await;
+        match serves {
+            true => assert_eq!(got.unwrap().info().local.unwrap().ip(), source, "{target}"),
+            false => assert_eq!(named(&got.unwrap_err()), Some(source), "{target}"),
+        }
+        assert_eq!(pool.manager().blocklist(), []);
+        within("close", pool.close()).await;
+        assert_eq!(pool.stats().sources.leased, 0);
+    }
+    // Where nothing names its link another address has its turn, from another source.
+    let target = name(&peer);
+    let resolver = StaticResolver::new().with(&*target, [there.into(), peer.ips()[0]]);
+    let sources = StaticSources::new([source, "127.0.0.7".parse().unwrap()]).unwrap();
+    let pool = builder(&peer, |_| {})
+        .resolver(resolver.unwrap())
+        .sources(SourcePolicy::require(sources))
+        .build()
+        .unwrap();
+    drop(lease(&pool, &target).await);
+    assert_eq!(pool.stats().counters.failures(Phase::Connect), 1, "IPv6 led");
     finish(pool, peer).await;
 }
 
@@ -251,7 +335,16 @@ async fn a_dial_that_comes_to_nothing_gives_its_source_back() {
     peer.shutdown().await;
 }
 
-/// Panics as it is asked for an address, or for how it is to be bound.
+/// What a panic throws, and that panics when it is dropped.
+struct Thrown;
+
+impl Drop for Thrown {
+    fn drop(&mut self) {
+        panic!("a panic that is wanted");
+    }
+}
+
+/// Panics as it is asked for an address, or for how it is to be bound, and as one comes back.
 struct Panics {
     at_once: bool,
     back: Arc<Mutex<Vec<IpAddr>>>,
@@ -265,6 +358,7 @@ impl SourceAddrs for Panics {
 
     fn release(&self, source: IpAddr) {
         self.back.lock().push(source);
+        std::panic::panic_any(Thrown);
     }
 
     fn freebind(&self) -> bool {
