@@ -163,6 +163,7 @@ impl Inner {
                 .filter(|&ip| these(ip) && !missed(ip))
                 .collect();
             copied.into_iter().for_each(|ip| host.machine.unshun(now, ip));
+            host.machine.unbar(now);
         });
     }
 

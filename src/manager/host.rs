@@ -51,8 +51,6 @@ pub(super) struct Host {
     pub(super) overtaken: Vec<Watcher>,
     /// Who heard what is held against its addresses.
     pub(super) heard: Heard,
-    /// When its addresses should be asked for again.
-    pub(super) fresh_until: Moment,
     /// The error of the last resolution, if that failed.
     pub(super) unresolved: Option<Error>,
     pub(super) resolving: bool,
@@ -180,7 +178,6 @@ impl Host {
             watchers: HashMap::new(),
             overtaken: Vec::new(),
             heard: Heard::default(),
-            fresh_until: Moment::ZERO,
             unresolved: None,
             resolving: false,
             last_asked: now,
@@ -314,7 +311,7 @@ impl Host {
 
     /// Takes in the addresses that a resolution found, and for how long they hold.
     pub(super) fn learn(&mut self, now: Moment, found: &Found) {
-        self.fresh_until = found.fresh_until;
+        self.machine.set_fresh_until(found.fresh_until);
         self.unresolved = None;
         self.machine.trust_addresses_until(now, found.usable_until);
         // IPv6 first (RFC 8305, section 4): where selection has no preference, this order stands.

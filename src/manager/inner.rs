@@ -380,12 +380,13 @@ impl Inner {
 
     fn new_host(&self, id: OriginId, hash: Hash, target: &Target<'_>) -> (Box<Host>, Option<Moment>) {
         let (now, config) = (self.now_coarse(), self.config());
-        let machine = Machine::new(self.limits(), self.directory.seed(id));
+        let mut machine = Machine::new(self.limits(), self.directory.seed(id));
+        machine.set_fresh_until(Moment::ZERO);
         let owned = target.clone().into_owned();
         let mut host = Box::new(Host::new((id, hash), owned, machine, now));
         if let Some(ip) = target.ip().filter(|_| self.dialler.way() == Way::Direct) {
             host.machine.resolved(now, &[ip]);
-            host.fresh_until = Moment::FAR;
+            host.machine.set_fresh_until(Moment::FAR);
         }
         // Whoever pauses or resumes sets the flag and then visits every shard.
         let paused = self.paused.load(Ordering::Acquire) && !planted("new_hosts_know_no_pause");
@@ -527,7 +528,6 @@ impl Inner {
     ) -> Option<Result<Asked, Error>> {
         let host = shard.named(key)?;
         let want = claim.want(identity);
-        host.machine.set_outdated(now >= host.fresh_until);
         let acquired = host.machine.acquire(now, want);
         let host = match planted("acquired_and_stood_apart") {
             false => host,
