@@ -256,15 +256,19 @@ impl Host {
         (cause, alone): (Cause, Duration),
         hearer: Hearer,
     ) -> Option<Moment> {
+        let before = self.machine.penalties().blocked(now, ip);
         let until = self.machine.penalise_for(now, ip, cause, alone)?;
-        self.heard.note(ip, hearer, self.machine.penalties());
+        let longer = before.is_none_or(|before| before < until);
+        if cause == Cause::Status || longer || planted("the_last_to_hear_is_asked") {
+            self.heard.note(ip, hearer, cause, self.machine.penalties());
+        }
         Some(until)
     }
 
     /// Holds against an address what the whole pool holds against it, on the word of whoever heard it here.
     pub(super) fn shun(&mut self, now: Moment, ip: IpAddr, until: Moment, hearer: Hearer) {
         self.machine.shun(now, ip, until);
-        self.heard.note(ip, hearer, self.machine.penalties());
+        self.heard.note(ip, hearer, Cause::Tcp, self.machine.penalties());
     }
 
     /// Whether anybody uses it or waits.

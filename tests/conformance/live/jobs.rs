@@ -295,6 +295,48 @@ async fn a_block_is_tried_as_who_heard_of_it_or_not_at_all() {
     }
 }
 
+/// Whatever others meet at an address that has told somebody to stay away: whether that still holds is asked by whoever was told.
+#[tokio::test]
+async fn a_403_is_asked_about_by_who_was_told_whoever_fails_there_after() {
+    let (own, elsewhere) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 9]));
+    let after = [
+        Outcome::Error,
+        Outcome::Status(429),
+        Outcome::TryLater(100 * SECOND),
+    ];
+    for outcome in after {
+        for told in [own, elsewhere] {
+            let case = format!("{outcome:?} after {told} was told");
+            let peer = http1_peer();
+            let clock = ManualClock::new();
+            let pool = builder(&peer, |config| {
+                (config.blacklist_interval, config.idle_timeout) = (300 * SECOND, 3600 * SECOND);
+            });
+            let pool = pool.validator(StatusValidator::new("/").unwrap());
+            let pool = pool.clock(clock.clone()).build().unwrap();
+            let name = name(&peer);
+            let sources = StaticSources::new([elsewhere]).unwrap();
+            let from_elsewhere = GetOptions::new().sources(SourcePolicy::require(sources));
+            let mut leases = Vec::new();
+            for (from, call) in [(own, GetOptions::new()), (elsewhere, from_elsewhere)] {
+                let conn = within(&case, pool.get_with(&name, call)).await.unwrap();
+                leases.insert(if from == told { 0 } else { leases.len() }, conn);
+            }
+            leases[0].report(Outcome::Status(403));
+            clock.advance(SECOND);
+            leases[1].report(outcome);
+            leases.truncate(1); // it keeps its identity about
+            let_run().await;
+            clock.advance(300 * SECOND);
+            until(&pool, &case, |stats| stats.counters.opened == 3).await;
+            assert_eq!(peer.connections().last().unwrap().from.ip(), told, "{case}");
+            assert_eq!(pool.manager().blocklist(), [], "{case}");
+            drop(leases);
+            finish(pool, peer).await;
+        }
+    }
+}
+
 /// An origin that every call reaches by a way of its own is not dialled by the pool's for the sake of a minimum.
 #[tokio::test]
 async fn a_minimum_is_held_only_for_who_goes_out_as_the_pool_does() {
