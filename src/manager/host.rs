@@ -416,12 +416,15 @@ impl Host {
                 errand.dials.push(order);
             }
             Action::Abandon(dial) => {
-                let (given_up, mut watcher) = (self.dials.remove(&dial), self.watchers.remove(&dial));
+                let (mut given_up, mut watcher) = (self.dials.remove(&dial), self.watchers.remove(&dial));
                 if self.machine.is_paused() && !planted("a_pause_ends_what_warms") {
                     self.overtaken.extend(watcher.take());
                 }
                 if planted("watchers_are_dropped_under_the_lock") {
                     watcher = None;
+                }
+                if planted("dials_are_dropped_under_the_lock") {
+                    given_up = None;
                 }
                 todo.shed.push((given_up, watcher)); // the listener hears that nobody is left to tell
                 errand.abandoned.push(dial);
@@ -450,10 +453,10 @@ impl Host {
         }
     }
 
-    /// Says for whom a dial is that was just ordered.
-    pub(super) fn bind(&mut self, dial: DialId, identity: Option<Arc<Interned>>) {
+    /// Says for whom a dial is that was just ordered, if it has not been given up at the same moment: then nobody is looked for, to be let go of under the lock.
+    pub(super) fn bind(&mut self, dial: DialId, identity: impl FnOnce() -> Option<Arc<Interned>>) {
         if let Some(dial) = self.dials.get_mut(&dial) {
-            dial.identity = identity;
+            dial.identity = identity();
         }
     }
 

@@ -332,7 +332,7 @@ impl Inner {
         self.in_transit
             .fetch_add(errand.closed.len() as u64, Ordering::Relaxed);
         for order in &errand.dials {
-            host.bind(order.dial, self.identities.find(order.identity));
+            host.bind(order.dial, || self.identities.find(order.identity));
         }
         self.leave_errand(host.id, errand);
         todo
