@@ -57,7 +57,7 @@ pub(crate) struct Inner {
     pub(super) roll: Mutex<Roll>,
     settings: Mutex<Arc<PoolConfig>>,
     /// What the owner blocks and allows.
-    pub(super) rules: Mutex<Arc<Rules>>,
+    pub(super) rules: Mutex<Rules>,
     /// Who wants to hear when a connection goes idle.
     pub(super) ears: Ears,
     closed: AtomicBool,
@@ -144,7 +144,7 @@ impl Inner {
             wheel: Mutex::new(Wheel::new()),
             roll: Mutex::default(),
             settings: Mutex::new(Arc::new(config)),
-            rules: Mutex::new(Arc::new(Rules::of(owners.access))),
+            rules: Mutex::new(Rules::of(owners.access)),
             ears: Ears::default(),
             closed: AtomicBool::new(false),
             paused: AtomicBool::new(false),

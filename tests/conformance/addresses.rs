@@ -1,12 +1,15 @@
 //! Addresses: which are tried, avoided, and drained.
 
+use std::sync::Arc;
+
 use hotpool::answers::{Table, Terms};
 use hotpool::clock::Moment;
 use hotpool::machine::{
     Acquire, AllBlocked, Cause, CloseReason, Limits, Machine, Penalties, PenaltyTerms, Protocol::Http1,
     Refusal, Returned, Screen, Selection, Want,
 };
-use hotpool::{AddressPolicy, Answer, ResolveError, Scope};
+use hotpool::owner::Rules;
+use hotpool::{AccessPolicy, AddressPolicy, Answer, ResolveError, Scope};
 
 use crate::rules::*;
 
@@ -306,6 +309,34 @@ fn an_address_that_stands_for_another_is_judged_as_both() {
     }
     for other in ["11.0.0.1", "2002:b00:1::5", "2001:db8::a00:1"] {
         assert!(allows(&policy, other), "{other}");
+    }
+}
+
+/// Beside what the gates of hosts keep of them, each costs a path to it and not all that were there; and what is over makes room.
+#[test]
+fn a_block_costs_no_more_the_more_there_are() {
+    const MOST: u32 = 10_000;
+    let mut rules = Rules::of(AccessPolicy::OpenUnlessBlocked);
+    let nth = |n: u32| Scope::from(std::net::IpAddr::from((0x0a00_0000 + n).to_be_bytes()));
+    let block = |rules: &mut Rules, now: u32, n: u32, until: u32| {
+        let kept = Arc::clone(rules.said());
+        let done = rules.block(at(now.into()), nth(n), at(until.into())).is_ok();
+        let cost = rules.said().apart(&kept);
+        assert!(cost < 300, "{cost}");
+        done
+    };
+    for n in 0..MOST {
+        assert!(block(&mut rules, 0, n, 100 + n));
+    }
+    assert!(!block(&mut rules, 0, MOST, 100), "full");
+    for n in 0..MOST {
+        // One is over, and another takes its place; that is taken back, and comes again.
+        let now = 100 + n;
+        for _ in 0..2 {
+            assert!(block(&mut rules, now, MOST + n, 2 * MOST));
+            assert!(rules.unblock(at(now.into()), &nth(MOST + n)));
+        }
+        assert!(block(&mut rules, now, MOST + n, 2 * MOST));
     }
 }
 
