@@ -362,6 +362,9 @@ fn what_a_name_has_lost_is_not_tried() {
         assert_eq!(tried.is_some(), misses < 2, "{misses}");
         let other = world.with(0, |machine, now| machine.recheck(now, at(2)));
         assert!(other.is_some(), "{misses}");
+        // Nor one that only a call named.
+        let named = world.with(0, |machine, now| machine.recheck(now, at(9)));
+        assert!(named.is_none(), "{misses}");
     }
     // A host that knows no name's addresses was only ever asked for where a call said.
     let mut world = World::single(limits(), &[]);
