@@ -46,7 +46,7 @@ pub enum BlockCause {
 
 impl ConnectionManager {
     /// Blocks a network, a host, an origin or an origin's address, for so long or, with none, until it is [unblocked](Self::unblock). It wins over
-    /// whatever allows the same.
+    /// whatever allows the same. Of the same scope the last word counts, be it for a shorter time.
     ///
     /// From now on nothing is dialled there, and no name is asked for of a host that is blocked whole; idle connections there close, leased ones
     /// when they come home ([`CloseReason::Blocked`](crate::CloseReason::Blocked)), and a `get` that waits and could be served by nothing else ends in

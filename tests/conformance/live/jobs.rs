@@ -248,6 +248,32 @@ async fn a_blocked_address_is_tried_when_its_time_has_come() {
     finish(pool, peer).await;
 }
 
+/// So is one that fails again and again by what its users say, once it is blocked for longer than the interval.
+#[tokio::test]
+async fn what_was_reported_to_fail_is_tried_when_its_time_has_come() {
+    let (stage, clock) = (Stage::new(1), ManualClock::new());
+    let often = config(|config| config.idle_timeout = 3600 * SECOND);
+    let pool = stage.welcome_pool(often, clock.clone()).unwrap();
+    let conn = lease(&pool, "a.test").await;
+    for doublings in 0..9 {
+        conn.report(Outcome::Error);
+        let_run().await;
+        clock.advance((1 << doublings) * SECOND);
+    }
+    conn.report(Outcome::Error);
+    conn.discard();
+    let_run().await;
+    clock.advance(299 * SECOND);
+    let_run().await;
+    let left = pool.manager().blocklist()[0].left;
+    assert_eq!((left, stage.dials()), (Some(213 * SECOND), 1));
+    clock.advance(SECOND);
+    until(&pool, "its proof rests", |stats| stats.idle == 1).await;
+    assert_eq!(pool.manager().blocklist(), []);
+    at_rest(&pool).await;
+    within("close", pool.close()).await;
+}
+
 /// A 403 told to one who comes from elsewhere is asked about again from there, as long as anything is left of it, and else not at all: never by the pool's own way.
 #[tokio::test]
 async fn a_block_is_tried_as_who_heard_of_it_or_not_at_all() {
