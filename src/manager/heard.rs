@@ -35,7 +35,7 @@ impl Heard {
         }
         // As many as there are penalties, and no more than twice that.
         if self.0.len() > 2 * penalties.len() {
-            self.0.retain(|known, _| penalties.known().any(|ip| ip == *known));
+            self.0.retain(|&ip, _| penalties.remembers(ip));
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use hotpool::clock::ManualClock;
 use hotpool::scripted::{Act, Stage};
 use hotpool::{
-    AccessPolicy, BlockCause, CloseReason, ErrorKind, GetOptions, HotConnPool, Outcome, Phase, Require,
-    Returned, Scope, Tls, Warm,
+    AccessPolicy, BlockCause, CloseReason, ErrorKind, GetOptions, Health, HotConnPool, Outcome, Phase,
+    Require, Returned, Scope, Tls, Trouble, Warm,
 };
 
 use super::{as_soon_as, lease, poll_once};
@@ -557,8 +557,17 @@ async fn who_waits_beside_a_block_is_dialled_for_when_it_is_lifted() {
         assert!(poll_once(get.as_mut()).await.is_none());
         let_run().await;
         assert_eq!((stage.dials(), pool.stats().waiting), (2, 1));
+        let Health::Degraded(mut troubles) = pool.health() else {
+            panic!("what others found out is trouble, too: {:?}", pool.health())
+        };
+        troubles.sort_by_key(|trouble| format!("{trouble:?}"));
+        let blocked = ["a.test", "b.test"].map(|target| Trouble::Blocked {
+            target: target.into(),
+        });
+        assert_eq!(troubles, blocked);
         lift(&pool, ip);
         drop(within("another", get).await.unwrap());
+        assert_eq!(pool.health(), Health::Healthy);
         drop(held);
         at_rest(&pool).await;
         within("close", pool.close()).await;
