@@ -214,11 +214,14 @@ impl Machine {
         self.line.queues[queue as usize].dials += 1;
         let key = self.dials.insert(dial);
         let dial = DialId(key);
+        let held = |ip| self.penalties.blocked(self.latest, ip).is_some();
+        let clean = candidates.iter().take_while(|&&ip| !held(ip)).count();
         self.actions.push_back(Action::Dial(DialOrder {
             dial,
             identity,
             require,
             candidates,
+            clean,
             probe,
             pool_probe: false,
         }));

@@ -573,3 +573,39 @@ async fn who_waits_beside_a_block_is_dialled_for_when_it_is_lifted() {
         within("close", pool.close()).await;
     }
 }
+
+/// That one is avoided by the whole pool, and the other by this origin alone, leaves none: the one that is free first is not dialled before.
+#[tokio::test]
+async fn what_is_blocked_by_one_table_or_the_other_is_blocked() {
+    let [a, b] = [1, 2].map(|last| IpAddr::from([10, 0, 0, last]));
+    for (own, other) in [(a, b), (b, a)] {
+        for own_first in [true, false] {
+            let (stage, clock) = (Stage::new(2), ManualClock::new());
+            let pool = stage.pool(config(|_| {}), clock.clone()).unwrap();
+            let fails = async |at_own: bool| {
+                let (name, ip, phase, act) = match at_own {
+                    true => ("a.test", own, Phase::Tls, Act::Err),
+                    false => ("b.test", other, Phase::Connect, Act::Unreachable),
+                };
+                stage.next_at(ip, phase, act);
+                let there = GetOptions::new().ip(ip);
+                within("an error", pool.get_with(name, there)).await.unwrap_err();
+            };
+            // One for two seconds from then on, the other for one.
+            fails(!own_first).await;
+            clock.advance(SECOND);
+            fails(!own_first).await;
+            fails(own_first).await;
+            let dials = stage.dials();
+            assert_eq!(refused(&pool, "a.test").await, Some(SECOND));
+            assert_eq!(stage.dials(), dials, "{own_first}");
+            clock.advance(SECOND);
+            let conn = lease(&pool, "a.test").await;
+            let free = if own_first { own } else { other };
+            assert_eq!(conn.info().remote.ip(), free);
+            drop(conn);
+            at_rest(&pool).await;
+            within("close", pool.close()).await;
+        }
+    }
+}
