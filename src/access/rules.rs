@@ -219,11 +219,9 @@ impl Rules {
     pub fn block(&mut self, now: Moment, scope: Scope, until: Moment) -> Result<(), ConfigError> {
         let Rules { said, ends } = self;
         let blocked = &mut Arc::make_mut(said).blocked;
-        while let Some((end, over)) = ends.pop_first() {
-            if now < end {
-                ends.insert((end, over));
-                break;
-            }
+        while ends.first().is_some_and(|&(end, _)| end <= now)
+            && let Some((_, over)) = ends.pop_first()
+        {
             blocked.remove(&over);
         }
         has_room(blocked, &scope, "block")?;

@@ -41,9 +41,9 @@ impl Heard {
 }
 
 impl Inner {
-    /// For whom a blocked address is to be tried: whoever was told to stay away, or else heard that it fails, if that one is still about; else the pool itself, if it goes out no
-    /// otherwise, or if it is not this host that heard it. None if nobody is left who might ask. The identity is to be `held` until its dial is ordered,
-    /// and whatever comes of that let go of under no lock: it may be the last of it, with what its owner gave.
+    /// For whom a blocked address is to be tried: whoever was told to stay away, or else heard that it fails, if that one is still about; else the pool
+    /// itself, if it goes out no otherwise, or if it is not this host that heard it. None if nobody is left who might ask. The identity is to be `held` until
+    /// its dial is ordered, and whatever comes of that let go of under no lock: it may be the last of it, with what its owner gave.
     pub(super) fn trial(&self, host: &Host, ip: IpAddr, held: &mut Option<Arc<Interned>>) -> Option<Want> {
         let want = |identity, require| Want {
             identity,
