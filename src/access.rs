@@ -1,5 +1,6 @@
 //! Which addresses may be connected to: for pools whose names or targets come from strangers.
 
+mod list;
 mod rules;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,8 +8,12 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+#[cfg(not(feature = "__internals"))]
+pub(crate) use self::rules::Rules;
+#[cfg(feature = "__internals")]
+pub use self::rules::Rules;
 pub use self::rules::{AccessPolicy, Scope};
-pub(crate) use self::rules::{Gate, Rules, Way};
+pub(crate) use self::rules::{Gate, Way};
 use crate::error::ConfigError;
 use crate::fault::planted;
 

@@ -108,7 +108,8 @@ pub struct PoolConfig {
     /// How long an address is blocked (by a 403, say) before the pool itself tries it, ten addresses at once; after each try in vain twice as long, up
     /// to sixteen times this. A connection that comes about, verified and allowed by the [`Validator`](crate::Validator) if there is one, ends the
     /// block and goes into the pool. Whoever heard of the block is who tries it: with the same TLS setup, from the same sources, with the same login, by the same dialer. Where
-    /// that was a call's own, and nothing of that call is left, the block ends by its time. Default 300 s.
+    /// that was a call's own, and nothing of that call is left, the block ends by its time. So does that of an address which the name is known not to lead to, because it
+    /// has lost it or only calls [named](crate::GetOptions::ip) it: what came of a try would be lent to whoever asks. Default 300 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub blacklist_interval: Duration,
     /// How long a lease may be out before it is reported as leaked, once, with the place where it was asked for. The lease itself is left

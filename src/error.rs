@@ -73,7 +73,8 @@ pub enum ErrorKind {
     /// As many hosts are in use already as may be known (`max_hosts`).
     TooManyHosts,
     /// Every address is blocked for now; [`Error::retry_after`] says for how long, if it is known.
-    /// Where the name's time to live is over, its addresses have been asked for again before that is said.
+    /// Where the name's time to live is over, its addresses have been asked for again before that is said, whoever blocked them; not if the call names one itself, or if
+    /// its host is blocked whole.
     Blocked,
     /// The pool's [`Validator`](crate::Validator) did not take the connection; the source says what was answered, if anything was.
     Rejected,

@@ -51,6 +51,12 @@ mod machine;
 pub mod machine;
 mod manager;
 mod os;
+#[cfg(feature = "__internals")]
+#[doc(hidden)]
+pub mod owner {
+    //! The rules for what a pool's owner says.
+    pub use crate::access::Rules;
+}
 mod pool;
 pub mod proxy;
 mod rng;

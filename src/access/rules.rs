@@ -1,12 +1,17 @@
 //! What the pool's owner blocks and allows while it runs: by network, by host, by origin, by an origin's address. Pure.
+#![cfg_attr(
+    not(feature = "__internals"),
+    expect(unreachable_pub, reason = "public to the crate's own tests")
+)]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::list::List;
 use super::{parsed, reached};
 use crate::clock::Moment;
 use crate::error::ConfigError;
@@ -110,6 +115,19 @@ impl Scope {
         }
     }
 
+    /// A network, whichever of its addresses it is named by.
+    pub(super) fn of_network(network: IpNet) -> Self {
+        Scope(Of::Network(network.trunc()))
+    }
+
+    /// If it is a network: whether it is one of IPv6, and how long its prefix is.
+    pub(super) fn length(&self) -> Option<(bool, u8)> {
+        match &self.0 {
+            Of::Network(network) => Some((network.addr().is_ipv6(), network.prefix_len())),
+            _ => None,
+        }
+    }
+
     /// Whether it is about addresses alone, whoever has them.
     pub(crate) fn is_network(&self) -> bool {
         matches!(self.0, Of::Network(_))
@@ -162,95 +180,56 @@ impl fmt::Display for Scope {
 
 /// Everything that the owner said.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Rules {
-    pub(crate) policy: AccessPolicy,
+pub struct Rules {
+    said: Arc<Said>,
+    /// The blocks by when each ends: those that are over make room without a search.
+    ends: BTreeSet<(Moment, Scope)>,
+}
+
+/// The same as its gates see it: what was in force when each was made.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    policy: AccessPolicy,
     blocked: List,
     allowed: List,
 }
 
-/// Scopes, each with until when it holds.
-#[derive(Clone, Debug, Default)]
-struct List {
-    entries: HashMap<Scope, Moment>,
-    /// How many networks there are of each length, IPv4 and IPv6 apart: an address is looked up once for each.
-    lengths: BTreeMap<(bool, u8), usize>,
-}
-
-impl List {
-    /// False if there is no room.
-    fn add(&mut self, now: Moment, scope: Scope, until: Moment) -> bool {
-        if self.entries.len() >= MOST && !self.entries.contains_key(&scope) {
-            let over: Vec<Scope> = self.entries_over(now).cloned().collect();
-            over.iter().for_each(|scope| _ = self.remove(scope));
-            if self.entries.len() >= MOST {
-                return false;
-            }
-        }
-        let length = length_of(&scope);
-        if self.entries.insert(scope, until).is_none()
-            && let Some(length) = length
-        {
-            *self.lengths.entry(length).or_default() += 1;
-        }
-        true
-    }
-
-    fn entries_over(&self, now: Moment) -> impl Iterator<Item = &Scope> {
-        let over = self.entries.iter().filter(move |&(_, &until)| until <= now);
-        over.map(|(scope, _)| scope)
-    }
-
-    fn remove(&mut self, scope: &Scope) -> Option<Moment> {
-        let until = self.entries.remove(scope)?;
-        if let Some(length) = length_of(scope)
-            && let Some(count) = self.lengths.get_mut(&length)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.lengths.remove(&length);
-            }
-        }
-        Some(until)
-    }
-
-    /// Until when one of them holds.
-    fn until(&self, now: Moment, scopes: impl IntoIterator<Item = Scope>) -> Option<Moment> {
-        let known = scopes.into_iter().filter_map(|scope| self.entries.get(&scope));
-        known.copied().filter(|&until| now < until).max()
-    }
-
-    /// The networks of the lengths that are known in which `ip` lies.
-    fn around(&self, ip: IpAddr) -> impl Iterator<Item = Scope> {
-        let lengths = self.lengths.keys().filter(move |(v6, _)| *v6 == ip.is_ipv6());
-        lengths.filter_map(move |&(_, length)| {
-            let network = IpNet::new(ip, length).ok()?;
-            Some(Scope(Of::Network(network.trunc())))
-        })
-    }
-}
-
-fn length_of(scope: &Scope) -> Option<(bool, u8)> {
-    match &scope.0 {
-        Of::Network(network) => Some((network.addr().is_ipv6(), network.prefix_len())),
-        _ => None,
-    }
-}
-
 impl Rules {
     /// Nothing is said yet but this.
-    pub(crate) fn of(policy: AccessPolicy) -> Self {
-        Rules {
-            policy,
-            ..Rules::default()
-        }
+    pub fn of(policy: AccessPolicy) -> Self {
+        let mut rules = Rules::default();
+        rules.set_policy(policy);
+        rules
+    }
+
+    /// What is in force.
+    pub fn said(&self) -> &Arc<Said> {
+        &self.said
+    }
+
+    /// From now on this is let in, or kept out, that nothing else is said of.
+    pub(crate) fn set_policy(&mut self, policy: AccessPolicy) {
+        Arc::make_mut(&mut self.said).policy = policy;
     }
 
     /// Blocks until then.
     ///
     /// # Errors
     /// There are [`MOST`] of them.
-    pub(crate) fn block(&mut self, now: Moment, scope: Scope, until: Moment) -> Result<(), ConfigError> {
-        full_unless(self.blocked.add(now, scope, until), "block")
+    pub fn block(&mut self, now: Moment, scope: Scope, until: Moment) -> Result<(), ConfigError> {
+        let Rules { said, ends } = self;
+        let blocked = &mut Arc::make_mut(said).blocked;
+        while ends.first().is_some_and(|&(end, _)| end <= now)
+            && let Some((_, over)) = ends.pop_first()
+        {
+            blocked.remove(&over);
+        }
+        has_room(blocked, &scope, "block")?;
+        if let Some(before) = blocked.insert(scope.clone(), until) {
+            ends.remove(&(before, scope.clone()));
+        }
+        ends.insert((until, scope));
+        Ok(())
     }
 
     /// Allows for good.
@@ -258,37 +237,51 @@ impl Rules {
     /// # Errors
     /// As [`block`](Self::block).
     pub(crate) fn allow(&mut self, scope: Scope) -> Result<(), ConfigError> {
-        full_unless(self.allowed.add(Moment::ZERO, scope, Moment::FAR), "allow")
+        let allowed = &mut Arc::make_mut(&mut self.said).allowed;
+        has_room(allowed, &scope, "allow")?;
+        allowed.insert(scope, Moment::FAR);
+        Ok(())
     }
 
     /// Takes a block back. Answers whether it held.
-    pub(crate) fn unblock(&mut self, now: Moment, scope: &Scope) -> bool {
-        self.blocked.remove(scope).is_some_and(|until| now < until)
+    pub fn unblock(&mut self, now: Moment, scope: &Scope) -> bool {
+        let Some(until) = Arc::make_mut(&mut self.said).blocked.remove(scope) else {
+            return false;
+        };
+        self.ends.remove(&(until, scope.clone()));
+        now < until
     }
 
     /// Takes an allowance back. Answers whether there was one.
     pub(crate) fn disallow(&mut self, scope: &Scope) -> bool {
-        self.allowed.remove(scope).is_some()
-    }
-
-    /// What is blocked, and until when.
-    pub(crate) fn list(&self, now: Moment) -> impl Iterator<Item = (&Scope, Moment)> {
-        let entries = self.blocked.entries.iter().map(|(scope, &until)| (scope, until));
-        entries.filter(move |&(_, until)| now < until)
-    }
-
-    fn bar_nobody(&self) -> bool {
-        self.blocked.entries.is_empty() && self.policy == AccessPolicy::OpenUnlessBlocked
+        Arc::make_mut(&mut self.said).allowed.remove(scope).is_some()
     }
 }
 
-fn full_unless(added: bool, field: &'static str) -> Result<(), ConfigError> {
-    match added {
+fn has_room(list: &List, scope: &Scope, field: &'static str) -> Result<(), ConfigError> {
+    match list.len() < MOST || list.get(scope).is_some() {
         true => Ok(()),
         false => Err(ConfigError::new(
             field,
             format!("{MOST} of them are held already"),
         )),
+    }
+}
+
+impl Said {
+    /// What is blocked, and until when.
+    pub(crate) fn list(&self, now: Moment) -> impl Iterator<Item = (&Scope, Moment)> {
+        self.blocked.iter().filter(move |&(_, until)| now < until)
+    }
+
+    fn bar_nobody(&self) -> bool {
+        self.blocked.len() == 0 && self.policy == AccessPolicy::OpenUnlessBlocked
+    }
+
+    /// How much of the blocks was copied, or made, to make these from those: see [`List::apart`].
+    #[cfg(any(test, feature = "__internals"))]
+    pub fn apart(&self, other: &Said) -> usize {
+        self.blocked.apart(&other.blocked)
     }
 }
 
@@ -311,7 +304,7 @@ pub(crate) struct Gate(Option<Box<Barrier>>);
 
 #[derive(Clone, Debug)]
 struct Barrier {
-    rules: Arc<Rules>,
+    rules: Arc<Said>,
     origin: Arc<str>,
     /// Until when the host or the origin is blocked, if it is.
     blocked: Moment,
@@ -323,7 +316,7 @@ struct Barrier {
 }
 
 impl Gate {
-    pub(crate) fn new(rules: &Arc<Rules>, now: Moment, target: &Target<'_>, way: Way) -> Self {
+    pub(crate) fn new(rules: &Arc<Said>, now: Moment, target: &Target<'_>, way: Way) -> Self {
         if rules.bar_nobody() {
             return Gate::default();
         }
@@ -431,7 +424,7 @@ mod tests {
 
     fn gate(rules: &Rules, target: &str) -> Gate {
         let target = Target::try_from(target).expect("a target");
-        Gate::new(&Arc::new(rules.clone()), at(0), &target, Way::Direct)
+        Gate::new(rules.said(), at(0), &target, Way::Direct)
     }
 
     fn network(text: &str) -> Scope {
@@ -504,7 +497,7 @@ mod tests {
         let proxy = ip("10.0.0.9");
         let gate = |rules: &Rules, target: &str, way| {
             let target = Target::try_from(target).expect("a target");
-            Gate::new(&Arc::new(rules.clone()), at(0), &target, way)
+            Gate::new(rules.said(), at(0), &target, way)
         };
         let mut blocks = Rules::default();
         blocks.block(at(0), network("10.0.0.0/8"), at(9)).expect("room");
@@ -560,6 +553,6 @@ mod tests {
         let full = rules.block(at(4), nth(MOST), Moment::FAR).expect_err("full");
         assert_eq!(full.field(), "block");
         rules.block(at(5), nth(MOST), Moment::FAR).expect("one is over");
-        assert_eq!(rules.list(at(5)).count(), MOST);
+        assert_eq!(rules.said().list(at(5)).count(), MOST);
     }
 }

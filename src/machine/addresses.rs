@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::id::DialId;
 use super::limits::Selection;
+use super::line::Queue;
 use super::words::{Action, Cause, Refusal, Want};
 use super::{Machine, Penalties, Phase};
 use crate::clock::Moment;
@@ -58,6 +59,7 @@ impl Machine {
             return self.unresolved(now, Refusal::NoAddress);
         }
         self.resolving = false;
+        let known: Vec<IpAddr> = self.addresses().collect();
         let old = std::mem::take(&mut self.addresses);
         for &ip in answer {
             if !self.addresses.iter().any(|address| address.ip == ip) {
@@ -85,18 +87,49 @@ impl Machine {
                 self.retire_all(address.ip, CloseReason::AddressGone);
             }
         }
+        self.heed_the_new(&known);
+        if !planted("who_is_barred_waits_for_its_dial") {
+            self.turn_away(now);
+        }
         self.settle(now);
     }
 
     /// A part of the resolver's answer, while the rest is still to come: what is new joins, and nothing is missed yet.
     pub fn joined(&mut self, now: Moment, part: &[IpAddr]) {
         let now = self.tick(now);
+        let known: Vec<IpAddr> = self.addresses().collect();
         for &ip in part {
             match self.addresses.iter_mut().find(|address| address.ip == ip) {
                 Some(known) => known.vouched = true,
                 None => self.addresses.push(Address::new(ip)),
             }
         }
+        self.heed_the_new(&known);
+        self.settle(now);
+    }
+
+    /// The pool may forbid every address that was `known`, and not one that has come since.
+    fn heed_the_new(&mut self, known: &[IpAddr]) {
+        let any = self.addresses().any(|ip| !known.contains(&ip));
+        if any && !planted("a_new_address_is_forbidden_with_the_old") {
+            let open = self
+                .line
+                .queues
+                .iter_mut()
+                .filter(|queue| queue.want.pin.is_none());
+            open.for_each(|queue| queue.barred_until = Moment::ZERO);
+        }
+    }
+
+    /// The pool holds less against addresses than it did: whoever waits for the end of what it held may find the way free.
+    pub fn unbar(&mut self, now: Moment) {
+        let now = self.tick(now);
+        let forbidden = |queue: &Queue| now < queue.barred_until;
+        if !self.line.queues.iter().any(forbidden) || planted("what_the_pool_forbade_stays_forbidden") {
+            return;
+        }
+        let queues = self.line.queues.iter_mut();
+        queues.for_each(|queue| queue.barred_until = Moment::ZERO);
         self.settle(now);
     }
 
@@ -133,6 +166,7 @@ impl Machine {
                 }
             }
         }
+        self.turn_away(now);
         self.settle(now);
     }
 
@@ -144,15 +178,20 @@ impl Machine {
         }
     }
 
-    /// Says whether its addresses are past their time: then they are asked for again before anybody is refused on their account.
-    pub fn set_outdated(&mut self, outdated: bool) {
-        self.outdated = outdated;
+    /// When the addresses are past their time: then they are asked for again before anybody is refused on their account. [`Moment::FAR`] if they never are.
+    pub fn fresh_until(&self) -> Moment {
+        self.fresh_until
+    }
+
+    /// Says when that is.
+    pub fn set_fresh_until(&mut self, until: Moment) {
+        self.fresh_until = until;
     }
 
     /// Asks for addresses again, if those that are known are past their time and all held against `want`, as `refused` says or as nobody may ask them.
     /// Answers whether that is so: whoever wants one waits for the answer.
     pub(super) fn asks_anew(&mut self, now: Moment, want: &Want, refused: bool) -> bool {
-        let may = self.outdated && want.pin.is_none() && self.phase == Phase::Open;
+        let may = now >= self.fresh_until && want.pin.is_none() && self.phase == Phase::Open;
         if !may || self.gate.bars_all(now).is_some() || planted("a_block_outlives_its_address") {
             return false;
         }

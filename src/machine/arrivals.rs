@@ -118,11 +118,15 @@ impl Machine {
         Some(right.want)
     }
 
-    /// What the pool holds against the addresses of `dial` forbids it, until then. Whoever has nothing else to hope for is told so.
+    /// What the pool holds against the addresses of `dial` forbids it, until then, or until an address is free that the origin itself holds something against. Whoever
+    /// has nothing else to hope for is told so.
     pub fn dial_blocked(&mut self, now: Moment, dial: DialId, until: Moment) {
         let now = self.tick(now);
         let Some(right) = self.finish(dial.0) else { return };
         self.counts.dial_failures += 1;
+        let candidates = self.candidates(&right.want).into_iter();
+        let own = candidates.filter_map(|ip| self.penalties.blocked(now, ip));
+        let until = own.min().map_or(until, |own| own.min(until));
         // One that nobody in line ordered may have had one address of several in mind.
         if !right.warm {
             self.line.queues[right.queue as usize].barred_until = until;

@@ -17,8 +17,8 @@ impl Machine {
         self.gate = gate;
         if !self.gate.is_open() {
             self.close_the_barred(now);
-            self.turn_away(now);
         }
+        self.turn_away(now);
         self.settle(now);
     }
 
@@ -64,13 +64,20 @@ impl Machine {
         }
     }
 
-    fn turn_away(&mut self, now: Moment) {
+    /// Who waits for nothing but what the owner bars need not wait for the dials that are under way there.
+    pub(super) fn turn_away(&mut self, now: Moment) {
+        if self.gate.is_open() {
+            return;
+        }
         for queue in self.line.by_arrival() {
             let want = self.line.queues[queue as usize].want;
             if let Some(until) = self.shut_out(now, &want)
                 && !planted("a_block_spares_who_waits")
             {
-                self.refuse(queue, u64::MAX, Refusal::Blocked { until });
+                match planted("a_change_of_rules_ends_every_wait") {
+                    true => self.refuse(queue, u64::MAX, Refusal::Blocked { until }),
+                    false => self.turn_down(queue, &want, until),
+                }
             }
         }
     }

@@ -98,7 +98,8 @@ impl Machine {
             return Acquire::Full;
         }
         let queue = self.line.queue(&want);
-        self.line.queues[queue as usize].barred_until = Moment::ZERO; // to be asked about again
+        let place = &mut self.line.queues[queue as usize];
+        (place.barred_until, place.asked) = (Moment::ZERO, waits); // to be asked about again
         let ticket = self.line.join(queue);
         self.settle(now);
         Acquire::Wait(Ticket(ticket))
@@ -213,11 +214,14 @@ impl Machine {
         self.line.queues[queue as usize].dials += 1;
         let key = self.dials.insert(dial);
         let dial = DialId(key);
+        let held = |ip| self.penalties.blocked(self.latest, ip).is_some();
+        let clean = candidates.iter().take_while(|&&ip| !held(ip)).count();
         self.actions.push_back(Action::Dial(DialOrder {
             dial,
             identity,
             require,
             candidates,
+            clean,
             probe,
             pool_probe: false,
         }));
@@ -226,11 +230,25 @@ impl Machine {
 
     /// Every address is blocked: whoever has nothing else to hope for is told so.
     fn stand_off(&mut self, queue: u32, want: &Want, until: Moment) {
-        if self.has_hope(want) {
-            self.retry_at = self.retry_at.min(until);
-        } else if !self.awaits_answer(self.latest, want) {
-            let all = self.line.queues[queue as usize].len;
-            self.refuse(queue, u64::from(all), Refusal::Blocked { until });
+        match self.has_hope(want) {
+            true => self.retry_at = self.retry_at.min(until),
+            false => self.turn_down(queue, want, until),
+        }
+    }
+
+    /// Refuses all in `queue`, who have nothing to hope for; but where the addresses are past their time, only by the word of another answer: one for all who
+    /// have come until then.
+    pub(super) fn turn_down(&mut self, queue: u32, want: &Want, until: Moment) {
+        let now = self.latest;
+        let Queue { asked, len, .. } = self.line.queues[queue as usize];
+        let asked = match asked {
+            true => !planted("who_was_answered_asks_again"),
+            false => planted("the_pool_s_word_is_the_last"),
+        };
+        if self.awaits_answer(now, want) || !asked && self.asks_anew(now, want, true) {
+            self.line.queues[queue as usize].asked = true;
+        } else {
+            self.refuse(queue, u64::from(len), Refusal::Blocked { until });
         }
     }
 

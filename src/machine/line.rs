@@ -23,6 +23,8 @@ pub(super) struct Queue {
     pub(super) dials: u32,
     /// Until when the pool forbids it every address.
     pub(super) barred_until: Moment,
+    /// Whether addresses were asked for again on account of those who wait in it.
+    pub(super) asked: bool,
 }
 
 impl Queue {
@@ -92,6 +94,7 @@ impl Line {
             len: 0,
             dials: 0,
             barred_until: Moment::ZERO,
+            asked: false,
         };
         match self.queues.get_mut(vacant) {
             Some(place) => *place = queue,

@@ -129,8 +129,8 @@ pub struct Machine {
     /// When they are too old to be dialled.
     trusted_until: Moment,
     resolving: bool,
-    /// Whether its addresses are past their time.
-    outdated: bool,
+    /// When its addresses should be asked for again.
+    fresh_until: Moment,
     penalties: Penalties,
     /// What the owner bars.
     gate: Gate,
@@ -174,7 +174,7 @@ impl Machine {
             addresses: Vec::new(),
             trusted_until: Moment::FAR,
             resolving: false,
-            outdated: false,
+            fresh_until: Moment::FAR,
             gate: Gate::default(),
             retry_at: Moment::FAR,
             lifetimes: Timers::default(),

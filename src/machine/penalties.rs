@@ -68,6 +68,11 @@ impl Penalties {
         self.entries.len()
     }
 
+    /// Whether `ip` is remembered.
+    pub fn remembers(&self, ip: IpAddr) -> bool {
+        self.entries.contains_key(&ip)
+    }
+
     /// The addresses that are remembered.
     pub fn known(&self) -> impl Iterator<Item = IpAddr> {
         self.entries.keys().copied()

@@ -96,6 +96,8 @@ pub struct DialOrder {
     pub require: Require,
     /// Addresses, best first; never empty.
     pub candidates: Vec<IpAddr>,
+    /// So many of them, the first ones, the origin holds nothing against. None if it goes to the others on purpose.
+    pub clean: usize,
     /// Whether it goes to a blocked address on purpose: the one probe of an origin whose addresses are all blocked, or a recheck.
     pub probe: bool,
     /// Whether it is the one probe of an address that the whole pool avoids.

@@ -46,7 +46,7 @@ pub enum BlockCause {
 
 impl ConnectionManager {
     /// Blocks a network, a host, an origin or an origin's address, for so long or, with none, until it is [unblocked](Self::unblock). It wins over
-    /// whatever allows the same.
+    /// whatever allows the same. Of the same scope the last word counts, be it for a shorter time.
     ///
     /// From now on nothing is dialled there, and no name is asked for of a host that is blocked whole; idle connections there close, leased ones
     /// when they come home ([`CloseReason::Blocked`](crate::CloseReason::Blocked)), and a `get` that waits and could be served by nothing else ends in
@@ -96,7 +96,7 @@ impl ConnectionManager {
 
     /// Says what may be connected to that no list names, from now on, as if the rest were [blocked](Self::block).
     pub fn set_access(&self, policy: AccessPolicy) {
-        self.inner().change_rules(|rules| rules.policy = policy);
+        self.inner().change_rules(|rules| rules.set_policy(policy));
     }
 
     /// Everything that is blocked now: by the owner, and by what failed. Of an address that only an allowlist leaves out nothing is said. One that failed is named
@@ -105,7 +105,7 @@ impl ConnectionManager {
     pub fn blocklist(&self) -> Vec<Block> {
         let inner = self.inner();
         let now = inner.now_coarse();
-        let rules = Arc::clone(&inner.rules.lock());
+        let rules = Arc::clone(inner.rules.lock().said());
         let said = rules.list(now).map(|(scope, until)| Block {
             scope: scope.clone(),
             cause: BlockCause::Owner,
@@ -132,7 +132,7 @@ impl ConnectionManager {
 impl Inner {
     fn change_rules<T>(self: &Arc<Self>, change: impl FnOnce(&mut Rules) -> T) -> T {
         // First: a host that is made from now on begins with them.
-        let answer = change(Arc::make_mut(&mut self.rules.lock()));
+        let answer = change(&mut self.rules.lock());
         if !planted("known_hosts_know_no_block") {
             // Each takes what is in force under its own lock: of two callers at once the later one has the last word everywhere.
             self.each_host(|host, now| self.bar(host, now));
@@ -142,7 +142,7 @@ impl Inner {
 
     /// Brings the owner's rules to a host. Under its lock.
     pub(super) fn bar(&self, host: &mut Host, now: Moment) {
-        let rules = Arc::clone(&self.rules.lock());
+        let rules = Arc::clone(self.rules.lock().said());
         let gate = Gate::new(&rules, now, &host.target, self.dialler.way());
         host.machine.set_gate(now, gate);
         host.close_barred_ends(now);
@@ -163,6 +163,7 @@ impl Inner {
                 .filter(|&ip| these(ip) && !missed(ip))
                 .collect();
             copied.into_iter().for_each(|ip| host.machine.unshun(now, ip));
+            host.machine.unbar(now);
         });
     }
 

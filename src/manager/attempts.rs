@@ -149,7 +149,7 @@ impl DialJob {
         }
         let dial = self.order.dial;
         let asks = self.inner.with_host(self.origin, |host, now| {
-            let due = host.machine.is_open(dial) && now >= host.fresh_until;
+            let due = host.machine.is_open(dial) && now >= host.machine.fresh_until();
             due && !std::mem::replace(&mut host.resolving, true)
         });
         let asks = asks == Some(true);

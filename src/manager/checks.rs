@@ -271,7 +271,11 @@ impl Inner {
         let mut held = None; // until its dial is ordered
         self.with_host(origin, |host, now| {
             let want = self.trial(host, ip, &mut held)?;
-            host.try_address(now, want)
+            let dial = host.try_address(now, want);
+            if planted("who_heard_is_let_go_of_under_the_lock") {
+                held = None;
+            }
+            dial
         })?
     }
 
@@ -322,10 +326,13 @@ impl Host {
     fn refresh(&mut self, now: Moment) -> Refresh {
         let live = self.machine.connections().next().is_some();
         let known = self.machine.addresses().next().is_some();
-        let ever = live && known && self.fresh_until != Moment::FAR && !planted("names_are_never_refreshed");
-        match (ever, now >= self.fresh_until) {
+        let ever = live
+            && known
+            && self.machine.fresh_until() != Moment::FAR
+            && !planted("names_are_never_refreshed");
+        match (ever, now >= self.machine.fresh_until()) {
             (false, _) => Refresh::Never,
-            (true, false) => Refresh::At(self.fresh_until),
+            (true, false) => Refresh::At(self.machine.fresh_until()),
             (true, true) if std::mem::replace(&mut self.resolving, true) => Refresh::At(now),
             (true, true) => Refresh::Now,
         }

@@ -175,7 +175,7 @@ fn begin(host: &mut Host, now: Moment, dial: DialId) -> Option<Begun> {
     host.counters.dials += 1;
     // A host that was only ever asked for at a pinned address has nothing to refresh.
     let known = host.machine.addresses().next().is_some();
-    let stale = known && now >= host.fresh_until && !std::mem::replace(&mut host.resolving, true);
+    let stale = known && now >= host.machine.fresh_until() && !std::mem::replace(&mut host.resolving, true);
     Some(Begun {
         target: host.target.clone(),
         progress,
@@ -381,7 +381,10 @@ impl DialJob {
                 let leak_timeout = self.inner.config().leak_timeout;
                 let look = self.inner.with_host(self.origin, |host, now| {
                     let next = host.arm(now);
-                    (host.fresh_until, host.arm_at(now + leak_timeout).or(next))
+                    (
+                        host.machine.fresh_until(),
+                        host.arm_at(now + leak_timeout).or(next),
+                    )
                 });
                 if let Some((fresh_until, look)) = look {
                     self.inner.rearm(self.origin, look);

@@ -1,5 +1,7 @@
 //! How a pool is, in a word, and why.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::ConnectionManager;
@@ -7,6 +9,7 @@ use super::host::Host;
 use super::inner::Inner;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Phase};
+use crate::fault::planted;
 use crate::os::Descriptors;
 
 /// How a pool is.
@@ -36,7 +39,8 @@ pub enum Trouble {
         /// `RLIMIT_NOFILE`.
         limit: u64,
     },
-    /// Every address of this host is blocked.
+    /// Every address of this host is blocked, because of what failed there for this host or (where TCP cannot reach it) for any. What the owner blocks is
+    /// no trouble.
     Blocked {
         /// The host, as `host` or `host:port`.
         target: Box<str>,
@@ -102,9 +106,15 @@ impl Inner {
         if let Some(Descriptors { open, limit }) = short {
             troubles.push(Trouble::Descriptors { open, limit });
         }
+        let now = self.now_coarse();
+        let avoided: HashSet<IpAddr> = match planted("what_others_found_out_is_no_trouble") {
+            true => HashSet::new(),
+            false => self.desk.lock().penalties.list(now).map(|(ip, _)| ip).collect(),
+        };
         let hosts = self.each_host(|host, now| {
             (
-                host.is_blocked(now).then(|| host.target.as_str().into()),
+                host.is_blocked(now, &avoided)
+                    .then(|| host.target.as_str().into()),
                 host.suspects(),
             )
         });
@@ -126,8 +136,9 @@ impl Host {
         (self.machine.connections().count(), self.machine.counts().dialling)
     }
 
-    fn is_blocked(&self, now: Moment) -> bool {
-        let blocked = |ip| self.machine.penalties().blocked(now, ip).is_some();
+    /// With what the whole pool avoids.
+    fn is_blocked(&self, now: Moment, avoided: &HashSet<IpAddr>) -> bool {
+        let blocked = |ip| self.machine.penalties().blocked(now, ip).is_some() || avoided.contains(&ip);
         let mut addresses = self.machine.addresses().peekable();
         addresses.peek().is_some() && addresses.all(blocked)
     }

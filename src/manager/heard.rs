@@ -10,27 +10,40 @@ use super::inner::Inner;
 use crate::dial::Interned;
 use crate::fault::planted;
 use crate::identity::{Hearer, Require};
-use crate::machine::{Penalties, Want};
+use crate::machine::{Cause, Penalties, Want};
 
-/// Who heard it last, of each address.
+/// Of each address.
 #[derive(Default)]
-pub(super) struct Heard(HashMap<IpAddr, Hearer>);
+pub(super) struct Heard(HashMap<IpAddr, Hearers>);
+
+/// Who heard what makes the block of an address as long as it is.
+#[derive(Clone, Copy, Default)]
+struct Hearers {
+    /// That we are to stay away.
+    told: Option<Hearer>,
+    /// A failure, or a wish to be left alone.
+    failed: Option<Hearer>,
+}
 
 impl Heard {
-    /// Something is held against `ip` because of what this one heard there.
-    pub(super) fn note(&mut self, ip: IpAddr, hearer: Hearer, penalties: &Penalties) {
-        self.0.insert(ip, hearer);
+    /// Something is held against `ip` until a later time than before, or for a weightier reason, because of what this one heard there.
+    pub(super) fn note(&mut self, ip: IpAddr, hearer: Hearer, cause: Cause, penalties: &Penalties) {
+        let hearers = self.0.entry(ip).or_default();
+        match cause == Cause::Status || planted("the_last_to_hear_is_asked") {
+            true => hearers.told = Some(hearer),
+            false => hearers.failed = Some(hearer),
+        }
         // As many as there are penalties, and no more than twice that.
         if self.0.len() > 2 * penalties.len() {
-            self.0.retain(|known, _| penalties.known().any(|ip| ip == *known));
+            self.0.retain(|&ip, _| penalties.remembers(ip));
         }
     }
 }
 
 impl Inner {
-    /// For whom a blocked address is to be tried: whoever heard that it is, if that one is still about; else the pool itself, if it goes out no
-    /// otherwise, or if it is not this host that heard it. None if nobody is left who might ask. The identity is to be `held` until its dial is ordered,
-    /// and whatever comes of that let go of under no lock: it may be the last of it, with what its owner gave.
+    /// For whom a blocked address is to be tried: whoever was told to stay away, or else heard that it fails, if that one is still about; else the pool
+    /// itself, if it goes out no otherwise, or if it is not this host that heard it. None if nobody is left who might ask. The identity is to be `held` until
+    /// its dial is ordered, and whatever comes of that let go of under no lock: it may be the last of it, with what its owner gave.
     pub(super) fn trial(&self, host: &Host, ip: IpAddr, held: &mut Option<Arc<Interned>>) -> Option<Want> {
         let want = |identity, require| Want {
             identity,
@@ -38,7 +51,11 @@ impl Inner {
             pin: Some(ip),
         };
         let own = want(self.identities.own(Require::Any), Require::Any);
-        let heard = host.heard.0.get(&ip);
+        let told = host.machine.penalties().told(host.machine.latest(), ip);
+        let heard = host.heard.0.get(&ip).and_then(|heard| match told {
+            Some(_) => heard.told,
+            None => heard.failed,
+        });
         let Some(hearer) = heard.filter(|_| !planted("the_blocked_are_asked_by_somebody_else")) else {
             return Some(own);
         };

@@ -51,8 +51,6 @@ pub(super) struct Host {
     pub(super) overtaken: Vec<Watcher>,
     /// Who heard what is held against its addresses.
     pub(super) heard: Heard,
-    /// When its addresses should be asked for again.
-    pub(super) fresh_until: Moment,
     /// The error of the last resolution, if that failed.
     pub(super) unresolved: Option<Error>,
     pub(super) resolving: bool,
@@ -180,7 +178,6 @@ impl Host {
             watchers: HashMap::new(),
             overtaken: Vec::new(),
             heard: Heard::default(),
-            fresh_until: Moment::ZERO,
             unresolved: None,
             resolving: false,
             last_asked: now,
@@ -259,15 +256,19 @@ impl Host {
         (cause, alone): (Cause, Duration),
         hearer: Hearer,
     ) -> Option<Moment> {
+        let before = self.machine.penalties().blocked(now, ip);
         let until = self.machine.penalise_for(now, ip, cause, alone)?;
-        self.heard.note(ip, hearer, self.machine.penalties());
+        let longer = before.is_none_or(|before| before < until);
+        if cause == Cause::Status || longer || planted("the_last_to_hear_is_asked") {
+            self.heard.note(ip, hearer, cause, self.machine.penalties());
+        }
         Some(until)
     }
 
     /// Holds against an address what the whole pool holds against it, on the word of whoever heard it here.
     pub(super) fn shun(&mut self, now: Moment, ip: IpAddr, until: Moment, hearer: Hearer) {
         self.machine.shun(now, ip, until);
-        self.heard.note(ip, hearer, self.machine.penalties());
+        self.heard.note(ip, hearer, Cause::Tcp, self.machine.penalties());
     }
 
     /// Whether anybody uses it or waits.
@@ -314,7 +315,7 @@ impl Host {
 
     /// Takes in the addresses that a resolution found, and for how long they hold.
     pub(super) fn learn(&mut self, now: Moment, found: &Found) {
-        self.fresh_until = found.fresh_until;
+        self.machine.set_fresh_until(found.fresh_until);
         self.unresolved = None;
         self.machine.trust_addresses_until(now, found.usable_until);
         // IPv6 first (RFC 8305, section 4): where selection has no preference, this order stands.
@@ -415,12 +416,15 @@ impl Host {
                 errand.dials.push(order);
             }
             Action::Abandon(dial) => {
-                let (given_up, mut watcher) = (self.dials.remove(&dial), self.watchers.remove(&dial));
+                let (mut given_up, mut watcher) = (self.dials.remove(&dial), self.watchers.remove(&dial));
                 if self.machine.is_paused() && !planted("a_pause_ends_what_warms") {
                     self.overtaken.extend(watcher.take());
                 }
                 if planted("watchers_are_dropped_under_the_lock") {
                     watcher = None;
+                }
+                if planted("dials_are_dropped_under_the_lock") {
+                    given_up = None;
                 }
                 todo.shed.push((given_up, watcher)); // the listener hears that nobody is left to tell
                 errand.abandoned.push(dial);
@@ -449,10 +453,10 @@ impl Host {
         }
     }
 
-    /// Says for whom a dial is that was just ordered.
-    pub(super) fn bind(&mut self, dial: DialId, identity: Option<Arc<Interned>>) {
+    /// Says for whom a dial is that was just ordered, if it has not been given up at the same moment: then nobody is looked for, to be let go of under the lock.
+    pub(super) fn bind(&mut self, dial: DialId, identity: impl FnOnce() -> Option<Arc<Interned>>) {
         if let Some(dial) = self.dials.get_mut(&dial) {
-            dial.identity = identity;
+            dial.identity = identity();
         }
     }
 

@@ -318,10 +318,12 @@ impl Lent {
             let until = host.heed(now, (self.conn, self.slot), &self.info, word)?;
             Some(until.since(now))
         });
-        if word == Word::Unwelcome {
+        let held = held.flatten();
+        let fails = word != Word::Unwelcome && planted("only_who_told_us_to_stay_away_is_tried");
+        if held.is_some_and(|held| held >= self.home.config().blacklist_interval) && !fails {
             self.home.call(Job::Blacklist); // it is tried when its time has come
         }
-        held.flatten()
+        held
     }
 
     /// The error for a connection that ended before anybody had it.

@@ -57,7 +57,7 @@ pub(crate) struct Inner {
     pub(super) roll: Mutex<Roll>,
     settings: Mutex<Arc<PoolConfig>>,
     /// What the owner blocks and allows.
-    pub(super) rules: Mutex<Arc<Rules>>,
+    pub(super) rules: Mutex<Rules>,
     /// Who wants to hear when a connection goes idle.
     pub(super) ears: Ears,
     closed: AtomicBool,
@@ -144,7 +144,7 @@ impl Inner {
             wheel: Mutex::new(Wheel::new()),
             roll: Mutex::default(),
             settings: Mutex::new(Arc::new(config)),
-            rules: Mutex::new(Arc::new(Rules::of(owners.access))),
+            rules: Mutex::new(Rules::of(owners.access)),
             ears: Ears::default(),
             closed: AtomicBool::new(false),
             paused: AtomicBool::new(false),
@@ -332,7 +332,7 @@ impl Inner {
         self.in_transit
             .fetch_add(errand.closed.len() as u64, Ordering::Relaxed);
         for order in &errand.dials {
-            host.bind(order.dial, self.identities.find(order.identity));
+            host.bind(order.dial, || self.identities.find(order.identity));
         }
         self.leave_errand(host.id, errand);
         todo
@@ -380,12 +380,13 @@ impl Inner {
 
     fn new_host(&self, id: OriginId, hash: Hash, target: &Target<'_>) -> (Box<Host>, Option<Moment>) {
         let (now, config) = (self.now_coarse(), self.config());
-        let machine = Machine::new(self.limits(), self.directory.seed(id));
+        let mut machine = Machine::new(self.limits(), self.directory.seed(id));
+        machine.set_fresh_until(Moment::ZERO);
         let owned = target.clone().into_owned();
         let mut host = Box::new(Host::new((id, hash), owned, machine, now));
         if let Some(ip) = target.ip().filter(|_| self.dialler.way() == Way::Direct) {
             host.machine.resolved(now, &[ip]);
-            host.fresh_until = Moment::FAR;
+            host.machine.set_fresh_until(Moment::FAR);
         }
         // Whoever pauses or resumes sets the flag and then visits every shard.
         let paused = self.paused.load(Ordering::Acquire) && !planted("new_hosts_know_no_pause");
@@ -527,7 +528,6 @@ impl Inner {
     ) -> Option<Result<Asked, Error>> {
         let host = shard.named(key)?;
         let want = claim.want(identity);
-        host.machine.set_outdated(now >= host.fresh_until);
         let acquired = host.machine.acquire(now, want);
         let host = match planted("acquired_and_stood_apart") {
             false => host,

@@ -4,7 +4,7 @@
 //!
 //! | lock | guards | never under it |
 //! |---|---|---|
-//! | a shard's (`directory`), a brief one | the hosts of that shard: machine, live connections, senders to those who wait | another shard's lock or the desk's, a wake-up, dropping a connection or one of those senders, I/O |
+//! | a shard's (`directory`), a brief one | the hosts of that shard: machine, live connections, senders to those who wait | another shard's lock or the desk's, a wake-up, dropping a connection, an identity or one of those senders, I/O |
 //! | the desk's (`Inner::desk`) | the Ledger of permits over all hosts, the penalties of addresses | a shard's lock, a wake-up, I/O |
 //! | the work's (`settle`) | what is to be done, in which order, and whether somebody is at it | any other lock, doing it; taken under a shard's, to leave an errand |
 //! | the wheel's (`Inner::wheel`) | when to look at which host again | any other lock |

@@ -108,6 +108,7 @@ impl Host {
     /// Answers the connections that are to show life.
     fn network_changed(&mut self, now: Moment) -> Vec<H2Handle> {
         self.machine.forgive(now);
+        self.machine.unbar(now);
         if !planted("leases_take_their_failures_along") {
             let live = self.live.iter_mut().flatten().flat_map(Live::outs);
             let outs = live.map(|(_, out)| out).chain(self.adrift.outs());
@@ -118,8 +119,8 @@ impl Host {
             self.machine
                 .retain(now, reason, |conn| conn.protocol == Protocol::Http2);
         }
-        if self.fresh_until != Moment::FAR {
-            self.fresh_until = self.fresh_until.min(now);
+        if self.machine.fresh_until() != Moment::FAR {
+            self.machine.set_fresh_until(self.machine.fresh_until().min(now));
         }
         let handles = self.lives_mut().filter_map(|live| match &mut live.rest {
             Rest::Single(_) => None,

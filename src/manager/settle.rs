@@ -244,11 +244,20 @@ impl Inner {
             }
         }
         for mut order in dials {
+            // What the origin itself holds something against comes last, and is no way out where the pool avoids all the others.
+            let last = match order.clean {
+                0 => Vec::new(),
+                _ if planted("each_table_is_heeded_by_itself") => Vec::new(),
+                clean => order.candidates.split_off(clean),
+            };
             // What an origin probes or rechecks it has chosen by all that is held against its addresses, this included.
             let screen = match order.probe && !planted("rechecks_heed_the_pool_s_blocks") {
                 true => Screen::Go,
                 false => desk.penalties.screen(now, policy, &mut order.candidates),
             };
+            if screen == Screen::Go {
+                order.candidates.extend(last);
+            }
             order.pool_probe = screen == Screen::Probe;
             order.probe |= order.pool_probe;
             match screen {

@@ -74,7 +74,8 @@ impl Inner {
             let origin = self.origin(target)?;
             let ordered = self.with_host(origin, |host, now| {
                 // Forgotten between two locks, with all that it knew, and made anew.
-                let anew = host.fresh_until == Moment::ZERO && host.machine.addresses().next().is_none();
+                let anew =
+                    host.machine.fresh_until() == Moment::ZERO && host.machine.addresses().next().is_none();
                 if order.pin.is_none() && anew {
                     return Ok(None);
                 }
@@ -130,7 +131,7 @@ impl Inner {
             let known = host.machine.addresses().next().is_some();
             (
                 known,
-                known && (now < host.fresh_until || planted("warming_goes_by_old_names")),
+                known && (now < host.machine.fresh_until() || planted("warming_goes_by_old_names")),
             )
         });
         let (known, fresh) = known.unwrap_or_default();

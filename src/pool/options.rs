@@ -106,7 +106,8 @@ impl GetOptions {
     }
 
     /// Only a connection to this address will do. It need not be one that the target's name resolves to. Where the pool has a proxy, it is the proxy's address
-    /// that is meant, and must be one of those.
+    /// that is meant, and must be one of those. One that the name does not lead to, and that is blocked, is not tried by the pool itself
+    /// ([`blacklist_interval`](crate::PoolConfig::blacklist_interval)).
     pub fn ip(mut self, ip: IpAddr) -> Self {
         self.order.pin = Some(ip.to_canonical());
         self

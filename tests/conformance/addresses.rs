@@ -1,12 +1,15 @@
 //! Addresses: which are tried, avoided, and drained.
 
+use std::sync::Arc;
+
 use hotpool::answers::{Table, Terms};
 use hotpool::clock::Moment;
 use hotpool::machine::{
-    Acquire, AllBlocked, Cause, CloseReason, Limits, Penalties, PenaltyTerms, Protocol::Http1, Refusal,
-    Returned, Screen, Selection, Want,
+    Acquire, AllBlocked, Cause, CloseReason, Limits, Machine, Penalties, PenaltyTerms, Protocol::Http1,
+    Refusal, Returned, Screen, Selection, Want,
 };
-use hotpool::{AddressPolicy, Answer, ResolveError, Scope};
+use hotpool::owner::Rules;
+use hotpool::{AccessPolicy, AddressPolicy, Answer, ResolveError, Scope};
 
 use crate::rules::*;
 
@@ -309,13 +312,46 @@ fn an_address_that_stands_for_another_is_judged_as_both() {
     }
 }
 
+/// Beside what the gates of hosts keep of them, each costs a path to it and not all that were there; and what is over makes room.
+#[test]
+fn a_block_costs_no_more_the_more_there_are() {
+    const MOST: u32 = 10_000;
+    let mut rules = Rules::of(AccessPolicy::OpenUnlessBlocked);
+    let nth = |n: u32| Scope::from(std::net::IpAddr::from((0x0a00_0000 + n).to_be_bytes()));
+    let block = |rules: &mut Rules, now: u32, n: u32, until: u32| {
+        let kept = Arc::clone(rules.said());
+        let done = rules.block(at(now.into()), nth(n), at(until.into())).is_ok();
+        let cost = rules.said().apart(&kept);
+        assert!(cost < 300, "{cost}");
+        done
+    };
+    for n in 0..MOST {
+        assert!(block(&mut rules, 0, n, 100 + n));
+    }
+    assert!(!block(&mut rules, 0, MOST, 100), "full");
+    for n in 0..MOST {
+        // One is over, and another takes its place; that is taken back, and comes again.
+        let now = 100 + n;
+        for _ in 0..2 {
+            assert!(block(&mut rules, now, MOST + n, 2 * MOST));
+            assert!(rules.unblock(at(now.into()), &nth(MOST + n)));
+        }
+        assert!(block(&mut rules, now, MOST + n, 2 * MOST));
+    }
+}
+
+/// For this address.
+fn pin(last: u8) -> Want {
+    Want {
+        pin: Some(ip(last)),
+        ..want(0)
+    }
+}
+
 /// An address that two answers left out is not dialled to see whether it is blocked yet: what came of that would be lent to everybody.
 #[test]
 fn what_a_name_has_lost_is_not_tried() {
-    let at = |last| Want {
-        pin: Some(ip(last)),
-        ..want(0)
-    };
+    let at = pin;
     for misses in 0..=2 {
         let mut world = World::single(limits(), &[1, 2]);
         world.with(0, |machine, now| machine.penalise(now, ip(1), Cause::Protocol));
@@ -326,6 +362,9 @@ fn what_a_name_has_lost_is_not_tried() {
         assert_eq!(tried.is_some(), misses < 2, "{misses}");
         let other = world.with(0, |machine, now| machine.recheck(now, at(2)));
         assert!(other.is_some(), "{misses}");
+        // Nor one that only a call named.
+        let named = world.with(0, |machine, now| machine.recheck(now, at(9)));
+        assert!(named.is_none(), "{misses}");
     }
     // A host that knows no name's addresses was only ever asked for where a call said.
     let mut world = World::single(limits(), &[]);
@@ -630,4 +669,80 @@ fn a_pool_wide_block_refuses_everybody_who_has_nothing_else_to_hope_for() {
             [refused; 2]
         );
     }
+}
+
+/// The pool forbids the first dial of origin 0 until then.
+fn forbid(world: &mut World, until: Moment) {
+    let dial = world.dials.remove(0);
+    if let Some(ip) = dial.at {
+        world.ledger.attempt_over(ip);
+    }
+    world.ledger.unconnected();
+    world.with(0, |machine, now| {
+        machine.dial_blocked(now, dial.order.dial, until)
+    });
+}
+
+/// Where its addresses are past their time, once for all who wait: what is new is dialled, and by any other answer they are refused.
+#[test]
+fn what_the_pool_forbids_is_asked_for_again_once() {
+    for answer in [Some(&[1][..]), Some(&[1, 2]), Some(&[]), None] {
+        let mut world = World::single(limits(), &[1]);
+        world.machine(0).set_fresh_until(at(10));
+        world.now = at(20);
+        let getters = [(); 2].map(|()| world.queue(0, want(0)));
+        forbid(&mut world, at(50));
+        assert!(world.resolving.contains(&0), "{answer:?}");
+        assert_eq!(getters.map(|getter| world.outcome(getter)), [Outcome::Waiting; 2]);
+        // One that says nothing new yet.
+        world.with(0, |machine, now| machine.joined(now, &[ip(1)]));
+        assert_eq!(getters.map(|getter| world.outcome(getter)), [Outcome::Waiting; 2]);
+        world.resolving.clear();
+        match answer {
+            Some([]) => world.with(0, |machine, now| machine.resolved(now, &[])),
+            Some(ips) => world.resolve(0, ips),
+            None => world.with(0, |machine, now| machine.resolve_failed(now)),
+        }
+        assert!(world.resolving.is_empty(), "{answer:?} is the answer");
+        if answer == Some(&[1, 2]) {
+            assert!(world.dials[0].order.candidates.contains(&ip(2)));
+            forbid(&mut world, at(60));
+        }
+        let until = if answer == Some(&[1, 2]) { at(60) } else { at(50) };
+        let refused = Outcome::Refused(Refusal::Blocked { until });
+        assert_eq!(
+            getters.map(|getter| world.outcome(getter)),
+            [refused; 2],
+            "{answer:?}"
+        );
+        assert!(world.resolving.is_empty(), "they have had their answer");
+        // Who comes then asks anew, as the addresses are still past their time; but not where they are not, or where one is named.
+        for (want, fresh, asks) in [
+            (want(0), at(10), true),
+            (want(0), at(99), false),
+            (pin(1), at(10), false),
+        ] {
+            world.machine(0).set_fresh_until(fresh);
+            let next = world.queue(0, want);
+            forbid(&mut world, at(70));
+            assert_eq!(world.resolving.contains(&0), asks, "{answer:?}, {want:?}");
+            world.resolving.clear();
+            world.with(0, |machine, now| machine.resolve_failed(now));
+            let refused = Outcome::Refused(Refusal::Blocked { until: at(70) });
+            assert_eq!(world.outcome(next), refused);
+        }
+    }
+}
+
+/// Who waits for the end of a connection, or of the pool's block, need not wait for the second once it is lifted.
+#[test]
+fn what_the_pool_forbids_no_more_is_dialled_at_once() {
+    let mut world = World::single(limits(), &[1]);
+    let conn = world.open(0, want(0), Http1);
+    let getter = world.queue(0, want(0));
+    forbid(&mut world, at(900));
+    assert_eq!((world.outcome(getter), world.dials.len()), (Outcome::Waiting, 0));
+    world.with(0, Machine::unbar);
+    world.dial_ok(0, Http1);
+    assert_ne!(world.take(getter), conn);
 }

@@ -59,6 +59,9 @@ const OWN: &[&str] = &[
     "the_end_of_a_block_does_not_wait_for_a_probe",
     "warming_heeds_a_block_where_another_address_stands",
     "a_pool_wide_block_refuses_everybody_who_has_nothing_else_to_hope_for",
+    "what_the_pool_forbids_is_asked_for_again_once",
+    "what_the_pool_forbids_no_more_is_dialled_at_once",
+    "a_block_costs_no_more_the_more_there_are",
     "a_probe_ends_no_other",
     "a_dial_without_time_has_timed_out",
     "what_fails_late_in_the_network_before_blames_nobody",
@@ -74,6 +77,7 @@ const OWN: &[&str] = &[
 /// Modules of which no test is named by such a list.
 const OWN_MODULES: &[&str] = &[
     "live::access",
+    "live::anew",
     "live::cancel",
     "live::closing",
     "live::control",
@@ -111,6 +115,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("clean", include_str!("clean.rs")),
     ("live::access", include_str!("live/access.rs")),
     ("live::age", include_str!("live/age.rs")),
+    ("live::anew", include_str!("live/anew.rs")),
     ("live::cancel", include_str!("live/cancel.rs")),
     ("live::closing", include_str!("live/closing.rs")),
     ("live::control", include_str!("live/control.rs")),

@@ -25,6 +25,7 @@ mod explore;
 mod gone;
 mod handout;
 mod hosts;
+mod owned;
 mod reap;
 mod stand;
 mod wakeups;

@@ -35,13 +35,18 @@ impl Clock for Still {
 
 /// A pool that dials on `stage`, with the time that `clock` tells.
 pub(crate) fn pool_by(stage: &Stage, clock: impl Clock, change: impl FnOnce(&mut PoolConfig)) -> HotConnPool {
+    stage.pool(set_up(change), clock).unwrap()
+}
+
+/// Settings by which no deadline comes that the model does not mean.
+pub(crate) fn set_up(change: impl FnOnce(&mut PoolConfig)) -> PoolConfig {
     let mut config = PoolConfig::default();
     config.acquire_timeout = LONG;
     config.connect_timeout = LONG;
     config.attempt_timeout = LONG;
     config.max_lifetime = LONG * 365;
     change(&mut config);
-    stage.pool(config, clock).unwrap()
+    config
 }
 
 /// As [`pool_by`], while time stands.

@@ -2,17 +2,14 @@
 
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hotpool::clock::ManualClock;
 use hotpool::scripted::{Act, Stage};
 use hotpool::{
-    AccessPolicy, AllBlocked, Answer, BlockCause, CloseReason, ErrorKind, GetOptions, HotConnPool, Outcome,
-    Phase, Require, Resolve, ResolveError, Resolving, Returned, Scope, Tls, Warm,
+    AccessPolicy, BlockCause, CloseReason, ErrorKind, GetOptions, Health, HotConnPool, Outcome, Phase,
+    Require, Returned, Scope, Tls, Trouble, Warm,
 };
-use parking_lot::Mutex;
 
 use super::{as_soon_as, lease, poll_once};
 use crate::common::{
@@ -24,12 +21,12 @@ use crate::support::peer::{Alpn, Peer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn network(text: &str) -> Scope {
+pub(super) fn network(text: &str) -> Scope {
     Scope::network(text).unwrap()
 }
 
 /// A refusal, and for how long it holds.
-async fn refusal(pool: &HotConnPool, name: &str, options: GetOptions) -> Option<Duration> {
+pub(super) async fn refusal(pool: &HotConnPool, name: &str, options: GetOptions) -> Option<Duration> {
     let error = within("a refusal", pool.get_with(name, options))
         .await
         .unwrap_err();
@@ -42,68 +39,8 @@ async fn refusal(pool: &HotConnPool, name: &str, options: GetOptions) -> Option<
     error.retry_after()
 }
 
-async fn refused(pool: &HotConnPool, name: &str) -> Option<Duration> {
+pub(super) async fn refused(pool: &HotConnPool, name: &str) -> Option<Duration> {
     refusal(pool, name, GetOptions::new()).await
-}
-
-/// One name, with addresses that may be others later, and how often it was asked for.
-#[derive(Clone, Default)]
-struct Moves(Arc<Mutex<Vec<IpAddr>>>, Arc<AtomicU64>);
-
-impl Resolve for Moves {
-    fn resolve(&self, _: &str, _: u16) -> Resolving {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        let addresses = self.0.lock().clone();
-        let ttl = 10 * SECOND;
-        Resolving::ready(match addresses.is_empty() {
-            true => Err(ResolveError::Timeout),
-            false => Ok(Answer { addresses, ttl }),
-        })
-    }
-}
-
-/// Where all addresses of a name are blocked and the name is past its time, it is asked for again: it may have moved.
-#[tokio::test]
-async fn a_block_does_not_outlive_the_address_that_it_is_of() {
-    for (all_blocked, own) in [
-        (AllBlocked::Fail, true),
-        (AllBlocked::Fail, false),
-        (AllBlocked::ProbeLeastBad, false),
-    ] {
-        let peer = Peer::builder().ips(2).alpn(Alpn::Http1).start();
-        let (ips, name) = (peer.ips(), name(&peer));
-        let (names, clock) = (Moves::default(), ManualClock::new());
-        *names.0.lock() = vec![ips[0]];
-        let pool = builder(&peer, |config| config.all_blocked = all_blocked);
-        let pool = pool.resolver(names.clone()).clock(clock.clone()).build().unwrap();
-        let conn = lease(&pool, &name).await;
-        match own {
-            true => pool.manager().block(Scope::from(ips[0]), None).unwrap(),
-            false => conn.report(Outcome::Status(403)),
-        }
-        conn.discard();
-        let asked = || names.1.load(Ordering::Relaxed);
-        refused(&pool, &name).await;
-        assert_eq!(asked(), 1, "it is not past its time");
-        // It stays where it was: who asked is refused as soon as that is known, and the next one at once.
-        clock.advance(11 * SECOND);
-        refused(&pool, &name).await;
-        refused(&pool, &name).await;
-        assert_eq!(asked(), 2);
-        // Nor does a call that names the address ask for it; and name servers that fail change nothing.
-        clock.advance(11 * SECOND);
-        refusal(&pool, &name, GetOptions::new().ip(ips[0])).await;
-        assert_eq!(asked(), 2);
-        names.0.lock().clear();
-        refused(&pool, &name).await;
-        assert_eq!(asked(), 3);
-        *names.0.lock() = vec![ips[1]];
-        clock.advance(60 * SECOND); // name servers are given some rest
-        let conn = lease(&pool, &name).await;
-        assert_eq!(conn.info().remote.ip(), ips[1]);
-        drop(conn);
-        finish(pool, peer).await;
-    }
 }
 
 /// Who asks for what an address does not offer, or accepts other certificates than it has, blocks it for nobody, and is told the same each time.
@@ -599,5 +536,76 @@ async fn whatever_is_listed_can_be_taken_back() {
         drop(lease(&pool, "a.test").await);
         at_rest(&pool).await;
         within("close", pool.close()).await;
+    }
+}
+
+/// Whoever waits for a connection to come home while the whole pool avoids the address is dialled for as soon as it does not, whoever lifts that.
+#[tokio::test]
+async fn who_waits_beside_a_block_is_dialled_for_when_it_is_lifted() {
+    let ip = IpAddr::from([10, 0, 0, 1]);
+    let lifts: [fn(&HotConnPool, IpAddr); 2] = [
+        |pool, ip| assert!(pool.manager().unblock(&ip.into())),
+        |pool, _| pool.network_changed(),
+    ];
+    for lift in lifts {
+        let stage = Stage::new(1);
+        let pool = stage.pool(config(|_| {}), ManualClock::new()).unwrap();
+        let held = lease(&pool, "a.test").await;
+        stage.next(Phase::Connect, Act::Unreachable);
+        within("an error", pool.get("b.test")).await.unwrap_err();
+        let mut get = Box::pin(pool.get("a.test"));
+        assert!(poll_once(get.as_mut()).await.is_none());
+        let_run().await;
+        assert_eq!((stage.dials(), pool.stats().waiting), (2, 1));
+        let Health::Degraded(mut troubles) = pool.health() else {
+            panic!("what others found out is trouble, too: {:?}", pool.health())
+        };
+        troubles.sort_by_key(|trouble| format!("{trouble:?}"));
+        let blocked = ["a.test", "b.test"].map(|target| Trouble::Blocked {
+            target: target.into(),
+        });
+        assert_eq!(troubles, blocked);
+        lift(&pool, ip);
+        drop(within("another", get).await.unwrap());
+        assert_eq!(pool.health(), Health::Healthy);
+        drop(held);
+        at_rest(&pool).await;
+        within("close", pool.close()).await;
+    }
+}
+
+/// That one is avoided by the whole pool, and the other by this origin alone, leaves none: the one that is free first is not dialled before.
+#[tokio::test]
+async fn what_is_blocked_by_one_table_or_the_other_is_blocked() {
+    let [a, b] = [1, 2].map(|last| IpAddr::from([10, 0, 0, last]));
+    for (own, other) in [(a, b), (b, a)] {
+        for own_first in [true, false] {
+            let (stage, clock) = (Stage::new(2), ManualClock::new());
+            let pool = stage.pool(config(|_| {}), clock.clone()).unwrap();
+            let fails = async |at_own: bool| {
+                let (name, ip, phase, act) = match at_own {
+                    true => ("a.test", own, Phase::Tls, Act::Err),
+                    false => ("b.test", other, Phase::Connect, Act::Unreachable),
+                };
+                stage.next_at(ip, phase, act);
+                let there = GetOptions::new().ip(ip);
+                within("an error", pool.get_with(name, there)).await.unwrap_err();
+            };
+            // One for two seconds from then on, the other for one.
+            fails(!own_first).await;
+            clock.advance(SECOND);
+            fails(!own_first).await;
+            fails(own_first).await;
+            let dials = stage.dials();
+            assert_eq!(refused(&pool, "a.test").await, Some(SECOND));
+            assert_eq!(stage.dials(), dials, "{own_first}");
+            clock.advance(SECOND);
+            let conn = lease(&pool, "a.test").await;
+            let free = if own_first { own } else { other };
+            assert_eq!(conn.info().remote.ip(), free);
+            drop(conn);
+            at_rest(&pool).await;
+            within("close", pool.close()).await;
+        }
     }
 }

@@ -248,6 +248,32 @@ async fn a_blocked_address_is_tried_when_its_time_has_come() {
     finish(pool, peer).await;
 }
 
+/// So is one that fails again and again by what its users say, once it is blocked for longer than the interval.
+#[tokio::test]
+async fn what_was_reported_to_fail_is_tried_when_its_time_has_come() {
+    let (stage, clock) = (Stage::new(1), ManualClock::new());
+    let often = config(|config| config.idle_timeout = 3600 * SECOND);
+    let pool = stage.welcome_pool(often, clock.clone()).unwrap();
+    let conn = lease(&pool, "a.test").await;
+    for doublings in 0..9 {
+        conn.report(Outcome::Error);
+        let_run().await;
+        clock.advance((1 << doublings) * SECOND);
+    }
+    conn.report(Outcome::Error);
+    conn.discard();
+    let_run().await;
+    clock.advance(299 * SECOND);
+    let_run().await;
+    let left = pool.manager().blocklist()[0].left;
+    assert_eq!((left, stage.dials()), (Some(213 * SECOND), 1));
+    clock.advance(SECOND);
+    until(&pool, "its proof rests", |stats| stats.idle == 1).await;
+    assert_eq!(pool.manager().blocklist(), []);
+    at_rest(&pool).await;
+    within("close", pool.close()).await;
+}
+
 /// A 403 told to one who comes from elsewhere is asked about again from there, as long as anything is left of it, and else not at all: never by the pool's own way.
 #[tokio::test]
 async fn a_block_is_tried_as_who_heard_of_it_or_not_at_all() {
@@ -292,6 +318,48 @@ async fn a_block_is_tried_as_who_heard_of_it_or_not_at_all() {
         expected.extend(stays.then_some(elsewhere));
         assert_eq!(from, expected);
         finish(pool, peer).await;
+    }
+}
+
+/// Whatever others meet at an address that has told somebody to stay away: whether that still holds is asked by whoever was told.
+#[tokio::test]
+async fn a_403_is_asked_about_by_who_was_told_whoever_fails_there_after() {
+    let (own, elsewhere) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 9]));
+    let after = [
+        Outcome::Error,
+        Outcome::Status(429),
+        Outcome::TryLater(100 * SECOND),
+    ];
+    for outcome in after {
+        for told in [own, elsewhere] {
+            let case = format!("{outcome:?} after {told} was told");
+            let peer = http1_peer();
+            let clock = ManualClock::new();
+            let pool = builder(&peer, |config| {
+                (config.blacklist_interval, config.idle_timeout) = (300 * SECOND, 3600 * SECOND);
+            });
+            let pool = pool.validator(StatusValidator::new("/").unwrap());
+            let pool = pool.clock(clock.clone()).build().unwrap();
+            let name = name(&peer);
+            let sources = StaticSources::new([elsewhere]).unwrap();
+            let from_elsewhere = GetOptions::new().sources(SourcePolicy::require(sources));
+            let mut leases = Vec::new();
+            for (from, call) in [(own, GetOptions::new()), (elsewhere, from_elsewhere)] {
+                let conn = within(&case, pool.get_with(&name, call)).await.unwrap();
+                leases.insert(if from == told { 0 } else { leases.len() }, conn);
+            }
+            leases[0].report(Outcome::Status(403));
+            clock.advance(SECOND);
+            leases[1].report(outcome);
+            leases.truncate(1); // it keeps its identity about
+            let_run().await;
+            clock.advance(300 * SECOND);
+            until(&pool, &case, |stats| stats.counters.opened == 3).await;
+            assert_eq!(peer.connections().last().unwrap().from.ip(), told, "{case}");
+            assert_eq!(pool.manager().blocklist(), [], "{case}");
+            drop(leases);
+            finish(pool, peer).await;
+        }
     }
 }
 

@@ -6,12 +6,13 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 
 use hotpool::clock::ManualClock;
-use hotpool::scripted::Stage;
-use hotpool::{GetOptions, HotConnPool, Warm};
+use hotpool::scripted::{Act, Stage};
+use hotpool::{Dial, DialTo, Dialing, GetOptions, HotConnPool, Phase, Warm};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
-use super::{as_soon_as, lease, one_thread};
-use crate::common::{config, finish, http1_peer, name, pool, spawn, use_up};
+use super::{as_soon_as, lease, one_thread, poll_once};
+use crate::common::{config, finish, http1_peer, let_run, name, pool, spawn, use_up, within};
 use crate::support::peer::DEADLINE;
 
 /// Runs `body` in a runtime of its own. It never ends where somebody waits for a lock that he has himself.
@@ -81,6 +82,63 @@ fn a_waker_that_goes_may_end_all() {
             Poll::Ready(Err(error)) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted),
             other => panic!("{other:?}"),
         }
+    });
+}
+
+/// What a call brought: looks at the whole pool when nobody has it any more.
+struct Leaves(HotConnPool, Arc<Mutex<Vec<u32>>>);
+
+impl Dial for Leaves {
+    fn dial<'a>(&'a self, _: DialTo<'a>) -> Dialing<'a> {
+        unreachable!("whatever is dialled is played")
+    }
+}
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        let total = self.0.stats().total;
+        self.1.lock().push(total);
+    }
+}
+
+/// It goes with the last connection, dial, or place in line that was for it, however that ends.
+#[test]
+fn what_a_call_brought_may_ask_the_pool_as_it_goes() {
+    without_a_deadlock(async {
+        let (stage, one) = (Stage::new(1), config(|config| config.max_connections = 1));
+        let pool = stage.pool(one, ManualClock::new()).unwrap();
+        let seen: Arc<Mutex<Vec<u32>>> = Arc::default();
+        let call = || GetOptions::new().dial(Some(Arc::new(Leaves(pool.clone(), Arc::clone(&seen)))));
+        let get = async || within("one", pool.get_with("a.test", call())).await.unwrap();
+        let ended = |left: u32, how: &str| assert_eq!(std::mem::take(&mut *seen.lock()), [left], "{how}");
+        get().await.discard();
+        ended(0, "closed as it came home");
+        drop(get().await);
+        pool.manager().evict_host("a.test").unwrap();
+        ended(0, "evicted");
+        drop(get().await);
+        drop(lease(&pool, "b.test").await);
+        ended(0, "closed to make room");
+        pool.manager().evict_host("b.test").unwrap();
+        stage.next(Phase::Connect, Act::Err);
+        within("an error", pool.get_with("a.test", call()))
+            .await
+            .unwrap_err();
+        ended(0, "its dial failed");
+        let held = lease(&pool, "b.test").await;
+        let mut waits = Box::pin(pool.get_with("c.test", call()));
+        assert!(poll_once(waits.as_mut()).await.is_none());
+        let_run().await;
+        drop(waits);
+        ended(1, "left the line");
+        let mut warms = Box::pin(pool.warm("c.test", Warm::Count(1), call()));
+        assert!(poll_once(warms.as_mut()).await.is_none());
+        assert_eq!(pool.stats().dialling, 1);
+        drop(warms);
+        assert!(seen.lock().is_empty(), "its dial goes on");
+        pool.manager().pause();
+        ended(1, "its dial was given up");
+        drop(held);
     });
 }
 

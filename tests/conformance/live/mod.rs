@@ -3,6 +3,7 @@
 
 mod access;
 mod age;
+mod anew;
 mod cancel;
 mod closing;
 mod control;
