@@ -219,7 +219,9 @@ impl Rules {
     pub fn block(&mut self, now: Moment, scope: Scope, until: Moment) -> Result<(), ConfigError> {
         let Rules { said, ends } = self;
         let blocked = &mut Arc::make_mut(said).blocked;
-        while ends.first().is_some_and(|&(end, _)| end <= now)
+        while ends
+            .first()
+            .is_some_and(|&(end, _)| end <= now && !planted("what_is_over_keeps_its_place"))
             && let Some((_, over)) = ends.pop_first()
         {
             blocked.remove(&over);
@@ -276,12 +278,6 @@ impl Said {
 
     fn bar_nobody(&self) -> bool {
         self.blocked.len() == 0 && self.policy == AccessPolicy::OpenUnlessBlocked
-    }
-
-    /// How much of the blocks was copied, or made, to make these from those: see [`List::apart`].
-    #[cfg(any(test, feature = "__internals"))]
-    pub fn apart(&self, other: &Said) -> usize {
-        self.blocked.apart(&other.blocked)
     }
 }
 

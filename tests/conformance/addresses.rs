@@ -1,7 +1,5 @@
 //! Addresses: which are tried, avoided, and drained.
 
-use std::sync::Arc;
-
 use hotpool::answers::{Table, Terms};
 use hotpool::clock::Moment;
 use hotpool::machine::{
@@ -312,18 +310,14 @@ fn an_address_that_stands_for_another_is_judged_as_both() {
     }
 }
 
-/// Beside what the gates of hosts keep of them, each costs a path to it and not all that were there; and what is over makes room.
+/// As many as there may be, and then one for each that is over.
 #[test]
-fn a_block_costs_no_more_the_more_there_are() {
+fn a_block_that_is_over_makes_room_for_another() {
     const MOST: u32 = 10_000;
     let mut rules = Rules::of(AccessPolicy::OpenUnlessBlocked);
     let nth = |n: u32| Scope::from(std::net::IpAddr::from((0x0a00_0000 + n).to_be_bytes()));
     let block = |rules: &mut Rules, now: u32, n: u32, until: u32| {
-        let kept = Arc::clone(rules.said());
-        let done = rules.block(at(now.into()), nth(n), at(until.into())).is_ok();
-        let cost = rules.said().apart(&kept);
-        assert!(cost < 300, "{cost}");
-        done
+        rules.block(at(now.into()), nth(n), at(until.into())).is_ok()
     };
     for n in 0..MOST {
         assert!(block(&mut rules, 0, n, 100 + n));

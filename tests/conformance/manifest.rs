@@ -61,7 +61,7 @@ const OWN: &[&str] = &[
     "a_pool_wide_block_refuses_everybody_who_has_nothing_else_to_hope_for",
     "what_the_pool_forbids_is_asked_for_again_once",
     "what_the_pool_forbids_no_more_is_dialled_at_once",
-    "a_block_costs_no_more_the_more_there_are",
+    "a_block_that_is_over_makes_room_for_another",
     "a_probe_ends_no_other",
     "a_dial_without_time_has_timed_out",
     "what_fails_late_in_the_network_before_blames_nobody",
