@@ -36,7 +36,9 @@ const METHODS: [Method; 5] = [
 /// SETTINGS_HEADER_TABLE_SIZE.
 const TABLE_SIZE: u16 = 1;
 const SIZES: [u32; 4] = [0, 128, 4096, 65_536];
-/// After so many requests a peer takes other sizes, so many at once.
+/// What a peer says of it later: up and down, across the 4,096 octets that h2 has.
+const LATER: [u32; 11] = [0, 65_536, 128, 4096, 4097, 4095, 1 << 27, 50, 300, 200, 8192];
+/// After so many requests it takes other sizes, so many at once.
 const REQUESTS_A_SIZE: usize = 17;
 const SIZES_AT_ONCE: usize = 3;
 
@@ -191,7 +193,7 @@ fn decoding(browser: Browser, size: u32, seen: Arc<Mutex<Seen>>) -> FramePeer {
             let mut decoder = decoder();
             let mut said = VecDeque::from([size]);
             wire.settings(&[(TABLE_SIZE, size)]).await;
-            let mut others = SIZES.iter().cycle();
+            let mut others = LATER.iter().cycle();
             while let Some(frame) = wire.read().await {
                 match frame.kind {
                     SETTINGS if frame.flags & ACK != 0 => {
