@@ -21,7 +21,7 @@ const NAMES: &str = "a field that stands in the server's table with another valu
 pub(in crate::fingerprint) static ESR: About = About {
     browser: Browser::Firefox,
     platform: Platform::Linux,
-    source: "captured from Debian's Firefox 153.7.0esr on 2026-11-21 and 2026-11-26",
+    source: "captured from Debian's Firefox 153.7.0esr on 2026-11-21 and 2026-11-26, and 153.8.0esr on 2026-11-27",
     guarantee: Guarantee::Fields,
     limits: &[UNSERVED, REQUIRE, CREDENTIALS, REMEMBERED, TABLE, NAMES],
 };
