@@ -23,9 +23,11 @@ fn run(bytes: &mut Unstructured<'_>) -> Result<()> {
         false => Profile::firefox_esr(153).expect("known"),
     };
     let Some(spec) = profile.h2() else { return Ok(()) };
+    let sizes = bytes.arbitrary::<[Option<u32>; 4]>()?;
     let (written, passing) = any_output(bytes)?;
-    let whole = shaped(spec, [&written[..]].map(|all| vec![all]));
-    let octets = shaped(spec, written.chunks(1).map(|octet| vec![octet]));
+    let shaped = |calls| shaped(spec, &sizes, calls);
+    let whole = shaped(vec![vec![&written[..]]]);
+    let octets = shaped(written.chunks(1).map(|octet| vec![octet]).collect());
     assert_eq!(whole, octets);
     let mut rest = &written[..];
     let mut calls = Vec::new();
@@ -42,7 +44,7 @@ fn run(bytes: &mut Unstructured<'_>) -> Result<()> {
         }
         calls.push(call);
     }
-    assert_eq!(whole, shaped(spec, calls));
+    assert_eq!(whole, shaped(calls));
     // Every DATA is there, in its order, with its octets.
     let sent: Vec<u8> = frames(&whole.0[PREFACE.len()..])
         .filter(|(header, _)| header[3] == DATA)
@@ -52,8 +54,15 @@ fn run(bytes: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-fn shaped<'a>(spec: &H2Spec, calls: impl IntoIterator<Item = Vec<&'a [u8]>>) -> (Vec<u8>, u64) {
+/// What goes out to a server that said these sizes of its table in SETTINGS, each in some of their own, or said nothing in them.
+fn shaped(spec: &H2Spec, sizes: &[Option<u32>], calls: Vec<Vec<&[u8]>>) -> (Vec<u8>, u64) {
     let (mut shape, mut out) = (Reshaping::new(spec), Vec::new());
+    for size in sizes {
+        match size {
+            Some(size) => shape.read(&[b"\0\0\x06\x04\0\0\0\0\0\0\x01", &size.to_be_bytes()[..]].concat()),
+            None => shape.read(SETTINGS),
+        }
+    }
     for call in calls {
         shape.write(&call, &mut out);
     }

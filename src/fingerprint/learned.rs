@@ -109,7 +109,8 @@ pub enum Assumption {
     /// The request had neither an authorization nor a cookie of fewer than 20 octets: they are taken to be indexed by others, if anybody wishes
     /// (see [`H2Spec::with_never_indexed`](super::H2Spec::with_never_indexed)).
     NeverIndexed,
-    /// The request gave the server's table of headers another size first (RFC 7541 section 6.3). h2 does that by itself, where a server allows less than 4,096 octets.
+    /// The request gave the server's table of headers another size first (RFC 7541 section 6.3), in answer to the server's SETTINGS. The spec answers as h2 does, unless it is given
+    /// [a limit](super::H2Spec::with_table_limit) and [every size](super::H2Spec::with_every_table_size).
     TableSize,
     /// This field of the request was in a form that no spec has: remembered or not where h2 does otherwise, never to be indexed, or written out though it
     /// stands in the static table. It is written as h2 does it.
@@ -227,7 +228,7 @@ impl fmt::Display for Assumption {
             ),
             Assumption::TableSize => write!(
                 f,
-                "the size that the request gave the server's table of headers is not repeated: here h2 gives it one where it must"
+                "the size that the request gave the server's table of headers is not repeated: it answers this server, here as h2 would"
             ),
             Assumption::FieldForm { field } => write!(
                 f,

@@ -277,7 +277,11 @@ fn what_is_learned_from_a_browser_is_what_is_written() {
             profile.h2().unwrap(),
         );
         assert!(learned.assumptions.contains(&Assumption::NeverIndexed), "{name}");
-        let spec = learned.spec.with_never_indexed(h2.never_indexed());
+        let spec = learned
+            .spec
+            .with_never_indexed(h2.never_indexed())
+            .with_table_limit(h2.table_limit())
+            .with_every_table_size(h2.every_table_size());
         assert_eq!(&spec, h2, "{name}");
     }
 }
@@ -663,6 +667,10 @@ fn a_file_says_the_same() {
     let spec: H2Spec = toml::from_str("settings = [[2, 0]]\npseudo_order = \"m,s,p,a\"").unwrap();
     let written = (spec.huffman(), spec.literal_path(), spec.never_indexed());
     assert_eq!(written, (Huffman::Always, false, false));
+    let table = (spec.table_limit(), spec.every_table_size());
+    assert_eq!(table, (4_096, false));
+    // There is no less.
+    assert_eq!(spec.clone().with_table_limit(0), spec);
     assert_eq!(
         (spec.first_stream(), spec.akamai().to_string()),
         (1, "2:0|00|0|m,s,p,a".to_owned())

@@ -238,9 +238,13 @@ fn curl_node_python_and_go_are_what_is_learned_from_their_captures() {
         let akamai = Akamai::of_bytes(&flight).unwrap().to_string();
         let ours = profile.h2().unwrap().akamai().to_string();
         let learned = H2Spec::from_preface(&flight).unwrap();
-        // Nothing was captured that shows this one.
+        // Nothing was captured that shows these.
         let h2 = profile.h2().unwrap();
-        let spec = learned.spec.with_never_indexed(h2.never_indexed());
+        let spec = learned
+            .spec
+            .with_never_indexed(h2.never_indexed())
+            .with_table_limit(h2.table_limit())
+            .with_every_table_size(h2.every_table_size());
         assert_eq!(&spec, h2, "{name}");
         assert_eq!((ours, profile.guarantee()), (akamai, Guarantee::Fields));
     }
@@ -371,6 +375,8 @@ pub(crate) fn assert_h2_is_made(profile: &Profile) {
             made.with_huffman(spec.huffman())
                 .with_literal_path(spec.literal_path())
                 .with_never_indexed(spec.never_indexed())
+                .with_table_limit(spec.table_limit())
+                .with_every_table_size(spec.every_table_size())
         });
     assert_eq!(made.as_ref(), Ok(spec), "{}", profile.name());
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use hotpool::fingerprint::Profile;
 use hotpool::{CloseReason, ErrorKind, HotConn, HotConnPool, StaticResolver};
 
 use crate::common::{at_rest, config, until, within};
@@ -213,7 +214,29 @@ const CASES: &[Case] = &[
     },
 ];
 
-fn pool(peers: &[(&FramePeer, &str)]) -> HotConnPool {
+/// To a client that keeps account of them.
+const SIZES: Case = Case {
+    name: "200,000 sizes of a table, 5,000 at once",
+    harm: harm!(|wire, stream| {
+        let sizes = [0, u32::MAX, 100, 65_536].map(|size: u32| {
+            let one = [&[0, 1][..], &size.to_be_bytes()].concat();
+            frame(SETTINGS, 0, 0, &one)
+        });
+        for _ in 0..40 {
+            let _ = wire.send(&sizes.concat().repeat(1_250)).await;
+            for _ in 0..5_000 {
+                let _ = wire.read_until(SETTINGS).await;
+            }
+        }
+        done();
+        wire.answer(stream).await;
+        wire.serve().await;
+    }),
+    fails: false,
+    closes: None,
+};
+
+fn pool(peers: &[(&FramePeer, &str)], profile: Profile) -> HotConnPool {
     let known = peers
         .iter()
         .fold(StaticResolver::new(), |resolver, (peer, name)| {
@@ -224,6 +247,7 @@ fn pool(peers: &[(&FramePeer, &str)]) -> HotConnPool {
         .config(config(|config| config.acquire_timeout = Duration::from_secs(5)))
         .roots(certs::authority().roots())
         .resolver(known)
+        .profile(profile)
         .build()
         .unwrap()
 }
@@ -249,7 +273,7 @@ fn good(wire: Wire) -> Script {
 }
 
 /// Runs one case. Answers how much the process grew meanwhile, at the most, and the slowest exchange with another host.
-async fn survive(case: &Case) -> (usize, Duration, String) {
+async fn survive(case: &Case, profile: Profile) -> (usize, Duration, String) {
     let harm = case.harm;
     DONE.store(false, Ordering::SeqCst);
     let peer = FramePeer::start(move |mut wire| {
@@ -264,7 +288,7 @@ async fn survive(case: &Case) -> (usize, Duration, String) {
         })
     });
     let other = FramePeer::start(good);
-    let pool = pool(&[(&peer, "peer.test"), (&other, "a.peer.test")]);
+    let pool = pool(&[(&peer, "peer.test"), (&other, "a.peer.test")], profile);
     let (bad, fine) = (
         format!("peer.test:{}", peer.port()),
         format!("a.peer.test:{}", other.port()),
@@ -333,9 +357,11 @@ fn hostile_peers_are_survived() {
             .build()
             .unwrap();
         // The first one pays for what stays: arenas, the runtime, the roots.
-        runtime.block_on(survive(&CASES[2]));
-        for case in CASES {
-            let (grown, slowest, end) = runtime.block_on(survive(case));
+        runtime.block_on(survive(&CASES[2], Profile::default()));
+        let shaped = (&SIZES, Profile::firefox_esr(153).expect("known"));
+        let cases = CASES.iter().map(|case| (case, Profile::default()));
+        for (case, profile) in cases.chain([shaped]) {
+            let (grown, slowest, end) = runtime.block_on(survive(case, profile));
             println!(
                 "{:55} {:5} KiB, others at most {:4} ms: {end}",
                 case.name,
@@ -361,7 +387,7 @@ async fn no_streams_at_all() {
             wire.serve().await;
         })
     });
-    let pool = pool(&[(&peer, "peer.test")]);
+    let pool = pool(&[(&peer, "peer.test")], Profile::default());
     let name = format!("peer.test:{}", peer.port());
     // Before its SETTINGS it is taken to allow some; what is asked for then waits in h2.
     let early = within("a lease", pool.get(&name)).await.unwrap();
@@ -397,7 +423,7 @@ async fn limits_that_change_all_the_time() {
             }
         })
     });
-    let pool = pool(&[(&peer, "peer.test")]);
+    let pool = pool(&[(&peer, "peer.test")], Profile::default());
     let name = format!("peer.test:{}", peer.port());
     let asking: Vec<_> = (0..300)
         .map(|_| {

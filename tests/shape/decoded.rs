@@ -4,6 +4,7 @@
 //! `HOTPOOL_DECODED` is how many requests each case has.
 #![expect(clippy::print_stdout, reason = "its figures are read as text")]
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +15,9 @@ use parking_lot::Mutex;
 
 use crate::h2::{block, decode_marked, decoder, pool, within};
 use crate::support::certs;
-use crate::support::frames::{CONTINUATION, END_HEADERS, END_STREAM, Frame, FramePeer, HEADERS, Wire};
+use crate::support::frames::{
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, FramePeer, HEADERS, PING, SETTINGS, Wire,
+};
 use crate::support::outside::h2::{self as servers, H2Server};
 use crate::support::outside::nginx::{self, Nginx};
 use crate::support::outside::{self, Outside, Recipe};
@@ -33,8 +36,11 @@ const METHODS: [Method; 5] = [
 /// SETTINGS_HEADER_TABLE_SIZE.
 const TABLE_SIZE: u16 = 1;
 const SIZES: [u32; 4] = [0, 128, 4096, 65_536];
-/// After so many requests a peer takes another size.
+/// What a peer says of it later: up and down, across the 4,096 octets that h2 has.
+const LATER: [u32; 11] = [0, 65_536, 128, 4096, 4097, 4095, 1 << 27, 50, 300, 200, 8192];
+/// After so many requests it takes other sizes, so many at once.
 const REQUESTS_A_SIZE: usize = 17;
+const SIZES_AT_ONCE: usize = 3;
 
 fn requests(few: usize) -> usize {
     let told = std::env::var("HOTPOOL_DECODED").ok();
@@ -179,49 +185,54 @@ impl Seen {
     }
 }
 
-/// A peer with a table of this size, and now and then of another, that decodes whatever comes.
+/// A peer with a table of this size, and now and then of another, that decodes whatever comes. A size binds the client once it has acknowledged it.
 fn decoding(browser: Browser, size: u32, seen: Arc<Mutex<Seen>>) -> FramePeer {
     FramePeer::start(move |mut wire: Wire| {
         let seen = Arc::clone(&seen);
         Box::pin(async move {
-            // h2's own table has no more than this, whatever it is allowed.
             let mut decoder = decoder();
+            let mut said = VecDeque::from([size]);
             wire.settings(&[(TABLE_SIZE, size)]).await;
-            let mut others = SIZES.iter().cycle();
-            while let Some(frame) = wire.next().await {
-                if frame.kind != HEADERS {
-                    continue;
+            let mut others = LATER.iter().cycle();
+            while let Some(frame) = wire.read().await {
+                match frame.kind {
+                    SETTINGS if frame.flags & ACK != 0 => {
+                        decoder.set_max_dynamic_size(said.pop_front().expect("what is acknowledged"));
+                        continue;
+                    }
+                    SETTINGS => drop(wire.write(SETTINGS, ACK, 0, &[]).await),
+                    PING => drop(wire.write(PING, ACK, 0, &frame.payload).await),
+                    HEADERS => {
+                        if (seen.lock().requests + 1).is_multiple_of(REQUESTS_A_SIZE) {
+                            for &size in others.by_ref().take(SIZES_AT_ONCE) {
+                                said.push_back(size);
+                                wire.settings(&[(TABLE_SIZE, size)]).await;
+                            }
+                        }
+                        let mut whole = block(&frame).0.to_vec();
+                        let mut flags = frame.flags;
+                        while flags & END_HEADERS == 0 {
+                            let Some(Frame {
+                                kind: CONTINUATION,
+                                flags: more,
+                                payload,
+                                ..
+                            }) = wire.read().await
+                            else {
+                                return seen.lock().wrong.push("a block without its end".to_owned());
+                            };
+                            whole.extend(payload);
+                            flags = more;
+                            seen.lock().continued += 1;
+                        }
+                        seen.lock().check(&mut decoder, browser, &whole);
+                    }
+                    DATA => {}
+                    _ => continue,
                 }
-                if (seen.lock().requests + 1).is_multiple_of(REQUESTS_A_SIZE)
-                    && let Some(&size) = others.next()
-                {
-                    wire.settings(&[(TABLE_SIZE, size)]).await;
+                if matches!(frame.kind, HEADERS | DATA) && frame.flags & END_STREAM != 0 {
+                    wire.answer(frame.stream).await;
                 }
-                let mut whole = block(&frame).0.to_vec();
-                let mut flags = frame.flags;
-                while flags & END_HEADERS == 0 {
-                    let Some(Frame {
-                        kind: CONTINUATION,
-                        flags: more,
-                        payload,
-                        ..
-                    }) = wire.read().await
-                    else {
-                        return seen.lock().wrong.push("a block without its end".to_owned());
-                    };
-                    whole.extend(payload);
-                    flags = more;
-                    seen.lock().continued += 1;
-                }
-                seen.lock().check(&mut decoder, browser, &whole);
-                if frame.flags & END_STREAM == 0 {
-                    while wire
-                        .next()
-                        .await
-                        .is_some_and(|frame| frame.flags & END_STREAM == 0)
-                    {}
-                }
-                wire.answer(frame.stream).await;
             }
         })
     })
@@ -343,6 +354,44 @@ async fn h2o_understands_every_request() {
 }
 
 #[tokio::test]
+async fn haproxy_understands_every_request() {
+    let Some(server) = start(&H2Server::HaProxy) else {
+        return;
+    };
+    let mut row = peers_table::Row::of(&server);
+    let count = requests(150);
+    let mut expected = Vec::new();
+    for browser in BROWSERS {
+        let (pool, name) = pool_of(browser, &server);
+        for nth in 0..count {
+            ask(&pool, &name, nth).await;
+            let Asked {
+                method,
+                authority,
+                path,
+                ..
+            } = Asked::nth(nth);
+            expected.push(format!("{method} https://{authority}{path} HTTP/2.0"));
+        }
+        pool.close().await;
+    }
+    let seen = || {
+        let output = server.output();
+        let lines = output
+            .lines()
+            .filter_map(|line| line.split('"').nth(1).map(str::to_owned));
+        lines.collect::<Vec<String>>()
+    };
+    measure::eventually(DEADLINE, "the log", || seen().len() >= expected.len()).await;
+    let mut seen = seen();
+    seen.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(seen, expected);
+    row.case(servers::evidence(&server, "shaped requests", 1).await);
+    println!("measured: {} requests understood by haproxy, 0 wrong", seen.len());
+}
+
+#[tokio::test]
 async fn nghttpd_understands_every_request() {
     let Some(server) = start(&H2Server::Nghttpd) else {
         return;
@@ -358,6 +407,7 @@ async fn nghttpd_understands_every_request() {
         all += count;
         measure::eventually(DEADLINE, "the log", || servers::served(&server) >= all).await;
         let output = server.output();
+        assert!(output.contains("SETTINGS_HEADER_TABLE_SIZE(0x01):65536"));
         let requests = nghttpds(&output);
         assert_eq!(requests.len(), all);
         for fields in requests.into_iter().skip(all - count) {

@@ -30,5 +30,6 @@ mod matrix;
 mod pool;
 mod signed;
 mod stock;
+mod table;
 mod tickets;
 mod world;

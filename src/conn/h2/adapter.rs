@@ -175,6 +175,9 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Adapter<IO> {
             this.received.follow(read, |found| {
                 this.turn += 1;
                 book.inbound(now, found);
+                if let Some(shape) = &mut this.shape {
+                    shape.heard(found);
+                }
             });
             this.shared.note(&book);
         }

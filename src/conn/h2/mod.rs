@@ -24,6 +24,7 @@ mod passing;
 mod permute;
 mod sent;
 mod shape;
+mod table;
 mod write;
 
 use std::sync::{Arc, OnceLock};

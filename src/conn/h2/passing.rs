@@ -105,12 +105,23 @@ impl Passing {
 
 /// What h2 writes, in the shape of a spec.
 #[derive(Debug)]
-pub struct Reshaping(Shape);
+pub struct Reshaping {
+    shape: Shape,
+    received: Frames,
+}
 
 impl Reshaping {
     /// Of a new connection.
     pub fn new(spec: &H2Spec) -> Self {
-        Reshaping(Shape::new(spec))
+        Reshaping {
+            shape: Shape::new(spec),
+            received: Frames::inbound(),
+        }
+    }
+
+    /// These bytes are read from the server.
+    pub fn read(&mut self, bytes: &[u8]) {
+        self.received.follow(bytes, |found| self.shape.heard(found));
     }
 
     /// h2 writes these pieces in one call, and the rest of them until all is taken. `out` has what goes out, and what passes uncopied.
@@ -119,26 +130,26 @@ impl Reshaping {
         let mut left = &mut all[..];
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
-            let count = match self.0.passable(left) {
+            let count = match self.shape.passable(left) {
                 Some(count) => {
                     // As a transport that has little room.
                     let count = count.min(1 + count / 2);
                     let passed = left.iter().flat_map(|piece| piece.iter());
                     out.extend(passed.take(count));
-                    self.0.pass(left, count);
+                    self.shape.pass(left, count);
                     count
                 }
-                None => self.0.take(left),
+                None => self.shape.take(left),
             };
             assert!(count > 0, "no progress");
-            out.append(self.0.out());
+            out.append(self.shape.out());
             IoSlice::advance_slices(&mut left, count);
         }
     }
 
     /// How many requests were not of the form that can be moved.
     pub fn unshaped(&self) -> u64 {
-        self.0.sent().unshaped_requests()
+        self.shape.sent().unshaped_requests()
     }
 }
 

@@ -29,7 +29,6 @@ impl Permuter {
             self.writer.append(block, out);
             return false;
         };
-        out.extend_from_slice(parts.resizes);
         let mut order = self.order;
         let place = |pseudo| order.iter().position(|one| *one == pseudo);
         let (method, authority) = (place(Pseudo::Method), place(Pseudo::Authority));
@@ -56,7 +55,6 @@ impl Permuter {
 /// A request as h2 writes it.
 #[derive(Default)]
 struct Parts<'a> {
-    resizes: &'a [u8],
     method: &'a [u8],
     scheme: &'a [u8],
     authority: &'a [u8],
@@ -67,12 +65,7 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn of(block: &'a [u8]) -> Option<Self> {
         let mut rest = Fields(block);
-        while matches!(rest.peek()?.form, Form::Resize) {
-            rest.next()?;
-        }
-        let resizes = &block[..block.len() - rest.0.len()];
         let mut parts = Parts {
-            resizes,
             method: rest.named(Pseudo::Method)?,
             ..Parts::default()
         };
@@ -157,9 +150,9 @@ mod tests {
     }
 
     #[test]
-    fn whole_fields_move_behind_the_sizes_of_the_table() {
-        let block = b"\x20\x3f\xe1\x1f\x82\x87\x41\x01a\x04\x02/x\x40\x01k\x01v";
-        let moved = b"\x20\x3f\xe1\x1f\x82\x04\x02/x\x41\x01a\x87\x40\x01k\x01v";
+    fn whole_fields_move() {
+        let block = b"\x82\x87\x41\x01a\x04\x02/x\x40\x01k\x01v";
+        let moved = b"\x82\x04\x02/x\x41\x01a\x87\x40\x01k\x01v";
         assert_eq!(permuted(block).as_deref(), Some(&moved[..]));
     }
 
@@ -184,7 +177,7 @@ mod tests {
                 &b"\x41\x01a\x82\x84\x87\xbe"[..],
                 true,
             ),
-            (b"\x20\x83\x87\xbf\x84", b"\x20\xbf\x83\x84\x87", true),
+            (b"\x83\x87\xbf\x84", b"\xbf\x83\x84\x87", true),
             (b"\x82\x87\x84", b"\x82\x84\x87", true),
             // PUT, as it is remembered, and then as it was.
             (

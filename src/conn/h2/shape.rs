@@ -5,14 +5,18 @@
 //! | its preface | the spec's whole first flight |
 //! | its first SETTINGS, and the WINDOW_UPDATE that raises its window to the spec's | nothing: both are in the first flight |
 //! | the HEADERS of a request, and their CONTINUATION | HEADERS with the spec's priority and order, written as the spec has it and cut anew; the stream's WINDOW_UPDATE |
-//! | everything else, trailers among it | as it is |
+//! | the acknowledgement of the server's SETTINGS | as it is; what they say of its table of fields holds from here on |
+//! | the next block of fields behind that, be it of trailers | what the spec's client answers to it, in place of h2's own answer |
+//! | everything else | as it is |
 //!
 //! Frames that change are held until they are whole. What passes is not copied where it is long.
 
 use std::io::IoSlice;
 
+use super::frames::Found;
 use super::permute::Permuter;
 use super::sent::H2Sent;
+use super::table::Table;
 use crate::fault::planted;
 use crate::fingerprint::frame::{self, HEADER, flag, kind, length};
 use crate::fingerprint::{H2Spec, pseudo_order};
@@ -41,6 +45,7 @@ pub(super) struct Shape {
     priority: Option<[u8; 5]>,
     stream_window: u32,
     blocks: Permuter,
+    table: Table,
     sent: H2Sent,
     /// The highest stream that was opened.
     latest: u32,
@@ -55,12 +60,22 @@ pub(super) struct Shape {
     /// The payload of what is held, and how much of the current frame's is still to come.
     held: Vec<u8>,
     wanted: usize,
-    /// The request whose block is held: its stream, and whether nothing follows it.
-    request: Option<(u32, bool)>,
+    /// Whose block is held.
+    block_of: Option<Owner>,
     /// What is to go out.
     out: Vec<u8>,
     /// Where a block is put in its other form.
     block: Vec<u8>,
+}
+
+/// What a block of fields is for.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    stream: u32,
+    /// Whether it opens the stream; else these are trailers.
+    opens: bool,
+    /// Whether nothing follows it.
+    ends: bool,
 }
 
 impl Shape {
@@ -73,6 +88,7 @@ impl Shape {
             priority: spec.headers_priority().map(|priority| priority.to_bytes()),
             stream_window: spec.stream_window_update(),
             blocks: Permuter::new(spec),
+            table: Table::new(spec),
             sent: H2Sent::new(&flight),
             flight,
             latest: 0,
@@ -82,7 +98,7 @@ impl Shape {
             got: 0,
             held: Vec::new(),
             wanted: 0,
-            request: None,
+            block_of: None,
             out: Vec::new(),
             block: Vec::new(),
         }
@@ -91,6 +107,11 @@ impl Shape {
     /// What it has sent so far.
     pub(super) fn sent(&self) -> &H2Sent {
         &self.sent
+    }
+
+    /// This came from the server.
+    pub(super) fn heard(&mut self, found: Found) {
+        self.table.heard(found);
     }
 
     /// How much of `bufs`, from the first octet on, may be written as it is; none if that is not all of it, and too little to be worth a write of its
@@ -139,13 +160,16 @@ impl Shape {
     fn changes(&self, header: &[u8; HEADER]) -> bool {
         let [_, _, _, kind, flags, ..] = *header;
         // While a block is open nothing else may come (RFC 9113 section 4.3), and what does all the same must not end up in it.
-        if self.request.is_some() {
+        if self.block_of.is_some() {
             return kind == kind::CONTINUATION;
         }
         let stream = stream(header);
         match kind {
-            kind::HEADERS => stream > self.latest && flags & !(flag::END_STREAM | flag::END_HEADERS) == 0,
-            kind::SETTINGS => self.settings,
+            kind::HEADERS => {
+                let changes = stream > self.latest || self.table.waits() && !planted("trailers_say_h2s_size");
+                changes && flags & !(flag::END_STREAM | flag::END_HEADERS) == 0
+            }
+            kind::SETTINGS => self.settings || flags & flag::ACK != 0,
             kind::WINDOW_UPDATE => self.window > 0 && stream == 0,
             _ => false,
         }
@@ -217,24 +241,30 @@ impl Shape {
     fn change(&mut self) {
         let [_, _, _, kind, flags, ..] = self.header;
         match kind {
-            kind::SETTINGS => self.settings = false,
+            kind::SETTINGS if self.settings => self.settings = false,
+            kind::SETTINGS => {
+                self.put_as_it_is();
+                self.table.acknowledge();
+            }
             kind::WINDOW_UPDATE => {
                 let asked = self.held.first_chunk().map(|word| u32::from_be_bytes(*word));
                 if asked != Some(self.window) || planted("h2_raises_its_window_again") {
-                    self.out.extend_from_slice(&self.header);
-                    self.out.extend_from_slice(&self.held);
+                    self.put_as_it_is();
                 }
                 self.window = 0;
             }
             _ => {
                 if kind == kind::HEADERS {
-                    self.latest = stream(&self.header);
-                    self.request = Some((self.latest, flags & flag::END_STREAM != 0));
+                    let stream = stream(&self.header);
+                    let opens = stream > self.latest;
+                    self.latest = self.latest.max(stream);
+                    let ends = flags & flag::END_STREAM != 0;
+                    self.block_of = Some(Owner { stream, opens, ends });
                 }
                 if flags & flag::END_HEADERS != 0
-                    && let Some((stream, ends)) = self.request.take()
+                    && let Some(owner) = self.block_of.take()
                 {
-                    self.send_request(stream, ends);
+                    self.send_block(owner);
                 } else {
                     return; // the block goes on
                 }
@@ -243,19 +273,31 @@ impl Shape {
         clear(&mut self.held);
     }
 
-    /// The whole block of a request is there.
-    fn send_request(&mut self, stream: u32, ends: bool) {
-        if !self.blocks.reblock(&self.held, &mut self.block) && !planted("odd_blocks_are_not_counted") {
+    fn put_as_it_is(&mut self) {
+        self.out.extend_from_slice(&self.header);
+        self.out.extend_from_slice(&self.held);
+    }
+
+    /// A whole block of fields is there.
+    fn send_block(&mut self, Owner { stream, opens, ends }: Owner) {
+        let fields = self.table.begin(&self.held, &mut self.block);
+        if !opens {
+            self.block.extend_from_slice(fields);
+        } else if !self.blocks.reblock(fields, &mut self.block) && !planted("odd_blocks_are_not_counted") {
             self.sent.unknown();
         }
-        if let Some(first) = self.first.take() {
+        let (priority, window) = match opens {
+            true => (self.priority, self.stream_window),
+            false => (None, 0),
+        };
+        if let Some(first) = self.first.take_if(|_| opens) {
             self.sent.request(pseudo_order(&self.block));
             if first != stream {
                 self.sent.unknown();
             }
         }
         let ends = if ends { flag::END_STREAM } else { 0 };
-        let (first, mark) = match self.priority {
+        let (first, mark) = match priority {
             Some(_) => (FRAME - 5, flag::PRIORITY),
             None => (FRAME, 0),
         };
@@ -266,7 +308,7 @@ impl Shape {
         };
         let (head, mut rest) = self.block.split_at(self.block.len().min(most));
         let end = |rest: &[u8]| if rest.is_empty() { flag::END_HEADERS } else { 0 };
-        let priority = self.priority.as_ref().map_or(&[][..], |priority| &priority[..]);
+        let priority = priority.as_ref().map_or(&[][..], |priority| &priority[..]);
         let flags = ends | mark | end(rest);
         let length = priority.len() + head.len();
         self.out
@@ -280,8 +322,8 @@ impl Shape {
                 .extend(frame::header(piece.len(), kind::CONTINUATION, end(rest), stream));
             self.out.extend_from_slice(piece);
         }
-        if self.stream_window > 0 {
-            self.out.extend(frame::window_update(stream, self.stream_window));
+        if window > 0 {
+            self.out.extend(frame::window_update(stream, window));
         }
         clear(&mut self.block);
     }

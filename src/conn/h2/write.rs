@@ -127,20 +127,24 @@ fn path(place: u32, huffman: Huffman) -> &'static [u8] {
 
 /// Appends a string (RFC 7541 section 5.2) with this mark ahead of its length.
 fn string(mark: u8, octets: &[u8], out: &mut Vec<u8>) {
-    let mut length = octets.len();
-    match u8::try_from(length) {
-        Ok(length) if length < 0x7f => out.push(mark | length),
+    number(mark, 0x7f, octets.len(), out);
+    out.extend_from_slice(octets);
+}
+
+/// Appends a number (RFC 7541 section 5.1) with this mark ahead of it, in the bits that are not of `prefix`.
+pub(super) fn number(mark: u8, prefix: u8, mut number: usize, out: &mut Vec<u8>) {
+    match u8::try_from(number) {
+        Ok(number) if number < prefix => out.push(mark | number),
         _ => {
-            out.push(mark | 0x7f);
-            length -= 0x7f;
-            while length >= 0x80 {
-                out.push(0x80 | (length & 0x7f) as u8);
-                length >>= 7;
+            out.push(mark | prefix);
+            number -= usize::from(prefix);
+            while number >= 0x80 {
+                out.push(0x80 | (number & 0x7f) as u8);
+                number >>= 7;
             }
-            out.push(length as u8); // less than 128
+            out.push(number as u8); // less than 128
         }
     }
-    out.extend_from_slice(octets);
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ const UNSERVED: &str = unserved!("a cipher suite with CBC or without ECDHE");
 const REMEMBERED: &str = "Chromium has the server remember every header of a request, a cookie in its pieces (quiche, hpack_encoder.cc); here h2 decides: never a cookie, an \
                           authorization, a content-length, an if-none-match, an if-modified-since, an etag or an age, but a :method other than GET and POST, which Chromium has it not";
 
-const TABLE: &str = "to a server that allows a header table of more than 4,096 octets (SETTINGS_HEADER_TABLE_SIZE) Chromium's next request begins with a dynamic table size update to that, \
-                     65,536 at most; h2 takes no more than 4,096 and sends none";
+const TABLE: &str = "in a table of fewer than 4,096 octets of fields (SETTINGS_HEADER_TABLE_SIZE) Chromium still has the server remember every field, h2 none of more than three quarters of it; of \
+                     a larger one h2 uses the last 4,096 octets: a field that stands behind them, or is itself of more than 3,072, it writes out again; of two sizes in the same frame of \
+                     SETTINGS Chromium says the lower, too";
 
 const HTTP1: &str = "on HTTP/1.1 its own headers are in Chromium's order: none was published";
 
@@ -229,6 +230,7 @@ pub(in crate::fingerprint) fn h2() -> H2Spec {
         0,
     )
     .with_huffman(Huffman::WhenShorter)
+    .with_table_limit(u32::MAX)
 }
 
 /// Names behind their lengths, and the whole behind its own. All of it is a few hundred bytes.

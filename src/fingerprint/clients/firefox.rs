@@ -12,15 +12,18 @@ const CREDENTIALS: &str = "delegated credentials are offered, and a server that 
 const REMEMBERED: &str = "Firefox has the server remember a cookie in its pieces, those of 20 octets and more, and a content-length or an if-none-match (netwerk, Http2Compression.cpp); here h2 \
                           decides: none of these, nor an if-modified-since, an etag or an age";
 
-const TABLE: &str = "to a server that allows a header table of more than 4,096 octets (SETTINGS_HEADER_TABLE_SIZE) Firefox's next request, and that is its first, begins with a dynamic table \
-                     size update to that, 65,536 at most; h2 takes no more than 4,096 and sends none";
+const TABLE: &str = "Firefox has the server remember no field of more than half of its table (SETTINGS_HEADER_TABLE_SIZE), and none in one of fewer than 128 octets, which shows in one of \
+                     fewer than 4,096 octets and with fields of more than 2,048; h2 none of more than three quarters. Of a larger one h2 uses the last 4,096 octets, and writes out again what \
+                     stands behind them; of two sizes in the same frame of SETTINGS Firefox says the lower, too";
+
+const NAMES: &str = "a field that stands in the server's table with another value Firefox names by its oldest place there; here h2 names it by its place in the static table, or by the newest";
 
 pub(in crate::fingerprint) static ESR: About = About {
     browser: Browser::Firefox,
     platform: Platform::Linux,
-    source: "captured from Debian's Firefox 153.7.0esr on 2026-11-21 and 2026-11-26",
+    source: "captured from Debian's Firefox 153.7.0esr on 2026-11-21 and 2026-11-26, and 153.8.0esr on 2026-11-27",
     guarantee: Guarantee::Fields,
-    limits: &[UNSERVED, REQUIRE, CREDENTIALS, REMEMBERED, TABLE],
+    limits: &[UNSERVED, REQUIRE, CREDENTIALS, REMEMBERED, TABLE, NAMES],
 };
 
 pub(in crate::fingerprint) static RELEASE: About = About {
@@ -35,6 +38,7 @@ pub(in crate::fingerprint) static RELEASE: About = About {
         CREDENTIALS,
         REMEMBERED,
         TABLE,
+        NAMES,
         "bodies that no print covers (encrypted_client_hello, delegated_credentials) are those of Firefox 153 ESR",
         "its own headers are Firefox 153 ESR's with another user agent",
     ],
@@ -146,4 +150,6 @@ pub(in crate::fingerprint) fn h2() -> H2Spec {
     )
     .with_literal_path(true)
     .with_never_indexed(true)
+    .with_table_limit(u32::MAX)
+    .with_every_table_size(true)
 }

@@ -59,6 +59,7 @@ pub(in crate::fingerprint) static GO: About = About {
         "Go writes :authority before :method, which h2's compression cannot follow but for GET and POST: of other methods :method comes first, and is named by another place",
         "Go has the server remember a path other than / and whatever header is not sensitive (golang.org/x/net, http2/hpack), here h2 decides: never a path, a cookie, \
          an authorization, a content-length, an age, an etag, if-none-match or if-modified-since",
+        "Go 1.19 pays no heed to the size that a server allows for its table of fields (SETTINGS_HEADER_TABLE_SIZE), and goes by 4,096 octets even where the server has fewer; h2 does as it is told",
     ],
 };
 
@@ -199,6 +200,7 @@ pub(in crate::fingerprint) fn curl_h2() -> H2Spec {
     )
     .with_huffman(Huffman::WhenShorter)
     .with_never_indexed(true)
+    .with_every_table_size(true)
 }
 
 pub(in crate::fingerprint) fn go_h2() -> H2Spec {

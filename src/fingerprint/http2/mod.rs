@@ -80,6 +80,8 @@ pub struct H2Spec {
     huffman: Huffman,
     literal_path: bool,
     never_indexed: bool,
+    table_limit: u32,
+    every_table_size: bool,
 }
 
 /// A pseudo-header of a request (RFC 9113 section 8.3.1).
@@ -124,11 +126,14 @@ impl Pseudo {
 ///     .with_stream_window_update(12_451_840)?
 ///     .with_huffman(Huffman::WhenShorter)
 ///     .with_literal_path(true)
-///     .with_never_indexed(true);
+///     .with_never_indexed(true)
+///     .with_table_limit(u32::MAX)
+///     .with_every_table_size(true);
 /// assert_eq!(spec.settings(), [(1, 65_536), (2, 0), (4, 131_072)]);
 /// assert_eq!((spec.window_update(), spec.first_stream(), spec.stream_window_update()), (12_517_377, 15, 12_451_840));
 /// assert_eq!((spec.priority_frames()[0].stream, spec.headers_priority()), (3, Some(share)));
 /// assert_eq!((spec.huffman(), spec.literal_path(), spec.never_indexed()), (Huffman::WhenShorter, true, true));
+/// assert_eq!((spec.table_limit(), spec.every_table_size()), (u32::MAX, true));
 /// assert_eq!(spec.pseudo_order().map(Pseudo::letter), ['m', 'p', 'a', 's']);
 /// let text: Akamai = spec.akamai();
 /// assert_eq!(text.to_string(), "1:65536;2:0;4:131072|12517377|3:0:0:42|m,p,a,s");
@@ -167,6 +172,9 @@ pub struct PriorityFrame {
 }
 
 impl H2Spec {
+    /// The size of a table of fields of which nothing was said (RFC 9113 section 6.5.2), and the largest that h2 has. In octets.
+    pub(crate) const TABLE: u32 = 4_096;
+
     /// A spec of these settings, in this order, and of this order of the pseudo-headers; with nothing else before the first request, which is on
     /// stream 1 without a priority, and written as h2 writes it: every string in Huffman's code, a path of `/` by its place in the static table.
     ///
@@ -191,6 +199,8 @@ impl H2Spec {
             huffman: Huffman::Always,
             literal_path: false,
             never_indexed: false,
+            table_limit: H2Spec::TABLE,
+            every_table_size: false,
         }
         .checked()
     }
@@ -215,6 +225,8 @@ impl H2Spec {
             huffman: Huffman::Always,
             literal_path: false,
             never_indexed: false,
+            table_limit: H2Spec::TABLE,
+            every_table_size: false,
         }
     }
 
@@ -303,6 +315,28 @@ impl H2Spec {
         }
     }
 
+    /// The same spec, with the server's table of fields made as large as the server allows (SETTINGS_HEADER_TABLE_SIZE, RFC 7541 section 4.2), but for this limit in
+    /// octets; no less than 4,096, the size of a table of which nothing was said. The next block of fields says the size. `u32::MAX`, as Chromium and Firefox have it: as large as it may be.
+    ///
+    /// h2 goes on to have the last 4,096 octets of fields remembered and no more: what stands behind them it writes out again.
+    #[must_use]
+    pub fn with_table_limit(self, limit: u32) -> Self {
+        H2Spec {
+            table_limit: limit.max(H2Spec::TABLE),
+            ..self
+        }
+    }
+
+    /// The same spec, with each size that the server allows answered by the next block of fields, as Firefox and nghttp2 do. Without this only one that changes something
+    /// is, as Chromium does.
+    #[must_use]
+    pub fn with_every_table_size(self, every_table_size: bool) -> Self {
+        H2Spec {
+            every_table_size,
+            ..self
+        }
+    }
+
     fn checked(self) -> Result<Self, H2SpecError> {
         self.check()?;
         Ok(self)
@@ -356,6 +390,16 @@ impl H2Spec {
     /// Whether an `authorization` and a short `cookie` are never indexed.
     pub fn never_indexed(&self) -> bool {
         self.never_indexed
+    }
+
+    /// How large the server's table of fields is made at most, in octets.
+    pub fn table_limit(&self) -> u32 {
+        self.table_limit
+    }
+
+    /// Whether each size that the server allows is answered, one that changes nothing as well.
+    pub fn every_table_size(&self) -> bool {
+        self.every_table_size
     }
 
     /// What others make of a client of this spec.

@@ -22,6 +22,10 @@ pub(super) struct Parts {
     literal_path: bool,
     #[serde(default)]
     never_indexed: bool,
+    #[serde(default = "table")]
+    table_limit: u32,
+    #[serde(default)]
+    every_table_size: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     headers_priority: Option<Priority>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -30,6 +34,10 @@ pub(super) struct Parts {
 
 fn one() -> u32 {
     1
+}
+
+fn table() -> u32 {
+    H2Spec::TABLE
 }
 
 fn always() -> Huffman {
@@ -49,7 +57,9 @@ impl TryFrom<Parts> for H2Spec {
         Ok(spec
             .with_huffman(parts.huffman)
             .with_literal_path(parts.literal_path)
-            .with_never_indexed(parts.never_indexed))
+            .with_never_indexed(parts.never_indexed)
+            .with_table_limit(parts.table_limit)
+            .with_every_table_size(parts.every_table_size))
     }
 }
 
@@ -65,6 +75,8 @@ impl From<H2Spec> for Parts {
             huffman: spec.huffman,
             literal_path: spec.literal_path,
             never_indexed: spec.never_indexed,
+            table_limit: spec.table_limit,
+            every_table_size: spec.every_table_size,
             headers_priority: spec.headers_priority,
             priority_frames: spec.priority_frames,
         }

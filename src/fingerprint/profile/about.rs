@@ -44,8 +44,8 @@ pub enum Guarantee {
     Own,
     /// The hello is field by field the one that was captured, but for what the client itself draws. Where the client speaks HTTP/2, so is all that it sends up to its
     /// first request, octet for octet, that request's HEADERS and the update of its stream included; of requests with headers of the caller's the
-    /// [limits](super::Profile::limits) say what may differ. So they do of a server that allows a header table of more than 4,096 octets
-    /// (SETTINGS_HEADER_TABLE_SIZE) before the request is made: h2 takes no more, and does not say that it does. Where an acknowledgement stands between them depends on when the server speaks.
+    /// [limits](super::Profile::limits) say what may differ. So they do of a server that allows a table of fewer than 4,096 octets of fields
+    /// (SETTINGS_HEADER_TABLE_SIZE) before the request is made: what it is to remember of them is h2's choice. Where an acknowledgement stands between them depends on when the server speaks.
     Fields,
     /// The same for the hello alone.
     Hello,

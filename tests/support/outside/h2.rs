@@ -1,5 +1,5 @@
 //! Servers of HTTP/2 beside nginx: nghttpd, h2o and HAProxy. Each answers `/` with `hello` and logs every request: nghttpd with all its fields, h2o
-//! with its method, authority, path and the header `x-nth`.
+//! with its method, authority, path and the header `x-nth`. nghttpd and HAProxy allow a table of 65,536 octets of fields.
 
 use std::io;
 use std::time::Duration;
@@ -65,7 +65,9 @@ fn root(place: &Place) -> io::Result<String> {
 }
 
 fn nghttpd(place: &Place) -> io::Result<Vec<String>> {
-    let mut words = ["-v", "-m"].map(str::to_owned).to_vec();
+    let mut words = ["-v", "--header-table-size=65536", "-m"]
+        .map(str::to_owned)
+        .to_vec();
     words.extend([
         STREAMS.to_string(),
         "-d".to_owned(),
@@ -120,6 +122,8 @@ fn haproxy(place: &Place) -> io::Result<String> {
         "global
   log stdout format raw local0
   tune.h2.max-concurrent-streams {STREAMS}
+  tune.h2.header-table-size 65536
+  tune.bufsize 65536
 defaults
   mode http
   log global
