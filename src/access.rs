@@ -2,18 +2,20 @@
 
 mod list;
 mod rules;
+mod scope;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
 
+pub use self::rules::AccessPolicy;
 #[cfg(not(feature = "__internals"))]
 pub(crate) use self::rules::Rules;
 #[cfg(feature = "__internals")]
 pub use self::rules::Rules;
-pub use self::rules::{AccessPolicy, Scope};
 pub(crate) use self::rules::{Gate, Way};
+pub use self::scope::Scope;
 use crate::error::ConfigError;
 use crate::fault::planted;
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use rpds::HashTrieMapSync;
 
-use super::rules::Scope;
+use super::scope::Scope;
 use crate::clock::Moment;
 
 /// Scopes, each with until when it holds.

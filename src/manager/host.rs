@@ -1,11 +1,15 @@
 //! One origin as the manager holds it.
 
+mod todo;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+
+pub(super) use self::todo::{Errand, Slip, Todo};
 
 use super::directory::Hash;
 use super::heard::Heard;
@@ -18,12 +22,9 @@ use crate::clock::Moment;
 use crate::conn::ConnInfo;
 use crate::dial::{self, Found, Interned, Progress};
 use crate::error::{Error, ErrorKind, Phase};
-use crate::event::CloseReason;
 use crate::fault::planted;
 use crate::identity::Hearer;
-use crate::machine::{
-    AT_ONCE, Action, Cause, ConnId, DialId, DialOrder, Lease, Machine, OriginId, Refusal, Ticket, Want,
-};
+use crate::machine::{Cause, ConnId, DialId, Lease, Machine, OriginId, Ticket, Want};
 use crate::rt::Home;
 use crate::target::Target;
 
@@ -118,44 +119,6 @@ pub(super) enum TakenBack {
     Home { rung: bool },
     /// That place is gone.
     Stray(Box<Lent>),
-}
-
-/// What is left to do once the lock is released, by whoever held it.
-#[derive(Default)]
-pub(super) struct Todo {
-    pub(super) told: Vec<(Waiter, Answer)>,
-    pub(super) victims: Vec<(Live, CloseReason)>,
-    /// Dials that were given up, and who watched them, only to be dropped: that may run code of others.
-    pub(super) shed: Vec<(Option<Dial>, Option<Watcher>)>,
-}
-
-/// What is left to do in the order in which it was found, by whoever does the pool's work.
-#[derive(Default)]
-pub(super) struct Errand {
-    pub(super) closed: Vec<IpAddr>,
-    pub(super) dials: Vec<DialOrder>,
-    pub(super) abandoned: Vec<DialId>,
-    pub(super) resolve: bool,
-    pub(super) arm: Option<Moment>,
-    /// Addresses with an idle connection, if one has just gone idle and the desk wants to hear of it.
-    pub(super) parked: Vec<IpAddr>,
-}
-
-/// What there is to do, as it is written down. Made ahead of the lock where much is to be expected: an allocator may take its time.
-#[derive(Default)]
-pub(super) struct Slip {
-    pub(super) todo: Box<Todo>,
-    pub(super) errand: Errand,
-}
-
-impl Slip {
-    /// With room for as many closes as a clean-up has at once.
-    pub(super) fn for_closes() -> Self {
-        let mut slip = Slip::default();
-        slip.todo.victims.reserve(AT_ONCE as usize);
-        slip.errand.closed.reserve(AT_ONCE as usize);
-        slip
-    }
 }
 
 impl Host {
@@ -387,72 +350,6 @@ impl Host {
         homes
     }
 
-    /// Everything that the machine wants done. `parked`: the desk wants to hear which addresses have an idle connection.
-    #[cold]
-    pub(super) fn todo(&mut self, now: Moment, parked: bool, slip: &mut Slip) {
-        while let Some(action) = self.machine.poll_action() {
-            self.sort(now, action, &mut slip.todo, &mut slip.errand);
-        }
-        slip.errand.arm = self.arm(now);
-        if parked {
-            slip.errand.parked = self.idle_addresses();
-        }
-    }
-
-    fn sort(&mut self, now: Moment, action: Action, todo: &mut Todo, errand: &mut Errand) {
-        match action {
-            Action::Resolve => errand.resolve = !std::mem::replace(&mut self.resolving, true),
-            Action::Dial(order) => {
-                let progress = Arc::new(Progress::new());
-                self.dials.insert(
-                    order.dial,
-                    Dial {
-                        progress,
-                        error: None,
-                        identity: None,
-                        at: Vec::new(),
-                    },
-                );
-                errand.dials.push(order);
-            }
-            Action::Abandon(dial) => {
-                let (mut given_up, mut watcher) = (self.dials.remove(&dial), self.watchers.remove(&dial));
-                if self.machine.is_paused() && !planted("a_pause_ends_what_warms") {
-                    self.overtaken.extend(watcher.take());
-                }
-                if planted("watchers_are_dropped_under_the_lock") {
-                    watcher = None;
-                }
-                if planted("dials_are_dropped_under_the_lock") {
-                    given_up = None;
-                }
-                todo.shed.push((given_up, watcher)); // the listener hears that nobody is left to tell
-                errand.abandoned.push(dial);
-            }
-            Action::Grant(ticket, _) => {
-                if let Some(site) = self.tell(ticket, Ok(()), todo) {
-                    self.adrift.grant(ticket, Out::new(now, site));
-                }
-            }
-            Action::Refuse(ticket, refusal) => {
-                let error = self.explain(now, refusal);
-                _ = self.tell(ticket, Err(error), todo);
-            }
-            Action::Close { conn, ip, reason } => {
-                self.counters.count_close(reason);
-                errand.closed.push(ip);
-                let place = self.live.get_mut(conn.slot());
-                let place = place.filter(|_| !planted("closed_stays_in_its_place"));
-                if let Some(mut live) = place.and_then(Option::take) {
-                    if self.machine.is_out(conn) {
-                        self.adrift.orphan(conn, &mut live, reason);
-                    }
-                    todo.victims.push((live, reason));
-                }
-            }
-        }
-    }
-
     /// Says for whom a dial is that was just ordered, if it has not been given up at the same moment: then nobody is looked for, to be let go of under the lock.
     pub(super) fn bind(&mut self, dial: DialId, identity: impl FnOnce() -> Option<Arc<Interned>>) {
         if let Some(dial) = self.dials.get_mut(&dial) {
@@ -511,24 +408,6 @@ impl Host {
             None => return Some(watcher),
         }
         None
-    }
-
-    /// Has somebody in line told. Answers where it asked.
-    fn tell(&mut self, ticket: Ticket, answer: Answer, todo: &mut Todo) -> Option<Site> {
-        let (waiter, site) = self.waiting.get_mut(ticket.slot())?.take()?;
-        todo.told.push((waiter, answer));
-        Some(site)
-    }
-
-    fn explain(&self, now: Moment, refusal: Refusal) -> Error {
-        let known = match refusal {
-            Refusal::DialFailed(_) if planted("refusals_lose_their_error") => None,
-            Refusal::DialFailed(dial) => self.dials.get(&dial).and_then(|dial| dial.error.clone()),
-            Refusal::ResolveFailed | Refusal::NoAddress => self.unresolved.clone(),
-            Refusal::Blocked { until } => Some(self.blocked(now, until)),
-            Refusal::Closed => Some(Error::new(ErrorKind::Closed, Phase::Acquire).with_target(&self.target)),
-        };
-        known.unwrap_or_else(|| Error::new(ErrorKind::NameNotFound, Phase::Resolve).with_target(&self.target))
     }
 
     /// When the wheel has to look at it, if it does not before.

@@ -47,6 +47,7 @@ mod health;
 mod heard;
 mod hearing;
 mod host;
+mod hosts;
 mod hotconn;
 mod inner;
 mod jobs;
