@@ -10,7 +10,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use super::upgrade::Upgraded;
 use super::{h1, h2};
 use crate::Error;
-use crate::fault::planted;
+use crate::fault::{exchanged, planted};
 
 /// The body of an answer, over either protocol; and a body for a request, made of bytes that are at hand.
 ///
@@ -128,6 +128,10 @@ impl HttpBody for Body {
             Kind::Whole(bytes) => (Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))), true),
             Kind::H1(exchange) => (exchange.poll_frame(cx), exchange.is_over()),
             Kind::H2(exchange) => (exchange.poll_frame(cx), exchange.is_over()),
+        };
+        let polled = match planted("pieces_go_to_others") {
+            true => polled.map_ok(|frame| frame.map_data(exchanged)),
+            false => polled,
         };
         let over = over && !planted("bodies_need_a_last_poll");
         if over || matches!(polled, Poll::Ready(None | Some(Err(_)))) {
