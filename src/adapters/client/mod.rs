@@ -4,13 +4,14 @@
 //! |---|---|
 //! | a request and its further tries | here, `attempt` |
 //! | what is sent, and what is refused | `request`, `upload` |
-//! | an exchange | `h1`, `h2` |
+//! | an exchange | `h1`, `h2`; `interim` |
 //! | what comes back | `body`, `upgrade` |
 
 mod attempt;
 mod body;
 mod h1;
 mod h2;
+mod interim;
 mod options;
 mod request;
 mod upgrade;

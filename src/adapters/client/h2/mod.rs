@@ -20,6 +20,7 @@ use http_body::{Frame, SizeHint};
 
 use self::sender::Sender;
 pub(super) use self::sender::poll_room;
+use super::interim::Interims;
 use super::request::Length;
 use super::upload::Upload;
 use crate::clock::Sleep;
@@ -31,6 +32,7 @@ pub(super) struct Call {
     // In this order: the lease comes home when nothing of the stream is left.
     response: H2Response,
     sender: Sender,
+    interims: Interims,
     /// Until when the body waits to be asked for.
     patience: Option<Sleep>,
 }
@@ -64,30 +66,37 @@ impl Call {
         Call {
             response,
             sender,
+            interims: Interims::default(),
             patience,
         }
     }
 
     /// The head of the answer. Interim ones are passed over.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<RecvStream>, Error>> {
-        // The answer is looked for behind the last interim head alone: to get there h2 drops those before it, and with them what asks for the body.
-        while self.sender.is_held() {
+        loop {
+            if let Poll::Ready(Err(error)) = self.sender.poll(cx) {
+                return Poll::Ready(Err(error));
+            }
+            // One by one: h2 drops those that stand before an answer that is asked for, and with them what asks for the body.
             match self.response.poll_informational(cx) {
-                Poll::Ready(Some(Ok(interim))) if interim.status() == StatusCode::CONTINUE => {
-                    self.sender.release();
+                Poll::Ready(Some(Ok(interim))) => {
+                    self.interims.one_more()?;
+                    if interim.status() == StatusCode::CONTINUE {
+                        self.sender.release();
+                    } else if planted("bodies_are_asked_for_at_first_or_never") {
+                        return Pin::new(&mut self.response).poll(cx).map_err(failed);
+                    }
                 }
-                Poll::Ready(Some(Ok(_))) if !planted("bodies_are_asked_for_at_first_or_never") => {}
-                Poll::Ready(_) => break,
-                Poll::Pending => match self.patience.as_mut().map(|patience| patience.as_mut().poll(cx)) {
-                    Some(Poll::Pending) => return Poll::Pending,
-                    _ => self.sender.release(),
-                },
+                Poll::Ready(_) => return Pin::new(&mut self.response).poll(cx).map_err(failed),
+                Poll::Pending if self.sender.is_held() && !self.is_patient(cx) => self.sender.release(),
+                Poll::Pending => return Poll::Pending,
             }
         }
-        if let Poll::Ready(Err(error)) = self.sender.poll(cx) {
-            return Poll::Ready(Err(error));
-        }
-        Pin::new(&mut self.response).poll(cx).map_err(failed)
+    }
+
+    fn is_patient(&mut self, cx: &mut Context<'_>) -> bool {
+        let patience = self.patience.as_mut();
+        patience.is_some_and(|patience| patience.as_mut().poll(cx).is_pending())
     }
 
     /// What is left of the request's body.
