@@ -23,7 +23,7 @@ pub(crate) const fn planted(_name: &str) -> bool {
 }
 
 /// Has this, and gives what it had of the same length: what belongs to one goes to another.
-#[cfg(feature = "__faults")]
+#[cfg(all(feature = "client", feature = "__faults"))]
 pub(crate) fn exchanged(piece: bytes::Bytes) -> bytes::Bytes {
     static LAST: std::sync::Mutex<bytes::Bytes> = std::sync::Mutex::new(bytes::Bytes::new());
     let mut last = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -36,7 +36,7 @@ pub(crate) fn exchanged(piece: bytes::Bytes) -> bytes::Bytes {
 }
 
 /// The same, in a crate without faults.
-#[cfg(not(feature = "__faults"))]
+#[cfg(all(feature = "client", not(feature = "__faults")))]
 pub(crate) fn exchanged(piece: bytes::Bytes) -> bytes::Bytes {
     piece
 }

@@ -7,14 +7,16 @@ use std::time::Duration;
 use http::header::EXPECT;
 use http::{Method, Response, StatusCode, Uri, request};
 
-use super::request::{Concerns, Head, Length, Refused, check_uri, length};
+use super::request::{
+    Concerns, Head, Length, Refused, check_uri, is_extended, is_of_the_server, length, server,
+};
 use super::upload::Upload;
 use super::{Body, SendOptions, Upgraded, h1, h2};
-use crate::clock::{Sleep, before};
+use crate::clock::{Moment, Sleep, before};
 use crate::fault::planted;
 use crate::fingerprint::{Headers, Profile};
 use crate::{Error, ErrorKind, Phase};
-use crate::{Get, HotConn, HotConnPool, Protocol, Require, RetrySafety, Target};
+use crate::{Get, GetOptions, HotConn, HotConnPool, Protocol, Require, RetrySafety, Target};
 
 /// How often a request goes out at the most.
 const TRIES: u32 = 3;
@@ -34,17 +36,24 @@ pub(super) struct Outgoing {
 struct Failed {
     error: Error,
     again: bool,
+    /// Whether it may have been acted upon all the same.
+    sent: bool,
 }
 
 impl Outgoing {
     /// # Errors
     /// The request may be read in two ways.
     pub(super) fn new(
-        head: request::Parts,
+        mut head: request::Parts,
         upload: Upload,
         mut options: SendOptions,
     ) -> Result<Box<Self>, Error> {
         let concerns = Concerns::of(&head.headers);
+        if let Some(target) = &options.target
+            && is_of_the_server(&head)
+        {
+            head.uri = server(target).map_err(|refused| Error::from(refused).with_target(target))?;
+        }
         let checked = match check_uri(&head) {
             Err(_) if planted("uris_beside_a_target_are_not_checked") => Ok(()),
             // It stands for the target, too: that it is none is the pool's to say.
@@ -55,6 +64,8 @@ impl Outgoing {
         let length = length.map_err(|refused| named(refused.into(), &head.uri))?;
         if concerns.has(Concerns::UPGRADE) {
             options.get = options.get.require(Require::Http1);
+        } else if is_extended(&head) {
+            options.get = options.get.require(Require::Http2);
         }
         Ok(Box::new(Outgoing {
             head: Head::new(head),
@@ -91,26 +102,51 @@ impl Outgoing {
         answer.unwrap_or_else(|| Err(this.named(Error::new(ErrorKind::Timeout, Phase::Use))))
     }
 
-    /// The head of the answer, whichever try it is the answer to.
+    /// The head of the answer, whichever try it is the answer to. They have one time for their connections together.
     async fn try_and_try(&mut self, pool: &HotConnPool) -> Result<Response<Body>, Error> {
         let mut left = if planted("refused_without_end") { 99 } else { TRIES };
+        let began = pool.clock().now_coarse();
+        let mut get = self.options.get.clone();
+        // Of a try that may have been acted upon: whoever is told of another in its place takes it for not sent.
+        let mut sent = None;
         loop {
             left -= 1;
-            let conn = self.conn(pool).await?;
+            let conn = self.conn(get, pool).await;
+            let conn = conn.map_err(|error| sent.take().unwrap_or(error))?;
             let tried = match conn.protocol() {
                 Protocol::Http1 => self.over_h1(conn, pool).await,
                 Protocol::Http2 => self.over_h2(conn, pool).await,
             };
-            match tried {
+            let failed = match tried {
                 Ok(answer) => return Ok(answer),
-                Err(Failed { again: true, .. }) if left > 0 && self.upload.rewind() => self.head.restore(),
-                Err(failed) => return Err(failed.error),
+                Err(failed) => failed,
+            };
+            let Some(time) = self.time_left(began, pool) else {
+                return Err(failed.error);
+            };
+            if !failed.again || left == 0 || !self.upload.rewind() {
+                return Err(failed.error);
+            }
+            self.head.restore();
+            get = self.options.get.clone().timeout(time);
+            if failed.sent && !planted("lost_requests_are_told_as_never_sent") {
+                sent = Some(failed.error);
             }
         }
     }
 
-    fn conn<'a>(&'a self, pool: &'a HotConnPool) -> Get<'a> {
-        let options = self.options.get.clone();
+    /// What is left of the time for a connection, for another try.
+    fn time_left(&self, began: Moment, pool: &HotConnPool) -> Option<Duration> {
+        let limit = self.options.get.get_timeout();
+        let limit = limit.unwrap_or_else(|| pool.manager().config().acquire_timeout);
+        if planted("each_try_has_all_the_time") {
+            return Some(limit);
+        }
+        let left = limit.saturating_sub(pool.clock().now_coarse().since(began));
+        (left > Duration::ZERO).then_some(left)
+    }
+
+    fn conn<'a>(&'a self, options: GetOptions, pool: &'a HotConnPool) -> Get<'a> {
         match &self.options.target {
             Some(target) => pool.get_with(target, options),
             None => pool.get_with(&self.head.uri, options),
@@ -201,17 +237,18 @@ impl Outgoing {
     /// What may become of a request whose try failed.
     fn judge(&self, error: Error, conn: &HotConn, unheard: bool) -> Failed {
         let ours = matches!(error.kind(), ErrorKind::Request | ErrorKind::Body);
-        let certain = match conn.retry_safety() {
-            RetrySafety::NeverSent | RetrySafety::Unprocessed => true,
-            RetrySafety::Sent if planted("what_was_sent_is_sent_again") => true,
+        let (again, sent) = match conn.retry_safety() {
+            RetrySafety::NeverSent | RetrySafety::Unprocessed => (true, false),
+            RetrySafety::Sent if planted("what_was_sent_is_sent_again") => (true, true),
             RetrySafety::PartlySent | RetrySafety::Sent => {
                 let repeatable = self.head.method.is_idempotent() || planted("any_method_is_sent_twice");
-                self.options.resend && unheard && repeatable
+                (self.options.resend && unheard && repeatable, true)
             }
         };
         Failed {
             error: self.named(error),
-            again: certain && !ours,
+            again: again && !ours,
+            sent,
         }
     }
 }
@@ -225,7 +262,11 @@ fn named(error: Error, uri: &Uri) -> Error {
 
 impl Failed {
     fn for_good(error: Error) -> Self {
-        Failed { error, again: false }
+        Failed {
+            error,
+            again: false,
+            sent: true,
+        }
     }
 }
 
