@@ -250,6 +250,24 @@ async fn what_is_said_is_heard_while_the_callers_body_has_no_more_yet() {
     }
 }
 
+/// As far as the head says, and less with each piece: whoever hands it on need not send it in chunks.
+#[tokio::test]
+async fn a_body_says_how_long_it_is() {
+    for alpn in BOTH {
+        let (peer, pool, name) = speaking(alpn);
+        let answer = within("an answer", pool.send(get(&name, "/bytes/300000"))).await;
+        let mut body = answer.unwrap().into_body();
+        let mut left = 300_000;
+        assert_eq!(body.size_hint().exact(), Some(left), "{alpn:?}");
+        while let Some(piece) = within("a piece", body.frame()).await {
+            left -= piece.unwrap().into_data().unwrap().len() as u64;
+            assert_eq!(body.size_hint().exact(), Some(left), "{alpn:?}");
+        }
+        assert_eq!(left, 0, "{alpn:?}");
+        finish(pool, peer).await;
+    }
+}
+
 /// Interim answers are news of an answer to come: whoever has a hundred and one has none.
 #[tokio::test]
 async fn interim_answers_have_an_end() {

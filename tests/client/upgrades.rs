@@ -173,12 +173,12 @@ async fn an_extended_connect_goes_over_http2_and_has_a_host_as_others_have() {
         let pool = server.pool();
         let request = Request::connect(format!("https://{}/chat", server.name()))
             .header("host", "other.test")
-            .extension(hotpool::h2::ext::Protocol::from_static("websocket"));
+            .extension(h2::ext::Protocol::from_static("websocket"));
         let sent = within("an answer", pool.send(request.body(Body::empty()).unwrap())).await;
         match sent {
             Ok(answer) => {
                 assert_eq!((answer.status().as_u16(), alpn[0]), (200, "h2"));
-                answer.into_body().into_upgraded().unwrap();
+                drop(answer.into_body().into_upgraded().unwrap());
             }
             Err(error) => assert_eq!((error.kind(), alpn[0]), (ErrorKind::Protocol, "http/1.1")),
         }

@@ -196,8 +196,9 @@ impl Outgoing {
         };
         match poll_fn(|cx| call.poll_head(cx)).await {
             Ok(answer) => {
-                let status = answer.status();
-                Ok(answer.map(|stream| self.h2_body(call.answered(stream, conn, status), status)))
+                let (head, stream) = answer.into_parts();
+                let body = self.h2_body(call.answered(stream, conn, &head), head.status);
+                Ok(Response::from_parts(head, body))
             }
             Err(error) => {
                 self.upload = call.into_upload();

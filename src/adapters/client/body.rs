@@ -16,7 +16,8 @@ use crate::fault::{exchanged, planted};
 ///
 /// It has the connection's lease until it is over. Read to its end, and be that by [`is_end_stream`](HttpBody::is_end_stream), it gives the lease back at once; dropped
 /// before, it closes the connection (HTTP/1.1) or resets its stream (HTTP/2). What is left of the request's body is sent while this one is polled: an
-/// answer of success that was there before ends when its request has gone out. Behind any other answer nothing more is sent.
+/// answer of success that was there before ends when its request has gone out, or when there is nobody to take it. Behind any other answer nothing more is sent.
+/// Its [`size_hint`](HttpBody::size_hint) is what is left of the length that the head told.
 #[must_use = "dropped before its end, it closes its connection"]
 #[derive(Default)]
 pub struct Body(Kind);

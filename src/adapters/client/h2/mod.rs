@@ -15,7 +15,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{RecvStream, SendStream};
-use http::{Response, StatusCode};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Response, StatusCode, response};
 use http_body::{Frame, SizeHint};
 
 use self::sender::Sender;
@@ -44,6 +45,8 @@ pub(super) struct Exchange {
     sender: Sender,
     conn: Option<HotConn>,
     status: StatusCode,
+    /// What is left of the body, if its head said how long it is. That it is so long h2 sees to.
+    left: Option<u64>,
     /// Whether nothing of the answer is left.
     ended: bool,
 }
@@ -104,7 +107,12 @@ impl Call {
         self.sender.into_upload()
     }
 
-    pub(super) fn answered(mut self, answer: RecvStream, conn: HotConn, status: StatusCode) -> Box<Exchange> {
+    pub(super) fn answered(
+        mut self,
+        answer: RecvStream,
+        conn: HotConn,
+        head: &response::Parts,
+    ) -> Box<Exchange> {
         let early = planted("leases_go_home_before_their_bodies");
         let ended = answer.is_end_stream();
         if !planted("answers_leave_bodies_waiting") {
@@ -114,7 +122,8 @@ impl Call {
             answer,
             sender: self.sender,
             conn: Some(conn).filter(|_| !early),
-            status,
+            status: head.status,
+            left: said_length(&head.headers),
             ended,
         })
     }
@@ -145,6 +154,7 @@ impl Exchange {
         while let Some(data) = ready!(self.answer.poll_data(cx)) {
             let data = data.map_err(failed)?;
             self.ended = self.answer.is_end_stream();
+            self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
             if data.is_empty() {
                 match self.ended {
                     true => break,
@@ -173,9 +183,15 @@ impl Exchange {
     pub(super) fn size_hint(&self) -> SizeHint {
         match self.ended || self.answer.is_end_stream() {
             true => SizeHint::with_exact(0),
-            false => SizeHint::new(),
+            false => self.left.map_or_else(SizeHint::new, SizeHint::with_exact),
         }
     }
+}
+
+/// How long the body is, as its head says.
+fn said_length(headers: &HeaderMap) -> Option<u64> {
+    let said = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    said.filter(|_| !planted("lengths_are_unknown_on_http2"))
 }
 
 pub(super) fn failed(error: h2::Error) -> Error {
