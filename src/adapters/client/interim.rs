@@ -3,7 +3,8 @@
 use crate::fault::planted;
 use crate::{Error, ErrorKind, Phase};
 
-/// So many: each is news of one request, and a peer that has no end of them has no answer.
+/// So many: each is news of one request, and a peer that has no end of them has no answer. Over HTTP/2 those alone are counted that come while a body waits to be
+/// asked for: the others h2 passes over by itself.
 const MOST: u32 = 100;
 
 /// Those that came.

@@ -80,6 +80,9 @@ impl Call {
             if let Poll::Ready(Err(error)) = self.sender.poll(cx) {
                 return Poll::Ready(Err(error));
             }
+            if !self.sender.is_held() {
+                return Pin::new(&mut self.response).poll(cx).map_err(failed);
+            }
             // One by one: h2 drops those that stand before an answer that is asked for, and with them what asks for the body.
             match self.response.poll_informational(cx) {
                 Poll::Ready(Some(Ok(interim))) => {
@@ -91,8 +94,8 @@ impl Call {
                     }
                 }
                 Poll::Ready(_) => return Pin::new(&mut self.response).poll(cx).map_err(failed),
-                Poll::Pending if self.sender.is_held() && !self.is_patient(cx) => self.sender.release(),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending if self.is_patient(cx) => return Poll::Pending,
+                Poll::Pending => self.sender.release(),
             }
         }
     }
