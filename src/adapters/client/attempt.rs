@@ -12,11 +12,11 @@ use super::request::{
 };
 use super::upload::Upload;
 use super::{Body, SendOptions, Upgraded, h1, h2};
-use crate::clock::{Moment, Sleep, before};
+use crate::clock::{Sleep, before};
 use crate::fault::planted;
 use crate::fingerprint::{Headers, Profile};
 use crate::{Error, ErrorKind, Phase};
-use crate::{Get, GetOptions, HotConn, HotConnPool, Protocol, Require, RetrySafety, Target};
+use crate::{Get, HotConn, HotConnPool, Protocol, Require, RetrySafety, Target};
 
 /// How often a request goes out at the most.
 const TRIES: u32 = 3;
@@ -106,12 +106,12 @@ impl Outgoing {
     async fn try_and_try(&mut self, pool: &HotConnPool) -> Result<Response<Body>, Error> {
         let mut left = if planted("refused_without_end") { 99 } else { TRIES };
         let began = pool.clock().now_coarse();
-        let mut get = self.options.get.clone();
         // Of a try that may have been acted upon: whoever is told of another in its place takes it for not sent.
         let mut sent = None;
+        let mut until = None;
         loop {
             left -= 1;
-            let conn = self.conn(get, pool).await;
+            let conn = self.conn(pool).await;
             let conn = conn.map_err(|error| sent.take().unwrap_or(error))?;
             let tried = match conn.protocol() {
                 Protocol::Http1 => self.over_h1(conn, pool).await,
@@ -121,32 +121,29 @@ impl Outgoing {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
-            let Some(time) = self.time_left(began, pool) else {
-                return Err(failed.error);
-            };
-            if !failed.again || left == 0 || !self.upload.rewind() {
+            let until = *until.get_or_insert_with(|| began + self.limit(pool));
+            let time = until.since(pool.clock().now_coarse());
+            if !failed.again || left == 0 || time.is_zero() || !self.upload.rewind() {
                 return Err(failed.error);
             }
             self.head.restore();
-            get = self.options.get.clone().timeout(time);
+            if !planted("each_try_has_all_the_time") {
+                self.options.get = std::mem::take(&mut self.options.get).timeout(time);
+            }
             if failed.sent && !planted("lost_requests_are_told_as_never_sent") {
                 sent = Some(failed.error);
             }
         }
     }
 
-    /// What is left of the time for a connection, for another try.
-    fn time_left(&self, began: Moment, pool: &HotConnPool) -> Option<Duration> {
+    /// How long a connection may take.
+    fn limit(&self, pool: &HotConnPool) -> Duration {
         let limit = self.options.get.get_timeout();
-        let limit = limit.unwrap_or_else(|| pool.manager().config().acquire_timeout);
-        if planted("each_try_has_all_the_time") {
-            return Some(limit);
-        }
-        let left = limit.saturating_sub(pool.clock().now_coarse().since(began));
-        (left > Duration::ZERO).then_some(left)
+        limit.unwrap_or_else(|| pool.manager().config().acquire_timeout)
     }
 
-    fn conn<'a>(&'a self, options: GetOptions, pool: &'a HotConnPool) -> Get<'a> {
+    fn conn<'a>(&'a self, pool: &'a HotConnPool) -> Get<'a> {
+        let options = self.options.get.clone();
         match &self.options.target {
             Some(target) => pool.get_with(target, options),
             None => pool.get_with(&self.head.uri, options),
@@ -196,9 +193,8 @@ impl Outgoing {
         };
         match poll_fn(|cx| call.poll_head(cx)).await {
             Ok(answer) => {
-                let (head, stream) = answer.into_parts();
-                let body = self.h2_body(call.answered(stream, conn, &head), head.status);
-                Ok(Response::from_parts(head, body))
+                let (status, length) = (answer.status(), h2::said_length(answer.headers()));
+                Ok(answer.map(|stream| self.h2_body(call.answered(stream, conn, status, length), status)))
             }
             Err(error) => {
                 self.upload = call.into_upload();

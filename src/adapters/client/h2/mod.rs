@@ -16,7 +16,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::{RecvStream, SendStream};
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Response, StatusCode, response};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 
 use self::sender::Sender;
@@ -114,7 +114,8 @@ impl Call {
         mut self,
         answer: RecvStream,
         conn: HotConn,
-        head: &response::Parts,
+        status: StatusCode,
+        length: Option<u64>,
     ) -> Box<Exchange> {
         let early = planted("leases_go_home_before_their_bodies");
         let ended = answer.is_end_stream();
@@ -125,8 +126,8 @@ impl Call {
             answer,
             sender: self.sender,
             conn: Some(conn).filter(|_| !early),
-            status: head.status,
-            left: said_length(&head.headers),
+            status,
+            left: length,
             ended,
         })
     }
@@ -192,7 +193,7 @@ impl Exchange {
 }
 
 /// How long the body is, as its head says.
-fn said_length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn said_length(headers: &HeaderMap) -> Option<u64> {
     let said = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
     said.filter(|_| !planted("lengths_are_unknown_on_http2"))
 }
