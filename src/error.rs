@@ -382,7 +382,23 @@ impl Error {
         self.0.source.as_ref().map(Told::cause)
     }
 
-    pub(crate) fn new(kind: ErrorKind, phase: Phase) -> Self {
+    /// One of a layer's own, where what stands over the pool is to fail as the pool does: the adapters of this crate make theirs so.
+    ///
+    /// ```
+    /// use hotpool::{Error, ErrorKind, Phase, Target};
+    ///
+    /// let target = Target::try_from("example.com")?;
+    /// let late = Error::new(ErrorKind::Timeout, Phase::Use).with_target(&target);
+    /// assert_eq!(late.to_string(), "example.com: use: timed out");
+    ///
+    /// let broken = Error::from_io(Phase::Use, std::io::ErrorKind::BrokenPipe.into());
+    /// assert_eq!(broken.kind(), ErrorKind::ConnectionReset);
+    ///
+    /// let odd = Error::new(ErrorKind::Answer, Phase::Use).with_source("a number".parse::<u32>().unwrap_err());
+    /// assert!(odd.cause().is_some_and(|cause| cause.is::<std::num::ParseIntError>()));
+    /// # Ok::<(), hotpool::TargetError>(())
+    /// ```
+    pub fn new(kind: ErrorKind, phase: Phase) -> Self {
         Error(Arc::new(Repr {
             kind,
             phase,
@@ -394,7 +410,9 @@ impl Error {
         }))
     }
 
-    pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
+    /// The same with this behind it, as its [`cause`](Self::cause).
+    #[must_use]
+    pub fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.with(|repr| repr.source = Some(Told::new(source)))
     }
 
@@ -407,7 +425,9 @@ impl Error {
         self.with(|repr| repr.phase = phase)
     }
 
-    pub(crate) fn with_target(self, target: &Target<'_>) -> Self {
+    /// The same, as one that went wrong with this target.
+    #[must_use]
+    pub fn with_target(self, target: &Target<'_>) -> Self {
         self.with(|repr| repr.target = Some(target.to_string().into()))
     }
 
@@ -435,8 +455,8 @@ impl Error {
         self
     }
 
-    /// The error for a failed read, write or connect.
-    pub(crate) fn from_io(phase: Phase, error: std::io::Error) -> Self {
+    /// The error for a failed read, write or connect: its kind is what the error of I/O says, which is its [`cause`](Self::cause).
+    pub fn from_io(phase: Phase, error: std::io::Error) -> Self {
         Error::new(io_kind(&error), phase).with_source(error)
     }
 }

@@ -21,3 +21,22 @@ pub(crate) fn planted(name: &str) -> bool {
 pub(crate) const fn planted(_name: &str) -> bool {
     false
 }
+
+/// Has this, and gives what it had of the same length: what belongs to one goes to another.
+#[cfg(all(feature = "client", feature = "__faults"))]
+pub(crate) fn exchanged(piece: bytes::Bytes) -> bytes::Bytes {
+    static LAST: std::sync::Mutex<bytes::Bytes> = std::sync::Mutex::new(bytes::Bytes::new());
+    let mut last = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let before = std::mem::replace(&mut *last, piece.clone());
+    if before.len() == piece.len() {
+        before
+    } else {
+        piece
+    }
+}
+
+/// The same, in a crate without faults.
+#[cfg(all(feature = "client", not(feature = "__faults")))]
+pub(crate) fn exchanged(piece: bytes::Bytes) -> bytes::Bytes {
+    piece
+}

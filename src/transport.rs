@@ -19,7 +19,8 @@ use crate::source::SourceLease;
 pub struct Transport {
     // In this order: an address is free when nothing comes from it any more.
     stream: Stream,
-    _source: Option<SourceLease>,
+    /// In a box: most have none.
+    _source: Option<Box<SourceLease>>,
 }
 
 enum Stream {
@@ -53,7 +54,7 @@ impl Transport {
     pub(crate) fn tcp(stream: TcpStream, source: Option<SourceLease>) -> Self {
         Transport {
             stream: Stream::Tcp(stream),
-            _source: source,
+            _source: source.map(Box::new),
         }
     }
 
@@ -151,7 +152,7 @@ mod tests {
     fn a_socket_of_the_pool_s_own_is_no_larger_for_the_others() {
         assert_eq!(
             size_of::<Transport>(),
-            size_of::<(TcpStream, Option<SourceLease>)>()
+            size_of::<(TcpStream, Option<Box<SourceLease>>)>()
         );
     }
 

@@ -485,7 +485,7 @@ impl Born {
     fn settle_in(self, inner: &Arc<Inner>, host: &mut Host, (conn, born): (ConnId, Moment)) -> bool {
         let Born { info, identity, kind } = self;
         let (rest, rung) = match kind {
-            Kind::Shared(shared) => (Rest::Shared(shared), false),
+            Kind::Shared(shared) => (Rest::Shared(Box::new(shared)), false),
             Kind::Single(fresh) => {
                 let (single, rung) = fresh.settle_in((inner, host.id, conn), &info);
                 (Rest::Single(single), rung)

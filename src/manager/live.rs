@@ -33,8 +33,8 @@ pub(super) struct Live {
 pub(super) enum Rest {
     /// HTTP/1.1: one at a time.
     Single(Single),
-    /// HTTP/2: each has a handle.
-    Shared(Shared),
+    /// HTTP/2: each has a handle. In a place of its own, so that a connection of HTTP/1.1 is no larger for it.
+    Shared(Box<Shared>),
 }
 
 pub(super) struct Single {

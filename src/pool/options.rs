@@ -19,6 +19,7 @@ use crate::tls::Tls;
 /// use hotpool::{GetOptions, Require, StatusValidator};
 ///
 /// let options = GetOptions::new().require(Require::Http1).timeout(Duration::from_secs(2));
+/// assert_eq!(options.get_timeout(), Some(Duration::from_secs(2)));
 ///
 /// // Only a connection over which the server is well now.
 /// let checked = GetOptions::new().validate(Arc::new(StatusValidator::new("/healthz")?));
@@ -129,5 +130,10 @@ impl GetOptions {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.order.timeout = Some(timeout);
         self
+    }
+
+    /// What [`timeout`](Self::timeout) said, if it did: for whoever asks several times and has one time for all.
+    pub fn get_timeout(&self) -> Option<Duration> {
+        self.order.timeout
     }
 }

@@ -305,3 +305,42 @@ async fn the_documentation_names_what_is_recorded() {
     );
     peer.shutdown().await;
 }
+
+/// Each tells everything: as documented, what goes to one recorder under one name adds up.
+#[tokio::test]
+async fn one_pool_that_is_recorded_twice_is_told_apart_by_names() {
+    for names in [None, Some(["first", "second"])] {
+        let peer = http1_peer();
+        let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+        let sheet = Sheet::default();
+        let both = [0, 1].map(|which| {
+            let options = MetricsOptions::new();
+            let options = match names {
+                Some(names) => options.name(names[which]),
+                None => options,
+            };
+            options.watch_with(&pool, sheet.clone())
+        });
+        round(&pool, &name).await;
+        at_rest(&pool).await;
+        both.iter().for_each(|metrics| metrics.sample());
+        let (gets, setups) = ("hotpool.gets", "hotpool.connection.setup.duration");
+        let tls = ("hotpool.phase", "tls");
+        match names {
+            None => {
+                assert_eq!(
+                    (sheet.sum(gets, &[]), sheet.values(setups, &[tls]).len()),
+                    (2.0, 2)
+                );
+                assert_eq!(sheet.sum("hotpool.hosts", &[]), 1.0, "a gauge is what it is");
+            }
+            Some(names) => {
+                for own in names.map(|name| ("hotpool.pool", name)) {
+                    let told = (sheet.sum(gets, &[own]), sheet.values(setups, &[own, tls]).len());
+                    assert_eq!(told, (1.0, 1), "{own:?}");
+                }
+            }
+        }
+        finish(pool, peer).await;
+    }
+}

@@ -75,7 +75,7 @@ impl Sheet {
     fn describe(&self, kind: Kind, key: KeyName, text: &str) {
         assert!(!text.is_empty(), "{key:?}");
         let known = self.0.lock().described.insert(key.as_str().to_owned(), kind);
-        assert_eq!(known, None, "{key:?} is described once");
+        assert!(known.is_none_or(|known| known == kind), "{key:?} is of one kind");
     }
 
     fn series(&self, kind: Kind, key: &Key) -> Arc<Series> {

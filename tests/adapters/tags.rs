@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::sync::Arc;
 
 use ::tower::ServiceExt;
 use bytes::Bytes;
@@ -166,7 +167,7 @@ async fn traffic(stack: &impl Stack, name: &str, seed: u64) -> u64 {
 /// The traffic over both protocols, and what is left of it in the pool: nothing out of order.
 async fn every_answer_is_its_own<S: Stack>(alpns: &[&[&str]], stack: impl Fn(HotConnPool) -> S) {
     for (seed, alpn) in alpns.iter().enumerate() {
-        let server = tagged::server(alpn).await;
+        let server = tagged::server(alpn, Arc::default()).await;
         let pool = server.builder(|config| config.max_per_host = 8).build().unwrap();
         let stack = stack(pool.clone());
         let good = traffic(&stack, &server.name(), seed as u64 + 1).await;

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hotpool::{CloseReason, ErrorKind, HotConnPool, Phase};
+use hotpool::{CloseReason, Error, ErrorKind, HotConnPool, Phase};
 use http::{Method, Request, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, Empty, Full};
@@ -205,6 +205,101 @@ async fn an_answer_before_the_end_of_the_request_is_read_and_both_go_on() {
         let half_sent = pool.stats().counters.closes(CloseReason::HalfSent);
         assert_eq!(half_sent, u64::from(alpn == Alpn::Http1));
         finish(pool, peer).await;
+    }
+}
+
+/// What the caller has still to send keeps nobody from hearing what is said meanwhile, the end of the connection as well.
+#[tokio::test]
+async fn what_is_said_is_heard_while_the_callers_body_has_no_more_yet() {
+    for (says, expected) in [
+        (
+            "HTTP/1.1 413 So\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno",
+            Ok((413, "no")),
+        ),
+        ("HTTP/1.1 413 So\r\n\r\nno", Ok((413, "no"))),
+        (
+            "HTTP/1.1 200 So\r\ncontent-length: 3\r\n\r\nyes",
+            Ok((200, "yes")),
+        ),
+        (
+            "HTTP/1.1 200 So\r\ntransfer-encoding: chunked\r\n\r\n3\r\nyes\r\n0\r\n\r\n",
+            Ok((200, "yes")),
+        ),
+        (
+            "HTTP/1.1 200 So\r\ncontent-length: 4\r\n\r\nyes",
+            Err(ErrorKind::ConnectionReset),
+        ),
+        ("", Err(ErrorKind::ConnectionReset)),
+    ] {
+        let server = Server::scripted(&["http/1.1"], move |mut stream, _| async move {
+            servers::head(&mut stream).await;
+            servers::say(&mut stream, says).await;
+            tokio::io::AsyncWriteExt::shutdown(&mut stream).await.unwrap();
+        })
+        .await;
+        let pool = server.pool();
+        let (hand, pieces) = Pieces::new();
+        hand.send(Ok(Frame::data(Bytes::from_static(b"first")))).unwrap();
+        let request = Request::post(format!("https://{}/", server.name())).body(pieces);
+        let came = send(&pool, request.unwrap()).await;
+        let came = came.as_ref().map(|read| (read.status.as_u16(), read.text()));
+        assert_eq!(came.map_err(Error::kind), expected, "{says:?}");
+        at_rest(&pool).await;
+        assert_eq!(pool.size(), 0);
+        drop(hand);
+    }
+}
+
+/// As far as the head says, and less with each piece: whoever hands it on need not send it in chunks.
+#[tokio::test]
+async fn a_body_says_how_long_it_is() {
+    for alpn in BOTH {
+        let (peer, pool, name) = speaking(alpn);
+        let answer = within("an answer", pool.send(get(&name, "/bytes/300000"))).await;
+        let mut body = answer.unwrap().into_body();
+        let mut left = 300_000;
+        assert_eq!(body.size_hint().exact(), Some(left), "{alpn:?}");
+        while let Some(piece) = within("a piece", body.frame()).await {
+            left -= piece.unwrap().into_data().unwrap().len() as u64;
+            assert_eq!(body.size_hint().exact(), Some(left), "{alpn:?}");
+        }
+        assert_eq!(left, 0, "{alpn:?}");
+        finish(pool, peer).await;
+    }
+}
+
+/// Interim answers are news of an answer to come: whoever has a hundred and one has none. Over HTTP/2 that is so where a body waits for one of them.
+#[tokio::test]
+async fn interim_answers_have_an_end() {
+    for (alpn, count, waits) in [
+        ("http/1.1", 100, false),
+        ("http/1.1", 101, false),
+        ("h2", 100, true),
+        ("h2", 101, true),
+    ] {
+        let says: &'static [u16] = [vec![103; count], vec![200]].concat().leak();
+        let server = Server::scripted(&[alpn], move |stream, _| async move {
+            match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => says_over_h2(stream, says).await,
+                _ => says_over_h1(stream, says).await,
+            }
+        })
+        .await;
+        let pool = server.pool();
+        let mut request = post(&server.name(), "/", "four");
+        if waits {
+            let expect = "100-continue".parse().unwrap();
+            request.headers_mut().insert("expect", expect);
+        }
+        let came = send(&pool, request).await.map(|read| read.status.as_u16());
+        match came {
+            Ok(status) => assert_eq!((status, count), (200, 100), "{alpn}"),
+            Err(error) => {
+                assert_eq!((error.kind(), count), (ErrorKind::Answer, 101), "{alpn}");
+                assert!(error.cause().unwrap().to_string().contains("more than 100"));
+            }
+        }
+        at_rest(&pool).await;
     }
 }
 

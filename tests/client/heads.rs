@@ -357,6 +357,10 @@ async fn a_uri_is_checked_wherever_its_connection_leads() {
             ("GET", "front.test:443", None),
             ("CONNECT", "user@front.test:443", None),
             ("CONNECT", "https://front.test/", None),
+            ("CONNECT", "front.test", None),
+            ("CONNECT", "front.test:0", None),
+            ("GET", "*", None),
+            ("GET", "*", Some("front.test")),
         ] {
             let mut request = Request::builder().method(method).uri(uri);
             if let Some(host) = host {
@@ -376,6 +380,53 @@ async fn a_uri_is_checked_wherever_its_connection_leads() {
             );
         }
         assert_eq!(server.accepted(), 0, "nobody was asked for a connection");
+        within("close", pool.close()).await;
+    }
+}
+
+/// RFC 9112 section 3.2.4, and RFC 9113 section 8.3.1.
+#[tokio::test]
+async fn the_options_of_a_server_as_a_whole_can_be_asked_for() {
+    for alpn in ["http/1.1", "h2"] {
+        let server = Server::hyper(&[alpn], |request| async move {
+            let host = request.headers().get("host").map(|host| host.to_str().unwrap());
+            let host = host.or(request.uri().authority().map(|named| named.as_str()));
+            let said = format!("{} {} {}", request.method(), request.uri().path(), host.unwrap());
+            let mut answer = http::Response::<http_body_util::combinators::BoxBody<_, _>>::default();
+            answer.headers_mut().insert("x-said", said.parse().unwrap());
+            answer
+        })
+        .await;
+        let (pool, name) = (server.pool(), server.name());
+        let target = hotpool::Target::try_from(&*name).unwrap().into_owned();
+        let whole = http::Uri::builder().scheme("https").authority(&*name);
+        let whole = whole.path_and_query("*").build().unwrap();
+        let there = SendOptions::new().target(target);
+        for (uri, host, options, said) in [
+            ("*".parse().unwrap(), None, there.clone(), &*name),
+            ("*".parse().unwrap(), Some("front.test"), there, "front.test"),
+            (whole.clone(), None, SendOptions::new(), &*name),
+        ] {
+            let mut request = Request::options(uri);
+            if let Some(host) = host {
+                request = request.header("host", host);
+            }
+            let sending = pool.send_with(request.body(Body::empty()).unwrap(), options);
+            let answer = within("an answer", sending).await.unwrap();
+            assert_eq!(answer.headers()["x-said"], format!("OPTIONS * {said}"), "{alpn}");
+        }
+        // Of whom, it does not say; and there is nothing else of a server as a whole.
+        for (request, kind) in [
+            (Request::options("*"), ErrorKind::InvalidTarget),
+            (Request::get(whole), ErrorKind::Request),
+        ] {
+            let sending = pool.send(request.body(Body::empty()).unwrap());
+            assert_eq!(
+                within("an error", sending).await.unwrap_err().kind(),
+                kind,
+                "{alpn}"
+            );
+        }
         within("close", pool.close()).await;
     }
 }

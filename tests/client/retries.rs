@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hotpool::{Body, Error, ErrorKind, HotConnPool, Phase, RetrySafety, SendOptions};
+use hotpool::{Body, Error, ErrorKind, GetOptions, HotConnPool, Phase, RetrySafety, SendOptions};
 use http::{Method, Request};
 use http_body::Frame;
 
 use crate::ask::{Pieces, Read, get, post, read, send};
-use crate::common::{at_rest, finish, http1_peer, name, pool, spawn, within};
+use crate::common::{at_rest, finish, http1_peer, let_run, manual_pool, name, pool, spawn, until, within};
 use crate::servers::{self, Server};
 use crate::support::measure;
-use crate::support::peer::{Alpn, Order, Peer, To, go_away};
+use crate::support::peer::{Act, Alpn, Order, Peer, To, go_away};
 
 async fn send_with(pool: &HotConnPool, request: Request<Body>, options: SendOptions) -> Result<Read, Error> {
     let answer = within("an answer", pool.send_with(request, options)).await?;
@@ -273,4 +273,62 @@ async fn the_time_for_the_head_is_for_every_try_together() {
         "hello"
     );
     finish(pool, peer).await;
+}
+
+/// Not anew for each: who has so long to wait for a connection waits so long.
+#[tokio::test]
+async fn the_time_for_a_connection_is_for_every_try_together() {
+    for (before, tries) in [(6, 2), (10, 1)] {
+        let peer = Peer::builder().alpn(Alpn::Http2).start();
+        let (pool, clock) = manual_pool(&peer, |config| config.attempt_timeout = Duration::from_secs(60));
+        let name = name(&peer);
+        peer.hold(To::All);
+        let sending = spawn({
+            let (pool, name) = (pool.clone(), name.clone());
+            let options = SendOptions::new().get(GetOptions::new().timeout(Duration::from_secs(10)));
+            async move { send_with(&pool, post(&name, "/read", "four"), options).await }
+        });
+        peer.wait_for("a request", |seen| seen.requests() == 1).await;
+        clock.advance(Duration::from_secs(before));
+        peer.next(To::All, 1, Act::StallAfterHello);
+        peer.order(To::Conn(1), go_away(0, 0));
+        if tries == 1 {
+            let error = within("an error", sending).await.unwrap().unwrap_err();
+            assert_eq!((error.kind(), error.phase()), (ErrorKind::Http2, Phase::Use));
+            continue;
+        }
+        until(&pool, "it waits for another connection", |stats| {
+            stats.waiting == 1
+        })
+        .await;
+        clock.advance(Duration::from_secs(3));
+        let_run().await;
+        assert!(!sending.is_finished(), "a second is left");
+        clock.advance(Duration::from_secs(1));
+        let error = within("an error", sending).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert_ne!(error.phase(), Phase::Use);
+    }
+}
+
+/// An error of any phase before its use says that nothing was sent.
+#[tokio::test]
+async fn what_may_have_been_acted_upon_is_told_as_that_whatever_becomes_of_another_try() {
+    let peer = http1_peer();
+    let (pool, name) = (pool(&peer, |_| {}), name(&peer));
+    peer.hold(To::All);
+    let sending = spawn({
+        let (pool, name) = (pool.clone(), name.clone());
+        let options = SendOptions::new().resend_idempotent();
+        async move { send_with(&pool, get(&name, "/"), options).await }
+    });
+    peer.wait_for("a request", |seen| seen.requests() == 1).await;
+    peer.always(To::All, Act::ResetOnAccept);
+    peer.order(To::Conn(1), Order::Reset);
+    let error = within("an error", sending).await.unwrap().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.phase()),
+        (ErrorKind::ConnectionReset, Phase::Use)
+    );
+    assert!(pool.stats().counters.dials > 1, "it was to be sent again");
 }

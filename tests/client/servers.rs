@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -26,6 +27,21 @@ pub(crate) type Tls = tokio_rustls::server::TlsStream<TcpStream>;
 
 /// The body of what a server on hyper answers; it may fail, which ends the answer half-way.
 pub(crate) type Answer = Response<BoxBody<Bytes, std::io::Error>>;
+
+/// A connection of a server, as who answers on it has it.
+#[derive(Clone)]
+pub(crate) struct Line {
+    /// From 1.
+    pub(crate) number: usize,
+    cut: Arc<Notify>,
+}
+
+impl Line {
+    /// Ends it at once, whatever is under way on it, and without a goodbye.
+    pub(crate) fn cut(&self) {
+        self.cut.notify_one();
+    }
+}
 
 /// A TLS server for `peer.test`, on tasks of the test's runtime. Dropping it ends every connection.
 pub(crate) struct Server {
@@ -84,10 +100,28 @@ impl Server {
         F: Fn(Request<Incoming>) -> T + Send + Sync + 'static,
         T: Future<Output = Answer> + Send + 'static,
     {
+        Server::hyper_by_line(alpn, move |request, _| answer(request)).await
+    }
+
+    /// The same, and who answers has the connection, too.
+    pub(crate) async fn hyper_by_line<F, T>(alpn: &[&str], answer: F) -> Self
+    where
+        F: Fn(Request<Incoming>, Line) -> T + Send + Sync + 'static,
+        T: Future<Output = Answer> + Send + 'static,
+    {
         let answer = Arc::new(answer);
-        Server::scripted(alpn, move |stream, _| {
-            let answer = Arc::clone(&answer);
-            async move { by_alpn::serve(stream, |request| answer(request)).await }
+        Server::scripted(alpn, move |stream, number| {
+            let (answer, cut) = (Arc::clone(&answer), Arc::new(Notify::new()));
+            async move {
+                let line = Line {
+                    number,
+                    cut: Arc::clone(&cut),
+                };
+                tokio::select! {
+                    () = by_alpn::serve(stream, |request| answer(request, line.clone())) => {}
+                    () = cut.notified() => {}
+                }
+            }
         })
         .await
     }

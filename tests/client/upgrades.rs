@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hotpool::{Body, CloseReason, ErrorKind, SendOptions, Target, Upgraded};
+use hotpool::{Body, CloseReason, ErrorKind, Phase, SendOptions, Target, Upgraded};
 use http::Request;
 use http_body::Frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -133,6 +133,57 @@ async fn nothing_else_is_spoken_before_the_whole_request_is_out() {
     at_rest(&pool).await;
     assert_eq!(pool.size(), 0);
     within("close", pool.close()).await;
+}
+
+/// Whoever has agreed and goes is not waited for until its caller has more to send.
+#[tokio::test]
+async fn a_connection_that_ends_before_the_request_does_is_no_upgrade() {
+    let server = Server::scripted(&["http/1.1"], |mut stream, _| async move {
+        servers::head(&mut stream).await;
+        servers::say(&mut stream, "HTTP/1.1 101 Yes\r\n\r\nearly").await;
+    })
+    .await;
+    let pool = server.pool();
+    let (hand, pieces) = Pieces::new();
+    hand.send(Ok(Frame::data(Bytes::from_static(b"first")))).unwrap();
+    let request = Request::post(format!("https://{}/", server.name())).header("content-length", 10);
+    let error = send(&pool, request.body(pieces).unwrap()).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.phase()),
+        (ErrorKind::ConnectionReset, Phase::Use)
+    );
+    at_rest(&pool).await;
+    assert_eq!(pool.size(), 0);
+    drop(hand);
+}
+
+/// RFC 8441: a request like others but for its protocol, which goes over HTTP/2 or not at all.
+#[tokio::test]
+async fn an_extended_connect_goes_over_http2_and_has_a_host_as_others_have() {
+    let serve = |alpn: &'static [&'static str]| {
+        Server::hyper(alpn, |request| async move {
+            let protocol = request.extensions().get::<hyper::ext::Protocol>();
+            assert_eq!(protocol.map(|protocol| protocol.as_str()), Some("websocket"));
+            assert_eq!(request.uri(), "https://other.test/chat");
+            http::Response::default()
+        })
+    };
+    for alpn in [&["h2", "http/1.1"][..], &["http/1.1"]] {
+        let server = serve(alpn).await;
+        let pool = server.pool();
+        let request = Request::connect(format!("https://{}/chat", server.name()))
+            .header("host", "other.test")
+            .extension(h2::ext::Protocol::from_static("websocket"));
+        let sent = within("an answer", pool.send(request.body(Body::empty()).unwrap())).await;
+        match sent {
+            Ok(answer) => {
+                assert_eq!((answer.status().as_u16(), alpn[0]), (200, "h2"));
+                drop(answer.into_body().into_upgraded().unwrap());
+            }
+            Err(error) => assert_eq!((error.kind(), alpn[0]), (ErrorKind::Protocol, "http/1.1")),
+        }
+        at_rest(&pool).await;
+    }
 }
 
 #[tokio::test]

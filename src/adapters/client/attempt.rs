@@ -7,7 +7,9 @@ use std::time::Duration;
 use http::header::EXPECT;
 use http::{Method, Response, StatusCode, Uri, request};
 
-use super::request::{Concerns, Head, Length, Refused, check_uri, length};
+use super::request::{
+    Concerns, Head, Length, Refused, check_uri, is_extended, is_of_the_server, length, server,
+};
 use super::upload::Upload;
 use super::{Body, SendOptions, Upgraded, h1, h2};
 use crate::clock::{Sleep, before};
@@ -34,17 +36,24 @@ pub(super) struct Outgoing {
 struct Failed {
     error: Error,
     again: bool,
+    /// Whether it may have been acted upon all the same.
+    sent: bool,
 }
 
 impl Outgoing {
     /// # Errors
     /// The request may be read in two ways.
     pub(super) fn new(
-        head: request::Parts,
+        mut head: request::Parts,
         upload: Upload,
         mut options: SendOptions,
     ) -> Result<Box<Self>, Error> {
         let concerns = Concerns::of(&head.headers);
+        if let Some(target) = &options.target
+            && is_of_the_server(&head)
+        {
+            head.uri = server(target).map_err(|refused| Error::from(refused).with_target(target))?;
+        }
         let checked = match check_uri(&head) {
             Err(_) if planted("uris_beside_a_target_are_not_checked") => Ok(()),
             // It stands for the target, too: that it is none is the pool's to say.
@@ -55,6 +64,8 @@ impl Outgoing {
         let length = length.map_err(|refused| named(refused.into(), &head.uri))?;
         if concerns.has(Concerns::UPGRADE) {
             options.get = options.get.require(Require::Http1);
+        } else if is_extended(&head) {
+            options.get = options.get.require(Require::Http2);
         }
         Ok(Box::new(Outgoing {
             head: Head::new(head),
@@ -91,22 +102,44 @@ impl Outgoing {
         answer.unwrap_or_else(|| Err(this.named(Error::new(ErrorKind::Timeout, Phase::Use))))
     }
 
-    /// The head of the answer, whichever try it is the answer to.
+    /// The head of the answer, whichever try it is the answer to. They have one time for their connections together.
     async fn try_and_try(&mut self, pool: &HotConnPool) -> Result<Response<Body>, Error> {
         let mut left = if planted("refused_without_end") { 99 } else { TRIES };
+        let began = pool.clock().now_coarse();
+        // Of a try that may have been acted upon: whoever is told of another in its place takes it for not sent.
+        let mut sent = None;
+        let mut until = None;
         loop {
             left -= 1;
-            let conn = self.conn(pool).await?;
+            let conn = self.conn(pool).await;
+            let conn = conn.map_err(|error| sent.take().unwrap_or(error))?;
             let tried = match conn.protocol() {
                 Protocol::Http1 => self.over_h1(conn, pool).await,
                 Protocol::Http2 => self.over_h2(conn, pool).await,
             };
-            match tried {
+            let failed = match tried {
                 Ok(answer) => return Ok(answer),
-                Err(Failed { again: true, .. }) if left > 0 && self.upload.rewind() => self.head.restore(),
-                Err(failed) => return Err(failed.error),
+                Err(failed) => failed,
+            };
+            let until = *until.get_or_insert_with(|| began + self.limit(pool));
+            let time = until.since(pool.clock().now_coarse());
+            if !failed.again || left == 0 || time.is_zero() || !self.upload.rewind() {
+                return Err(failed.error);
+            }
+            self.head.restore();
+            if !planted("each_try_has_all_the_time") {
+                self.options.get = std::mem::take(&mut self.options.get).timeout(time);
+            }
+            if failed.sent && !planted("lost_requests_are_told_as_never_sent") {
+                sent = Some(failed.error);
             }
         }
+    }
+
+    /// How long a connection may take.
+    fn limit(&self, pool: &HotConnPool) -> Duration {
+        let limit = self.options.get.get_timeout();
+        limit.unwrap_or_else(|| pool.manager().config().acquire_timeout)
     }
 
     fn conn<'a>(&'a self, pool: &'a HotConnPool) -> Get<'a> {
@@ -160,8 +193,8 @@ impl Outgoing {
         };
         match poll_fn(|cx| call.poll_head(cx)).await {
             Ok(answer) => {
-                let status = answer.status();
-                Ok(answer.map(|stream| self.h2_body(call.answered(stream, conn, status), status)))
+                let (status, length) = (answer.status(), h2::said_length(answer.headers()));
+                Ok(answer.map(|stream| self.h2_body(call.answered(stream, conn, status, length), status)))
             }
             Err(error) => {
                 self.upload = call.into_upload();
@@ -201,17 +234,18 @@ impl Outgoing {
     /// What may become of a request whose try failed.
     fn judge(&self, error: Error, conn: &HotConn, unheard: bool) -> Failed {
         let ours = matches!(error.kind(), ErrorKind::Request | ErrorKind::Body);
-        let certain = match conn.retry_safety() {
-            RetrySafety::NeverSent | RetrySafety::Unprocessed => true,
-            RetrySafety::Sent if planted("what_was_sent_is_sent_again") => true,
+        let (again, sent) = match conn.retry_safety() {
+            RetrySafety::NeverSent | RetrySafety::Unprocessed => (true, false),
+            RetrySafety::Sent if planted("what_was_sent_is_sent_again") => (true, true),
             RetrySafety::PartlySent | RetrySafety::Sent => {
                 let repeatable = self.head.method.is_idempotent() || planted("any_method_is_sent_twice");
-                self.options.resend && unheard && repeatable
+                (self.options.resend && unheard && repeatable, true)
             }
         };
         Failed {
             error: self.named(error),
-            again: certain && !ours,
+            again: again && !ours,
+            sent,
         }
     }
 }
@@ -225,7 +259,11 @@ fn named(error: Error, uri: &Uri) -> Error {
 
 impl Failed {
     fn for_good(error: Error) -> Self {
-        Failed { error, again: false }
+        Failed {
+            error,
+            again: false,
+            sent: true,
+        }
     }
 }
 

@@ -10,13 +10,14 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use super::upgrade::Upgraded;
 use super::{h1, h2};
 use crate::Error;
-use crate::fault::planted;
+use crate::fault::{exchanged, planted};
 
 /// The body of an answer, over either protocol; and a body for a request, made of bytes that are at hand.
 ///
 /// It has the connection's lease until it is over. Read to its end, and be that by [`is_end_stream`](HttpBody::is_end_stream), it gives the lease back at once; dropped
 /// before, it closes the connection (HTTP/1.1) or resets its stream (HTTP/2). What is left of the request's body is sent while this one is polled: an
-/// answer of success that was there before ends when its request has gone out. Behind any other answer nothing more is sent.
+/// answer of success that was there before ends when its request has gone out, or when there is nobody to take it. Behind any other answer nothing more is sent.
+/// Its [`size_hint`](HttpBody::size_hint) is what is left of the length that the head told.
 #[must_use = "dropped before its end, it closes its connection"]
 #[derive(Default)]
 pub struct Body(Kind);
@@ -128,6 +129,10 @@ impl HttpBody for Body {
             Kind::Whole(bytes) => (Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))), true),
             Kind::H1(exchange) => (exchange.poll_frame(cx), exchange.is_over()),
             Kind::H2(exchange) => (exchange.poll_frame(cx), exchange.is_over()),
+        };
+        let polled = match planted("pieces_go_to_others") {
+            true => polled.map_ok(|frame| frame.map_data(exchanged)),
+            false => polled,
         };
         let over = over && !planted("bodies_need_a_last_poll");
         if over || matches!(polled, Poll::Ready(None | Some(Err(_)))) {

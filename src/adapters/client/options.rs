@@ -31,13 +31,14 @@ impl SendOptions {
         SendOptions::default()
     }
 
-    /// How its connection is got. Default: as the pool gets any.
+    /// How its connection is got. Its [`timeout`](GetOptions::timeout) is for the connections of all tries together, from the call on. Default: as the pool gets any.
     pub fn get(mut self, options: GetOptions) -> Self {
         self.get = options;
         self
     }
 
-    /// Where its connection leads, in place of what its URI names, which stays whom the request is for. Default: the URI's host and port.
+    /// Where its connection leads, in place of what its URI names, which stays whom the request is for; of `OPTIONS *`, which names nobody, that is the target, too.
+    /// Default: the URI's host and port.
     pub fn target(mut self, target: Target<'static>) -> Self {
         self.target = Some(target);
         self

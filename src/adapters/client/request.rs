@@ -6,11 +6,11 @@ use std::ops::Deref;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request};
 
 use super::upload::Upload;
 use crate::fault::planted;
-use crate::{Error, ErrorKind, Phase};
+use crate::{Error, ErrorKind, Phase, Target};
 
 /// Why a request is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +25,9 @@ pub(super) enum Refused {
     Coding,
     #[error("its host is no authority, or several")]
     Host,
-    #[error("its uri is not https with a host alone, or of CONNECT a host and port alone")]
+    #[error(
+        "its uri is not https with a host and what is asked for there, or of CONNECT a host and port alone"
+    )]
     Uri,
     #[error("its host is another than the one it would open a tunnel to")]
     OtherHost,
@@ -135,15 +137,39 @@ impl Concerns {
     }
 }
 
+/// Whether it is an extended CONNECT (RFC 8441): which names a URI and a host as any other request does, and HTTP/1.1 has not.
+pub(super) fn is_extended(head: &request::Parts) -> bool {
+    head.method == Method::CONNECT && head.extensions.get::<h2::ext::Protocol>().is_some()
+}
+
+/// Whether it would open a tunnel to a host and port (RFC 9110 section 9.3.6).
+fn is_tunnel(head: &request::Parts) -> bool {
+    head.method == Method::CONNECT && !is_extended(head)
+}
+
+/// Whether it asks for the options of a server as a whole, and does not say of which (RFC 9112 section 3.2.4).
+pub(super) fn is_of_the_server(head: &request::Parts) -> bool {
+    head.method == Method::OPTIONS && head.uri == "*" && !planted("nobody_serves_as_a_whole")
+}
+
+/// The URI of a server as a whole.
+pub(super) fn server(target: &Target<'_>) -> Result<Uri, Refused> {
+    let uri = Uri::builder().scheme(Scheme::HTTPS).authority(target.to_string());
+    uri.path_and_query("*").build().map_err(|_| Refused::Uri)
+}
+
 /// Whether it names whom the request is for, wherever its connection leads: nobody is told a password, or asked for something in the clear (RFC 9110 section 4.2).
 pub(super) fn check_uri(head: &request::Parts) -> Result<(), Refused> {
-    let plain = head.uri.authority().is_some_and(is_plain);
-    let tunnel = head.method == Method::CONNECT && head.extensions.get::<h2::ext::Protocol>().is_none();
-    let scheme = match tunnel {
-        true => head.uri.scheme().is_none(),
-        false => head.uri.scheme() == Some(&Scheme::HTTPS),
+    let authority = head.uri.authority().filter(|authority| is_plain(authority));
+    let authority = authority.ok_or(Refused::Uri)?;
+    let fits = if is_tunnel(head) {
+        let to_a_port = authority.port_u16().is_some_and(|port| port > 0);
+        head.uri.scheme().is_none() && (to_a_port || planted("tunnels_lead_to_no_port"))
+    } else {
+        let of_a_resource = head.uri.path() != "*" || head.method == Method::OPTIONS;
+        head.uri.scheme() == Some(&Scheme::HTTPS) && of_a_resource
     };
-    match plain && scheme {
+    match fits {
         true => Ok(()),
         false => Err(Refused::Uri),
     }
@@ -238,7 +264,8 @@ fn check_host(head: &request::Parts) -> Result<(), Refused> {
         Some(_) => return Err(Refused::Host),
     };
     // Which of them a tunnel leads to would be the protocol's choice (RFC 9112 section 3.2.3).
-    let elsewhere = head.method == Method::CONNECT && head.uri.authority() != Some(&named);
+    let tunnel = is_tunnel(head) || head.method == Method::CONNECT && planted("no_connect_has_a_host");
+    let elsewhere = tunnel && head.uri.authority() != Some(&named);
     match elsewhere && !planted("tunnels_lead_to_their_host_header") {
         true => Err(Refused::OtherHost),
         false => Ok(()),

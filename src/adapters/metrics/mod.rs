@@ -64,6 +64,7 @@ use self::book::Book;
 use self::hosts::Hosts;
 use self::names::Global;
 use self::told::Told;
+use crate::fault::planted;
 use crate::{ConnectionManager, HotConnPool};
 
 /// How many hosts have attributes of their own unless said otherwise.
@@ -107,8 +108,9 @@ impl MetricsOptions {
         MetricsOptions::default()
     }
 
-    /// Tells this pool from others of the same process: the attribute `hotpool.pool` of each of its metrics. Two that are recorded under one name, or none, by
-    /// one recorder overwrite each other's gauges.
+    /// Tells what is recorded here from what else the same recorder is told: the attribute `hotpool.pool` of each metric. Of two pools under one name, or none, the
+    /// counters and histograms add up, and each sample overwrites the gauges of the other. Of one pool that is recorded twice likewise: everything
+    /// is counted twice, and every duration told twice.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
         self
@@ -132,10 +134,11 @@ impl MetricsOptions {
         self.watch_with(pool, Global)
     }
 
-    /// Records `pool` with this recorder.
+    /// Records `pool` with this recorder. For as long as the pool lives, so once for each recorder: see [`name`](Self::name).
     pub fn watch_with(self, pool: &HotConnPool, recorder: impl Recorder + Send + Sync + 'static) -> Metrics {
         let base = self
             .name
+            .filter(|_| !planted("pools_have_no_names"))
             .map(|name| Label::new("hotpool.pool", SharedString::from(name)));
         let shared = Arc::new(Shared {
             recorder: Box::new(recorder),
@@ -154,7 +157,7 @@ impl MetricsOptions {
 
 /// Records one pool. Does not keep it alive.
 ///
-/// The durations are recorded as long as the pool lives, whatever becomes of this.
+/// The durations are recorded as long as the pool lives, whatever becomes of this: another one for the same recorder tells each a second time.
 pub struct Metrics {
     pool: ConnectionManager,
     shared: Arc<Shared>,

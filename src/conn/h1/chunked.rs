@@ -23,9 +23,10 @@ pub(super) struct Chunked {
 
 /// ```text
 /// Size ──';'──▶ Extension ──CR──▶ SizeLf ──LF──▶ Data ──left = 0──▶ DataCr ──CR──▶ DataLf ──LF──▶ Size
-///   └───────────────────CR──────────▲  └──size = 0──▶ Trailers ──empty line──▶ the end
+///   └───────────────────CR──────────▲  └──size = 0──▶ End ──empty line──▶ the end
+///                                                     └──▶ Trailers ──empty line──▶ the end
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 enum State {
     #[default]
     Size,
@@ -34,15 +35,17 @@ enum State {
     Data,
     DataCr,
     DataLf,
-    Trailers(Held),
+    /// What comes next is the end, or trailers.
+    End,
+    Trailers,
 }
 
 impl Chunked {
-    /// Answers how much of `bytes` belonged to the body, once its end has passed.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<Option<usize>, CloseReason> {
+    /// Answers how much of `bytes` belonged to the body, once its end has passed. What has come of its trailers is held.
+    pub(super) fn take(&mut self, bytes: &[u8], held: &mut Held) -> Result<Option<usize>, CloseReason> {
         let mut rest = bytes;
         while let Some((&byte, after)) = rest.split_first() {
-            match &mut self.state {
+            match self.state {
                 State::Data => {
                     let taken = usize::try_from(self.left).map_or(rest.len(), |left| left.min(rest.len()));
                     self.left -= taken as u64; // no more than `left`
@@ -51,7 +54,12 @@ impl Chunked {
                         self.state = State::DataCr;
                     }
                 }
-                State::Trailers(held) => {
+                State::End if rest.starts_with(b"\r\n") => return Ok(Some(bytes.len() - rest.len() + 2)),
+                State::End => {
+                    held.begin_after_a_line();
+                    self.state = State::Trailers;
+                }
+                State::Trailers => {
                     let Some(taken) = held.take(rest, TRAILERS)? else {
                         return Ok(None);
                     };
@@ -70,7 +78,7 @@ impl Chunked {
     /// One octet of what stands around the data. Nothing but what the grammar has: blanks around a size, say, mean different sizes to different
     /// readers.
     fn step(&mut self, byte: u8) -> Result<(), CloseReason> {
-        self.state = match (&self.state, byte) {
+        self.state = match (self.state, byte) {
             (State::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if self.digits < DIGITS => {
                 self.left = self.left << 4 | u64::from(hex(byte));
                 self.digits += 1;
@@ -83,7 +91,7 @@ impl Chunked {
                 self.extensions += 1;
                 State::Extension
             }
-            (State::SizeLf, b'\n') if self.left == 0 => State::Trailers(Held::after_a_line()),
+            (State::SizeLf, b'\n') if self.left == 0 => State::End,
             (State::SizeLf, b'\n') => State::Data,
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => {

@@ -8,44 +8,65 @@ pub(super) const HEAD_LIMIT: usize = 64 << 10;
 /// The largest buffer that stays with a connection, in bytes. An idle one should cost no more for the heads that it once had.
 const RETAINED: usize = 4 << 10;
 
-/// What has come of a head, and how far its end has. Empty most of the time: a head that comes in one piece is read where it stands.
+/// What has come of a head, and how far its end has. Nothing at all most of the time: a head that comes in one piece is read where it stands.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Held {
+pub(super) struct Held(Option<Box<Pieces>>);
+
+#[derive(Clone, Debug, Default)]
+struct Pieces {
     bytes: Vec<u8>,
     /// How many octets of the final CRLF CRLF have just passed.
     matched: u8,
 }
 
 impl Held {
-    /// A section that begins right after a line: an empty line ends it at once.
-    pub(super) fn after_a_line() -> Self {
-        Held {
-            bytes: Vec::new(),
-            matched: 2,
-        }
+    /// What is held next is a section that begins right after a line: an empty line ends it at once.
+    pub(super) fn begin_after_a_line(&mut self) {
+        self.0.get_or_insert_default().matched = 2;
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes().is_empty()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], |pieces| &pieces.bytes)
     }
 
     /// What has come, as far as its first line goes.
     pub(super) fn first_line(&self) -> &[u8] {
-        self.bytes.split(|&byte| byte == b'\n').next().unwrap_or_default()
+        self.bytes()
+            .split(|&byte| byte == b'\n')
+            .next()
+            .unwrap_or_default()
     }
 
     /// Takes what belongs to the head and answers how much that was, if its end is in `bytes`. Looks at each octet once, so that a head
     /// that trickles in costs no more than one that does not.
     pub(super) fn take(&mut self, bytes: &[u8], limit: usize) -> Result<Option<usize>, CloseReason> {
-        let end = self.find_end(bytes);
+        let pieces = self.0.get_or_insert_default();
+        let end = pieces.find_end(bytes);
         let taken = &bytes[..end.unwrap_or(bytes.len())];
-        if self.bytes.len() + taken.len() > limit {
+        if pieces.bytes.len() + taken.len() > limit {
             return Err(CloseReason::NotFollowed);
         }
-        self.bytes.extend_from_slice(taken);
+        pieces.bytes.extend_from_slice(taken);
         Ok(end)
     }
 
+    /// Reads the head, which is whole; nothing is held from here on. A small buffer stays for the next one.
+    pub(super) fn release<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> T {
+        let answer = read(self.bytes());
+        self.0 = self.0.take().filter(|pieces| pieces.bytes.capacity() <= RETAINED);
+        if let Some(pieces) = &mut self.0 {
+            pieces.bytes.clear();
+            pieces.matched = 0;
+        }
+        answer
+    }
+}
+
+impl Pieces {
     fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
         for (at, &byte) in bytes.iter().enumerate() {
             self.matched = match (byte, self.matched) {
@@ -57,17 +78,6 @@ impl Held {
             };
         }
         None
-    }
-
-    /// Reads the head, which is whole; nothing is held from here on. A small buffer stays for the next one.
-    pub(super) fn release<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> T {
-        let answer = read(&self.bytes);
-        self.bytes.clear();
-        if self.bytes.capacity() > RETAINED {
-            self.bytes = Vec::new();
-        }
-        self.matched = 0;
-        answer
     }
 }
 
@@ -103,7 +113,8 @@ mod tests {
 
     #[test]
     fn an_empty_section_after_a_line_ends_with_its_first_line() {
-        let mut held = Held::after_a_line();
+        let mut held = Held::default();
+        held.begin_after_a_line();
         assert_eq!(held.take(b"\r", 9), Ok(None));
         assert_eq!(held.take(b"\nx", 9), Ok(Some(1)));
     }
@@ -124,7 +135,10 @@ mod tests {
             assert_eq!(held.take(&head, HEAD_LIMIT), Ok(Some(head.len())));
             held.release(|_| {});
             assert_eq!(
-                (held.is_empty(), held.bytes.capacity() > 0),
+                (
+                    held.is_empty(),
+                    held.0.is_some_and(|pieces| pieces.bytes.capacity() > 0)
+                ),
                 (true, stays),
                 "{size}"
             );

@@ -70,9 +70,9 @@ impl Part {
     }
 
     /// Takes what belongs to the body, if its head has passed, and answers what follows it.
-    fn take_body<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], CloseReason> {
+    fn take_body<'a>(&mut self, bytes: &'a [u8], held: &mut Held) -> Result<&'a [u8], CloseReason> {
         match self {
-            Part::Body(body) => match body.take(bytes)? {
+            Part::Body(body) => match body.take(bytes, held)? {
                 Some(taken) => {
                     *self = Part::Done;
                     Ok(&bytes[taken..])
@@ -185,7 +185,7 @@ impl Observer {
             bytes = &bytes[length..];
             self.begin(head);
         }
-        match self.request.take_body(bytes)? {
+        match self.request.take_body(bytes, &mut self.held_request)? {
             [] => Ok(()),
             _ => Err(CloseReason::Pipelined),
         }
@@ -213,7 +213,7 @@ impl Observer {
             bytes = &bytes[length..];
             self.hear(head)?;
         }
-        match self.answer.take_body(bytes)? {
+        match self.answer.take_body(bytes, &mut self.held_answer)? {
             [] => Ok(()),
             _ => Err(CloseReason::StrayBytes),
         }

@@ -10,6 +10,12 @@ use crate::event::RetrySafety;
 
 type Verdict = Result<(), CloseReason>;
 
+/// What an idle connection costs beyond its TLS.
+#[test]
+fn what_follows_an_exchange_is_small() {
+    assert!(size_of::<Observer>() <= 64, "{}", size_of::<Observer>());
+}
+
 fn feed(observer: &mut Observer, bytes: &str, size: usize, pass: impl Fn(&mut Observer, &[u8])) {
     let (mut left, mut stray) = (bytes.len(), false);
     for piece in bytes.as_bytes().chunks(size) {

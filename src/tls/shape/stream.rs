@@ -20,8 +20,12 @@ pub(crate) struct Shaped<IO> {
     /// None once both directions have settled.
     flight: Option<Box<Flight>>,
     /// What went out by itself, until a hello is whole.
-    watched: Option<Vec<u8>>,
+    watched: Option<Box<Noted>>,
 }
+
+/// In a place of its own, which a connection that rests does not have.
+#[derive(Default)]
+struct Noted(Vec<u8>);
 
 /// More than any hello takes of a stream, in octets.
 const WATCHED: usize = 2 * MAX_MESSAGE;
@@ -50,14 +54,14 @@ impl<IO> Shaped<IO> {
         Shaped {
             io,
             flight: None,
-            watched: Some(Vec::new()),
+            watched: Some(Box::default()),
         }
     }
 
     /// What was noted.
     pub(super) fn take_watched(&mut self) -> Vec<Vec<u8>> {
         let noted = self.watched.take().unwrap_or_default();
-        hellos(&noted)
+        hellos(&noted.0)
             .map_while(Result::ok)
             .map(|found| found.message)
             .take(1)
@@ -66,9 +70,9 @@ impl<IO> Shaped<IO> {
 
     fn note(&mut self, result: &Poll<io::Result<usize>>, buf: &[u8]) {
         if let (Some(noted), Poll::Ready(Ok(count))) = (&mut self.watched, result)
-            && noted.len() < WATCHED
+            && noted.0.len() < WATCHED
         {
-            noted.extend_from_slice(&buf[..*count]);
+            noted.0.extend_from_slice(&buf[..*count]);
         }
     }
 

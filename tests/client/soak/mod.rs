@@ -4,12 +4,13 @@
 
 mod nginx;
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hotpool::{
-    Body, CloseReason, Error, ErrorKind, GetOptions, HotConnPool, Require, SendOptions, StaticResolver,
+    Body, CloseReason, Error, ErrorKind, GetOptions, HotConnPool, Phase, Require, SendOptions, StaticResolver,
 };
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -22,6 +23,7 @@ use crate::support::outside::nginx::evidence;
 use crate::support::peer::DEADLINE;
 use crate::support::peers_table;
 use crate::support::process::alone;
+use crate::tagged::journal::Journal;
 use crate::tagged::text::{Tagged, Text};
 use crate::tagged::{self, Expected, size};
 
@@ -39,8 +41,11 @@ struct Tally {
     dropped: AtomicU64,
     unsent: AtomicU64,
     half_read: AtomicU64,
-    /// Broken off by the server, as it was asked to.
+    /// Broken off by the server, as it was asked to: this one, and its whole connection.
+    reset: AtomicU64,
     cut: AtomicU64,
+    /// Lost with a connection of HTTP/2 that was cut for another.
+    torn: AtomicU64,
 }
 
 /// What is asked of whom.
@@ -49,6 +54,10 @@ struct World {
     hyper: String,
     nginx: String,
     tally: Tally,
+    /// What hyper's server knows.
+    journal: Arc<Journal>,
+    /// Whose answers came whole.
+    whole: Mutex<HashSet<u64>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +69,10 @@ enum Break {
     Upload,
     /// The caller reads no more than so much of the answer.
     Read(u64),
-    /// The server breaks off.
-    Server,
+    /// The server breaks off this answer: it resets the stream, or ends the connection of HTTP/1.1.
+    Reset,
+    /// The server cuts the connection, and whatever else is on it.
+    Cut,
 }
 
 #[test]
@@ -81,13 +92,16 @@ fn every_answer_belongs_to_its_request_and_nothing_is_left() {
                 let requests =
                     std::env::var("HOTPOOL_REQUESTS").map_or(REQUESTS, |count| count.parse().unwrap());
                 let (descriptors, tasks) = (Descriptors::now(), measure::alive_tasks());
-                let hyper = tagged::server(&["h2", "http/1.1"]).await;
+                let journal = Arc::new(Journal::default());
+                let hyper = tagged::server(&["h2", "http/1.1"], Arc::clone(&journal)).await;
                 let mut row = peers_table::Row::of(&nginx);
                 let world = Arc::new(World {
                     pool: pool(&hyper, &nginx),
                     hyper: hyper.name(),
                     nginx: format!("peer.test:{}", nginx.place().port),
                     tally: Tally::default(),
+                    journal,
+                    whole: Mutex::default(),
                 });
                 soak(&world, requests).await;
                 judge(&world, requests).await;
@@ -142,19 +156,31 @@ async fn soak(world: &Arc<World>, requests: u64) {
 async fn judge(world: &World, requests: u64) {
     at_rest(&world.pool).await;
     let (tally, stats) = (&world.tally, world.pool.stats());
-    let [whole, dropped, unsent, half_read, cut] = [
+    let [whole, dropped, unsent, half_read, reset, cut, torn] = [
         &tally.whole,
         &tally.dropped,
         &tally.unsent,
         &tally.half_read,
+        &tally.reset,
         &tally.cut,
+        &tally.torn,
     ]
     .map(|count| count.load(Relaxed));
-    assert_eq!(whole + dropped + unsent + half_read + cut, requests);
+    let broken = [dropped, unsent, half_read, reset, cut, torn];
+    assert_eq!(whole + broken.iter().sum::<u64>(), requests);
     assert!(
-        whole > requests / 2 && [dropped, unsent, half_read, cut].iter().all(|&count| count > 0),
+        whole > requests / 2 && broken.iter().all(|&count| count > 0),
         "{tally:?}"
     );
+    let (connections_cut, endless, again) = world.journal.read();
+    assert!(again.is_empty(), "came more than once: {again:?}");
+    let came_whole = world.whole.lock().unwrap().clone();
+    assert_eq!(
+        endless.intersection(&came_whole).count(),
+        0,
+        "ends that nobody sent"
+    );
+    assert!(connections_cut as u64 <= cut);
     let counters = &stats.counters;
     assert_eq!(counters.opened - counters.closed(), world.pool.size() as u64);
     for dirty in [
@@ -167,8 +193,8 @@ async fn judge(world: &World, requests: u64) {
     }
     let closes: Vec<_> = counters.closes_by_reason().collect();
     println!(
-        "measured: {requests} requests: {whole} whole, {} MB; broken off: {dropped} before the head, {unsent} in the request, {half_read} in the answer, {cut} \
-         by the server; {} connections, {} hits, closed: {closes:?}",
+        "measured: {requests} requests: {whole} whole, {} MB; broken off: {dropped} before the head, {unsent} in the request, {half_read} in the answer, {reset} \
+         by the server, {cut} with their connection by the server, {torn} with that of others; {connections_cut} connections cut; {} connections, {} hits, closed: {closes:?}",
         tally.octets.load(Relaxed) >> 20,
         counters.opened,
         counters.hits
@@ -186,43 +212,68 @@ async fn ask(world: &World, tag: u64) {
         0 | 1 => Break::Send,
         2 => Break::Upload,
         3..6 => Break::Read(dice.below(size / 2 + 1)),
-        6 | 7 => Break::Server,
+        6 => Break::Reset,
+        7 => Break::Cut,
         _ => Break::Nothing,
     };
     let (request, expected) = match (dice.below(2), broken) {
-        (0, _) | (_, Break::Upload) => to_hyper(world, tag, size, broken, &mut dice),
+        (0, _) | (_, Break::Upload | Break::Cut) => to_hyper(world, tag, size, broken, &mut dice),
         _ => to_nginx(world, tag, broken, &mut dice),
     };
     let mut get = GetOptions::new();
-    if dice.below(2) == 0 || broken == Break::Server {
+    let http1 = dice.below(2) == 0;
+    if http1 {
         get = get.require(Require::Http1);
     }
     let sending = world.pool.send_with(request, SendOptions::new().get(get));
-    if broken == Break::Send {
-        // Polled a few times, and given up.
-        let polls = 1 + dice.below(6) as usize;
-        if crate::common::poll_times(sending, polls)
-            .await
-            .is_none_or(|answer| answer.is_ok())
-        {
-            world.tally.dropped.fetch_add(1, Relaxed);
+    let came = match broken {
+        Break::Send => {
+            // Polled a few times, and given up.
+            let polled = crate::common::poll_times(sending, 1 + dice.below(6) as usize).await;
+            polled.transpose().map(|_| None)
         }
-        return;
-    }
-    let came = tokio::time::timeout(PATIENCE, receive(sending, &expected, broken)).await;
-    let came = came.unwrap_or_else(|_| panic!("{tag}, {broken:?}: no end within {PATIENCE:?}"));
+        _ => tokio::time::timeout(PATIENCE, receive(sending, &expected, broken))
+            .await
+            .unwrap_or_else(|_| panic!("{tag}, {broken:?}: no end within {PATIENCE:?}")),
+    };
     let tally = &world.tally;
+    // What hyper says of an answer that fails, and nginx of one that it is told to give up.
+    let reason = match expected.got {
+        Some(_) => h2::Reason::INTERNAL_ERROR,
+        None => h2::Reason::PROTOCOL_ERROR,
+    };
+    let was_cut = expected.got.is_some() && world.journal.may_have_been_cut(tag);
     match (came, broken) {
         (Ok(Some(octets)), Break::Nothing) => {
             tally.octets.fetch_add(octets, Relaxed);
+            world.whole.lock().unwrap().insert(tag);
             &tally.whole
         }
+        (Ok(None), Break::Send) => &tally.dropped,
         (Ok(None), Break::Read(_)) => &tally.half_read,
         (Err(error), Break::Upload) if error.kind() == ErrorKind::Body => &tally.unsent,
-        (Err(error), Break::Server) if error.kind() == ErrorKind::ConnectionReset => &tally.cut,
+        (Err(error), Break::Reset) if http1 && is_lost(&error) => &tally.reset,
+        (Err(error), Break::Reset) if !http1 && is_reset(&error, reason) => &tally.reset,
+        (Err(error), Break::Cut) if is_lost(&error) && was_cut => &tally.cut,
+        // Whatever was to become of it.
+        (Err(error), _) if !http1 && is_lost(&error) && was_cut => &tally.torn,
         (other, _) => panic!("{tag}, {broken:?}: {other:?}"),
     }
     .fetch_add(1, Relaxed);
+}
+
+/// Whether its connection is gone.
+fn is_lost(error: &Error) -> bool {
+    (error.kind(), error.phase()) == (ErrorKind::ConnectionReset, Phase::Use)
+}
+
+/// Whether the server reset its stream for this reason.
+fn is_reset(error: &Error, reason: h2::Reason) -> bool {
+    let cause = error.cause().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    let by_peer = cause.is_some_and(|cause| cause.is_reset() && cause.is_remote());
+    (error.kind(), error.phase()) == (ErrorKind::Http2, Phase::Use)
+        && by_peer
+        && cause.and_then(h2::Error::reason) == Some(reason)
 }
 
 fn to_hyper(
@@ -239,7 +290,8 @@ fn to_hyper(
     };
     let fails_at = (broken == Break::Upload).then_some(upload / 2);
     let (how, size) = match (broken, dice.below(2)) {
-        (Break::Server, _) => ("b", size + 2),
+        (Break::Reset, _) => ("b", size + 2),
+        (Break::Cut, _) => ("x", size + 2),
         (_, 0) => ("l", size),
         _ => ("c", size),
     };
@@ -263,7 +315,7 @@ fn to_nginx(world: &World, tag: u64, broken: Break, dice: &mut Dice) -> (Request
         _ => 1 + dice.below(nginx::FILES - 1),
     };
     let path = match (broken, dice.below(2)) {
-        (Break::Server, _) => "hang".to_owned(),
+        (Break::Reset, _) => "hang".to_owned(),
         (_, 0) => format!("f/{file}"),
         _ => format!("c/{file}"),
     };

@@ -26,6 +26,7 @@ use self::reader::{Malformed, Reader};
 #[cfg(feature = "__internals")]
 pub use self::reading::Reading;
 use self::writer::Writer;
+use super::interim::Interims;
 use super::request::Length;
 use super::upload::Upload;
 use crate::HotConn;
@@ -49,6 +50,7 @@ pub(super) struct Exchange {
     buf: BytesMut,
     /// Whether any byte of an answer came.
     heard: bool,
+    interims: Interims,
     status: StatusCode,
     /// Until when the body waits to be asked for.
     patience: Option<Sleep>,
@@ -69,6 +71,7 @@ impl Exchange {
             unsent: None,
             buf: BytesMut::new(),
             heard: false,
+            interims: Interims::default(),
             status: StatusCode::OK,
             patience,
         }
@@ -97,13 +100,29 @@ impl Exchange {
         self.reader.is_upgraded()
     }
 
-    /// All of the request is out. Nothing else is spoken before: not in the middle of a message (RFC 9110 section 7.8).
+    /// All of the request is out, or its connection has ended. Nothing else is spoken before: not in the middle of a message (RFC 9110 section 7.8).
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.writer.release();
-        match self.unsent.take() {
-            Some(error) => Poll::Ready(Err(error)),
-            None => self.writer.poll(cx, Pin::new(&mut self.conn)),
+        if let Some(error) = self.unsent.take() {
+            return Poll::Ready(Err(error));
         }
+        match self.writer.poll(cx, Pin::new(&mut self.conn)) {
+            Poll::Pending => self.poll_ended(cx).map(Err),
+            sent => sent,
+        }
+    }
+
+    /// The end of the connection, while its caller has more to send and the peer has nothing more to say. What comes instead is kept, and behind
+    /// so much of it nothing is looked at.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        while self.buf.len() < READ && !planted("who_sends_hears_nothing") {
+            match ready!(self.poll_read(cx, READ)) {
+                Ok(0) => return Poll::Ready(self.ended()),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(error),
+            }
+        }
+        Poll::Pending
     }
 
     /// Whether the answer is over, and nobody waits for the rest of the request.
@@ -125,8 +144,12 @@ impl Exchange {
             }
             let head = self.reader.head(&mut self.buf).map_err(malformed)?;
             match head {
-                Some(head) if head.status() == StatusCode::CONTINUE => self.writer.release(),
-                Some(head) if is_interim(head.status()) && !self.is_upgraded() => {}
+                Some(head) if is_interim(head.status()) && !self.is_upgraded() => {
+                    self.interims.one_more()?;
+                    if head.status() == StatusCode::CONTINUE {
+                        self.writer.release();
+                    }
+                }
                 Some(head) => {
                     self.status = head.status();
                     self.writer.release(); // nobody asks for the body any more
@@ -160,7 +183,8 @@ impl Exchange {
                 return Poll::Ready(Some(Ok(frame)));
             }
             if self.reader.is_done() {
-                return match self.is_still_sending() {
+                // Nobody takes the rest of the request from where nobody is.
+                return match self.is_still_sending() && self.poll_ended(cx).is_pending() {
                     true => Poll::Pending,
                     false => Poll::Ready(None),
                 };

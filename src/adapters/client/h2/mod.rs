@@ -15,11 +15,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{RecvStream, SendStream};
-use http::{Response, StatusCode};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 
 use self::sender::Sender;
 pub(super) use self::sender::poll_room;
+use super::interim::Interims;
 use super::request::Length;
 use super::upload::Upload;
 use crate::clock::Sleep;
@@ -31,6 +33,7 @@ pub(super) struct Call {
     // In this order: the lease comes home when nothing of the stream is left.
     response: H2Response,
     sender: Sender,
+    interims: Interims,
     /// Until when the body waits to be asked for.
     patience: Option<Sleep>,
 }
@@ -42,6 +45,8 @@ pub(super) struct Exchange {
     sender: Sender,
     conn: Option<HotConn>,
     status: StatusCode,
+    /// What is left of the body, if its head said how long it is. That it is so long h2 sees to.
+    left: Option<u64>,
     /// Whether nothing of the answer is left.
     ended: bool,
 }
@@ -64,30 +69,40 @@ impl Call {
         Call {
             response,
             sender,
+            interims: Interims::default(),
             patience,
         }
     }
 
     /// The head of the answer. Interim ones are passed over.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<RecvStream>, Error>> {
-        // The answer is looked for behind the last interim head alone: to get there h2 drops those before it, and with them what asks for the body.
-        while self.sender.is_held() {
+        loop {
+            if let Poll::Ready(Err(error)) = self.sender.poll(cx) {
+                return Poll::Ready(Err(error));
+            }
+            if !self.sender.is_held() {
+                return Pin::new(&mut self.response).poll(cx).map_err(failed);
+            }
+            // One by one: h2 drops those that stand before an answer that is asked for, and with them what asks for the body.
             match self.response.poll_informational(cx) {
-                Poll::Ready(Some(Ok(interim))) if interim.status() == StatusCode::CONTINUE => {
-                    self.sender.release();
+                Poll::Ready(Some(Ok(interim))) => {
+                    self.interims.one_more()?;
+                    if interim.status() == StatusCode::CONTINUE {
+                        self.sender.release();
+                    } else if planted("bodies_are_asked_for_at_first_or_never") {
+                        return Pin::new(&mut self.response).poll(cx).map_err(failed);
+                    }
                 }
-                Poll::Ready(Some(Ok(_))) if !planted("bodies_are_asked_for_at_first_or_never") => {}
-                Poll::Ready(_) => break,
-                Poll::Pending => match self.patience.as_mut().map(|patience| patience.as_mut().poll(cx)) {
-                    Some(Poll::Pending) => return Poll::Pending,
-                    _ => self.sender.release(),
-                },
+                Poll::Ready(_) => return Pin::new(&mut self.response).poll(cx).map_err(failed),
+                Poll::Pending if self.is_patient(cx) => return Poll::Pending,
+                Poll::Pending => self.sender.release(),
             }
         }
-        if let Poll::Ready(Err(error)) = self.sender.poll(cx) {
-            return Poll::Ready(Err(error));
-        }
-        Pin::new(&mut self.response).poll(cx).map_err(failed)
+    }
+
+    fn is_patient(&mut self, cx: &mut Context<'_>) -> bool {
+        let patience = self.patience.as_mut();
+        patience.is_some_and(|patience| patience.as_mut().poll(cx).is_pending())
     }
 
     /// What is left of the request's body.
@@ -95,7 +110,13 @@ impl Call {
         self.sender.into_upload()
     }
 
-    pub(super) fn answered(mut self, answer: RecvStream, conn: HotConn, status: StatusCode) -> Box<Exchange> {
+    pub(super) fn answered(
+        mut self,
+        answer: RecvStream,
+        conn: HotConn,
+        status: StatusCode,
+        length: Option<u64>,
+    ) -> Box<Exchange> {
         let early = planted("leases_go_home_before_their_bodies");
         let ended = answer.is_end_stream();
         if !planted("answers_leave_bodies_waiting") {
@@ -106,6 +127,7 @@ impl Call {
             sender: self.sender,
             conn: Some(conn).filter(|_| !early),
             status,
+            left: length,
             ended,
         })
     }
@@ -136,6 +158,7 @@ impl Exchange {
         while let Some(data) = ready!(self.answer.poll_data(cx)) {
             let data = data.map_err(failed)?;
             self.ended = self.answer.is_end_stream();
+            self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
             if data.is_empty() {
                 match self.ended {
                     true => break,
@@ -164,9 +187,15 @@ impl Exchange {
     pub(super) fn size_hint(&self) -> SizeHint {
         match self.ended || self.answer.is_end_stream() {
             true => SizeHint::with_exact(0),
-            false => SizeHint::new(),
+            false => self.left.map_or_else(SizeHint::new, SizeHint::with_exact),
         }
     }
+}
+
+/// How long the body is, as its head says.
+pub(super) fn said_length(headers: &HeaderMap) -> Option<u64> {
+    let said = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    said.filter(|_| !planted("lengths_are_unknown_on_http2"))
 }
 
 pub(super) fn failed(error: h2::Error) -> Error {
