@@ -74,7 +74,7 @@ pub enum ErrorKind {
     TooManyHosts,
     /// Every address is blocked for now; [`Error::retry_after`] says for how long, if it is known.
     /// Where the name's time to live is over, its addresses have been asked for again before that is said, whoever blocked them; not if the call names one itself, or if
-    /// its host is blocked whole.
+    /// its host is blocked whole. Where the answer takes longer than 1.8 s, what was known before counts (RFC 8767, section 5).
     Blocked,
     /// The pool's [`Validator`](crate::Validator) did not take the connection; the source says what was answered, if anything was.
     Rejected,

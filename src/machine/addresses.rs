@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::id::DialId;
 use super::limits::Selection;
-use super::line::Queue;
 use super::words::{Action, Cause, Refusal, Want};
 use super::{Machine, Penalties, Phase};
 use crate::clock::Moment;
@@ -29,6 +28,17 @@ pub(super) struct Address {
     slow_until: Moment,
     /// Whether the last answer spoke of it, or left it out once: it is not dialled on the word of one that is over.
     vouched: bool,
+}
+
+/// What has become of the question for addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    /// There is none, or it has been answered.
+    Answered,
+    /// It is out: whoever would be refused but for its answer waits for that.
+    Out,
+    /// It is out, and takes so long that what was known before serves.
+    Late,
 }
 
 impl Address {
@@ -58,8 +68,7 @@ impl Machine {
         if answer.is_empty() {
             return self.unresolved(now, Refusal::NoAddress);
         }
-        self.resolving = false;
-        let known: Vec<IpAddr> = self.addresses().collect();
+        self.question = Question::Answered;
         let old = std::mem::take(&mut self.addresses);
         for &ip in answer {
             if !self.addresses.iter().any(|address| address.ip == ip) {
@@ -87,7 +96,6 @@ impl Machine {
                 self.retire_all(address.ip, CloseReason::AddressGone);
             }
         }
-        self.heed_the_new(&known);
         if !planted("who_is_barred_waits_for_its_dial") {
             self.turn_away(now);
         }
@@ -97,39 +105,33 @@ impl Machine {
     /// A part of the resolver's answer, while the rest is still to come: what is new joins, and nothing is missed yet.
     pub fn joined(&mut self, now: Moment, part: &[IpAddr]) {
         let now = self.tick(now);
-        let known: Vec<IpAddr> = self.addresses().collect();
         for &ip in part {
             match self.addresses.iter_mut().find(|address| address.ip == ip) {
                 Some(known) => known.vouched = true,
                 None => self.addresses.push(Address::new(ip)),
             }
         }
-        self.heed_the_new(&known);
         self.settle(now);
     }
 
-    /// The pool may forbid every address that was `known`, and not one that has come since.
-    fn heed_the_new(&mut self, known: &[IpAddr]) {
-        let any = self.addresses().any(|ip| !known.contains(&ip));
-        if any && !planted("a_new_address_is_forbidden_with_the_old") {
-            let open = self
-                .line
-                .queues
-                .iter_mut()
-                .filter(|queue| queue.want.pin.is_none());
-            open.for_each(|queue| queue.barred_until = Moment::ZERO);
+    /// The resolver takes so long that what was known before serves, be it that nothing else is to be had: whoever would have been refused but for its answer is.
+    pub fn answer_is_late(&mut self, now: Moment) {
+        let now = self.tick(now);
+        if planted("a_late_answer_is_waited_for") {
+            return;
         }
+        self.question = Question::Late;
+        self.turn_away(now);
+        self.settle(now);
     }
 
     /// The pool holds less against addresses than it did: whoever waits for the end of what it held may find the way free.
     pub fn unbar(&mut self, now: Moment) {
         let now = self.tick(now);
-        let forbidden = |queue: &Queue| now < queue.barred_until;
-        if !self.line.queues.iter().any(forbidden) || planted("what_the_pool_forbade_stays_forbidden") {
+        if self.forbidden.is_empty() || planted("what_the_pool_forbade_stays_forbidden") {
             return;
         }
-        let queues = self.line.queues.iter_mut();
-        queues.for_each(|queue| queue.barred_until = Moment::ZERO);
+        self.forbidden.clear();
         self.settle(now);
     }
 
@@ -156,7 +158,7 @@ impl Machine {
     }
 
     fn unresolved(&mut self, now: Moment, why: Refusal) {
-        self.resolving = false;
+        self.question = Question::Answered;
         if self.addresses().next().is_none() {
             for queue in self.line.by_arrival() {
                 let want = self.line.queues[queue as usize].want;
@@ -172,8 +174,8 @@ impl Machine {
 
     /// Asks for addresses, unless some are known or the question is out.
     pub(super) fn ask_resolver(&mut self, want: &Want) {
-        if want.pin.is_none() && self.addresses().next().is_none() && !self.resolving {
-            self.resolving = true;
+        if want.pin.is_none() && self.addresses().next().is_none() && self.question == Question::Answered {
+            self.question = Question::Out;
             self.actions.push_back(Action::Resolve);
         }
     }
@@ -191,7 +193,8 @@ impl Machine {
     /// Asks for addresses again, if those that are known are past their time and all held against `want`, as `refused` says or as nobody may ask them.
     /// Answers whether that is so: whoever wants one waits for the answer.
     pub(super) fn asks_anew(&mut self, now: Moment, want: &Want, refused: bool) -> bool {
-        let may = now >= self.fresh_until && want.pin.is_none() && self.phase == Phase::Open;
+        let late = self.question == Question::Late;
+        let may = now >= self.fresh_until && !late && want.pin.is_none() && self.phase == Phase::Open;
         if !may || self.gate.bars_all(now).is_some() || planted("a_block_outlives_its_address") {
             return false;
         }
@@ -200,7 +203,7 @@ impl Machine {
         if !refused && !unwelcome() {
             return false;
         }
-        if !std::mem::replace(&mut self.resolving, true) {
+        if std::mem::replace(&mut self.question, Question::Out) == Question::Answered {
             self.actions.push_back(Action::Resolve);
         }
         true
@@ -208,7 +211,7 @@ impl Machine {
 
     /// Whether an answer is under way that may name another address for `want`.
     pub(super) fn awaits_answer(&self, now: Moment, want: &Want) -> bool {
-        self.resolving && want.pin.is_none() && self.gate.bars_all(now).is_none()
+        self.question == Question::Out && want.pin.is_none() && self.gate.bars_all(now).is_none()
     }
 
     /// The addresses known, in the order of the last answer; none if that is too old.
@@ -353,10 +356,7 @@ impl Machine {
 
     /// Until when all that `want` could be dialled at has told us to stay away, if no dial could tell whether that still holds.
     pub fn unwelcome(&self, now: Moment, want: &Want) -> Option<Moment> {
-        let candidates = self.candidates(want);
-        // `None` is the least: one address that is free is enough.
-        let shut = candidates.iter().map(|&ip| self.penalties.shut(now, ip));
-        shut.min().flatten()
+        self.all(want, |ip| self.penalties.shut(now, ip).max(self.bars(now, ip)))
     }
 
     /// Forgets what is held against `ip`: it has proved itself.

@@ -91,6 +91,11 @@ impl Machine {
         Some(at)
     }
 
+    /// Whether the end of a block is waited for that comes before the wheel looks.
+    pub fn is_due_sooner(&self) -> bool {
+        self.retry_at < self.armed && !planted("nobody_looks_for_the_end_of_a_block")
+    }
+
     /// For when the wheel is to hold this origin, by what [`arm`](Machine::arm) answered last; [`Moment::FAR`] if it is not.
     pub fn armed(&self) -> Moment {
         self.armed

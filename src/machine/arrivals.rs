@@ -118,20 +118,17 @@ impl Machine {
         Some(right.want)
     }
 
-    /// What the pool holds against the addresses of `dial` forbids it, until then, or until an address is free that the origin itself holds something against. Whoever
-    /// has nothing else to hope for is told so.
-    pub fn dial_blocked(&mut self, now: Moment, dial: DialId, until: Moment) {
+    /// The pool forbids `dial`: it avoids these, until then each. Whoever has nothing else to hope for is told so. Answers until when all is kept from those that it
+    /// was for.
+    pub fn dial_blocked(&mut self, now: Moment, dial: DialId, these: &[(IpAddr, Moment)]) -> Option<Moment> {
         let now = self.tick(now);
-        let Some(right) = self.finish(dial.0) else { return };
-        self.counts.dial_failures += 1;
-        let candidates = self.candidates(&right.want).into_iter();
-        let own = candidates.filter_map(|ip| self.penalties.blocked(now, ip));
-        let until = own.min().map_or(until, |own| own.min(until));
-        // One that nobody in line ordered may have had one address of several in mind.
-        if !right.warm {
-            self.line.queues[right.queue as usize].barred_until = until;
-        }
+        let right = self.finish(dial.0)?;
+        self.forbidden
+            .retain(|&(ip, until)| now < until && these.iter().all(|&(again, _)| again != ip));
+        self.forbidden.extend_from_slice(these);
+        let until = self.kept_from(now, &right.want);
         if planted("a_pool_wide_block_takes_all_hope") {
+            let until = until.unwrap_or(now);
             self.refuse(
                 right.queue,
                 self.uncovered(right.queue),
@@ -139,6 +136,7 @@ impl Machine {
             );
         }
         self.settle(now);
+        until
     }
 
     /// Ends a dial and refuses those it leaves without hope: as many as it would have served; all of them if it was a probe.

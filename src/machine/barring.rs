@@ -1,4 +1,4 @@
-//! What the pool's owner bars: nothing goes there, whoever asks, and nothing stays there.
+//! What the pool's owner bars: nothing goes there, whoever asks, and nothing stays there; and until when addresses are kept from somebody, by whomever.
 
 use std::net::IpAddr;
 
@@ -37,20 +37,47 @@ impl Machine {
         if self.gate.is_open() {
             return None;
         }
-        if let Some(until) = self.gate.bars_all(now) {
-            return Some(until);
-        }
-        // `None` is the least: one address that is free is enough.
-        let bars = |ip| self.gate.bars(now, ip);
-        match want.pin {
-            Some(pin) => bars(pin),
-            None => self.addresses().map(bars).min().flatten(),
-        }
+        self.gate
+            .bars_all(now)
+            .or_else(|| self.all(want, |ip| self.gate.bars(now, ip)))
     }
 
-    /// The same, if nothing alive serves it.
+    /// If nothing alive serves it either, until when it is kept from all of that.
     pub(super) fn shut_out(&self, now: Moment, want: &Want) -> Option<Moment> {
-        self.barred(now, want).filter(|_| !self.has_sound(want))
+        self.barred(now, want)?;
+        self.kept_from(now, want).filter(|_| !self.has_sound(want))
+    }
+
+    /// Until when the first of the addresses that `want` could be dialled at is kept from it: by the owner, by what this origin holds against it, or by what the
+    /// whole pool does, as far as that has said so. None if one is free, or none is known.
+    pub(super) fn kept_from(&self, now: Moment, want: &Want) -> Option<Moment> {
+        let bars = |ip| match planted("the_end_of_the_owner_s_block_is_not_seen") {
+            true => self.bars(now, ip).map(|_| Moment::FAR),
+            false => self.bars(now, ip),
+        };
+        let kept = |ip| {
+            bars(ip)
+                .max(self.penalties.blocked(now, ip))
+                .max(self.forbids(now, ip))
+        };
+        self.all(want, kept).max(self.gate.bars_all(now))
+    }
+
+    /// Until when the pool avoids `ip`, as far as it has said so.
+    pub(super) fn forbids(&self, now: Moment, ip: IpAddr) -> Option<Moment> {
+        let all = planted("what_is_free_is_forbidden_with_the_rest");
+        let mut entries = self.forbidden.iter();
+        let entry = entries.find(|&&(forbidden, until)| (forbidden == ip || all) && now < until);
+        entry.map(|&(_, until)| until)
+    }
+
+    /// When the first of the addresses that `want` could be dialled at is free of what holds each of them; none if one is, or none is known.
+    pub(super) fn all(&self, want: &Want, held: impl Fn(IpAddr) -> Option<Moment>) -> Option<Moment> {
+        // `None` is the least: one address that is free is enough.
+        match want.pin {
+            Some(pin) => held(pin),
+            None => self.addresses().map(held).min().flatten(),
+        }
     }
 
     fn close_the_barred(&mut self, now: Moment) {

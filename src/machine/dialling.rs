@@ -89,6 +89,7 @@ impl Machine {
         if self.phase == Phase::Closed {
             return Acquire::Closed;
         }
+        self.forbidden.clear(); // to be asked about again
         let refused = self.shut_out(now, &want).or(self.blocked(now, &want));
         let waits = self.asks_anew(now, &want, refused.is_some());
         if let Some(until) = refused.filter(|_| !waits) {
@@ -98,8 +99,7 @@ impl Machine {
             return Acquire::Full;
         }
         let queue = self.line.queue(&want);
-        let place = &mut self.line.queues[queue as usize];
-        (place.barred_until, place.asked) = (Moment::ZERO, waits); // to be asked about again
+        self.line.queues[queue as usize].asked = waits;
         let ticket = self.line.join(queue);
         self.settle(now);
         Acquire::Wait(Ticket(ticket))
@@ -111,13 +111,7 @@ impl Machine {
         if !fails || self.phase == Phase::Paused || self.has_hope(want) {
             return None;
         }
-        let candidates = self.candidates(want);
-        // `None` is the least: one address that is free is enough.
-        candidates
-            .iter()
-            .map(|&ip| self.penalties.blocked(now, ip))
-            .min()
-            .flatten()
+        self.kept_from(now, want)
     }
 
     /// Whether anything alive or under way may serve `want` yet.
@@ -135,36 +129,29 @@ impl Machine {
 
     /// Authorises one more dial for `queue`. False if that is not possible now, or of no use.
     pub(super) fn authorise(&mut self, now: Moment, queue: u32) -> bool {
-        let Queue {
-            want, barred_until, ..
-        } = self.line.queues[queue as usize];
+        let want = self.line.queues[queue as usize].want;
         if !self.may_grow(&want) {
             return false;
         }
-        if now < barred_until {
-            self.stand_off(queue, &want, barred_until);
-            return false;
-        }
         let mut candidates = self.ordered(&want);
+        let kept = self.kept_from(now, &want);
+        if kept.is_some() {
+            candidates.retain(|&ip| self.forbids(now, ip).is_none());
+        }
         if candidates.is_empty() {
-            match self.barred(now, &want) {
+            match kept {
                 Some(until) => self.stand_off(queue, &want, until),
                 None => self.ask_resolver(&want),
             }
             return false;
         }
-        let probing = self.probe.is_some();
-        if probing
-            && candidates
-                .iter()
-                .all(|&ip| self.penalties.blocked(now, ip).is_some())
+        if let Some(until) = kept
+            && self.probe.is_some()
         {
             // One probe at a time: whoever comes meanwhile waits for its end, or for the first block's.
-            let ends = candidates
-                .iter()
-                .filter_map(|&ip| self.penalties.blocked(now, ip));
-            let until = ends.min().filter(|_| !planted("a_probe_is_waited_out"));
-            self.retry_at = until.map_or(self.retry_at, |until| self.retry_at.min(until));
+            if !planted("a_probe_is_waited_out") {
+                self.retry_at = self.retry_at.min(until);
+            }
             return false;
         }
         let probe = match self
@@ -174,7 +161,7 @@ impl Machine {
             Screen::Go => false,
             Screen::Probe => true,
             Screen::Blocked { until } => {
-                self.stand_off(queue, &want, until);
+                self.stand_off(queue, &want, kept.unwrap_or(until));
                 return false;
             }
         };
@@ -214,14 +201,16 @@ impl Machine {
         self.line.queues[queue as usize].dials += 1;
         let key = self.dials.insert(dial);
         let dial = DialId(key);
-        let held = |ip| self.penalties.blocked(self.latest, ip).is_some();
-        let clean = candidates.iter().take_while(|&&ip| !held(ip)).count();
+        let held = |&ip: &IpAddr| self.penalties.blocked(self.latest, ip);
+        let clean = candidates.iter().take_while(|ip| held(ip).is_none()).count();
+        let held = candidates[clean..].iter().filter_map(held).collect();
         self.actions.push_back(Action::Dial(DialOrder {
             dial,
             identity,
             require,
             candidates,
             clean,
+            held,
             probe,
             pool_probe: false,
         }));
@@ -247,6 +236,9 @@ impl Machine {
         };
         if self.awaits_answer(now, want) || !asked && self.asks_anew(now, want, true) {
             self.line.queues[queue as usize].asked = true;
+            if !planted("who_waits_for_an_answer_misses_the_end_of_a_block") {
+                self.retry_at = self.retry_at.min(until);
+            }
         } else {
             self.refuse(queue, u64::from(len), Refusal::Blocked { until });
         }

@@ -6,7 +6,6 @@
 
 use super::id::{Key, Slots};
 use super::words::{Lease, Want};
-use crate::clock::Moment;
 use crate::fault::planted;
 
 /// No slot.
@@ -21,8 +20,6 @@ pub(super) struct Queue {
     pub(super) len: u32,
     /// Dials made for it.
     pub(super) dials: u32,
-    /// Until when the pool forbids it every address.
-    pub(super) barred_until: Moment,
     /// Whether addresses were asked for again on account of those who wait in it.
     pub(super) asked: bool,
 }
@@ -93,7 +90,6 @@ impl Line {
             tail: NONE,
             len: 0,
             dials: 0,
-            barred_until: Moment::ZERO,
             asked: false,
         };
         match self.queues.get_mut(vacant) {

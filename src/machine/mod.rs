@@ -61,7 +61,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use self::addresses::Address;
+use self::addresses::{Address, Question};
 use self::conns::{Conns, State};
 use self::dialling::{Dial, Known};
 use self::id::{Key, Slots};
@@ -128,10 +128,13 @@ pub struct Machine {
     addresses: Vec<Address>,
     /// When they are too old to be dialled.
     trusted_until: Moment,
-    resolving: bool,
+    /// What has become of the last question for them.
+    question: Question,
     /// When its addresses should be asked for again.
     fresh_until: Moment,
     penalties: Penalties,
+    /// What the whole pool avoids, as far as it has said so, and until when.
+    forbidden: Vec<(IpAddr, Moment)>,
     /// What the owner bars.
     gate: Gate,
     /// When a block ends that somebody in line waits for.
@@ -173,8 +176,9 @@ impl Machine {
             known: Vec::new(),
             addresses: Vec::new(),
             trusted_until: Moment::FAR,
-            resolving: false,
+            question: Question::Answered,
             fresh_until: Moment::FAR,
+            forbidden: Vec::new(),
             gate: Gate::default(),
             retry_at: Moment::FAR,
             lifetimes: Timers::default(),

@@ -98,6 +98,8 @@ pub struct DialOrder {
     pub candidates: Vec<IpAddr>,
     /// So many of them, the first ones, the origin holds nothing against. None if it goes to the others on purpose.
     pub clean: usize,
+    /// Until when it holds something against each of the others.
+    pub held: Vec<Moment>,
     /// Whether it goes to a blocked address on purpose: the one probe of an origin whose addresses are all blocked, or a recheck.
     pub probe: bool,
     /// Whether it is the one probe of an address that the whole pool avoids.

@@ -293,6 +293,9 @@ impl Host {
         self.machine.trust_addresses_until(now, found.usable_until);
         self.machine
             .joined(now, &dial::plan::interleaved(&found.addresses, true));
+        if found.stale {
+            self.machine.answer_is_late(now);
+        }
         self.under_way()
     }
 
@@ -438,9 +441,12 @@ impl Host {
         &mut self,
         now: Moment,
         dial: DialId,
-        until: Moment,
+        these: &[(IpAddr, Moment)],
     ) -> (Option<Dial>, Option<(Watcher, Error)>) {
-        self.machine.dial_blocked(now, dial, until);
+        let until = self.machine.dial_blocked(now, dial, these);
+        let until = until
+            .or(these.iter().map(|&(_, until)| until).min())
+            .unwrap_or(now);
         let watcher = self.watchers.remove(&dial);
         let told = watcher.map(|watcher| (watcher, self.blocked(now, until)));
         (self.dials.remove(&dial), told)

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -106,6 +107,23 @@ pub(super) struct Desk {
 }
 
 impl Desk {
+    /// Where a block ends sooner of `last`, which its origin holds something against, than of what the pool would probe for it: when that is.
+    pub(super) fn probed_by_its_origin(
+        &self,
+        now: Moment,
+        order: &DialOrder,
+        last: &[IpAddr],
+    ) -> Option<Moment> {
+        let both = |(&ip, &held): (&IpAddr, &Moment)| {
+            self.penalties
+                .blocked(now, ip)
+                .map_or(held, |until| until.max(held))
+        };
+        let own = last.iter().zip(&order.held).map(both).min()?;
+        let pools = self.penalties.probed_at(now, &order.candidates)?;
+        (own < pools && !planted("the_pool_s_least_bad_is_probed")).then_some(own)
+    }
+
     /// A dial is over, or will not be: if it was the one that probed a blocked address, another may.
     pub(super) fn dial_over(&mut self, order: &DialOrder) {
         let its_own = order.pool_probe || (order.probe && planted("one_probe_ends_another_s"));
@@ -308,7 +326,7 @@ impl Inner {
     ) -> Option<Box<Todo>> {
         let parked = parked && self.ears.has(Ear::Desk);
         self.comes_back(host, now);
-        (host.machine.has_actions() || parked)
+        (host.machine.has_actions() || parked || host.machine.is_due_sooner())
             .then(|| self.todo(host, now, parked, slip.take().unwrap_or_default()))
     }
 

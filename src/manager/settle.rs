@@ -11,6 +11,7 @@
 //! or whoever comes next. A task that is ended before it began does the rest as it goes; so does whoever closes the pool, where no task can begin any more.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::dialling::{self, DialJob};
@@ -22,7 +23,7 @@ use super::observer::Event;
 use crate::clock::Moment;
 use crate::event::CloseReason;
 use crate::fault::planted;
-use crate::machine::{Ask, DialId, Evicted, OriginId, Screen, Step, Victim};
+use crate::machine::{AllBlocked, Ask, DialId, Evicted, OriginId, Screen, Step, Victim};
 use crate::sync::Ordering;
 
 /// Steps that one caller takes for everybody. So few under the model checker that it sees one leave.
@@ -200,8 +201,8 @@ impl Inner {
         self.rearm(origin, errand.arm);
         let any_closed = !errand.closed.is_empty();
         let resolve = errand.resolve;
-        for (dial, until) in self.visit_desk(origin, errand) {
-            let said = self.with_host(origin, |host, now| host.dial_blocked(now, dial, until));
+        for (dial, these) in self.visit_desk(origin, errand) {
+            let said = self.with_host(origin, |host, now| host.dial_blocked(now, dial, &these));
             if let Some((_dial, Some((watcher, error)))) = said {
                 watcher.tell(Err(error));
             }
@@ -214,8 +215,8 @@ impl Inner {
         }
     }
 
-    /// Brings everything of one host that concerns the desk there, under one lock. Answers the dials that may not go anywhere.
-    fn visit_desk(&self, origin: OriginId, errand: Errand) -> Vec<(DialId, Moment)> {
+    /// Brings everything of one host that concerns the desk there, under one lock. Answers the dials that may not go anywhere, each with what it may not go to.
+    fn visit_desk(&self, origin: OriginId, errand: Errand) -> Vec<(DialId, Vec<(IpAddr, Moment)>)> {
         let Errand {
             closed,
             abandoned,
@@ -244,7 +245,8 @@ impl Inner {
             }
         }
         for mut order in dials {
-            // What the origin itself holds something against comes last, and is no way out where the pool avoids all the others.
+            // What the origin itself holds something against comes last, and is no way out where the pool avoids all the others; but that is probed by the origin,
+            // if it is the least bad.
             let last = match order.clean {
                 0 => Vec::new(),
                 _ if planted("each_table_is_heeded_by_itself") => Vec::new(),
@@ -253,16 +255,25 @@ impl Inner {
             // What an origin probes or rechecks it has chosen by all that is held against its addresses, this included.
             let screen = match order.probe && !planted("rechecks_heed_the_pool_s_blocks") {
                 true => Screen::Go,
-                false => desk.penalties.screen(now, policy, &mut order.candidates),
+                false => match desk.probed_by_its_origin(now, &order, &last) {
+                    Some(until) if policy == AllBlocked::ProbeLeastBad => Screen::Blocked { until },
+                    _ => desk.penalties.screen(now, policy, &mut order.candidates),
+                },
             };
-            if screen == Screen::Go {
-                order.candidates.extend(last);
-            }
-            order.pool_probe = screen == Screen::Probe;
-            order.probe |= order.pool_probe;
             match screen {
-                Screen::Blocked { until } => blocked.push((order.dial, until)),
+                Screen::Blocked { .. } => {
+                    // Those that the origin may yet probe are not forbidden it.
+                    let last = last.into_iter().filter(|_| policy == AllBlocked::Fail);
+                    let these = order.candidates.into_iter().chain(last);
+                    let until = |ip| Some((ip, desk.penalties.blocked(now, ip)?));
+                    blocked.push((order.dial, these.filter_map(until).collect()));
+                }
                 Screen::Go | Screen::Probe => {
+                    if screen == Screen::Go {
+                        order.candidates.extend(last);
+                    }
+                    order.pool_probe = screen == Screen::Probe;
+                    order.probe |= order.pool_probe;
                     desk.ledger.request(Ask {
                         origin,
                         dial: order.dial,

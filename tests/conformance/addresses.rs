@@ -635,7 +635,7 @@ fn a_pool_wide_block_refuses_everybody_who_has_nothing_else_to_hope_for() {
             world.ledger.attempt_over(ip(1));
             world.ledger.unconnected();
             world.with(0, |machine, now| {
-                machine.dial_blocked(now, dial.order.dial, at(7))
+                machine.dial_blocked(now, dial.order.dial, &[(ip(1), at(7))]);
             });
         }
         let refused = Outcome::Refused(Refusal::Blocked { until: at(7) });
@@ -654,7 +654,7 @@ fn a_pool_wide_block_refuses_everybody_who_has_nothing_else_to_hope_for() {
         world.ledger.attempt_over(ip(1));
         world.ledger.unconnected();
         world.with(0, |machine, now| {
-            machine.dial_blocked(now, dial.order.dial, at(9))
+            machine.dial_blocked(now, dial.order.dial, &[(ip(1), at(9))]);
         });
         world.with(0, |machine, now| machine.died(now, conn, CloseReason::PeerClosed));
         let refused = Outcome::Refused(Refusal::Blocked { until: at(9) });
@@ -673,7 +673,8 @@ fn forbid(world: &mut World, until: Moment) {
     }
     world.ledger.unconnected();
     world.with(0, |machine, now| {
-        machine.dial_blocked(now, dial.order.dial, until)
+        let these: Vec<_> = dial.order.candidates.iter().map(|&ip| (ip, until)).collect();
+        machine.dial_blocked(now, dial.order.dial, &these);
     });
 }
 

@@ -66,7 +66,7 @@ impl Host {
 
     fn sort(&mut self, now: Moment, action: Action, todo: &mut Todo, errand: &mut Errand) {
         match action {
-            Action::Resolve => errand.resolve = !std::mem::replace(&mut self.resolving, true),
+            Action::Resolve => errand.resolve |= !std::mem::replace(&mut self.resolving, true),
             Action::Dial(order) => {
                 let progress = Arc::new(Progress::new());
                 self.dials.insert(

@@ -247,3 +247,89 @@ async fn a_name_outside_of_the_list_may_come_into_it() {
     assert_eq!(peer.seen().at(ips[0]).accepts, 0);
     finish(pool, peer).await;
 }
+
+/// Who waits for a name's answer on account of a block does not need it once the block is over.
+#[tokio::test]
+async fn who_waits_for_an_answer_is_dialled_for_when_a_block_ends() {
+    let (peer, names, clock) = (
+        http1_peer(),
+        Moves::to(&[IpAddr::from([127, 0, 0, 1])]),
+        ManualClock::new(),
+    );
+    let name = name(&peer);
+    let pool = builder(&peer, |_| {}).resolver(names.clone());
+    let pool = pool.clock(clock.clone()).build().unwrap();
+    let conn = lease(&pool, &name).await;
+    conn.report(Outcome::TryLater(12 * SECOND));
+    conn.discard();
+    clock.advance(11 * SECOND);
+    names.hold();
+    let mut get = Box::pin(pool.get(&name));
+    assert!(poll_once(get.as_mut()).await.is_none());
+    let_run().await;
+    assert_eq!(names.asked(), 2);
+    clock.advance(SECOND);
+    drop(within("the end of the block", get).await.unwrap());
+    names.let_go();
+    finish(pool, peer).await;
+}
+
+/// An answer that takes its time is none to wait for where what was known before would serve: whoever is refused by that is refused.
+#[tokio::test]
+async fn who_is_refused_waits_for_no_answer_that_is_late() {
+    let (peer, names, clock) = (
+        http1_peer(),
+        Moves::to(&[IpAddr::from([127, 0, 0, 1])]),
+        ManualClock::new(),
+    );
+    let name = name(&peer);
+    let pool = builder(&peer, |_| {}).resolver(names.clone());
+    let pool = pool.clock(clock.clone()).build().unwrap();
+    let conn = lease(&pool, &name).await;
+    conn.report(Outcome::TryLater(60 * SECOND));
+    conn.discard();
+    clock.advance(11 * SECOND);
+    names.hold();
+    let mut get = Box::pin(pool.get(&name));
+    assert!(poll_once(get.as_mut()).await.is_none());
+    let_run().await;
+    clock.advance(Duration::from_millis(1799));
+    let_run().await;
+    assert!(poll_once(get.as_mut()).await.is_none());
+    clock.advance(Duration::from_millis(1));
+    let error = within("a refusal", get).await.unwrap_err();
+    let left = Some(Duration::from_millis(47_200));
+    assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Blocked, left));
+    assert_eq!(refused(&pool, &name).await, left, "at once");
+    assert_eq!(names.asked(), 2);
+    // One that was asked as an address was dialled tells the same.
+    names.let_go();
+    let_run().await;
+    assert!(
+        pool.manager()
+            .unblock(&Scope::address(name.as_str(), peer.ips()[0]).unwrap())
+    );
+    clock.advance(11 * SECOND);
+    let conn = lease(&pool, &name).await;
+    let_run().await;
+    clock.advance(2 * SECOND);
+    let_run().await;
+    conn.report(Outcome::TryLater(60 * SECOND));
+    conn.discard();
+    assert_eq!(refused(&pool, &name).await, Some(60 * SECOND), "at once");
+    assert_eq!(names.asked(), 3);
+    // The next question is waited for as the first was.
+    names.let_go();
+    let_run().await;
+    clock.advance(11 * SECOND);
+    let mut get = Box::pin(pool.get(&name));
+    assert!(poll_once(get.as_mut()).await.is_none());
+    let_run().await;
+    assert_eq!(names.asked(), 4);
+    names.let_go();
+    assert_eq!(
+        within("a refusal", get).await.unwrap_err().kind(),
+        ErrorKind::Blocked
+    );
+    finish(pool, peer).await;
+}

@@ -34,6 +34,7 @@ mod sources;
 mod spans;
 mod steps;
 mod streams;
+mod tables;
 mod told;
 mod validate;
 mod waits;
