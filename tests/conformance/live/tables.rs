@@ -122,28 +122,29 @@ async fn whichever_table_lets_go_of_an_address_it_is_dialled() {
     }
 }
 
-/// The address whose block ends first is probed, be it this origin or the whole pool that avoids it.
+/// The address whose block ends first is probed, be it this origin or the whole pool that avoids it, or both.
 #[tokio::test]
 async fn the_least_bad_is_probed_whichever_table_it_stands_in() {
+    // By what this origin holds its own for a second, and by what for minutes.
+    let seconds = [(Phase::Tls, Act::Err), (Phase::Connect, Act::Unreachable)];
     for (own, pools) in [(1, 2), (2, 1)] {
-        for own_first in [true, false] {
+        for fails in [Some(seconds[0]), Some(seconds[1]), None] {
             let (stage, clock, pool) = staged(2, AllBlocked::ProbeLeastBad);
+            let own_first = fails.is_some();
             avoid(&pool, &stage, &clock, pools, if own_first { 4 } else { 1 }).await;
-            if own_first {
-                stage.next_at(ip(own), Phase::Tls, Act::Err);
-                within("an error", pool.get_with("a.test", at(own)))
-                    .await
-                    .unwrap_err();
+            if let Some((phase, act)) = fails {
+                stage.next_at(ip(own), phase, act);
+                let got = within("an error", pool.get_with("a.test", at(own))).await;
+                got.unwrap_err();
             } else {
-                let conn = within("a connection", pool.get_with("a.test", at(own)))
-                    .await
-                    .unwrap();
+                let got = within("a connection", pool.get_with("a.test", at(own))).await;
+                let conn = got.unwrap();
                 conn.report(Outcome::TryLater(TEN_MINUTES));
                 conn.discard();
             }
             let conn = lease(&pool, "a.test").await;
             let least = if own_first { own } else { pools };
-            assert_eq!(conn.info().remote.ip(), ip(least), "{own_first}");
+            assert_eq!(conn.info().remote.ip(), ip(least), "{fails:?}");
             drop(conn);
             done(pool).await;
         }
