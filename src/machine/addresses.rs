@@ -356,7 +356,7 @@ impl Machine {
 
     /// Until when all that `want` could be dialled at has told us to stay away, if no dial could tell whether that still holds.
     pub fn unwelcome(&self, now: Moment, want: &Want) -> Option<Moment> {
-        self.all(want, |ip| self.penalties.shut(now, ip).max(self.bars(now, ip)))
+        self.first_free(want, |ip| self.penalties.shut(now, ip).max(self.bars(now, ip)))
     }
 
     /// Forgets what is held against `ip`: it has proved itself.

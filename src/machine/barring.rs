@@ -39,7 +39,7 @@ impl Machine {
         }
         self.gate
             .bars_all(now)
-            .or_else(|| self.all(want, |ip| self.gate.bars(now, ip)))
+            .or_else(|| self.first_free(want, |ip| self.gate.bars(now, ip)))
     }
 
     /// If nothing alive serves it either, until when it is kept from all of that.
@@ -60,7 +60,7 @@ impl Machine {
                 .max(self.penalties.blocked(now, ip))
                 .max(self.forbids(now, ip))
         };
-        self.all(want, kept).max(self.gate.bars_all(now))
+        self.first_free(want, kept).max(self.gate.bars_all(now))
     }
 
     /// Until when the pool avoids `ip`, as far as it has said so.
@@ -72,7 +72,7 @@ impl Machine {
     }
 
     /// When the first of the addresses that `want` could be dialled at is free of what holds each of them; none if one is, or none is known.
-    pub(super) fn all(&self, want: &Want, held: impl Fn(IpAddr) -> Option<Moment>) -> Option<Moment> {
+    pub(super) fn first_free(&self, want: &Want, held: impl Fn(IpAddr) -> Option<Moment>) -> Option<Moment> {
         // `None` is the least: one address that is free is enough.
         match want.pin {
             Some(pin) => held(pin),
