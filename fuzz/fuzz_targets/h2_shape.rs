@@ -58,10 +58,11 @@ fn run(bytes: &mut Unstructured<'_>) -> Result<()> {
 fn shaped(spec: &H2Spec, sizes: &[Option<u32>], calls: Vec<Vec<&[u8]>>) -> (Vec<u8>, u64) {
     let (mut shape, mut out) = (Reshaping::new(spec), Vec::new());
     for size in sizes {
-        match size {
-            Some(size) => shape.read(&[b"\0\0\x06\x04\0\0\0\0\0\0\x01", &size.to_be_bytes()[..]].concat()),
-            None => shape.read(SETTINGS),
-        }
+        let settings = match size {
+            Some(size) => [b"\0\0\x06\x04\0\0\0\0\0\0\x01", &size.to_be_bytes()[..]].concat(),
+            None => SETTINGS.to_vec(),
+        };
+        assert_eq!(shape.read(&settings), settings);
     }
     for call in calls {
         shape.write(&call, &mut out);
@@ -85,7 +86,7 @@ fn any_output(bytes: &mut Unstructured<'_>) -> Result<(Vec<u8>, Vec<u8>)> {
     let (mut all, mut data) = ([PREFACE, SETTINGS].concat(), Vec::new());
     for _ in 0..bytes.int_in_range(0..=12)? {
         let stream = u32::from(bytes.int_in_range(0..=12u8)?);
-        let kind: u8 = *bytes.choose(&[DATA, HEADERS, HEADERS, 3, 4, 6, 8, CONTINUATION])?;
+        let kind: u8 = *bytes.choose(&[DATA, HEADERS, HEADERS, 3, 4, 6, 7, 8, CONTINUATION])?;
         let flags: u8 = *bytes.choose(&[0, 1, 4, 5, 0x2d])?;
         let count = bytes.int_in_range(0..=bytes.len().min(40))?;
         let mut payload = bytes.bytes(count)?.to_vec();

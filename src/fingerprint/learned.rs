@@ -101,6 +101,9 @@ pub enum Assumption {
     },
     /// One request was captured: its priority and the update of its stream are taken for those of every request.
     EveryRequest,
+    /// A first flight shows neither how a client ends a connection nor what it has in its PINGs: both are taken to be h2's, unless the spec is told
+    /// [of a goodbye](super::H2Spec::with_goodbye) and [of PINGs](super::H2Spec::with_ping).
+    LaterFrames,
     /// No string of the request would have been written otherwise by another rule of when strings are in Huffman's code: this one is taken.
     Huffman {
         /// The rule.
@@ -244,6 +247,10 @@ impl fmt::Display for Assumption {
                     false => Ok(()),
                 }
             }
+            Assumption::LaterFrames => write!(
+                f,
+                "a connection ends with a GOAWAY and has h2's octets in its PINGs: a first flight shows neither"
+            ),
             Assumption::EveryRequest => {
                 write!(
                     f,

@@ -55,7 +55,7 @@ pub use self::hello::{
 pub(crate) use self::http2::{
     AUTHORIZATION, COOKIE, Field, Form, NEVER, SHORT, Text, decode, frame, pseudo_order,
 };
-pub use self::http2::{Akamai, H2Spec, H2SpecError, Huffman, Priority, PriorityFrame, Pseudo};
+pub use self::http2::{Akamai, H2Spec, H2SpecError, Huffman, PingForm, Priority, PriorityFrame, Pseudo};
 pub use self::ja3::Ja3;
 pub use self::ja4::Ja4;
 pub use self::learned::{Assumption, Learned};

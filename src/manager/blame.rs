@@ -73,7 +73,7 @@ pub(super) fn blame(error: &Error, asker: Asker) -> Blame {
         // There is no way to it from that one, or from its network: what goes out from others may find one.
         Blame::Address if asker.sourced && !planted("one_source_speaks_for_all") => Blame::Protocol,
         Blame::Protocol if asker.particular && is_of_protocols(error) => Blame::Nobody,
-        Blame::Tls | Blame::Protocol if asker.dressed && is_of_a_setup(kind) => Blame::Nobody,
+        Blame::Tls | Blame::Protocol if asker.dressed && is_of_a_setup(kind, phase) => Blame::Nobody,
         Blame::Tls
             if error.cause_as::<Panicked>().is_some() && !planted("a_setup_s_panic_blames_the_address") =>
         {
@@ -176,22 +176,23 @@ fn is_of_protocols(error: &Error) -> bool {
         && !planted("what_is_required_in_vain_blames_the_address")
 }
 
-/// Whether TLS, or HTTP/2, failed for something that another setup may not mind, or not do. Whenever it did: a server may say late that it does not take a certificate.
-fn is_of_a_setup(kind: ErrorKind) -> bool {
+/// Whether TLS failed for something that another setup may not mind, or not do. Whenever it did: a server may say late that it does not take a certificate. And whether
+/// it offered no protocol that will do; what goes wrong with one that was chosen is no affair of its.
+fn is_of_a_setup(kind: ErrorKind, phase: Phase) -> bool {
     use ErrorKind as Kind;
-    let of_setup = matches!(
-        kind,
+    let of_setup = match kind {
         Kind::CertificateExpired
-            | Kind::CertificateNotYetValid
-            | Kind::CertificateName
-            | Kind::CertificateIssuer
-            | Kind::CertificateSelfSigned
-            | Kind::CertificateInvalid
-            | Kind::Tls
-            | Kind::Shape
-            | Kind::Protocol
-            | Kind::Http2
-    );
+        | Kind::CertificateNotYetValid
+        | Kind::CertificateName
+        | Kind::CertificateIssuer
+        | Kind::CertificateSelfSigned
+        | Kind::CertificateInvalid
+        | Kind::Tls
+        | Kind::Shape => true,
+        Kind::Protocol => phase == Phase::Tls,
+        Kind::Http2 => planted("a_setup_answers_for_http2"),
+        _ => false,
+    };
     of_setup && !planted("a_setup_of_one_s_own_blames_the_address")
 }
 

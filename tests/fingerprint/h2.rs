@@ -1,7 +1,7 @@
 //! How HTTP/2 is opened, as data: what is refused, what others make of it, and its form in a file.
 
 use hotpool::fingerprint::{
-    Akamai, Assumption, H2Spec, H2SpecError, Huffman, Priority, PriorityFrame, Profile, Pseudo,
+    Akamai, Assumption, H2Spec, H2SpecError, Huffman, PingForm, Priority, PriorityFrame, Profile, Pseudo,
 };
 
 const ORDER: [Pseudo; 4] = [Pseudo::Method, Pseudo::Authority, Pseudo::Scheme, Pseudo::Path];
@@ -281,7 +281,9 @@ fn what_is_learned_from_a_browser_is_what_is_written() {
             .spec
             .with_never_indexed(h2.never_indexed())
             .with_table_limit(h2.table_limit())
-            .with_every_table_size(h2.every_table_size());
+            .with_every_table_size(h2.every_table_size())
+            .with_goodbye(h2.goodbye())
+            .with_ping(h2.ping());
         assert_eq!(&spec, h2, "{name}");
     }
 }
@@ -485,6 +487,7 @@ fn what_a_capture_leaves_open_is_said() {
         let always = [
             grease.clone(),
             Assumption::EveryRequest,
+            Assumption::LaterFrames,
             Assumption::Huffman { rule },
             Assumption::NeverIndexed,
         ];
@@ -504,6 +507,7 @@ fn what_a_capture_leaves_open_is_said() {
         let expected = [
             acked(frame, before_request),
             Assumption::EveryRequest,
+            Assumption::LaterFrames,
             Assumption::NeverIndexed,
         ];
         assert_eq!(learned.assumptions, expected, "{name}: {learned}");
@@ -580,7 +584,7 @@ fn how_headers_are_written_is_learned() {
             "{block:x?}"
         );
         let open = [open, vec![Assumption::NeverIndexed]].concat();
-        assert_eq!(learned.assumptions[2..], open, "{block:x?}");
+        assert_eq!(learned.assumptions[3..], open, "{block:x?}");
     }
     // An authorization; a cookie of 19 octets, and of 20.
     let long = b"\x0f\x11\x14aaaaaaaaaaaaaaaaaaaa";
@@ -669,6 +673,7 @@ fn a_file_says_the_same() {
     assert_eq!(written, (Huffman::Always, false, false));
     let table = (spec.table_limit(), spec.every_table_size());
     assert_eq!(table, (4_096, false));
+    assert_eq!((spec.goodbye(), spec.ping()), (true, PingForm::H2));
     // There is no less.
     assert_eq!(spec.clone().with_table_limit(0), spec);
     assert_eq!(

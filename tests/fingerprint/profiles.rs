@@ -244,7 +244,9 @@ fn curl_node_python_and_go_are_what_is_learned_from_their_captures() {
             .spec
             .with_never_indexed(h2.never_indexed())
             .with_table_limit(h2.table_limit())
-            .with_every_table_size(h2.every_table_size());
+            .with_every_table_size(h2.every_table_size())
+            .with_goodbye(h2.goodbye())
+            .with_ping(h2.ping());
         assert_eq!(&spec, h2, "{name}");
         assert_eq!((ours, profile.guarantee()), (akamai, Guarantee::Fields));
     }
@@ -377,6 +379,8 @@ pub(crate) fn assert_h2_is_made(profile: &Profile) {
                 .with_never_indexed(spec.never_indexed())
                 .with_table_limit(spec.table_limit())
                 .with_every_table_size(spec.every_table_size())
+                .with_goodbye(spec.goodbye())
+                .with_ping(spec.ping())
         });
     assert_eq!(made.as_ref(), Ok(spec), "{}", profile.name());
 }

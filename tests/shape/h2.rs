@@ -260,7 +260,9 @@ async fn the_first_flight_is_the_captured_one_octet_for_octet() {
         let spec = spec
             .with_never_indexed(h2.never_indexed())
             .with_table_limit(h2.table_limit())
-            .with_every_table_size(h2.every_table_size());
+            .with_every_table_size(h2.every_table_size())
+            .with_goodbye(h2.goodbye())
+            .with_ping(h2.ping());
         assert_eq!(&spec, h2);
         assert_eq!(within("an answer", asked.unwrap().0).await.unwrap().status(), 200);
         let told = conn.info().h2.clone().unwrap();

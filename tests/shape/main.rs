@@ -22,6 +22,7 @@ mod decoded;
 mod fields;
 mod fresh;
 mod h2;
+mod later;
 mod library;
 mod live;
 mod makers;

@@ -91,6 +91,13 @@ impl Wire {
         }
     }
 
+    /// All that is still to come, up to TLS's close_notify.
+    pub async fn rest(&mut self) -> io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.tls.read_to_end(&mut rest).await?;
+        Ok(rest)
+    }
+
     /// Writes one frame and flushes it.
     pub async fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> io::Result<()> {
         self.send(&frame(kind, flags, stream, payload)).await

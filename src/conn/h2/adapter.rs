@@ -168,11 +168,12 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Adapter<IO> {
         if result.is_pending() {
             this.turn = 0;
         }
-        let read = &buf.filled()[before..];
+        let read = &mut buf.filled_mut()[before..];
         if !read.is_empty() {
             let now = this.shared.clock.now_coarse();
+            let mask = this.shape.as_ref().map_or([0; 8], |shape| shape.ping_mask());
             let mut book = this.shared.book.lock();
-            this.received.follow(read, |found| {
+            this.received.follow_and_mask(read, mask, |found| {
                 this.turn += 1;
                 book.inbound(now, found);
                 if let Some(shape) = &mut this.shape {

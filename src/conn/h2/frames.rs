@@ -29,6 +29,11 @@ impl Frame {
         self.kind == kind::SETTINGS && self.flags & flag::ACK == 0
     }
 
+    /// Whether it is the answer to a PING.
+    fn answers_a_ping(&self) -> bool {
+        self.kind == kind::PING && self.flags & flag::ACK != 0
+    }
+
     fn word(&self, at: usize) -> u32 {
         self.start[at..]
             .iter()
@@ -100,33 +105,51 @@ impl Frames {
         self.preface -= skipped as u32; // no more than it was
         bytes = &bytes[skipped..];
         while !bytes.is_empty() {
-            if self.got == 0
-                && let Some((header, rest)) = bytes.split_first_chunk()
-            {
-                // Most often a header comes whole.
-                (self.header, self.got, bytes) = (*header, HEADER, rest);
-                (self.length, self.passed) = (length(header), 0);
-            } else if self.got < HEADER {
-                let taken = bytes.len().min(HEADER - self.got);
-                self.header[self.got..self.got + taken].copy_from_slice(&bytes[..taken]);
-                self.got += taken;
-                bytes = &bytes[taken..];
-                if self.got < HEADER {
-                    return;
-                }
-                (self.length, self.passed) = (length(&self.header), 0);
-            }
-            if self.passed == 0 {
-                self.start = [0; 8];
-            }
-            let taken = bytes.len().min((self.length - self.passed) as usize);
-            self.pass(&bytes[..taken], &mut found);
+            let taken = self.step(bytes, &mut found);
             bytes = &bytes[taken..];
-            if self.passed == self.length {
-                self.got = 0;
-                found(Found::Frame(self.frame()));
-            }
         }
+    }
+
+    /// The same of what the peer sends, and flips the bits of `mask` in what answers a PING.
+    pub(super) fn follow_and_mask(
+        &mut self,
+        mut bytes: &mut [u8],
+        mask: [u8; 8],
+        mut found: impl FnMut(Found),
+    ) {
+        while !bytes.is_empty() {
+            if self.got == HEADER && self.frame().answers_a_ping() {
+                let places = (self.passed..self.length).zip(&mut *bytes);
+                for (place, octet) in places {
+                    *octet ^= mask.get(place as usize).unwrap_or(&0);
+                }
+            }
+            let taken = self.step(bytes, &mut found);
+            bytes = &mut bytes[taken..];
+        }
+    }
+
+    /// Follows the rest of a header, or of a payload, as far as it is there. Answers how much that was.
+    fn step(&mut self, bytes: &[u8], found: &mut impl FnMut(Found)) -> usize {
+        let taken;
+        if self.got < HEADER {
+            taken = bytes.len().min(HEADER - self.got);
+            self.header[self.got..self.got + taken].copy_from_slice(&bytes[..taken]);
+            self.got += taken;
+            if self.got < HEADER {
+                return taken;
+            }
+            (self.length, self.passed) = (length(&self.header), 0);
+            self.start = [0; 8];
+        } else {
+            taken = bytes.len().min((self.length - self.passed) as usize);
+            self.pass(&bytes[..taken], found);
+        }
+        if self.passed == self.length {
+            self.got = 0;
+            found(Found::Frame(self.frame()));
+        }
+        taken
     }
 
     /// Follows a piece of payload.

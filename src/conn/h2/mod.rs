@@ -9,6 +9,8 @@
 //! | [`shape`] | what h2 writes, in the shape of a spec; pure |
 //! | [`permute`] | a request's pseudo-headers in another order; pure |
 //! | [`write`] | its fields in other octets of the same meaning; pure |
+//! | [`table`] | the size of the server's table of fields; pure |
+//! | [`ping`] | what stands in PINGs; pure |
 //! | [`frames`] | where a frame ends; pure |
 //! | [`book`] | streams, limits, GOAWAY, signs of life; pure |
 //! | [`budget`] | how many resets are too many; pure |
@@ -22,6 +24,7 @@ mod handle;
 #[cfg(feature = "__internals")]
 mod passing;
 mod permute;
+mod ping;
 mod sent;
 mod shape;
 mod table;

@@ -119,9 +119,12 @@ impl Reshaping {
         }
     }
 
-    /// These bytes are read from the server.
-    pub fn read(&mut self, bytes: &[u8]) {
-        self.received.follow(bytes, |found| self.shape.heard(found));
+    /// These bytes are read from the server. Answers what h2 is given.
+    pub fn read(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let (mut bytes, mask) = (bytes.to_vec(), self.shape.ping_mask());
+        self.received
+            .follow_and_mask(&mut bytes, mask, |found| self.shape.heard(found));
+        bytes
     }
 
     /// h2 writes these pieces in one call, and the rest of them until all is taken. `out` has what goes out, and what passes uncopied.

@@ -7,6 +7,8 @@
 //! | the HEADERS of a request, and their CONTINUATION | HEADERS with the spec's priority and order, written as the spec has it and cut anew; the stream's WINDOW_UPDATE |
 //! | the acknowledgement of the server's SETTINGS | as it is; what they say of its table of fields holds from here on |
 //! | the next block of fields behind that, be it of trailers | what the spec's client answers to it, in place of h2's own answer |
+//! | a PING of its user's | the same with the payload of the spec's client |
+//! | GOAWAY with NO_ERROR | nothing, if the spec's client says no goodbye |
 //! | everything else | as it is |
 //!
 //! Frames that change are held until they are whole. What passes is not copied where it is long.
@@ -15,6 +17,7 @@ use std::io::IoSlice;
 
 use super::frames::Found;
 use super::permute::Permuter;
+use super::ping::Pings;
 use super::sent::H2Sent;
 use super::table::Table;
 use crate::fault::planted;
@@ -23,6 +26,11 @@ use crate::fingerprint::{H2Spec, pseudo_order};
 
 /// The preface that h2 writes, in octets.
 const PREFACE: usize = 24;
+
+/// How long a GOAWAY is that says nothing beyond its last stream and its error code (RFC 9113 section 6.8).
+const BARE_GOAWAY: u32 = 8;
+/// The error code NO_ERROR, behind the last stream.
+const NO_ERROR: [u8; 4] = [0; 4];
 
 /// What any peer takes in one frame (RFC 9113 section 4.2). Browsers send no longer HEADERS, whatever a peer takes.
 const FRAME: usize = 16_384;
@@ -46,6 +54,9 @@ pub(super) struct Shape {
     stream_window: u32,
     blocks: Permuter,
     table: Table,
+    pings: Pings,
+    /// Whether it says GOAWAY when it ends without an error.
+    goodbye: bool,
     sent: H2Sent,
     /// The highest stream that was opened.
     latest: u32,
@@ -89,6 +100,8 @@ impl Shape {
             stream_window: spec.stream_window_update(),
             blocks: Permuter::new(spec),
             table: Table::new(spec),
+            pings: Pings::new(spec),
+            goodbye: spec.goodbye() || planted("everybody_says_goodbye"),
             sent: H2Sent::new(&flight),
             flight,
             latest: 0,
@@ -112,6 +125,11 @@ impl Shape {
     /// This came from the server.
     pub(super) fn heard(&mut self, found: Found) {
         self.table.heard(found);
+    }
+
+    /// Which bits are to be flipped of what answers a PING, before h2 has it.
+    pub(super) fn ping_mask(&self) -> [u8; 8] {
+        self.pings.mask()
     }
 
     /// How much of `bufs`, from the first octet on, may be written as it is; none if that is not all of it, and too little to be worth a write of its
@@ -171,6 +189,8 @@ impl Shape {
             }
             kind::SETTINGS => self.settings || flags & flag::ACK != 0,
             kind::WINDOW_UPDATE => self.window > 0 && stream == 0,
+            kind::PING => flags & flag::ACK == 0 && self.pings.change(),
+            kind::GOAWAY => !self.goodbye && length(header) == BARE_GOAWAY,
             _ => false,
         }
     }
@@ -252,6 +272,18 @@ impl Shape {
                     self.put_as_it_is();
                 }
                 self.window = 0;
+            }
+            kind::PING => {
+                if let Some(payload) = self.held.first_chunk_mut() {
+                    *payload = self.pings.send(*payload);
+                }
+                self.put_as_it_is();
+            }
+            kind::GOAWAY => {
+                let ends_well = self.held.ends_with(&NO_ERROR) || planted("errors_are_kept_from_the_server");
+                if !ends_well {
+                    self.put_as_it_is();
+                }
             }
             _ => {
                 if kind == kind::HEADERS {

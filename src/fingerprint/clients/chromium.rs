@@ -1,7 +1,7 @@
 //! Chromium, and the browsers that are made of it.
 
 use super::super::profile::{About, Browser, Guarantee, Headers, Platform};
-use super::super::{EchGrease, H2Spec, HelloSpec, Huffman, Priority, Pseudo, Slot, kind};
+use super::super::{EchGrease, H2Spec, HelloSpec, Huffman, PingForm, Priority, Pseudo, Slot, kind};
 use super::{REQUIRE, SERVER_NAME, alpn, greased, raw, unserved};
 
 const UNSERVED: &str = unserved!("a cipher suite with CBC or without ECDHE");
@@ -12,6 +12,8 @@ const REMEMBERED: &str = "Chromium has the server remember every header of a req
 const TABLE: &str = "in a table of fewer than 4,096 octets of fields (SETTINGS_HEADER_TABLE_SIZE) Chromium still has the server remember every field, h2 none of more than three quarters of it; of \
                      a larger one h2 uses the last 4,096 octets: a field that stands behind them, or is itself of more than 3,072, it writes out again; of two sizes in the same frame of \
                      SETTINGS Chromium says the lower, too";
+
+const PINGS: &str = "Chromium sends a PING with the next request on a connection that was idle for a while (captured after 11 s); here one goes out when the pool wants a sign of life";
 
 const HTTP1: &str = "on HTTP/1.1 its own headers are in Chromium's order: none was published";
 
@@ -25,6 +27,7 @@ pub(in crate::fingerprint) static CHROMIUM: About = About {
         REQUIRE,
         REMEMBERED,
         TABLE,
+        PINGS,
         "its own user agent is that of a window: the captures were made without one, and say HeadlessChrome",
     ],
 };
@@ -40,6 +43,7 @@ pub(in crate::fingerprint) static CHROME: About = About {
         REQUIRE,
         REMEMBERED,
         TABLE,
+        PINGS,
         "that the bytes of Chrome's extensions are Chromium's is taken from their common source, not from a capture of Chrome",
         HTTP1,
         "the server_padding extension, which Chrome sends for some clients by lot, is not sent",
@@ -57,6 +61,7 @@ pub(in crate::fingerprint) static EDGE: About = About {
         REQUIRE,
         REMEMBERED,
         TABLE,
+        PINGS,
         "HTTP/2 is the captured Chromium's: of Edge on Windows no text of Akamai's was at hand",
         "that it resumes as Chromium does is taken from their common source, not from a capture of Edge",
         "Edge 154 is two versions behind the Chromium that its hello was captured from; no hello of Edge was at hand",
@@ -231,6 +236,8 @@ pub(in crate::fingerprint) fn h2() -> H2Spec {
     )
     .with_huffman(Huffman::WhenShorter)
     .with_table_limit(u32::MAX)
+    .with_goodbye(false)
+    .with_ping(PingForm::Counter)
 }
 
 /// Names behind their lengths, and the whole behind its own. All of it is a few hundred bytes.

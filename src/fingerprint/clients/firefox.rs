@@ -1,7 +1,7 @@
 //! Firefox.
 
 use super::super::profile::{About, Browser, Guarantee, Headers, Platform};
-use super::super::{EchGrease, H2Spec, HelloSpec, Priority, Pseudo, Slot, kind};
+use super::super::{EchGrease, H2Spec, HelloSpec, PingForm, Priority, Pseudo, Slot, kind};
 use super::{REQUIRE, SERVER_NAME, alpn, plain, raw, unserved};
 
 const UNSERVED: &str = unserved!(
@@ -18,12 +18,14 @@ const TABLE: &str = "Firefox has the server remember no field of more than half 
 
 const NAMES: &str = "a field that stands in the server's table with another value Firefox names by its oldest place there; here h2 names it by its place in the static table, or by the newest";
 
+const PINGS: &str = "Firefox sends a PING on a connection that was idle for a while (captured after 62 s); here one goes out when the pool wants a sign of life";
+
 pub(in crate::fingerprint) static ESR: About = About {
     browser: Browser::Firefox,
     platform: Platform::Linux,
     source: "captured from Debian's Firefox 153.7.0esr on 2026-11-21 and 2026-11-26, and 153.8.0esr on 2026-11-27",
     guarantee: Guarantee::Fields,
-    limits: &[UNSERVED, REQUIRE, CREDENTIALS, REMEMBERED, TABLE, NAMES],
+    limits: &[UNSERVED, REQUIRE, CREDENTIALS, REMEMBERED, TABLE, NAMES, PINGS],
 };
 
 pub(in crate::fingerprint) static RELEASE: About = About {
@@ -39,6 +41,7 @@ pub(in crate::fingerprint) static RELEASE: About = About {
         REMEMBERED,
         TABLE,
         NAMES,
+        PINGS,
         "bodies that no print covers (encrypted_client_hello, delegated_credentials) are those of Firefox 153 ESR",
         "its own headers are Firefox 153 ESR's with another user agent",
     ],
@@ -152,4 +155,5 @@ pub(in crate::fingerprint) fn h2() -> H2Spec {
     .with_never_indexed(true)
     .with_table_limit(u32::MAX)
     .with_every_table_size(true)
+    .with_ping(PingForm::Zeros)
 }

@@ -7,7 +7,7 @@ use super::{REQUIRE, SERVER_NAME, alpn, greased, raw, unserved};
 const UNSERVED: &str =
     unserved!("a cipher suite with CBC, 3DES or without ECDHE, P-521 or a signature with SHA-1");
 const BODIES: &str = "the order of lists and the bodies that no print covers are as published, and were not compared with bytes: the last GREASE \
-                      extension has one octet (curl-impersonate, tests/signatures/safari_26.0_macOS.yaml), each share has a key of its own (not known); on HTTP/2 every string is in Huffman's code (not known)";
+                      extension has one octet (curl-impersonate, tests/signatures/safari_26.0_macOS.yaml), each share has a key of its own (not known); on HTTP/2 every string is in Huffman's code, a connection ends with a GOAWAY, and PINGs have h2's octets (none of these is known)";
 const RESUMED: &str = "no connection resumes: the source has Safari without pre_shared_key, and of later connections nothing was published";
 const HTTP1: &str = "its own headers on HTTP/1.1 are those of HTTP/2 in the same order: none were published";
 

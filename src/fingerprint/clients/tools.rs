@@ -1,7 +1,7 @@
 //! curl and the standard libraries of Node, Python and Go, as captured. The first three are OpenSSL 3.
 
 use super::super::profile::{About, Browser, Guarantee, Headers, Platform};
-use super::super::{Code, H2Spec, HelloSpec, Huffman, Pseudo, Slot, kind};
+use super::super::{Code, H2Spec, HelloSpec, Huffman, PingForm, Pseudo, Slot, kind};
 use super::{REQUIRE, SERVER_NAME, alpn, plain, raw, unserved};
 
 const OPENSSL_UNSERVED: &str = unserved!(
@@ -18,6 +18,8 @@ pub(in crate::fingerprint) static CURL: About = About {
         OPENSSL_UNSERVED,
         REQUIRE,
         "curl has the server remember a cookie of 20 octets and more (nghttp2); here h2 does not",
+        "curl sends PINGs only where its user calls curl_easy_upkeep, with zeros (nghttp2_submit_ping, not captured); here one goes out when the pool wants a sign of life",
+        "curl 7.88 resets most streams once they are answered (RST_STREAM with STREAM_CLOSED); here none is",
         "a client certificate asked for after the handshake is not given, though that is offered",
         "it resumes as one process of curl's does (CURLOPT_SSL_SESSIONID_CACHE is on by default); each call of the tool begins without sessions",
     ],
@@ -59,6 +61,7 @@ pub(in crate::fingerprint) static GO: About = About {
         "Go writes :authority before :method, which h2's compression cannot follow but for GET and POST: of other methods :method comes first, and is named by another place",
         "Go has the server remember a path other than / and whatever header is not sensitive (golang.org/x/net, http2/hpack), here h2 decides: never a path, a cookie, \
          an authorization, a content-length, an age, an etag, if-none-match or if-modified-since",
+        "Go sends PINGs only with a ReadIdleTimeout, of eight octets drawn for each (golang.org/x/net, http2, ClientConn.Ping); here one with h2's octets goes out when the pool wants a sign of life",
         "Go 1.19 pays no heed to the size that a server allows for its table of fields (SETTINGS_HEADER_TABLE_SIZE), and goes by 4,096 octets even where the server has fewer; h2 does as it is told",
     ],
 };
@@ -201,6 +204,8 @@ pub(in crate::fingerprint) fn curl_h2() -> H2Spec {
     .with_huffman(Huffman::WhenShorter)
     .with_never_indexed(true)
     .with_every_table_size(true)
+    .with_goodbye(false)
+    .with_ping(PingForm::Zeros)
 }
 
 pub(in crate::fingerprint) fn go_h2() -> H2Spec {
@@ -213,4 +218,5 @@ pub(in crate::fingerprint) fn go_h2() -> H2Spec {
         0,
     )
     .with_huffman(Huffman::WhenShorter)
+    .with_goodbye(false)
 }

@@ -57,6 +57,7 @@ impl H2Spec {
         let drawn = drawn.map(|&(id, value)| Assumption::GreaseSetting { id, value });
         flight.open.extend(drawn);
         flight.open.push(Assumption::EveryRequest);
+        flight.open.push(Assumption::LaterFrames);
         flight.open.extend(written.assumptions());
         let spec = H2Spec::new(flight.settings, order)?
             .with_window_update(flight.window_update)?

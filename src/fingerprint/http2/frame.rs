@@ -12,6 +12,7 @@ pub(crate) mod kind {
     pub(crate) const PRIORITY: u8 = 2;
     pub(crate) const RST_STREAM: u8 = 3;
     pub(crate) const SETTINGS: u8 = 4;
+    pub(crate) const PING: u8 = 6;
     pub(crate) const GOAWAY: u8 = 7;
     pub(crate) const WINDOW_UPDATE: u8 = 8;
     pub(crate) const CONTINUATION: u8 = 9;
@@ -19,7 +20,7 @@ pub(crate) mod kind {
 
 /// What a frame's flags say.
 pub(crate) mod flag {
-    /// On SETTINGS: it only acknowledges.
+    /// On SETTINGS and PING: it only acknowledges.
     pub(crate) const ACK: u8 = 0x1;
     /// On HEADERS and DATA: the sender has no more to say on this stream.
     pub(crate) const END_STREAM: u8 = 0x1;

@@ -7,6 +7,7 @@ mod error;
 mod flight;
 pub(crate) mod frame;
 mod huffman;
+mod ping;
 #[cfg(feature = "serde")]
 mod text;
 mod written;
@@ -16,6 +17,7 @@ pub(crate) use self::block::{AUTHORIZATION, COOKIE, Field, Form, NEVER, SHORT, T
 pub use self::error::H2SpecError;
 pub use self::huffman::Huffman;
 pub(crate) use self::huffman::decode;
+pub use self::ping::PingForm;
 
 /// What opens every connection (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -82,6 +84,8 @@ pub struct H2Spec {
     never_indexed: bool,
     table_limit: u32,
     every_table_size: bool,
+    goodbye: bool,
+    ping: PingForm,
 }
 
 /// A pseudo-header of a request (RFC 9113 section 8.3.1).
@@ -114,7 +118,7 @@ impl Pseudo {
 /// What a stream depends on, and its share (RFC 7540 section 5.3; RFC 9113 no longer gives it a meaning).
 ///
 /// ```
-/// use hotpool::fingerprint::{Akamai, H2Spec, H2SpecError, Huffman, Priority, PriorityFrame, Pseudo};
+/// use hotpool::fingerprint::{Akamai, H2Spec, H2SpecError, Huffman, PingForm, Priority, PriorityFrame, Pseudo};
 ///
 /// let order = [Pseudo::Method, Pseudo::Path, Pseudo::Authority, Pseudo::Scheme];
 /// let share = Priority { exclusive: false, depends_on: 0, weight: 42 };
@@ -128,12 +132,15 @@ impl Pseudo {
 ///     .with_literal_path(true)
 ///     .with_never_indexed(true)
 ///     .with_table_limit(u32::MAX)
-///     .with_every_table_size(true);
+///     .with_every_table_size(true)
+///     .with_goodbye(false)
+///     .with_ping(PingForm::Zeros);
 /// assert_eq!(spec.settings(), [(1, 65_536), (2, 0), (4, 131_072)]);
 /// assert_eq!((spec.window_update(), spec.first_stream(), spec.stream_window_update()), (12_517_377, 15, 12_451_840));
 /// assert_eq!((spec.priority_frames()[0].stream, spec.headers_priority()), (3, Some(share)));
 /// assert_eq!((spec.huffman(), spec.literal_path(), spec.never_indexed()), (Huffman::WhenShorter, true, true));
 /// assert_eq!((spec.table_limit(), spec.every_table_size()), (u32::MAX, true));
+/// assert_eq!((spec.goodbye(), spec.ping()), (false, PingForm::Zeros));
 /// assert_eq!(spec.pseudo_order().map(Pseudo::letter), ['m', 'p', 'a', 's']);
 /// let text: Akamai = spec.akamai();
 /// assert_eq!(text.to_string(), "1:65536;2:0;4:131072|12517377|3:0:0:42|m,p,a,s");
@@ -176,7 +183,8 @@ impl H2Spec {
     pub(crate) const TABLE: u32 = 4_096;
 
     /// A spec of these settings, in this order, and of this order of the pseudo-headers; with nothing else before the first request, which is on
-    /// stream 1 without a priority, and written as h2 writes it: every string in Huffman's code, a path of `/` by its place in the static table.
+    /// stream 1 without a priority, and written as h2 writes it: every string in Huffman's code, a path of `/` by its place in the static table. It ends with
+    /// h2's GOAWAY, and has h2's octets in its PINGs.
     ///
     /// Where `:authority` comes before `:method`, as with Go, that holds for GET and POST. h2 has its peer remember any other method, and then both in their order:
     /// such a request has `:method` just ahead of it, and is counted.
@@ -201,6 +209,8 @@ impl H2Spec {
             never_indexed: false,
             table_limit: H2Spec::TABLE,
             every_table_size: false,
+            goodbye: true,
+            ping: PingForm::H2,
         }
         .checked()
     }
@@ -227,6 +237,8 @@ impl H2Spec {
             never_indexed: false,
             table_limit: H2Spec::TABLE,
             every_table_size: false,
+            goodbye: true,
+            ping: PingForm::H2,
         }
     }
 
@@ -337,6 +349,19 @@ impl H2Spec {
         }
     }
 
+    /// The same spec, with or without a GOAWAY of NO_ERROR (RFC 9113 section 6.8) ahead of TLS's close_notify when a connection ends because the pool, or its server by a GOAWAY, is done with it.
+    /// Chromium, curl and Go send none. One that tells the server of an error goes out with any spec.
+    #[must_use]
+    pub fn with_goodbye(self, goodbye: bool) -> Self {
+        H2Spec { goodbye, ..self }
+    }
+
+    /// The same spec, with these octets in the PINGs by which the pool asks whether a connection is alive. When it asks is the pool's business.
+    #[must_use]
+    pub fn with_ping(self, ping: PingForm) -> Self {
+        H2Spec { ping, ..self }
+    }
+
     fn checked(self) -> Result<Self, H2SpecError> {
         self.check()?;
         Ok(self)
@@ -400,6 +425,16 @@ impl H2Spec {
     /// Whether each size that the server allows is answered, one that changes nothing as well.
     pub fn every_table_size(&self) -> bool {
         self.every_table_size
+    }
+
+    /// Whether a connection that ends without an error says so by a GOAWAY.
+    pub fn goodbye(&self) -> bool {
+        self.goodbye
+    }
+
+    /// What stands in PINGs.
+    pub fn ping(&self) -> PingForm {
+        self.ping
     }
 
     /// What others make of a client of this spec.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{H2Spec, H2SpecError, Huffman, Priority, PriorityFrame, Pseudo};
+use super::{H2Spec, H2SpecError, Huffman, PingForm, Priority, PriorityFrame, Pseudo};
 
 /// What a file holds. It becomes a spec only through the checks.
 #[derive(Serialize, Deserialize)]
@@ -26,6 +26,10 @@ pub(super) struct Parts {
     table_limit: u32,
     #[serde(default)]
     every_table_size: bool,
+    #[serde(default = "yes")]
+    goodbye: bool,
+    #[serde(default = "h2s")]
+    ping: PingForm,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     headers_priority: Option<Priority>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -38,6 +42,14 @@ fn one() -> u32 {
 
 fn table() -> u32 {
     H2Spec::TABLE
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn h2s() -> PingForm {
+    PingForm::H2
 }
 
 fn always() -> Huffman {
@@ -59,7 +71,9 @@ impl TryFrom<Parts> for H2Spec {
             .with_literal_path(parts.literal_path)
             .with_never_indexed(parts.never_indexed)
             .with_table_limit(parts.table_limit)
-            .with_every_table_size(parts.every_table_size))
+            .with_every_table_size(parts.every_table_size)
+            .with_goodbye(parts.goodbye)
+            .with_ping(parts.ping))
     }
 }
 
@@ -77,6 +91,8 @@ impl From<H2Spec> for Parts {
             never_indexed: spec.never_indexed,
             table_limit: spec.table_limit,
             every_table_size: spec.every_table_size,
+            goodbye: spec.goodbye,
+            ping: spec.ping,
             headers_priority: spec.headers_priority,
             priority_frames: spec.priority_frames,
         }

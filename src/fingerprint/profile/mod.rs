@@ -20,7 +20,7 @@ use crate::fault::planted;
 
 /// Whom connections look like, from the first byte on: a name, the recipe of the hello, that of HTTP/2, and the headers that fit both.
 ///
-/// Only the first flight is shaped: not TCP, not the timing, not later frames, not how a connection ends. Each profile says [whence](Self::source) it is
+/// Only the first flight is shaped, and of what is later a [few frames](crate::guide::fingerprints#what-later-frames-still-tell): not TCP, not the timing. Each profile says [whence](Self::source) it is
 /// known, what it [promises](Self::guarantee) and what it [cannot do](Self::limits). A clone costs one reference count.
 ///
 /// Two profiles are equal if nothing that goes over the wire differs, headers included; their names do not count. A pool hands a connection of one

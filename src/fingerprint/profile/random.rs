@@ -2,7 +2,7 @@
 
 use super::super::clients::{SERVER_NAME, alpn, plain, raw};
 use super::super::seed::Seed;
-use super::super::{Code, EchGrease, H2Spec, HelloSpec, Huffman, Priority, Pseudo, Slot, kind};
+use super::super::{Code, EchGrease, H2Spec, HelloSpec, Huffman, PingForm, Priority, Pseudo, Slot, kind};
 
 pub(super) fn specs(seed: u64) -> (HelloSpec, H2Spec) {
     let mut seed = Seed::new(seed);
@@ -103,4 +103,9 @@ fn h2(seed: &mut Seed) -> H2Spec {
     H2Spec::observed(&settings, update, order, priority, first, 0)
         .with_huffman(huffman.unwrap_or(Huffman::Always))
         .with_literal_path(seed.coin())
+        .with_goodbye(seed.coin())
+        .with_ping(match seed.coin() {
+            true => PingForm::Counter,
+            false => PingForm::Zeros,
+        })
 }

@@ -329,3 +329,23 @@ async fn protocols_that_a_setup_alone_does_not_offer_blame_nobody() {
     lease(&pool, &name).await.discard();
     finish(pool, peer).await;
 }
+
+/// What a peer does once a protocol was chosen is its own affair, whoever brought the setup: or it would be asked again at once, without end.
+#[tokio::test]
+async fn what_breaks_behind_a_setup_blames_the_address() {
+    for alpn in BOTH {
+        let peer = Peer::builder().alpn(alpn).start();
+        let pool = builder(&peer, |_| {}).validator(StatusValidator::new("/reset/2").unwrap());
+        let (pool, name) = (pool.build().unwrap(), name(&peer));
+        let options = GetOptions::new().tls(trusting().build().unwrap());
+        let broken = within("a reset", pool.get_with(&name, options.clone())).await;
+        let broken = broken.unwrap_err();
+        assert_eq!(broken.phase(), Phase::Validate, "{broken:?}");
+        let again = within("a refusal", pool.get_with(&name, options)).await;
+        let again = again.unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::Blocked, "{alpn:?}: {again:?}");
+        assert!(again.retry_after().is_some());
+        assert_eq!(peer.seen().accepts, 1, "{alpn:?}");
+        finish(pool, peer).await;
+    }
+}
