@@ -33,6 +33,7 @@ use super::{Tls, last_words};
 use crate::config::ReuseCheck;
 use crate::error::Error;
 use crate::event::{CloseReason, RetrySafety};
+use crate::fault::planted;
 
 /// A stream that knows whether an exchange is under way on it.
 pub(crate) struct H1 {
@@ -53,15 +54,24 @@ impl H1 {
         }
     }
 
+    /// The verdict, of one whose user has done with it.
+    pub(crate) fn come_home(&mut self) -> Result<(), CloseReason> {
+        if !planted("who_had_it_before_is_remembered") {
+            self.observer.come_home();
+        }
+        self.verdict()
+    }
+
     /// The caller vouches for what could not be followed. A failure, and what was seen to be unfinished, is not forgiven.
     pub(crate) fn assume_clean(&mut self) {
         self.observer.vouch();
     }
 
-    /// What is known of the last request.
+    /// What is known of its user's last request.
     pub(crate) fn retry_safety(&self) -> RetrySafety {
         match self.observer.retry_safety() {
-            RetrySafety::Sent if self.is_unflushed() => RetrySafety::PartlySent,
+            // What TLS has to send behind an answer is no part of the request.
+            RetrySafety::Sent if self.answered().is_none() && self.is_unflushed() => RetrySafety::PartlySent,
             known => known,
         }
     }
