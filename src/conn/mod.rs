@@ -32,6 +32,11 @@ pub(crate) type Below = Records<Transport>;
 /// What runs below HTTP.
 pub(crate) type Tls = tokio_rustls::client::TlsStream<crate::tls::Shaped<Below>>;
 
+/// How many octets have left below TLS.
+fn written(stream: &Tls) -> u64 {
+    stream.get_ref().0.get_ref().written()
+}
+
 /// What a look finds on a connection that has neither ended nor been spoilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {

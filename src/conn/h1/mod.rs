@@ -29,7 +29,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 #[cfg(feature = "__internals")]
 pub use self::framing::Framing;
 pub(crate) use self::observer::{Observer, Rest};
-use super::{Tls, last_words};
+use super::{Tls, last_words, written};
 use crate::config::ReuseCheck;
 use crate::error::Error;
 use crate::event::{CloseReason, RetrySafety};
@@ -90,6 +90,14 @@ impl H1 {
     /// By what TLS has failed, of one that is seen to be broken.
     pub(crate) fn failure(&mut self) -> Option<Error> {
         last_words(&mut self.stream)
+    }
+
+    /// A write has failed. TLS may have sent the beginning of it all the same: it goes on until it has taken all, or can send no more.
+    fn fail_to_write<T>(&mut self, before: u64, error: io::Error) -> Poll<io::Result<T>> {
+        if written(&self.stream) > before && !planted("a_write_that_failed_sent_nothing") {
+            self.observer.sent_in_part();
+        }
+        self.fail(error)
     }
 
     fn fail<T>(&mut self, error: io::Error) -> Poll<io::Result<T>> {
@@ -186,12 +194,13 @@ impl AsyncWrite for H1 {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         this.admit()?;
+        let before = written(&this.stream);
         match ready!(Pin::new(&mut this.stream).poll_write(cx, buf)) {
             Ok(taken) => {
                 this.observer.sent(&buf[..taken]);
                 Poll::Ready(Ok(taken))
             }
-            Err(error) => this.fail(error),
+            Err(error) => this.fail_to_write(before, error),
         }
     }
 
@@ -202,6 +211,7 @@ impl AsyncWrite for H1 {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         this.admit()?;
+        let before = written(&this.stream);
         match ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs)) {
             Ok(taken) => {
                 let mut left = taken;
@@ -212,7 +222,7 @@ impl AsyncWrite for H1 {
                 }
                 Poll::Ready(Ok(taken))
             }
-            Err(error) => this.fail(error),
+            Err(error) => this.fail_to_write(before, error),
         }
     }
 

@@ -166,11 +166,7 @@ impl Observer {
         if bytes.is_empty() || matches!(self.state, State::Over(_)) {
             return;
         }
-        if self.state == State::Idle {
-            (self.state, self.used) = (State::Open, true);
-            (self.request, self.answer) = (Part::Head, Part::Head);
-            self.status = 0;
-        }
+        self.sent_in_part();
         let followed = self.follow_request(bytes);
         self.conclude(followed);
     }
@@ -186,6 +182,15 @@ impl Observer {
             State::Over(_) => return,
         };
         self.conclude(followed);
+    }
+
+    /// Something was written, whatever it was: of a write that failed that is not known.
+    pub(crate) fn sent_in_part(&mut self) {
+        if self.state == State::Idle {
+            (self.state, self.used) = (State::Open, true);
+            (self.request, self.answer) = (Part::Head, Part::Head);
+            self.status = 0;
+        }
     }
 
     fn follow_request(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {

@@ -38,6 +38,7 @@ mod told;
 mod validate;
 mod waits;
 mod work;
+mod written;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
