@@ -40,8 +40,8 @@ impl HotConnPool {
     /// authority. Headers that the [profile](crate::fingerprint::Profile::headers) has are added where the request has none of that name.
     ///
     /// Where the body's length is known it is announced, else it goes in chunks (HTTP/1.1). Trailers of a request go out on HTTP/2 and behind chunks; a `Trailer`
-    /// header asks for chunks. Interim answers are passed over; `Expect: 100-continue` has the body wait for one, for a second at the most. Over HTTP/1.1, and where a body waits, a hundred
-    /// of them are no answer. What comes before the body is out is heard, wherever its caller has it wait.
+    /// header asks for chunks. Interim answers are passed over; `Expect: 100-continue` has the body wait for one, for a second at the most. Over HTTP/1.1, and where a body waits, a
+    /// hundred of them may come: with one more there is no answer. What comes before the body is out is heard, wherever its caller has it wait.
     ///
     /// What is not asked of a resource, or changes what is spoken:
     ///
