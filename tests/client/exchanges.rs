@@ -315,6 +315,32 @@ async fn a_request_is_sent_once_its_length_is_out() {
     }
 }
 
+/// Other readers wait for the end where one who takes a bare LF for a line's end has it.
+#[tokio::test]
+async fn trailers_end_as_every_reader_sees_it() {
+    for (trailers, expected) in [
+        ("T: v\r\nU: w\r\n\r\n", Ok("yes")),
+        ("T: v\r\nU: w\n\r\n", Err(ErrorKind::Answer)),
+        ("T: v\nU: w\r\n\r\n", Err(ErrorKind::Answer)),
+        ("T: v\r\n\n", Err(ErrorKind::Answer)),
+        ("\n", Err(ErrorKind::Answer)),
+    ] {
+        let server = Server::scripted(&["http/1.1"], move |mut stream, _| async move {
+            servers::head(&mut stream).await;
+            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nyes\r\n0\r\n";
+            servers::say(&mut stream, [head, trailers].concat()).await;
+            servers::head(&mut stream).await; // until the client has gone
+        })
+        .await;
+        let pool = server.pool();
+        let came = send(&pool, get(&server.name(), "/")).await;
+        let came = came.as_ref().map(|read| read.text()).map_err(Error::kind);
+        assert_eq!(came, expected, "{trailers:?}");
+        at_rest(&pool).await;
+        within("close", pool.close()).await;
+    }
+}
+
 /// As far as the head says, and less with each piece: whoever hands it on need not send it in chunks.
 #[tokio::test]
 async fn a_body_says_how_long_it_is() {
@@ -565,10 +591,7 @@ async fn says_over_h1(mut stream: servers::Tls, says: &[u16]) {
     });
     servers::say(&mut stream, heads.collect::<String>()).await;
     let mut body = [0; 4];
-    if stream.read_exact(&mut body)
-        .await
-        .is_ok()
-    {
+    if stream.read_exact(&mut body).await.is_ok() {
         servers::say(&mut stream, body).await;
     }
 }
