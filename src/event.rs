@@ -202,6 +202,6 @@ pub enum RetrySafety {
     Unprocessed,
     /// Some of it was sent, but not all: a peer that acts on whole requests only has not acted on it.
     PartlySent,
-    /// All of it was sent: it may have been acted upon.
+    /// All of it was sent, or it was answered: it may have been acted upon.
     Sent,
 }

@@ -137,7 +137,7 @@ impl<'a> Candidate<'a> {
         }
         match &mut *self.wire {
             Wire::H2(h2) => h2.look(),
-            wire => wire.verdict(),
+            wire => wire.come_home(),
         }
     }
 }

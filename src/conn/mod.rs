@@ -32,6 +32,11 @@ pub(crate) type Below = Records<Transport>;
 /// What runs below HTTP.
 pub(crate) type Tls = tokio_rustls::client::TlsStream<crate::tls::Shaped<Below>>;
 
+/// How many octets have left below TLS.
+fn written(stream: &Tls) -> u64 {
+    stream.get_ref().0.get_ref().written()
+}
+
 /// What a look finds on a connection that has neither ended nor been spoilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
@@ -46,6 +51,11 @@ pub(crate) enum Seen {
 pub(crate) trait Single: Send {
     /// Whether it is known to be between two exchanges.
     fn verdict(&self) -> Result<(), CloseReason>;
+
+    /// The same, of one whose user has done with it: what is sent from here on is another's.
+    fn come_home(&mut self) -> Result<(), CloseReason> {
+        self.verdict()
+    }
 
     /// Looks whether it may be handed out: its peer has neither closed it nor sent what nobody asked for. Reads nothing, waits for nothing;
     /// `cx` is woken when there is reason to look again.
@@ -67,9 +77,9 @@ pub(crate) enum Wire {
 }
 
 impl Wire {
-    /// See [`Single::verdict`]. HTTP/2 knows no such state.
-    pub(crate) fn verdict(&mut self) -> Result<(), CloseReason> {
-        self.single().map_or(Ok(()), |single| single.verdict())
+    /// See [`Single::come_home`]. HTTP/2 knows no such state.
+    pub(crate) fn come_home(&mut self) -> Result<(), CloseReason> {
+        self.single().map_or(Ok(()), |single| single.come_home())
     }
 
     /// See [`Single::look`].
@@ -113,6 +123,10 @@ impl Wire {
 impl Single for H1 {
     fn verdict(&self) -> Result<(), CloseReason> {
         H1::verdict(self)
+    }
+
+    fn come_home(&mut self) -> Result<(), CloseReason> {
+        H1::come_home(self)
     }
 
     fn look(&mut self, cx: &mut Context<'_>) -> Result<Seen, CloseReason> {

@@ -22,6 +22,8 @@ pub(crate) struct Records<IO> {
     header: u8,
     /// Octets of the current record's payload that are still to come.
     left: u16,
+    /// Octets that were written.
+    written: u64,
 }
 
 impl<IO> Records<IO> {
@@ -30,12 +32,24 @@ impl<IO> Records<IO> {
             io,
             header: 0,
             left: 0,
+            written: 0,
         }
+    }
+
+    /// How many octets were written: those that the stream below has taken.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Whether everything read so far is whole records.
     pub(crate) fn at_boundary(&self) -> bool {
         self.header == 0
+    }
+
+    fn count(&mut self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = written {
+            self.written += *count as u64;
+        }
     }
 
     fn follow(&mut self, mut bytes: &[u8]) {
@@ -99,7 +113,9 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Records<IO> {
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Records<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let result = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.count(&result);
+        result
     }
 
     fn poll_write_vectored(
@@ -107,7 +123,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Records<IO> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let result = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.count(&result);
+        result
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -82,7 +82,7 @@ impl Asking {
 
     /// Back to its place, as after any exchange; or closed.
     fn end(&self, mut lent: Box<Lent>, answer: Result<(), CloseReason>) {
-        let whole = answer.and_then(|()| lent.wire.verdict());
+        let whole = answer.and_then(|()| lent.wire.come_home());
         let verdict = whole.map(|()| lent.look_again());
         let verdict = match verdict {
             Err(reason) | Ok(Standing::Doomed(reason)) => Some(Err(reason)),

@@ -188,7 +188,8 @@ impl HotConn {
     }
 
     /// What is known of the last request, if no answer came: whether it may be sent again, to another connection, without being acted
-    /// upon twice. On HTTP/2 what passed on its stream decides: above the last stream of a GOAWAY, or refused, it was not looked at.
+    /// upon twice. Before anything was sent on this lease, that is so; behind an answer it is not. On HTTP/2 what passed on its stream decides: above the last
+    /// stream of a GOAWAY, or refused, it was not looked at, unless anything of an answer came.
     pub fn retry_safety(&self) -> RetrySafety {
         match &self.lent().wire {
             Wire::H1(_) if planted("what_was_sent_is_forgotten") => RetrySafety::NeverSent,

@@ -108,7 +108,7 @@ impl Lent {
             }
             Standing::Doomed(_) => {}
             _ if !blind => {
-                self.standing = self.wire.verdict().and_then(|()| self.look()).into();
+                self.standing = self.wire.come_home().and_then(|()| self.look()).into();
             }
             _ => {}
         }

@@ -26,6 +26,7 @@ mod tagged;
 
 mod hyper;
 mod metrics;
+mod own;
 mod recorder;
 mod tags;
 mod tower;

@@ -8,6 +8,7 @@ use hotpool::{CloseReason, Error, ErrorKind, HotConnPool, Phase};
 use http::{Method, Request, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, Empty, Full};
+use tokio::io::AsyncReadExt;
 
 use crate::ask::{Pieces, get, post, read, send, trailers};
 use crate::common::{at_rest, finish, name, pool, spawn, within};
@@ -250,6 +251,96 @@ async fn what_is_said_is_heard_while_the_callers_body_has_no_more_yet() {
     }
 }
 
+/// The same behind an answer that is over, where something stands before the end that nobody asked for: little of it or much.
+#[tokio::test]
+async fn an_answer_is_over_whatever_stands_behind_it() {
+    for (stray, ends) in [(0, true), (10, true), (8_000, true), (8_000, false)] {
+        let server = Server::scripted(&["http/1.1"], move |mut stream, _| async move {
+            servers::head(&mut stream).await;
+            servers::say(&mut stream, servers::whole("yes") + &"x".repeat(stray)).await;
+            if ends {
+                tokio::io::AsyncWriteExt::shutdown(&mut stream).await.unwrap();
+            }
+            servers::head(&mut stream).await; // until the client has gone
+        })
+        .await;
+        let pool = server.pool();
+        let (hand, pieces) = Pieces::new();
+        hand.send(Ok(Frame::data(Bytes::from_static(b"first")))).unwrap();
+        let request = Request::post(format!("https://{}/", server.name())).body(pieces);
+        let came = send(&pool, request.unwrap()).await.unwrap();
+        assert_eq!(came.text(), "yes", "{stray} {ends}");
+        at_rest(&pool).await;
+        assert_eq!(pool.size(), 0);
+        drop(hand);
+    }
+}
+
+/// All that was announced is out: a body that stays open has nothing to add.
+#[tokio::test]
+async fn a_request_is_sent_once_its_length_is_out() {
+    let http1 = Server::scripted(&["http/1.1"], |mut stream, _| async move {
+        while !servers::head(&mut stream).await.is_empty() {
+            stream.read_exact(&mut [0; 5]).await.unwrap();
+            servers::say(&mut stream, servers::whole("yes")).await;
+        }
+    });
+    let http2 = Server::scripted(&["h2"], |stream, _| async move {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            tokio::spawn(async move {
+                let mut body = request.into_body();
+                assert_eq!(body.data().await.unwrap().unwrap(), "first");
+                let mut back = respond.send_response(http::Response::new(()), false).unwrap();
+                back.send_data("yes".into(), true).unwrap();
+                while let Some(more) = body.data().await {
+                    assert_eq!(more.unwrap(), "", "it is not reset");
+                }
+            });
+        }
+    });
+    for server in [http1.await, http2.await] {
+        let pool = server.pool();
+        for _ in 0..2 {
+            let (hand, pieces) = Pieces::new();
+            hand.send(Ok(Frame::data(Bytes::from_static(b"first")))).unwrap();
+            let request = Request::post(format!("https://{}/", server.name())).header("content-length", 5);
+            let came = send(&pool, request.body(pieces).unwrap()).await.unwrap();
+            assert_eq!(came.text(), "yes");
+            at_rest(&pool).await;
+            drop(hand);
+        }
+        assert_eq!((pool.size(), server.accepted()), (1, 1));
+        within("close", pool.close()).await;
+    }
+}
+
+/// Other readers wait for the end where one who takes a bare LF for a line's end has it.
+#[tokio::test]
+async fn trailers_end_as_every_reader_sees_it() {
+    for (trailers, expected) in [
+        ("T: v\r\nU: w\r\n\r\n", Ok("yes")),
+        ("T: v\r\nU: w\n\r\n", Err(ErrorKind::Answer)),
+        ("T: v\nU: w\r\n\r\n", Err(ErrorKind::Answer)),
+        ("T: v\r\n\n", Err(ErrorKind::Answer)),
+        ("\n", Err(ErrorKind::Answer)),
+    ] {
+        let server = Server::scripted(&["http/1.1"], move |mut stream, _| async move {
+            servers::head(&mut stream).await;
+            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nyes\r\n0\r\n";
+            servers::say(&mut stream, [head, trailers].concat()).await;
+            servers::head(&mut stream).await; // until the client has gone
+        })
+        .await;
+        let pool = server.pool();
+        let came = send(&pool, get(&server.name(), "/")).await;
+        let came = came.as_ref().map(|read| read.text()).map_err(Error::kind);
+        assert_eq!(came, expected, "{trailers:?}");
+        at_rest(&pool).await;
+        within("close", pool.close()).await;
+    }
+}
+
 /// As far as the head says, and less with each piece: whoever hands it on need not send it in chunks.
 #[tokio::test]
 async fn a_body_says_how_long_it_is() {
@@ -433,7 +524,7 @@ async fn a_body_that_waits_to_be_asked_for_waits_for_the_answer_or_a_second() {
             servers::say(&mut stream, "HTTP/1.1 413 No\r\ncontent-length: 4\r\n\r\n").await;
             servers::say(&mut stream, "no!\n").await;
             let mut rest = Vec::new();
-            let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;
+            let _ = stream.read_to_end(&mut rest).await;
             got.send(rest.len()).unwrap();
         }
     })
@@ -500,10 +591,7 @@ async fn says_over_h1(mut stream: servers::Tls, says: &[u16]) {
     });
     servers::say(&mut stream, heads.collect::<String>()).await;
     let mut body = [0; 4];
-    if tokio::io::AsyncReadExt::read_exact(&mut stream, &mut body)
-        .await
-        .is_ok()
-    {
+    if stream.read_exact(&mut body).await.is_ok() {
         servers::say(&mut stream, body).await;
     }
 }

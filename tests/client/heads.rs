@@ -253,6 +253,41 @@ async fn a_length_is_said_once_and_as_a_number_however_it_was_written() {
     }
 }
 
+/// Where the profile has a place for it, too: there alone.
+#[tokio::test]
+async fn a_length_stands_in_its_place_and_nowhere_else() {
+    let headers = || {
+        Headers::new(
+            [("Content-Length", ""), ("A", "b")],
+            [("content-length", ""), ("a", "b")],
+        )
+    };
+    let profile = || Profile::rustls().with_headers(headers().unwrap());
+    let server = mirror().await;
+    let pool = server.builder(|_| {}).profile(profile()).build().unwrap();
+    let own = with(post(&server.name(), "/", "four"), &[("content-length", "0004")]);
+    for request in [own, post(&server.name(), "/", "four")] {
+        let lines = asked(&pool, request, SendOptions::new()).await;
+        assert_eq!(lines[1..3], ["Content-Length: 4", "A: b"]);
+        assert_eq!(lines.len(), 5, "{lines:?}");
+    }
+    let lines = asked(&pool, get(&server.name(), "/"), SendOptions::new()).await;
+    assert_eq!(lines[1], "A: b", "{lines:?}");
+    within("close", pool.close()).await;
+    let server = teller("h2").await;
+    let pool = server.builder(|_| {}).profile(profile()).build().unwrap();
+    let own = with(post(&server.name(), "/", "four"), &[("content-length", "0004")]);
+    for request in [own, post(&server.name(), "/", "four")] {
+        assert_eq!(send(&pool, request).await.unwrap().text(), r#"POST ["4"] None"#);
+    }
+    let read = send(&pool, get(&server.name(), "/")).await.unwrap();
+    assert_eq!(read.text(), "GET [] None");
+    within("close", pool.close()).await;
+    for (http1, http2) in [("Transfer-Encoding", "a"), ("A", "transfer-encoding")] {
+        assert!(Headers::new([(http1, "chunked")], [(http2, "chunked")]).is_err());
+    }
+}
+
 #[tokio::test]
 async fn a_trace_has_no_body() {
     for alpn in ["http/1.1", "h2"] {

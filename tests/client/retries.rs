@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hotpool::{Body, Error, ErrorKind, GetOptions, HotConnPool, Phase, RetrySafety, SendOptions};
 use http::{Method, Request};
 use http_body::Frame;
+use tokio::io::AsyncReadExt;
 
 use crate::ask::{Pieces, Read, get, post, read, send};
 use crate::common::{at_rest, finish, http1_peer, let_run, manual_pool, name, pool, spawn, until, within};
@@ -80,6 +81,36 @@ async fn an_idempotent_one_is_if_its_caller_says_so_and_no_byte_of_an_answer_cam
         at_rest(&pool).await;
         within("close", pool.close()).await;
     }
+}
+
+/// More interim answers than are heard, and the answer behind them, at once: as far as the connection is concerned all is well.
+#[tokio::test]
+async fn what_was_answered_is_not_sent_again_whatever_was_wrong_with_the_answer() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = Server::scripted(&["http/1.1"], move |mut stream, _| {
+        let count = Arc::clone(&count);
+        async move {
+            while !servers::head(&mut stream).await.is_empty() {
+                stream.read_exact(&mut [0; 4]).await.unwrap();
+                count.fetch_add(1, Ordering::SeqCst);
+                let text = "HTTP/1.1 103 \r\n\r\n".repeat(101) + &servers::whole("answered");
+                servers::say(&mut stream, text).await;
+            }
+        }
+    })
+    .await;
+    let pool = server.pool();
+    let options = SendOptions::new().resend_idempotent();
+    for method in [Method::POST, Method::PUT] {
+        let mut request = post(&server.name(), "/", "four");
+        *request.method_mut() = method;
+        let error = send_with(&pool, request, options.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Answer);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    at_rest(&pool).await;
+    within("close", pool.close()).await;
 }
 
 /// Over HTTP/2 a stream may be lost, and its connection stay.
@@ -231,6 +262,28 @@ async fn a_refused_request_is_sent_again_twice_at_the_most() {
         at_rest(&pool).await;
         within("close", pool.close()).await;
     }
+}
+
+/// A peer that says both cannot be relied on.
+#[tokio::test]
+async fn what_was_refused_behind_an_interim_answer_is_not_sent_again() {
+    let (server, asked) = answering(|_, _, mut respond| {
+        let hint = http::Response::builder().status(103).body(()).unwrap();
+        respond.send_informational(hint).unwrap();
+        tokio::spawn(async move {
+            let_run().await; // it is out: a reset would drop it
+            respond.send_reset(h2::Reason::REFUSED_STREAM);
+        });
+    })
+    .await;
+    let pool = server.pool();
+    let error = send(&pool, post(&server.name(), "/", "four")).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), asked.load(Ordering::SeqCst)),
+        (ErrorKind::Http2, 1)
+    );
+    at_rest(&pool).await;
+    within("close", pool.close()).await;
 }
 
 #[tokio::test]

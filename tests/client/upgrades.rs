@@ -186,6 +186,53 @@ async fn an_extended_connect_goes_over_http2_and_has_a_host_as_others_have() {
     }
 }
 
+/// The same on either protocol, and before anything is dialled.
+#[tokio::test]
+async fn a_tunnel_has_no_length() {
+    for alpn in ["http/1.1", "h2"] {
+        let server = Server::hyper(&[alpn], |_| async { http::Response::default() }).await;
+        let pool = server.pool();
+        let target = Target::try_from(&*server.name()).unwrap().into_owned();
+        for (length, body) in [(Some("0"), Body::empty()), (None, Body::from("four"))] {
+            let mut request = Request::connect("far.test:443").body(body).unwrap();
+            if let Some(length) = length {
+                request
+                    .headers_mut()
+                    .insert("content-length", length.parse().unwrap());
+            }
+            let sending = pool.send_with(request, SendOptions::new().target(target.clone()));
+            let error = within("an error", sending).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Request, "{alpn} {length:?}");
+            assert!(error.cause().unwrap().to_string().contains("open a tunnel"));
+        }
+        assert_eq!(server.accepted(), 0, "{alpn}");
+    }
+}
+
+/// One protocol by `Upgrade`, which HTTP/2 has not, and one by its pseudo-header, which HTTP/1.1 has not.
+#[tokio::test]
+async fn nobody_asks_for_two_protocols() {
+    for alpn in ["http/1.1", "h2"] {
+        let server = Server::hyper(&[alpn], |_| async { http::Response::default() }).await;
+        let pool = server.pool();
+        let request = Request::connect(format!("https://{}/chat", server.name()))
+            .header("connection", "upgrade")
+            .header("upgrade", "x")
+            .extension(h2::ext::Protocol::from_static("websocket"));
+        let sending = pool.send(request.body(Body::empty()).unwrap());
+        let error = within("an error", sending).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), server.accepted()),
+            (ErrorKind::Request, 0),
+            "{alpn}"
+        );
+        assert!(
+            error.cause().unwrap().to_string().contains("Upgrade"),
+            "{error:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_stream_is_a_tunnel_after_connect() {
     let server = Server::scripted(&["h2"], |stream, _| async move {

@@ -104,6 +104,7 @@ const OWN_MODULES: &[&str] = &[
     "live::validate",
     "live::waits",
     "live::work",
+    "live::written",
 ];
 
 const SOURCES: &[(&str, &str)] = &[
@@ -151,6 +152,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("live::validate", include_str!("live/validate.rs")),
     ("live::waits", include_str!("live/waits.rs")),
     ("live::work", include_str!("live/work.rs")),
+    ("live::written", include_str!("live/written.rs")),
 ];
 
 /// `(module, test, fault or why there is none)` of each line.

@@ -31,11 +31,38 @@ fn headers_that_no_request_may_have_are_refused() {
         (vec![("a", "b\r\nc: d")], vec![], "is no line"),
         (vec![], vec![("A", "b")], "has capitals"),
         (vec![], vec![(":path", "/")], "is no name"),
+        (vec![("Transfer-Encoding", "chunked")], vec![], "says where each"),
+        (vec![("transfer-encoding", "")], vec![], "says where each"),
+        (vec![("Content-Length", "9")], vec![], "says where each"),
+        (vec![], vec![("content-length", "9")], "says where each"),
+        (
+            vec![("Connection", "close, Content-length")],
+            vec![],
+            "names a field",
+        ),
+        (vec![("connection", "host")], vec![], "names a field"),
+        (vec![("Host", ""), ("A", ""), ("host", "")], vec![], "two places"),
+        (
+            vec![],
+            vec![("content-length", ""), ("content-length", "")],
+            "two places",
+        ),
+        (vec![], vec![("connection", "close")], "one connection's affair"),
+        (
+            vec![],
+            vec![("transfer-encoding", "chunked")],
+            "one connection's affair",
+        ),
+        (vec![], vec![("upgrade", "x")], "one connection's affair"),
+        (vec![], vec![("te", "gzip")], "not trailers"),
+        (vec![], vec![("host", "a")], "in the authority"),
     ] {
         let error = Headers::new(http1, http2).unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
     }
     assert!(Headers::new([("A", "b c")], [("a", "b\tc")]).is_ok());
+    let places = [("Host", ""), ("Connection", "close"), ("Content-Length", "")];
+    assert!(Headers::new(places, [("content-length", ""), ("te", "trailers")]).is_ok());
 }
 
 #[test]

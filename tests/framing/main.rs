@@ -11,6 +11,8 @@ mod oracle;
 use oracle::{Choose, Outcome};
 
 const CASES: u64 = 20_000;
+/// What was found beyond those.
+const FOUND: [u64; 2] = [7_017_969, 7_503_901];
 
 struct Dice(u64);
 
@@ -26,7 +28,7 @@ impl Choose for Dice {
 
 fn many(run: fn(&mut dyn Choose) -> Outcome) -> Outcome {
     let mut sum = Outcome::default();
-    for seed in 1..=CASES {
+    for seed in (1..=CASES).chain(FOUND) {
         let result = std::panic::catch_unwind(|| run(&mut Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
         let outcome = result.unwrap_or_else(|_| panic!("seed {seed}"));
         sum.clean += outcome.clean;

@@ -163,8 +163,7 @@ impl Outgoing {
         let head = match head {
             Ok(head) => head,
             Err(error) => {
-                let unheard = !exchange.is_heard() && is_lost(&error);
-                let failed = self.judge(error, exchange.conn(), unheard);
+                let failed = self.judge(error, exchange.conn(), exchange.is_heard());
                 self.upload = exchange.into_upload();
                 return Err(failed);
             }
@@ -198,8 +197,7 @@ impl Outgoing {
             }
             Err(error) => {
                 self.upload = call.into_upload();
-                let lost = is_lost(&error);
-                Err(self.judge(error, &conn, lost))
+                Err(self.judge(error, &conn, false))
             }
         }
     }
@@ -231,15 +229,16 @@ impl Outgoing {
         expects.then(|| clock.sleep_until(clock.now() + PATIENCE))
     }
 
-    /// What may become of a request whose try failed.
-    fn judge(&self, error: Error, conn: &HotConn, unheard: bool) -> Failed {
+    /// What may become of a request whose try failed, with or without anything of an answer.
+    fn judge(&self, error: Error, conn: &HotConn, heard: bool) -> Failed {
         let ours = matches!(error.kind(), ErrorKind::Request | ErrorKind::Body);
         let (again, sent) = match conn.retry_safety() {
+            _ if heard && !planted("what_was_answered_is_forgotten") => (false, true),
             RetrySafety::NeverSent | RetrySafety::Unprocessed => (true, false),
             RetrySafety::Sent if planted("what_was_sent_is_sent_again") => (true, true),
             RetrySafety::PartlySent | RetrySafety::Sent => {
                 let repeatable = self.head.method.is_idempotent() || planted("any_method_is_sent_twice");
-                (self.options.resend && unheard && repeatable, true)
+                (self.options.resend && is_lost(&error) && repeatable, true)
             }
         };
         Failed {

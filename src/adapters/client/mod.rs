@@ -40,16 +40,16 @@ impl HotConnPool {
     /// authority. Headers that the [profile](crate::fingerprint::Profile::headers) has are added where the request has none of that name.
     ///
     /// Where the body's length is known it is announced, else it goes in chunks (HTTP/1.1). Trailers of a request go out on HTTP/2 and behind chunks; a `Trailer`
-    /// header asks for chunks. Interim answers are passed over; `Expect: 100-continue` has the body wait for one, for a second at the most. Over HTTP/1.1, and where a body waits, a hundred
-    /// of them are no answer. What comes before the body is out is heard, wherever its caller has it wait.
+    /// header asks for chunks. Interim answers are passed over; `Expect: 100-continue` has the body wait for one, for a second at the most. Over HTTP/1.1, and where a body waits, a
+    /// hundred of them may come: with one more there is no answer. What comes before the body is out is heard, wherever its caller has it wait.
     ///
     /// What is not asked of a resource, or changes what is spoken:
     ///
     /// | request | URI | goes over |
     /// |---|---|---|
     /// | `OPTIONS *` (RFC 9112 section 3.2.4) | `*`, with a [`target`](SendOptions::target) that says of which server; or `https`, a host, and the path `*` | either protocol |
-    /// | CONNECT (RFC 9110 section 9.3.6) | a host and a port alone; it has no other `Host` | either; the tunnel is the connection (HTTP/1.1) or one stream of it |
-    /// | CONNECT with an [`h2::ext::Protocol`](crate::h2::ext::Protocol) among its extensions (RFC 8441) | as any other | HTTP/2, which it asks for. A peer that takes none resets the stream |
+    /// | CONNECT (RFC 9110 section 9.3.6) | a host and a port alone; it has no other `Host`, and no length | either; the tunnel is the connection (HTTP/1.1) or one stream of it |
+    /// | CONNECT with an [`h2::ext::Protocol`](crate::h2::ext::Protocol) among its extensions (RFC 8441) | as any other | HTTP/2, which it asks for; it has no `Upgrade` and no length. A peer that takes none resets the stream |
     /// | one with `Upgrade` | as any other | HTTP/1.1, which it asks for; the upgrade begins once all of its body is out |
     ///
     /// A request that was certainly not processed is sent again, over another connection, twice at the most: no byte of it was sent, or its

@@ -43,6 +43,8 @@ pub(super) enum Refused {
     TunnelBody,
     #[error("it asks to be told itself, and has a body")]
     TraceBody,
+    #[error("it asks for a protocol by `Upgrade`, and for one on a stream of HTTP/2")]
+    TwoProtocols,
 }
 
 impl From<Refused> for Error {
@@ -177,7 +179,14 @@ pub(super) fn check_uri(head: &request::Parts) -> Result<(), Refused> {
 
 /// Where a request ends, by what its headers say and by what its body knows.
 pub(super) fn length(head: &request::Parts, concerns: Concerns, upload: &Upload) -> Result<Length, Refused> {
+    if is_extended(head) && concerns.has(Concerns::UPGRADE) && !planted("two_protocols_are_asked_for") {
+        return Err(Refused::TwoProtocols);
+    }
     match said_length(head, concerns, upload)? {
+        // What is sent into a tunnel has no length (RFC 9110 section 9.3.6).
+        Length::Known(_) if head.method == Method::CONNECT && !planted("tunnels_have_lengths") => {
+            Err(Refused::TunnelBody)
+        }
         // RFC 9110 section 9.3.8.
         Length::Known(1..) | Length::Unknown
             if head.method == Method::TRACE && !planted("traces_have_bodies") =>

@@ -29,10 +29,11 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 #[cfg(feature = "__internals")]
 pub use self::framing::Framing;
 pub(crate) use self::observer::{Observer, Rest};
-use super::{Tls, last_words};
+use super::{Tls, last_words, written};
 use crate::config::ReuseCheck;
 use crate::error::Error;
 use crate::event::{CloseReason, RetrySafety};
+use crate::fault::planted;
 
 /// A stream that knows whether an exchange is under way on it.
 pub(crate) struct H1 {
@@ -53,15 +54,24 @@ impl H1 {
         }
     }
 
+    /// The verdict, of one whose user has done with it.
+    pub(crate) fn come_home(&mut self) -> Result<(), CloseReason> {
+        if !planted("who_had_it_before_is_remembered") {
+            self.observer.come_home();
+        }
+        self.verdict()
+    }
+
     /// The caller vouches for what could not be followed. A failure, and what was seen to be unfinished, is not forgiven.
     pub(crate) fn assume_clean(&mut self) {
         self.observer.vouch();
     }
 
-    /// What is known of the last request.
+    /// What is known of its user's last request.
     pub(crate) fn retry_safety(&self) -> RetrySafety {
         match self.observer.retry_safety() {
-            RetrySafety::Sent if self.is_unflushed() => RetrySafety::PartlySent,
+            // What TLS has to send behind an answer is no part of the request.
+            RetrySafety::Sent if self.answered().is_none() && self.is_unflushed() => RetrySafety::PartlySent,
             known => known,
         }
     }
@@ -80,6 +90,14 @@ impl H1 {
     /// By what TLS has failed, of one that is seen to be broken.
     pub(crate) fn failure(&mut self) -> Option<Error> {
         last_words(&mut self.stream)
+    }
+
+    /// A write has failed. TLS may have sent the beginning of it all the same: it goes on until it has taken all, or can send no more.
+    fn fail_to_write<T>(&mut self, before: u64, error: io::Error) -> Poll<io::Result<T>> {
+        if written(&self.stream) > before && !planted("a_write_that_failed_sent_nothing") {
+            self.observer.sent_in_part();
+        }
+        self.fail(error)
     }
 
     fn fail<T>(&mut self, error: io::Error) -> Poll<io::Result<T>> {
@@ -176,12 +194,13 @@ impl AsyncWrite for H1 {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         this.admit()?;
+        let before = written(&this.stream);
         match ready!(Pin::new(&mut this.stream).poll_write(cx, buf)) {
             Ok(taken) => {
                 this.observer.sent(&buf[..taken]);
                 Poll::Ready(Ok(taken))
             }
-            Err(error) => this.fail(error),
+            Err(error) => this.fail_to_write(before, error),
         }
     }
 
@@ -192,6 +211,7 @@ impl AsyncWrite for H1 {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         this.admit()?;
+        let before = written(&this.stream);
         match ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs)) {
             Ok(taken) => {
                 let mut left = taken;
@@ -202,7 +222,7 @@ impl AsyncWrite for H1 {
                 }
                 Poll::Ready(Ok(taken))
             }
-            Err(error) => this.fail(error),
+            Err(error) => this.fail_to_write(before, error),
         }
     }
 

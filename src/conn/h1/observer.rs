@@ -25,6 +25,8 @@ use crate::fault::planted;
 #[derive(Clone, Debug)]
 pub(crate) struct Observer {
     state: State,
+    /// Whether its user has sent anything.
+    used: bool,
     request: Part,
     answer: Part,
     method: Method,
@@ -88,6 +90,7 @@ impl Observer {
     pub(crate) fn new() -> Self {
         Observer {
             state: State::Idle,
+            used: false,
             request: Part::Head,
             answer: Part::Head,
             method: Method::Other,
@@ -126,10 +129,15 @@ impl Observer {
         (self.status > 0).then_some((self.status, rest))
     }
 
-    /// What is known of the request, if its answer does not come.
+    /// Its user has done with it: what is sent from here on is another's.
+    pub(crate) fn come_home(&mut self) {
+        self.used = false;
+    }
+
+    /// What is known of its user's last request.
     pub(crate) fn retry_safety(&self) -> RetrySafety {
         match self.state {
-            State::Idle => RetrySafety::NeverSent,
+            State::Idle if !self.used || planted("what_was_answered_is_forgotten") => RetrySafety::NeverSent,
             State::Open | State::Over(CloseReason::HalfSent) if !self.request.is_done() => {
                 RetrySafety::PartlySent
             }
@@ -146,7 +154,10 @@ impl Observer {
             State::Idle => false,
         };
         if blind {
-            *self = Observer::new();
+            *self = Observer {
+                used: self.used,
+                ..Observer::new()
+            };
         }
     }
 
@@ -155,11 +166,7 @@ impl Observer {
         if bytes.is_empty() || matches!(self.state, State::Over(_)) {
             return;
         }
-        if self.state == State::Idle {
-            self.state = State::Open;
-            (self.request, self.answer) = (Part::Head, Part::Head);
-            self.status = 0;
-        }
+        self.sent_in_part();
         let followed = self.follow_request(bytes);
         self.conclude(followed);
     }
@@ -175,6 +182,15 @@ impl Observer {
             State::Over(_) => return,
         };
         self.conclude(followed);
+    }
+
+    /// Something was written, whatever it was: of a write that failed that is not known.
+    pub(crate) fn sent_in_part(&mut self) {
+        if self.state == State::Idle {
+            (self.state, self.used) = (State::Open, true);
+            (self.request, self.answer) = (Part::Head, Part::Head);
+            self.status = 0;
+        }
     }
 
     fn follow_request(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {

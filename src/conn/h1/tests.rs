@@ -285,9 +285,18 @@ fn what_is_known_of_a_request_follows_what_passed() {
     }
     observer.received(OK.as_bytes());
     known.push(observer.retry_safety());
+    observer.vouch();
+    known.push(observer.retry_safety());
+    observer.come_home();
+    known.push(observer.retry_safety());
     use RetrySafety::{NeverSent, PartlySent, Sent};
     assert_eq!(
         known,
-        [NeverSent, PartlySent, PartlySent, PartlySent, Sent, NeverSent]
+        [
+            NeverSent, PartlySent, PartlySent, PartlySent, Sent, Sent, Sent, NeverSent
+        ]
     );
+    observer.sent(b"HELO a\r\n\r\n");
+    observer.vouch();
+    assert_eq!((observer.verdict(), observer.retry_safety()), (CLEAN, Sent));
 }

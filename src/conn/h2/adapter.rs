@@ -14,12 +14,15 @@ use super::frames::Frames;
 use super::sent::H2Sent;
 use super::shape::{self, Shape};
 use crate::error::Error;
+use crate::fault::planted;
 use crate::fingerprint::H2Spec;
 
 pub(crate) struct Adapter<IO> {
     io: IO,
     /// By what TLS has failed, of one that is seen to be broken.
     failure: fn(&mut IO) -> Option<Error>,
+    /// How many octets have left below TLS.
+    written: fn(&IO) -> u64,
     sent: Frames,
     received: Frames,
     /// Frames that came in this turn of the driver.
@@ -35,13 +38,14 @@ const FRAMES_A_TURN: u32 = 1_000;
 impl<IO> Adapter<IO> {
     pub(super) fn new(
         io: IO,
-        failure: fn(&mut IO) -> Option<Error>,
+        (failure, written): (fn(&mut IO) -> Option<Error>, fn(&IO) -> u64),
         shared: Arc<Shared>,
         spec: Option<&H2Spec>,
     ) -> Self {
         Adapter {
             io,
             failure,
+            written,
             sent: Frames::outbound(),
             received: Frames::inbound(),
             turn: 0,
@@ -77,6 +81,13 @@ impl<IO> Adapter<IO> {
     }
 }
 
+impl<IO> Adapter<IO> {
+    /// Whether some of a write that failed has left all the same: TLS goes on until it has taken all, or can send no more.
+    fn has_left(&self, before: u64) -> bool {
+        (self.written)(&self.io) > before && !planted("a_write_that_failed_sent_nothing")
+    }
+}
+
 impl<IO: AsyncWrite + Unpin> Adapter<IO> {
     /// Writes what stands in the shape's buffer.
     fn drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -92,10 +103,16 @@ impl<IO: AsyncWrite + Unpin> Adapter<IO> {
             if written == out.len() {
                 break Poll::Ready(Ok(()));
             }
+            let before = (self.written)(&self.io);
             match Pin::new(&mut self.io).poll_write(cx, &out[written..]) {
                 Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(count)) => written += count,
-                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Ready(Err(error)) => {
+                    if self.has_left(before) {
+                        written = out.len();
+                    }
+                    break Poll::Ready(Err(error));
+                }
                 Poll::Pending => break Poll::Pending,
             }
         };
@@ -131,16 +148,26 @@ impl<IO: AsyncWrite + Unpin> Adapter<IO> {
                 most = passable;
             }
         }
+        let before = (self.written)(&self.io);
         let io = Pin::new(&mut self.io);
         let count = match (most, bufs) {
-            (usize::MAX, [buf]) => ready!(io.poll_write(cx, buf))?,
-            (usize::MAX, _) => ready!(io.poll_write_vectored(cx, bufs))?,
+            (usize::MAX, [buf]) => io.poll_write(cx, buf),
+            (usize::MAX, _) => io.poll_write_vectored(cx, bufs),
             _ => {
                 let first = bufs
                     .iter()
                     .find(|buf| !buf.is_empty())
                     .map_or(&[][..], |buf| &**buf);
-                ready!(io.poll_write(cx, &first[..first.len().min(most)]))?
+                io.poll_write(cx, &first[..first.len().min(most)])
+            }
+        };
+        let count = match ready!(count) {
+            Ok(count) => count,
+            Err(error) => {
+                if self.has_left(before) {
+                    self.follow(bufs, usize::MAX); // at the most
+                }
+                return Poll::Ready(Err(error));
             }
         };
         if let Some(shape) = &mut self.shape {
@@ -291,7 +318,7 @@ mod tests {
             takes: false,
             written: Vec::new(),
         };
-        let mut adapter = Adapter::new(narrow, |_| None, shared(), firefox.h2());
+        let mut adapter = Adapter::new(narrow, (|_| None, |_| 0), shared(), firefox.h2());
         let mut cx = Context::from_waker(Waker::noop());
         for pieces in flushes {
             let mut bufs: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
@@ -332,11 +359,52 @@ mod tests {
         }
     }
 
+    /// TLS over a transport that takes so much, and fails behind that.
+    struct Breaking(u64);
+
+    impl AsyncWrite for Breaking {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            self.0 *= 2;
+            Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_has_left_of_a_write_that_failed_is_taken_for_sent() {
+        use crate::event::RetrySafety::{NeverSent, PartlySent};
+        let firefox = crate::fingerprint::Profile::firefox_esr(153).expect("known");
+        for (takes, spec, expected) in [
+            (0, None, NeverSent),
+            (1, None, PartlySent),
+            (0, firefox.h2(), NeverSent),
+            (1, firefox.h2(), PartlySent),
+        ] {
+            let shared = shared();
+            let mut adapter = Adapter::new(Breaking(takes), (|_| None, |io| io.0), Arc::clone(&shared), spec);
+            shared.book.lock().open(shared.clock.now_coarse(), 3);
+            let settings = frame(kind::SETTINGS, 0, 0, &[0, 2, 0, 0, 0, 0]);
+            let headers = frame(kind::HEADERS, 4, 3, b"\x83\x87\x41\x01a\x84");
+            let text = [PREFACE, &settings, &headers].concat();
+            let mut cx = Context::from_waker(Waker::noop());
+            let written = Pin::new(&mut adapter).poll_write(&mut cx, &text);
+            assert!(matches!(written, Poll::Ready(Err(_))), "{written:?}");
+            assert_eq!(shared.book.lock().safety(3), expected);
+        }
+    }
+
     #[test]
     fn a_flood_is_read_in_turns() {
         let shared = shared();
         // Empty DATA without end.
-        let mut adapter = Adapter::new(tokio::io::repeat(0), |_| None, shared, None);
+        let mut adapter = Adapter::new(tokio::io::repeat(0), (|_| None, |_| 0), shared, None);
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
         let mut cx = Context::from_waker(&waker);

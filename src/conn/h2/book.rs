@@ -40,6 +40,8 @@ mod mark {
     pub(crate) const REFUSED: u8 = 16;
     /// Its lease has come home.
     pub(crate) const LOOSE: u8 = 32;
+    /// The head of an answer has come, if only of an interim one.
+    pub(crate) const HEARD: u8 = 64;
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -190,7 +192,9 @@ impl Book {
             return RetrySafety::Sent;
         };
         let stream = &self.streams[place];
-        if stream.has(mark::REFUSED) && !planted("unprocessed_is_sent") {
+        if stream.has(mark::HEARD) && !planted("what_was_answered_is_forgotten") {
+            RetrySafety::Sent // whatever else its peer said
+        } else if stream.has(mark::REFUSED) && !planted("unprocessed_is_sent") {
             RetrySafety::Unprocessed
         } else if !stream.has(mark::SENT) {
             RetrySafety::NeverSent
@@ -347,8 +351,16 @@ impl Book {
                 frame.stream,
                 mark::RESET | if refused { mark::REFUSED } else { 0 },
             );
-        } else if frame.ends_stream() {
-            self.mark(frame.stream, mark::ANSWERED);
+        } else {
+            let heard = if frame.kind == kind::HEADERS {
+                mark::HEARD
+            } else {
+                0
+            };
+            let ended = if frame.ends_stream() { mark::ANSWERED } else { 0 };
+            if heard | ended > 0 {
+                self.mark(frame.stream, heard | ended);
+            }
         }
     }
 

@@ -206,3 +206,20 @@ proptest::proptest! {
         proptest::prop_assert_eq!((book.loose as usize, book.streams.len()), (open, open));
     }
 }
+
+/// A peer that says both has been asked all the same.
+#[test]
+fn what_was_answered_was_looked_at_whatever_else_is_said() {
+    for refusal in [kind::RST_STREAM, kind::GOAWAY] {
+        for (flags, head) in [(4, 0x88), (5, 0x88), (4, 0x08)] {
+            let mut book = asked();
+            receive(&mut book, at(1), kind::HEADERS, flags, 1, &[head]);
+            match refusal {
+                kind::RST_STREAM => receive(&mut book, at(1), refusal, 0, 1, &[0, 0, 0, 7]),
+                _ => receive(&mut book, at(1), refusal, 0, 0, &goaway(0, 0)),
+            }
+            assert_eq!(book.safety(1), RetrySafety::Sent);
+            assert!(!book.is_open(1));
+        }
+    }
+}

@@ -43,7 +43,7 @@ pub use self::handle::{H2, H2Response, H2Sender};
 #[cfg(feature = "__internals")]
 pub use self::passing::{Passed, Passing, Reshaping};
 pub use self::sent::H2Sent;
-use super::{Tls, last_words};
+use super::{Tls, last_words, written};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::event::CloseReason;
@@ -121,7 +121,7 @@ pub(crate) async fn handshake(
     spec: Option<&H2Spec>,
 ) -> Result<(H2Handle, Driver, Option<H2Sent>), Error> {
     let shared = Arc::new(Shared::new(clock));
-    let adapter = adapter::Adapter::new(stream, last_words, Arc::clone(&shared), spec);
+    let adapter = adapter::Adapter::new(stream, (last_words, written), Arc::clone(&shared), spec);
     let sent = adapter.sent().cloned();
     let (mut send, connection) = builder(spec)
         .initial_max_send_streams(UNTIL_SETTINGS)

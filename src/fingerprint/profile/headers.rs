@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 
+use crate::fault::planted;
+
 /// A name and a value.
 type Field = (Cow<'static, str>, Cow<'static, str>);
 
 /// What a client adds to a request of its user's, in its order: for a browser that of an address that was typed.
 ///
 /// The pool sends none of it: it is for the HTTP stack above. On HTTP/1.1 `Host` stands where the client puts it, with an empty value; on HTTP/2 the
-/// authority is a pseudo-header, and its place is the [spec's](crate::fingerprint::H2Spec).
+/// authority is a pseudo-header, and its place is the [spec's](crate::fingerprint::H2Spec). On either, `Content-Length` may have a place, with an empty
+/// value, which is for the length of a request's body if that is known. Nothing else here says where a message ends.
 ///
 /// ```
 /// use hotpool::fingerprint::{HeaderError, Headers, Profile};
@@ -43,7 +46,9 @@ impl Headers {
     /// These, on either protocol.
     ///
     /// # Errors
-    /// [`HeaderError`] names a field that no request of the protocol may have (RFC 9110 section 5, RFC 9113 section 8.2).
+    /// [`HeaderError`] names a field that no request of the protocol may have (RFC 9110 section 5, RFC 9113 section 8.2), or that would say where each ends
+    /// (RFC 9112 section 6): `Transfer-Encoding`, `Content-Length` with a value, or a `Connection` that names either or `Host`. `Host` and `Content-Length`
+    /// have one place each.
     pub fn new<N, V>(
         http1: impl IntoIterator<Item = (N, V)>,
         http2: impl IntoIterator<Item = (N, V)>,
@@ -57,8 +62,8 @@ impl Headers {
             http1: http1.into_iter().map(owned).collect(),
             http2: http2.into_iter().map(owned).collect(),
         };
-        headers.http1.iter().try_for_each(|field| check(field, false))?;
-        headers.http2.iter().try_for_each(|field| check(field, true))?;
+        check(&headers.http1, false)?;
+        check(&headers.http2, true)?;
         Ok(headers)
     }
 
@@ -90,11 +95,33 @@ impl Headers {
     }
 }
 
-fn check((name, value): &Field, lower: bool) -> Result<(), HeaderError> {
-    let wrong = |why| {
-        let name = name.to_string();
-        Err(HeaderError { name, why })
-    };
+fn check(fields: &[Field], http2: bool) -> Result<(), HeaderError> {
+    for (nth, (name, value)) in fields.iter().enumerate() {
+        let checked = check_field(name, value, http2).and_then(|()| {
+            let lower = name.to_ascii_lowercase();
+            let place = ["host", "content-length"].contains(&&*lower);
+            let twice = place
+                && fields[..nth]
+                    .iter()
+                    .any(|(before, _)| before.eq_ignore_ascii_case(name));
+            if twice {
+                return Err("has two places");
+            }
+            match planted("profiles_say_where_messages_end") {
+                true => Ok(()),
+                false => check_meaning(&lower, value, http2),
+            }
+        });
+        checked.map_err(|why| HeaderError {
+            name: name.to_string(),
+            why,
+        })?;
+    }
+    Ok(())
+}
+
+fn check_field(name: &str, value: &str, lower: bool) -> Result<(), &'static str> {
+    let wrong = Err;
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(token) {
         return wrong("is no name");
@@ -106,4 +133,29 @@ fn check((name, value): &Field, lower: bool) -> Result<(), HeaderError> {
         return wrong("has a value that is no line of ASCII");
     }
     Ok(())
+}
+
+/// What a field says that holds for every request with it.
+fn check_meaning(name: &str, value: &str, http2: bool) -> Result<(), &'static str> {
+    let vital = ["content-length", "transfer-encoding", "host"];
+    let mut words = value.split(',').map(str::trim_ascii);
+    let names_vital = |word: &str| vital.iter().any(|name| word.eq_ignore_ascii_case(name));
+    match name {
+        "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade"
+        | "http2-settings"
+            if http2 =>
+        {
+            Err("is one connection's affair, which HTTP/2 does not allow")
+        }
+        "te" if http2 && !value.eq_ignore_ascii_case("trailers") => {
+            Err("is not trailers alone, as on HTTP/2")
+        }
+        "host" if http2 => Err("stands in the authority on HTTP/2"),
+        "transfer-encoding" => Err("says where each message ends"),
+        "content-length" if !value.is_empty() => Err("says where each message ends"),
+        "connection" if words.any(names_vital) => {
+            Err("names a field that says where a message ends or whom it is for")
+        }
+        _ => Ok(()),
+    }
 }

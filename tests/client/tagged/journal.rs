@@ -54,10 +54,10 @@ impl Journal {
         line.cut();
     }
 
-    /// Whether the connection of this request was cut. One that never came may have been on any.
-    pub(crate) fn may_have_been_cut(&self, tag: u64) -> bool {
+    /// Whether the connection of this request was cut, if it came.
+    pub(crate) fn was_cut(&self, tag: u64) -> Option<bool> {
         let book = self.0.lock().unwrap();
-        book.came.get(&tag).is_none_or(|line| book.cut.contains(line))
+        book.came.get(&tag).map(|line| book.cut.contains(line))
     }
 
     /// How many connections were cut, whose answers have no end for that, and who came more than once.

@@ -178,12 +178,21 @@ async fn what_was_sent_is_known() {
     let (pool, name) = (pool(&peer, |_| {}), name(&peer));
     let mut conn = lease(&pool, &name).await;
     assert_eq!(conn.retry_safety(), RetrySafety::NeverSent);
+    use_up(&mut conn, "/").await;
+    assert_eq!(conn.retry_safety(), RetrySafety::Sent, "answered");
+    assert_eq!(pool.put(conn), Returned::Kept);
+    let mut conn = lease(&pool, &name).await;
+    assert_eq!(
+        conn.retry_safety(),
+        RetrySafety::NeverSent,
+        "by whoever has it now"
+    );
     peer.hold(To::All);
     conn.write_all(b"GET / HTTP/1.1\r\nhost: peer.test\r\n\r\n")
         .await
         .unwrap();
     conn.flush().await.unwrap();
-    peer.wait_for("the request", |seen| seen.http1_requests == 1)
+    peer.wait_for("the request", |seen| seen.http1_requests == 2)
         .await;
     assert_eq!(conn.retry_safety(), RetrySafety::Sent);
     peer.order(To::All, Order::Reset);

@@ -39,6 +39,7 @@ mod told;
 mod validate;
 mod waits;
 mod work;
+mod written;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

@@ -70,14 +70,22 @@ pub(crate) fn readings(choose: &mut dyn Choose) -> Outcome {
         observer.sent(&request);
         let mut client = hotpool::Reading::new(&kind.method());
         let answer = texts::answer(choose);
+        // Where the end is open to doubt, each may read what it likes: the connection is closed.
+        let doubts = |observer: &Framing| {
+            let doubtful = [CloseReason::BadFraming, CloseReason::NotFollowed];
+            observer.verdict().is_err_and(|reason| doubtful.contains(&reason))
+        };
+        // With a bare LF in its head that is seen late, where the head comes in pieces: others have its end before.
+        let bare = answer.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r');
+        let mut whole = observer.clone();
+        whole.received(&answer);
+        let will_be = bare && doubts(&whole);
         for piece in texts::pieces(choose, &answer) {
             hyper.feed(&piece);
             observer.received(&piece);
             client.feed(&piece);
             let heard = hyper.heard();
-            // Where the end is open to doubt, each may read what it likes: the connection is closed.
-            let doubtful = [CloseReason::BadFraming, CloseReason::NotFollowed];
-            let in_doubt = observer.verdict().is_err_and(|reason| doubtful.contains(&reason));
+            let in_doubt = will_be || doubts(&observer);
             let fit = !client.is_malformed() && !client.is_upgraded() && !hyper.has_failed() && !in_doubt;
             if fit {
                 assert_eq!(

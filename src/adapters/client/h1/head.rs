@@ -27,7 +27,7 @@ pub(super) fn write_head(
         }
         Some(defaults) => {
             for (name, value) in defaults.http1() {
-                put_default(out, name, value, head);
+                put_default(out, (name, value), head, length);
             }
             let listed = |name: &str| {
                 defaults
@@ -38,7 +38,9 @@ pub(super) fn write_head(
                 put_host(out, "Host", head);
             }
             put_others(out, &head.headers, listed, true);
-            put_length(out, length, true);
+            if !matches!(length, Length::Known(_)) || !listed(CONTENT_LENGTH.as_str()) {
+                put_length(out, length, true);
+            }
         }
     }
     out.extend_from_slice(b"\r\n");
@@ -73,9 +75,15 @@ fn put_host(out: &mut BytesMut, name: &str, head: &request::Parts) {
 }
 
 /// A field that the profile has, in its place: with the caller's value if there is one.
-fn put_default(out: &mut BytesMut, name: &str, value: &str, head: &request::Parts) {
+fn put_default(out: &mut BytesMut, (name, value): (&str, &str), head: &request::Parts, length: Length) {
     if name.eq_ignore_ascii_case("host") {
         return put_host(out, name, head);
+    }
+    if CONTENT_LENGTH == *name && !planted("lengths_stand_as_they_were_written") {
+        if let Length::Known(length) = length {
+            put_field(out, name, length.to_string().as_bytes());
+        }
+        return;
     }
     let mut own = head.headers.get_all(name).iter().peekable();
     if own.peek().is_none() || planted("profiles_override_the_caller") {

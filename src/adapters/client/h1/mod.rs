@@ -183,8 +183,10 @@ impl Exchange {
                 return Poll::Ready(Some(Ok(frame)));
             }
             if self.reader.is_done() {
-                // Nobody takes the rest of the request from where nobody is.
-                return match self.is_still_sending() && self.poll_ended(cx).is_pending() {
+                // Nobody takes the rest of the request from where nobody is, or from where nobody can know what is said.
+                let waits = self.is_still_sending() && self.poll_ended(cx).is_pending();
+                let babbles = self.buf.len() >= READ && !planted("nothing_unasked_is_too_much");
+                return match waits && !babbles {
                     true => Poll::Pending,
                     false => Poll::Ready(None),
                 };

@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Ver
 use http_body::Frame;
 use httparse::Status;
 
+use crate::fault::planted;
+
 /// The longest head, and the longest trailer section, in bytes: what the observer of the connection follows.
 const HEAD_LIMIT: usize = 64 << 10;
 /// The most fields of one head.
@@ -223,7 +225,18 @@ fn take_trailers(buf: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
         _ => return Err(Malformed::Trailers),
     };
     let section = buf.split_to(length).freeze();
-    fields_of(&section, &spans).map(Some).ok_or(Malformed::Trailers)
+    match ends_in_crlf(&section) {
+        true => fields_of(&section, &spans).map(Some).ok_or(Malformed::Trailers),
+        false => Err(Malformed::Trailers),
+    }
+}
+
+/// Whether each line does. Who takes a bare LF for a line's end reads another message than who does not (RFC 9112 section 2.2): one has the end of it where the other
+/// has not.
+fn ends_in_crlf(lines: &[u8]) -> bool {
+    let mut ends = lines.split(|&byte| byte == b'\n');
+    ends.next_back(); // nothing stands behind the last one
+    ends.all(|line| line.ends_with(b"\r")) || planted("trailers_end_with_a_bare_lf")
 }
 
 /// Up to `most` bytes.

@@ -54,7 +54,7 @@ fn headers(
     let defaults = defaults.filter(|defaults| defaults.http2().len() > 0);
     let mut headers = match defaults {
         None if concerns.are_none() => head.take_headers(),
-        _ => build(&head.headers, defaults)?,
+        _ => build(&head.headers, defaults, length)?,
     };
     if let Length::Known(length) = length
         && !(planted("lengths_stand_as_they_were_written") && headers.contains_key(CONTENT_LENGTH))
@@ -64,7 +64,7 @@ fn headers(
     Ok(headers)
 }
 
-fn build(own: &HeaderMap, defaults: Option<&Headers>) -> Result<HeaderMap, Error> {
+fn build(own: &HeaderMap, defaults: Option<&Headers>, length: Length) -> Result<HeaderMap, Error> {
     let malformed = || Error::new(ErrorKind::Request, Phase::Use);
     let mut headers = HeaderMap::with_capacity(own.len() + defaults.map_or(0, |list| list.http2().len()));
     for (name, value) in defaults.iter().flat_map(|defaults| defaults.http2()) {
@@ -72,6 +72,10 @@ fn build(own: &HeaderMap, defaults: Option<&Headers>) -> Result<HeaderMap, Error
         if own.contains_key(&name) && !planted("profiles_override_the_caller") {
             let values = own.get_all(&name).iter().filter(|_| goes(&name, own));
             values.for_each(|value| _ = headers.append(&name, value.clone()));
+        } else if name == CONTENT_LENGTH && !planted("profiles_say_where_messages_end") {
+            if let Length::Known(length) = length {
+                headers.append(name, length.into());
+            }
         } else {
             headers.append(name, HeaderValue::from_str(value).map_err(|_| malformed())?);
         }

@@ -178,6 +178,9 @@ impl Exchange {
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
             }
         }
+        if self.is_still_sending() {
+            self.sender.finish()?;
+        }
         match self.is_still_sending() {
             true => Poll::Pending,
             false => Poll::Ready(None),
