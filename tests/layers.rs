@@ -527,6 +527,7 @@ fn adapters_call_what_everybody_may_call() {
         "parse",
         "scheme",
         "set",
+        "split",
     ];
     let wrong: Vec<_> = wrong
         .iter()
