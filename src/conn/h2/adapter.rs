@@ -19,10 +19,7 @@ use crate::fingerprint::H2Spec;
 
 pub(crate) struct Adapter<IO> {
     io: IO,
-    /// By what TLS has failed, of one that is seen to be broken.
-    failure: fn(&mut IO) -> Option<Error>,
-    /// How many octets have left below TLS.
-    written: fn(&IO) -> u64,
+    tls: Asked<IO>,
     sent: Frames,
     received: Frames,
     /// Frames that came in this turn of the driver.
@@ -32,20 +29,22 @@ pub(crate) struct Adapter<IO> {
     shape: Option<Box<Shape>>,
 }
 
+/// What TLS is asked for.
+pub(super) struct Asked<IO> {
+    /// By what it has failed, of one that is seen to be broken.
+    pub(super) failure: fn(&mut IO) -> Option<Error>,
+    /// How many octets have left below it.
+    pub(super) written: fn(&IO) -> u64,
+}
+
 /// So many frames, and it is the turn of other connections of the same thread: a flood of small frames is otherwise read for as long as it comes.
 const FRAMES_A_TURN: u32 = 1_000;
 
 impl<IO> Adapter<IO> {
-    pub(super) fn new(
-        io: IO,
-        (failure, written): (fn(&mut IO) -> Option<Error>, fn(&IO) -> u64),
-        shared: Arc<Shared>,
-        spec: Option<&H2Spec>,
-    ) -> Self {
+    pub(super) fn new(io: IO, tls: Asked<IO>, shared: Arc<Shared>, spec: Option<&H2Spec>) -> Self {
         Adapter {
             io,
-            failure,
-            written,
+            tls,
             sent: Frames::outbound(),
             received: Frames::inbound(),
             turn: 0,
@@ -62,7 +61,7 @@ impl<IO> Adapter<IO> {
     /// What came of a read or a write. Where it failed, notes by what TLS has.
     fn noted<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(_)) = &result
-            && let Some(failure) = (self.failure)(&mut self.io)
+            && let Some(failure) = (self.tls.failure)(&mut self.io)
         {
             _ = self.shared.failure.set(failure); // the first one counts
         }
@@ -84,7 +83,7 @@ impl<IO> Adapter<IO> {
 impl<IO> Adapter<IO> {
     /// Whether some of a write that failed has left all the same: TLS goes on until it has taken all, or can send no more.
     fn has_left(&self, before: u64) -> bool {
-        (self.written)(&self.io) > before && !planted("a_write_that_failed_sent_nothing")
+        (self.tls.written)(&self.io) > before && !planted("a_write_that_failed_sent_nothing")
     }
 }
 
@@ -103,7 +102,7 @@ impl<IO: AsyncWrite + Unpin> Adapter<IO> {
             if written == out.len() {
                 break Poll::Ready(Ok(()));
             }
-            let before = (self.written)(&self.io);
+            let before = (self.tls.written)(&self.io);
             match Pin::new(&mut self.io).poll_write(cx, &out[written..]) {
                 Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(count)) => written += count,
@@ -148,7 +147,7 @@ impl<IO: AsyncWrite + Unpin> Adapter<IO> {
                 most = passable;
             }
         }
-        let before = (self.written)(&self.io);
+        let before = (self.tls.written)(&self.io);
         let io = Pin::new(&mut self.io);
         let count = match (most, bufs) {
             (usize::MAX, [buf]) => io.poll_write(cx, buf),
@@ -270,6 +269,13 @@ mod tests {
         Arc::new(Shared::new(&clock))
     }
 
+    fn asked<IO>(written: fn(&IO) -> u64) -> Asked<IO> {
+        Asked {
+            failure: |_| None,
+            written,
+        }
+    }
+
     /// A transport that takes so much in one write, and nothing in every other call.
     struct Narrow {
         most: usize,
@@ -318,7 +324,7 @@ mod tests {
             takes: false,
             written: Vec::new(),
         };
-        let mut adapter = Adapter::new(narrow, (|_| None, |_| 0), shared(), firefox.h2());
+        let mut adapter = Adapter::new(narrow, asked(|_| 0), shared(), firefox.h2());
         let mut cx = Context::from_waker(Waker::noop());
         for pieces in flushes {
             let mut bufs: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
@@ -388,7 +394,7 @@ mod tests {
             (1, firefox.h2(), PartlySent),
         ] {
             let shared = shared();
-            let mut adapter = Adapter::new(Breaking(takes), (|_| None, |io| io.0), Arc::clone(&shared), spec);
+            let mut adapter = Adapter::new(Breaking(takes), asked(|io| io.0), Arc::clone(&shared), spec);
             shared.book.lock().open(shared.clock.now_coarse(), 3);
             let settings = frame(kind::SETTINGS, 0, 0, &[0, 2, 0, 0, 0, 0]);
             let headers = frame(kind::HEADERS, 4, 3, b"\x83\x87\x41\x01a\x84");
@@ -404,7 +410,7 @@ mod tests {
     fn a_flood_is_read_in_turns() {
         let shared = shared();
         // Empty DATA without end.
-        let mut adapter = Adapter::new(tokio::io::repeat(0), (|_| None, |_| 0), shared, None);
+        let mut adapter = Adapter::new(tokio::io::repeat(0), asked(|_| 0), shared, None);
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
         let mut cx = Context::from_waker(&waker);

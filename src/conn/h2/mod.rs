@@ -121,7 +121,11 @@ pub(crate) async fn handshake(
     spec: Option<&H2Spec>,
 ) -> Result<(H2Handle, Driver, Option<H2Sent>), Error> {
     let shared = Arc::new(Shared::new(clock));
-    let adapter = adapter::Adapter::new(stream, (last_words, written), Arc::clone(&shared), spec);
+    let tls = adapter::Asked {
+        failure: last_words,
+        written,
+    };
+    let adapter = adapter::Adapter::new(stream, tls, Arc::clone(&shared), spec);
     let sent = adapter.sent().cloned();
     let (mut send, connection) = builder(spec)
         .initial_max_send_streams(UNTIL_SETTINGS)
