@@ -126,6 +126,9 @@ impl Machine {
         self.forbidden
             .retain(|&(ip, until)| now < until && these.iter().all(|&(again, _)| again != ip));
         self.forbidden.extend_from_slice(these);
+        if !right.warm {
+            self.line.queues[right.queue as usize].anew = false;
+        }
         let until = self.kept_from(now, &right.want);
         if planted("a_pool_wide_block_takes_all_hope") {
             let until = until.unwrap_or(now);

@@ -51,16 +51,22 @@ impl Machine {
     /// Until when the first of the addresses that `want` could be dialled at is kept from it: by the owner, by what this origin holds against it, or by what the
     /// whole pool does, as far as that has said so. None if one is free, or none is known.
     pub(super) fn kept_from(&self, now: Moment, want: &Want) -> Option<Moment> {
-        let bars = |ip| match planted("the_end_of_the_owner_s_block_is_not_seen") {
+        let kept = |ip| self.keeps(now, ip).max(self.forbids(now, ip));
+        self.first_free(want, kept).max(self.gate.bars_all(now))
+    }
+
+    /// The same by the owner and this origin alone: for whoever has the pool asked anew.
+    pub(super) fn kept_here(&self, now: Moment, want: &Want) -> Option<Moment> {
+        let kept = self.first_free(want, |ip| self.keeps(now, ip));
+        kept.max(self.gate.bars_all(now))
+    }
+
+    fn keeps(&self, now: Moment, ip: IpAddr) -> Option<Moment> {
+        let bars = match planted("the_end_of_the_owner_s_block_is_not_seen") {
             true => self.bars(now, ip).map(|_| Moment::FAR),
             false => self.bars(now, ip),
         };
-        let kept = |ip| {
-            bars(ip)
-                .max(self.penalties.blocked(now, ip))
-                .max(self.forbids(now, ip))
-        };
-        self.first_free(want, kept).max(self.gate.bars_all(now))
+        bars.max(self.penalties.blocked(now, ip))
     }
 
     /// Until when the pool avoids `ip`, as far as it has said so.

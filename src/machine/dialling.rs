@@ -89,7 +89,9 @@ impl Machine {
         if self.phase == Phase::Closed {
             return Acquire::Closed;
         }
-        self.forbidden.clear(); // to be asked about again
+        if planted("who_comes_asks_for_all") {
+            self.forbidden.clear();
+        }
         let refused = self.shut_out(now, &want).or(self.blocked(now, &want));
         let waits = self.asks_anew(now, &want, refused.is_some());
         if let Some(until) = refused.filter(|_| !waits) {
@@ -99,7 +101,8 @@ impl Machine {
             return Acquire::Full;
         }
         let queue = self.line.queue(&want);
-        self.line.queues[queue as usize].asked = waits;
+        let place = &mut self.line.queues[queue as usize];
+        (place.asked, place.anew) = (waits, true);
         let ticket = self.line.join(queue);
         self.settle(now);
         Acquire::Wait(Ticket(ticket))
@@ -111,7 +114,7 @@ impl Machine {
         if !fails || self.phase == Phase::Paused || self.has_hope(want) {
             return None;
         }
-        self.kept_from(now, want)
+        self.kept_here(now, want)
     }
 
     /// Whether anything alive or under way may serve `want` yet.
@@ -129,13 +132,16 @@ impl Machine {
 
     /// Authorises one more dial for `queue`. False if that is not possible now, or of no use.
     pub(super) fn authorise(&mut self, now: Moment, queue: u32) -> bool {
-        let want = self.line.queues[queue as usize].want;
+        let Queue { want, anew, .. } = self.line.queues[queue as usize];
         if !self.may_grow(&want) {
             return false;
         }
         let mut candidates = self.ordered(&want);
-        let kept = self.kept_from(now, &want);
-        if kept.is_some() {
+        let kept = match anew {
+            true => self.kept_here(now, &want),
+            false => self.kept_from(now, &want),
+        };
+        if kept.is_some() && !anew {
             candidates.retain(|&ip| self.forbids(now, ip).is_none());
         }
         if candidates.is_empty() {

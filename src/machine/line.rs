@@ -22,6 +22,8 @@ pub(super) struct Queue {
     pub(super) dials: u32,
     /// Whether addresses were asked for again on account of those who wait in it.
     pub(super) asked: bool,
+    /// Whether somebody has come since the pool said what it forbids: to be asked about again, whatever that was.
+    pub(super) anew: bool,
 }
 
 impl Queue {
@@ -91,6 +93,7 @@ impl Line {
             len: 0,
             dials: 0,
             asked: false,
+            anew: false,
         };
         match self.queues.get_mut(vacant) {
             Some(place) => *place = queue,

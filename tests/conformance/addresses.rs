@@ -741,3 +741,32 @@ fn what_the_pool_forbids_no_more_is_dialled_at_once() {
     world.dial_ok(0, Http1);
     assert_ne!(world.take(getter), conn);
 }
+
+/// And nobody else is asked for: each of those who wait has had the pool's word. What is forbidden no more they learn of all the same.
+#[test]
+fn who_comes_asks_for_itself() {
+    let limits = Limits {
+        max_waiters: 4,
+        ..limits()
+    };
+    let mut world = World::single(limits, &[1]);
+    let waiting: Vec<_> = (0..3)
+        .map(|identity| {
+            world.open(0, want(identity), Http1);
+            let getter = world.queue(0, want(identity));
+            forbid(&mut world, at(900));
+            getter
+        })
+        .collect();
+    assert_eq!(world.dials.len(), 0);
+    world.open(0, want(3), Http1);
+    let next = world.queue(0, want(3));
+    assert_eq!(world.dials.len(), 1, "its own");
+    forbid(&mut world, at(900));
+    assert_eq!((world.outcome(next), world.dials.len()), (Outcome::Waiting, 0));
+    // One that has no place in line changes nothing for those who have.
+    let full = world.with(0, |machine, now| machine.acquire(now, want(4)));
+    assert_eq!(full, Acquire::Full);
+    world.with(0, Machine::unbar);
+    assert_eq!(world.dials.len(), 4, "{waiting:?}");
+}

@@ -61,6 +61,7 @@ const OWN: &[&str] = &[
     "a_pool_wide_block_refuses_everybody_who_has_nothing_else_to_hope_for",
     "what_the_pool_forbids_is_asked_for_again_once",
     "what_the_pool_forbids_no_more_is_dialled_at_once",
+    "who_comes_asks_for_itself",
     "a_block_that_is_over_makes_room_for_another",
     "a_probe_ends_no_other",
     "a_dial_without_time_has_timed_out",

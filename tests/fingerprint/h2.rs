@@ -1,7 +1,7 @@
 //! How HTTP/2 is opened, as data: what is refused, what others make of it, and its form in a file.
 
 use hotpool::fingerprint::{
-    Akamai, Assumption, H2Spec, H2SpecError, Huffman, PingForm, Priority, PriorityFrame, Profile, Pseudo,
+    Akamai, Assumption, H2Spec, H2SpecError, Huffman, Priority, PriorityFrame, Profile, Pseudo,
 };
 
 const ORDER: [Pseudo; 4] = [Pseudo::Method, Pseudo::Authority, Pseudo::Scheme, Pseudo::Path];
@@ -673,7 +673,10 @@ fn a_file_says_the_same() {
     assert_eq!(written, (Huffman::Always, false, false));
     let table = (spec.table_limit(), spec.every_table_size());
     assert_eq!(table, (4_096, false));
-    assert_eq!((spec.goodbye(), spec.ping()), (true, PingForm::H2));
+    assert_eq!(
+        (spec.goodbye(), spec.ping()),
+        (true, hotpool::fingerprint::PingForm::H2)
+    );
     // There is no less.
     assert_eq!(spec.clone().with_table_limit(0), spec);
     assert_eq!(
