@@ -171,7 +171,8 @@ pub enum AllBlocked {
     /// It fails at once with [`ErrorKind::Blocked`](crate::ErrorKind::Blocked), and says until when.
     #[default]
     Fail,
-    /// The address whose block ends first is dialled, by one dial at a time.
+    /// The address whose block ends first is dialled, by one dial at a time: of those that this origin blocks, and of those that the whole pool does. One that
+    /// has told us to stay away comes behind all that the pool blocks.
     ProbeLeastBad,
 }
 

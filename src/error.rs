@@ -365,7 +365,8 @@ impl Error {
         self.0.kind == ErrorKind::Timeout
     }
 
-    /// After how long a new try may succeed, where the pool knows.
+    /// After how long a new try may succeed, where the pool knows; not before that. Of an address that an origin blocks by itself and the whole pool does, too, it is
+    /// the origin's end that is told.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
