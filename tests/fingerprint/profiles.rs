@@ -7,6 +7,7 @@ use hotpool::fingerprint::{
 };
 
 use crate::captures::{bytes, capture};
+use crate::h2::completed;
 
 /// A spec whose permuted extensions are sorted, since the capture drew their order.
 fn sorted(spec: &HelloSpec) -> (Vec<Code>, Vec<Slot>, BTreeSet<String>, Vec<Slot>) {
@@ -240,13 +241,7 @@ fn curl_node_python_and_go_are_what_is_learned_from_their_captures() {
         let learned = H2Spec::from_preface(&flight).unwrap();
         // Nothing was captured that shows these.
         let h2 = profile.h2().unwrap();
-        let spec = learned
-            .spec
-            .with_never_indexed(h2.never_indexed())
-            .with_table_limit(h2.table_limit())
-            .with_every_table_size(h2.every_table_size())
-            .with_goodbye(h2.goodbye())
-            .with_ping(h2.ping());
+        let spec = completed(learned.spec, h2);
         assert_eq!(&spec, h2, "{name}");
         assert_eq!((ours, profile.guarantee()), (akamai, Guarantee::Fields));
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use hotpool::clock::ManualClock;
 use hotpool::{
-    AccessPolicy, AllBlocked, Answer, ErrorKind, GetOptions, Outcome, Resolve, ResolveError, Resolving, Scope,
+    AccessPolicy, AllBlocked, Answer, ErrorKind, GetOptions, HotConnPool, Outcome, Resolve, ResolveError,
+    Resolving, Scope,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -248,22 +249,28 @@ async fn a_name_outside_of_the_list_may_come_into_it() {
     finish(pool, peer).await;
 }
 
-/// Who waits for a name's answer on account of a block does not need it once the block is over.
-#[tokio::test]
-async fn who_waits_for_an_answer_is_dialled_for_when_a_block_ends() {
+/// A peer whose one address is held for so long from eleven seconds ago on, past its time, and name servers that do not answer.
+async fn told_to_wait(time: Duration) -> (Peer, Moves, ManualClock, HotConnPool) {
     let (peer, names, clock) = (
         http1_peer(),
         Moves::to(&[IpAddr::from([127, 0, 0, 1])]),
         ManualClock::new(),
     );
-    let name = name(&peer);
     let pool = builder(&peer, |_| {}).resolver(names.clone());
     let pool = pool.clock(clock.clone()).build().unwrap();
-    let conn = lease(&pool, &name).await;
-    conn.report(Outcome::TryLater(12 * SECOND));
+    let conn = lease(&pool, &name(&peer)).await;
+    conn.report(Outcome::TryLater(time));
     conn.discard();
     clock.advance(11 * SECOND);
     names.hold();
+    (peer, names, clock, pool)
+}
+
+/// Who waits for a name's answer on account of a block does not need it once the block is over.
+#[tokio::test]
+async fn who_waits_for_an_answer_is_dialled_for_when_a_block_ends() {
+    let (peer, names, clock, pool) = told_to_wait(12 * SECOND).await;
+    let name = name(&peer);
     let mut get = Box::pin(pool.get(&name));
     assert!(poll_once(get.as_mut()).await.is_none());
     let_run().await;
@@ -277,19 +284,8 @@ async fn who_waits_for_an_answer_is_dialled_for_when_a_block_ends() {
 /// An answer that takes its time is none to wait for where what was known before would serve: whoever is refused by that is refused.
 #[tokio::test]
 async fn who_is_refused_waits_for_no_answer_that_is_late() {
-    let (peer, names, clock) = (
-        http1_peer(),
-        Moves::to(&[IpAddr::from([127, 0, 0, 1])]),
-        ManualClock::new(),
-    );
+    let (peer, names, clock, pool) = told_to_wait(60 * SECOND).await;
     let name = name(&peer);
-    let pool = builder(&peer, |_| {}).resolver(names.clone());
-    let pool = pool.clock(clock.clone()).build().unwrap();
-    let conn = lease(&pool, &name).await;
-    conn.report(Outcome::TryLater(60 * SECOND));
-    conn.discard();
-    clock.advance(11 * SECOND);
-    names.hold();
     let mut get = Box::pin(pool.get(&name));
     assert!(poll_once(get.as_mut()).await.is_none());
     let_run().await;
