@@ -178,7 +178,19 @@ impl Book {
         let refused = self.last.is_some_and(|last| id > last);
         let refused = if refused { mark::RESET | mark::REFUSED } else { 0 };
         let marks = marks | refused;
-        self.streams.insert(place, Stream { id, marks, opened });
+        let stream = Stream { id, marks, opened };
+        match place == self.streams.len() {
+            true => self.streams.push_back(stream),
+            false => self.streams.insert(place, stream),
+        }
+    }
+
+    /// Mostly it is the first.
+    fn remove(&mut self, place: usize) {
+        match place {
+            0 => _ = self.streams.pop_front(),
+            _ => _ = self.streams.remove(place),
+        }
     }
 
     /// Whether stream `id` still holds its place.
@@ -210,7 +222,7 @@ impl Book {
         if let Ok(place) = self.find(id)
             && self.streams[place].is_over()
         {
-            self.streams.remove(place);
+            self.remove(place);
         }
     }
 
@@ -219,7 +231,7 @@ impl Book {
         if let Some(place) = id.and_then(|id| self.find(id).ok()) {
             let stream = &mut self.streams[place];
             if stream.is_over() || planted("streams_end_with_their_lease") {
-                self.streams.remove(place);
+                self.remove(place);
             } else {
                 stream.marks |= mark::LOOSE;
                 self.loose += 1;
@@ -380,7 +392,7 @@ impl Book {
             kind::HEADERS => {
                 let ended = if frame.ends_stream() { mark::ENDED } else { 0 };
                 match self.find(frame.stream) {
-                    Ok(_) => self.mark(frame.stream, mark::SENT | ended),
+                    Ok(place) => self.mark_at(place, mark::SENT | ended),
                     // Trailers that were on their way when their stream was reset open none.
                     Err(_) if frame.stream <= self.latest => {}
                     Err(place) => {
@@ -405,11 +417,16 @@ impl Book {
     }
 
     fn mark(&mut self, id: u32, marks: u8) {
-        let Ok(place) = self.find(id) else { return };
+        if let Ok(place) = self.find(id) {
+            self.mark_at(place, marks);
+        }
+    }
+
+    fn mark_at(&mut self, place: usize, marks: u8) {
         let stream = &mut self.streams[place];
         stream.marks |= marks;
         if stream.is_over() && stream.has(mark::LOOSE) {
-            self.streams.remove(place);
+            self.remove(place);
             self.loose -= 1;
         }
     }

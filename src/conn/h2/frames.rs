@@ -133,8 +133,14 @@ impl Frames {
     fn step(&mut self, bytes: &[u8], found: &mut impl FnMut(Found)) -> usize {
         let taken;
         if self.got < HEADER {
-            taken = bytes.len().min(HEADER - self.got);
-            self.header[self.got..self.got + taken].copy_from_slice(&bytes[..taken]);
+            match bytes.first_chunk() {
+                // As mostly: all of it at once.
+                Some(header) if self.got == 0 => (self.header, taken) = (*header, HEADER),
+                _ => {
+                    taken = bytes.len().min(HEADER - self.got);
+                    self.header[self.got..self.got + taken].copy_from_slice(&bytes[..taken]);
+                }
+            }
             self.got += taken;
             if self.got < HEADER {
                 return taken;
