@@ -153,7 +153,7 @@ pub trait Clock: Send + Sync + 'static {
     }
 }
 
-/// Runs `future` until it answers or `deadline` comes; none if the deadline came first.
+/// Runs `future` until it answers or `deadline` comes; none if the deadline came first. A deadline that is none never comes.
 ///
 /// As cancel safe as `future`. At the deadline itself an answer that is ready still counts; one that is ready at once needs no timer.
 ///
@@ -171,19 +171,27 @@ pub trait Clock: Send + Sync + 'static {
 /// let deadline = clock.now() + Duration::from_millis(5);
 /// assert_eq!(before(clock, deadline, std::future::ready("at once")).await, Some("at once"));
 /// assert_eq!(before(clock, deadline, std::future::pending::<()>()).await, None);
+/// assert_eq!(before(clock, None, std::future::ready("at last")).await, Some("at last"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub async fn before<F>(clock: &dyn Clock, deadline: Moment, mut future: F) -> Option<F::Output>
+pub async fn before<F>(
+    clock: &dyn Clock,
+    deadline: impl Into<Option<Moment>>,
+    mut future: F,
+) -> Option<F::Output>
 where
     F: Future + Unpin,
 {
-    let mut sleep = None;
+    let (deadline, mut sleep) = (deadline.into(), None);
     std::future::poll_fn(|cx| {
         if let Poll::Ready(output) = Pin::new(&mut future).poll(cx) {
             return Poll::Ready(Some(output));
         }
+        let Some(deadline) = deadline else {
+            return Poll::Pending;
+        };
         let sleep: &mut Sleep = sleep.get_or_insert_with(|| clock.sleep_until(deadline));
         sleep.as_mut().poll(cx).map(|()| None)
     })
