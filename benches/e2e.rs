@@ -10,7 +10,7 @@
 //!
 //! It exits with an error if a request costs more than 1.10 times that of a bare connection of hyper's (HTTP/1.1), 1.25 times that of bare h2, or as much as one of
 //! hyper-util's, or if an idle HTTP/1.1 connection takes more than 10,000 octets where they were used one after the other, or more than half of hyper-util's where all were used at once. `cargo bench --features client --bench e2e`; `-- --test` runs each once and judges
-//! nothing; `-- --memory` measures memory alone; `-- --instructions` has valgrind count those of a request, in a process that has the client alone. valgrind 3.19 stops at the instructions with
+//! nothing; `-- --memory` measures memory alone, `-- --requests` requests alone; `-- --instructions` has valgrind count those of a request, in a process that has the client alone. valgrind 3.19 stops at the instructions with
 //! which rustix reads the vDSO by itself, so libc is to read it: `RUSTFLAGS="--cfg rustix_use_libc" CARGO_TARGET_DIR=target/valgrind`.
 #![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock and spawns")]
@@ -26,9 +26,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hotpool::http::Request;
 use hotpool::rustls::{ClientConfig, RootCertStore};
-use hotpool::{Body, GetOptions, HotConnPool, PoolConfig, StaticResolver, Warm};
+use hotpool::{GetOptions, HotConnPool, PoolConfig, StaticResolver, Warm};
+use http_body_util::Empty;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio_rustls::client::TlsStream;
@@ -136,14 +138,17 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Asker = Box<dyn Fn(usize) -> Task>;
 
 async fn ask(pool: HotConnPool, server: Server, times: usize) {
+    let request = server.request().map(|()| Empty::<Bytes>::new());
     for _ in 0..times {
-        assert_eq!(ask_once(&pool, &server).await.1, BODY);
+        let answer = pool.send(request.clone()).await.unwrap();
+        assert_eq!(bare::read_frames(answer.into_body()).await, BODY);
     }
 }
 
 /// Which request of its connection it was, and how many bytes its answer has.
 async fn ask_once(pool: &HotConnPool, server: &Server) -> (String, usize) {
-    let answer = pool.send(server.request().map(|()| Body::empty())).await.unwrap();
+    let request = server.request().map(|()| Empty::<Bytes>::new());
+    let answer = pool.send(request).await.unwrap();
     let nth = answer.headers()["x-nth"].to_str().unwrap().to_owned();
     (nth, bare::read_frames(answer.into_body()).await)
 }
@@ -330,6 +335,9 @@ fn main() {
                 figure(|turn| turn[2])
             );
             within &= to_bare <= most && to_util < 1.0;
+        }
+        if has("--requests") {
+            continue;
         }
         for (how, at_once) in [("one after the other", false), ("all at once", true)] {
             let [client, util] =
