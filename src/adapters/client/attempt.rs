@@ -1,11 +1,12 @@
 //! A request on its way, and whether it may go out again.
 
-use std::future::poll_fn;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::header::EXPECT;
-use http::{Method, Response, StatusCode, Uri, request};
+use http::{Method, Response, Uri, request};
 
 use super::request::{
     Concerns, Head, Length, Refused, check_uri, is_extended, is_of_the_server, length, server,
@@ -44,41 +45,56 @@ impl Outgoing {
     /// # Errors
     /// The request may be read in two ways.
     pub(super) fn new(
-        mut head: request::Parts,
+        head: request::Parts,
         upload: Upload,
-        mut options: SendOptions,
+        options: SendOptions,
     ) -> Result<Box<Self>, Error> {
         let concerns = Concerns::of(&head.headers);
-        if let Some(target) = &options.target
-            && is_of_the_server(&head)
-        {
-            head.uri = server(target).map_err(|refused| Error::from(refused).with_target(target))?;
-        }
-        let checked = match check_uri(&head) {
-            Err(_) if planted("uris_beside_a_target_are_not_checked") => Ok(()),
-            // It stands for the target, too: that it is none is the pool's to say.
-            Err(_) if options.target.is_none() && Target::try_from(&head.uri).is_err() => Ok(()),
-            checked => checked,
-        };
-        let length = checked.and_then(|()| length(&head, concerns, &upload));
-        let length = length.map_err(|refused| named(refused.into(), &head.uri))?;
-        if concerns.has(Concerns::UPGRADE) {
-            options.get = options.get.require(Require::Http1);
-        } else if is_extended(&head) {
-            options.get = options.get.require(Require::Http2);
-        }
-        Ok(Box::new(Outgoing {
+        let outgoing = Outgoing {
             head: Head::new(head),
             concerns,
             upload,
-            length,
+            length: Length::None,
             options,
-        }))
+        };
+        // Into its place at once: it is large.
+        let mut this = Box::write(Box::new_uninit(), outgoing);
+        this.check()?;
+        Ok(this)
+    }
+
+    fn check(&mut self) -> Result<(), Error> {
+        if let Some(target) = self.options.get_target()
+            && is_of_the_server(&self.head)
+        {
+            let uri = server(target);
+            self.head
+                .set_uri(uri.map_err(|refused| Error::from(refused).with_target(target))?);
+        }
+        let checked = match check_uri(&self.head) {
+            Err(_) if planted("uris_beside_a_target_are_not_checked") => Ok(()),
+            // It stands for the target, too: that it is none is the pool's to say.
+            Err(_) if self.options.get_target().is_none() && Target::try_from(&self.head.uri).is_err() => {
+                Ok(())
+            }
+            checked => checked,
+        };
+        let length = checked.and_then(|()| length(&self.head, self.concerns, &self.upload));
+        self.length = length.map_err(|refused| named(refused.into(), &self.head.uri))?;
+        let require = if self.concerns.has(Concerns::UPGRADE) {
+            Require::Http1
+        } else if is_extended(&self.head) {
+            Require::Http2
+        } else {
+            return Ok(());
+        };
+        self.options.change_get(|get| get.require(require));
+        Ok(())
     }
 
     /// The error, with the name of the target.
     pub(super) fn named(&self, error: Error) -> Error {
-        match &self.options.target {
+        match self.options.get_target() {
             Some(target) => error.with_target(target),
             None => named(error, &self.head.uri),
         }
@@ -90,15 +106,9 @@ impl Outgoing {
         pool: &HotConnPool,
     ) -> Result<Response<Body>, Error> {
         let mut this = this?;
-        let Some(limit) = this.options.head else {
-            return this.try_and_try(pool).await;
-        };
-        let clock = pool.clock();
-        let until = clock.now() + limit;
-        let answer = {
-            let sending = pin!(this.try_and_try(pool));
-            before(clock, until, sending).await
-        };
+        let (clock, limit) = (pool.clock(), this.options.get_head_timeout());
+        let until = limit.map(|limit| clock.now() + limit);
+        let answer = before(clock, until, pin!(this.try_and_try(pool))).await;
         answer.unwrap_or_else(|| Err(this.named(Error::new(ErrorKind::Timeout, Phase::Use))))
     }
 
@@ -111,15 +121,24 @@ impl Outgoing {
         let mut until = None;
         loop {
             left -= 1;
-            let conn = self.conn(pool).await;
-            let conn = conn.map_err(|error| sent.take().unwrap_or(error))?;
-            let tried = match conn.protocol() {
-                Protocol::Http1 => self.over_h1(conn, pool).await,
-                Protocol::Http2 => self.over_h2(conn, pool).await,
+            let conn = match ready(&self.options, &self.head.uri, pool).await {
+                Ok(conn) => conn,
+                Err(waiting) => waiting.await,
             };
-            let failed = match tried {
-                Ok(answer) => return Ok(answer),
-                Err(failed) => failed,
+            let conn = conn.map_err(|error| sent.take().unwrap_or(error))?;
+            // The answer is some hundred octets: it goes out from where it came, by way of nothing else.
+            let failed = match conn.protocol() {
+                Protocol::Http1 => match self.over_h1(conn, pool).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(failed) => failed,
+                },
+                Protocol::Http2 => match self.call(conn, pool) {
+                    Ok(mut call) => match poll_fn(|cx| call.poll(cx)).await {
+                        Ok(answer) => return Ok(answer),
+                        Err(error) => self.lost(call, error),
+                    },
+                    Err(failed) => failed,
+                },
             };
             let until = *until.get_or_insert_with(|| began + self.limit(pool));
             let time = until.since(pool.clock().now_coarse());
@@ -128,7 +147,7 @@ impl Outgoing {
             }
             self.head.restore();
             if !planted("each_try_has_all_the_time") {
-                self.options.get = std::mem::take(&mut self.options.get).timeout(time);
+                self.options.change_get(|get| get.timeout(time));
             }
             if failed.sent && !planted("lost_requests_are_told_as_never_sent") {
                 sent = Some(failed.error);
@@ -138,16 +157,8 @@ impl Outgoing {
 
     /// How long a connection may take.
     fn limit(&self, pool: &HotConnPool) -> Duration {
-        let limit = self.options.get.get_timeout();
+        let limit = self.options.get_options().get_timeout();
         limit.unwrap_or_else(|| pool.manager().config().acquire_timeout)
-    }
-
-    fn conn<'a>(&'a self, pool: &'a HotConnPool) -> Get<'a> {
-        let options = self.options.get.clone();
-        match &self.options.target {
-            Some(target) => pool.get_with(target, options),
-            None => pool.get_with(&self.head.uri, options),
-        }
     }
 
     async fn over_h1(&mut self, conn: HotConn, pool: &HotConnPool) -> Result<Response<Body>, Failed> {
@@ -176,45 +187,49 @@ impl Outgoing {
         Ok(head.map(|()| body))
     }
 
-    async fn over_h2(&mut self, mut conn: HotConn, pool: &HotConnPool) -> Result<Response<Body>, Failed> {
+    /// The request on its way over HTTP/2.
+    fn call(&mut self, mut conn: HotConn, pool: &HotConnPool) -> Result<h2::Call, Failed> {
         let defaults = self.defaults(conn.info().profile.as_ref());
         let patience = self.patience(pool);
         let head = h2::head::of(&mut self.head, self.concerns, defaults, self.length);
         let head = head.map_err(|error| Failed::for_good(self.named(error)))?;
-        let ends = self.length == Length::None && self.head.method != Method::CONNECT;
+        let connects = self.head.method == Method::CONNECT;
+        let ends = self.length == Length::None && !connects;
         let opened = match conn.h2() {
-            Ok(mut h2) => h2.send_request(head, ends).await,
+            Ok(mut h2) => h2.send_request(head, ends).into_inner(), // it is there at once
             Err(error) => Err(error),
         };
-        let mut call = match opened {
-            Ok(opened) => h2::Call::new(opened, &mut self.upload, self.length, patience),
+        let (response, stream) = match opened {
+            Ok(opened) => opened,
             Err(error) => return Err(self.judge(error, &conn, false)),
         };
-        match poll_fn(|cx| call.poll_head(cx)).await {
-            Ok(answer) => {
-                let (status, length) = (answer.status(), h2::said_length(answer.headers()));
-                Ok(answer.map(|stream| self.h2_body(call.answered(stream, conn, status, length), status)))
+        let sender = match self.length {
+            Length::None if ends => None,
+            Length::None => Some(h2::Sender::idle(stream)),
+            length => {
+                let upload = std::mem::replace(&mut self.upload, Upload::Empty);
+                Some(h2::Sender::new(stream, upload, length, patience.is_some()))
             }
-            Err(error) => {
-                self.upload = call.into_upload();
-                Err(self.judge(error, &conn, false))
-            }
-        }
+        };
+        let asked = h2::Asked {
+            for_a_head: self.head.method == Method::HEAD,
+            for_a_tunnel: connects && self.length == Length::None,
+        };
+        Ok(h2::Call::new(response, sender, patience, asked, conn))
     }
 
-    /// What an answer over HTTP/2 has behind its head.
-    fn h2_body(&self, exchange: Box<h2::Exchange>, status: StatusCode) -> Body {
-        if self.head.method == Method::CONNECT && self.length == Length::None && status.is_success() {
-            return Body::of_upgrade(Upgraded::of_h2(exchange.into_parts()));
-        }
-        match exchange.is_over() {
-            true => Body::empty(),
-            false => Body::of_h2(exchange),
+    /// What may become of a request that was on its way over HTTP/2.
+    fn lost(&mut self, call: h2::Call, error: Error) -> Failed {
+        let (upload, conn) = call.into_parts();
+        self.upload = upload;
+        match conn {
+            Some(conn) => self.judge(error, &conn, false),
+            None => Failed::for_good(self.named(error)),
         }
     }
 
     fn defaults<'a>(&self, profile: Option<&'a Profile>) -> Option<&'a Headers> {
-        profile.map(Profile::headers).filter(|_| !self.options.bare)
+        profile.map(Profile::headers).filter(|_| !self.options.is_bare())
     }
 
     /// How long the body waits, if it does.
@@ -238,7 +253,7 @@ impl Outgoing {
             RetrySafety::Sent if planted("what_was_sent_is_sent_again") => (true, true),
             RetrySafety::PartlySent | RetrySafety::Sent => {
                 let repeatable = self.head.method.is_idempotent() || planted("any_method_is_sent_twice");
-                (self.options.resend && is_lost(&error) && repeatable, true)
+                (self.options.resends() && is_lost(&error) && repeatable, true)
             }
         };
         Failed {
@@ -247,6 +262,26 @@ impl Outgoing {
             sent,
         }
     }
+}
+
+/// A connection that is ready, or whoever waits for one: apart, so that a request whose connection is ready has no room for it.
+async fn ready<'a>(
+    options: &'a SendOptions,
+    uri: &'a Uri,
+    pool: &'a HotConnPool,
+) -> Result<Result<HotConn, Error>, Box<Get<'a>>> {
+    poll_fn(|cx| {
+        let get = options.get_options();
+        let mut get = match options.get_target() {
+            Some(target) => pool.get_with(target, get),
+            None => pool.get_with(uri, get),
+        };
+        Poll::Ready(match Pin::new(&mut get).poll(cx) {
+            Poll::Ready(conn) => Ok(conn),
+            Poll::Pending => Err(Box::new(get)),
+        })
+    })
+    .await
 }
 
 fn named(error: Error, uri: &Uri) -> Error {

@@ -28,7 +28,7 @@ enum Kind {
     Empty,
     Whole(Bytes),
     H1(Box<h1::Exchange>),
-    H2(Box<h2::Exchange>),
+    H2(h2::Exchange),
     Upgraded(Box<Upgraded>),
 }
 
@@ -42,7 +42,7 @@ impl Body {
         Body(Kind::H1(exchange))
     }
 
-    pub(super) fn of_h2(exchange: Box<h2::Exchange>) -> Self {
+    pub(super) fn of_h2(exchange: h2::Exchange) -> Self {
         Body(Kind::H2(exchange))
     }
 
@@ -89,6 +89,28 @@ impl Body {
     }
 }
 
+impl Kind {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self {
+            Kind::Empty | Kind::Upgraded(_) => Poll::Ready(None),
+            Kind::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Kind::H1(exchange) => exchange.poll_frame(cx),
+            Kind::H2(exchange) => exchange.poll_frame(cx),
+        }
+    }
+
+    /// Whether nothing comes any more: of what is at hand, all of it has been taken.
+    fn is_over(&self) -> bool {
+        match self {
+            Kind::Empty => true,
+            Kind::Whole(bytes) => bytes.is_empty(),
+            Kind::H1(exchange) => exchange.is_over(),
+            Kind::H2(exchange) => exchange.is_over(),
+            Kind::Upgraded(_) => false,
+        }
+    }
+}
+
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         match bytes.is_empty() {
@@ -124,17 +146,11 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let (polled, over) = match &mut self.0 {
-            Kind::Empty | Kind::Upgraded(_) => return Poll::Ready(None),
-            Kind::Whole(bytes) => (Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))), true),
-            Kind::H1(exchange) => (exchange.poll_frame(cx), exchange.is_over()),
-            Kind::H2(exchange) => (exchange.poll_frame(cx), exchange.is_over()),
-        };
-        let polled = match planted("pieces_go_to_others") {
-            true => polled.map_ok(|frame| frame.map_data(exchanged)),
-            false => polled,
-        };
-        let over = over && !planted("bodies_need_a_last_poll");
+        let mut polled = self.0.poll(cx);
+        if planted("pieces_go_to_others") {
+            polled = polled.map_ok(|frame| frame.map_data(exchanged));
+        }
+        let over = self.0.is_over() && !planted("bodies_need_a_last_poll");
         if over || matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             self.0 = Kind::Empty; // the lease goes home
         }

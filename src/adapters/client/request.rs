@@ -68,6 +68,10 @@ impl Head {
         }
     }
 
+    pub(super) fn set_uri(&mut self, uri: Uri) {
+        self.parts.uri = uri;
+    }
+
     /// The headers, for somebody who keeps them. A list of them stays, which is half the cost of another map.
     pub(super) fn take_headers(&mut self) -> HeaderMap {
         let fields = self.parts.headers.iter();
@@ -286,11 +290,10 @@ pub(super) fn authority(host: &HeaderValue) -> Option<Authority> {
     Authority::try_from(host.as_bytes()).ok().filter(is_plain)
 }
 
-/// Whether it names a host and no user. By one look at all of it, which takes less than to find where its host ends.
+/// Whether it names a host and no user.
 fn is_plain(authority: &Authority) -> bool {
     let text = authority.as_str().as_bytes();
-    let user = text.iter().fold(false, |found, byte| found | (*byte == b'@'));
-    !user && !matches!(text, [] | [b':', ..])
+    !text.contains(&b'@') && !matches!(text, [] | [b':', ..])
 }
 
 /// Who passes the request on would leave out what `Connection` names (RFC 9110 section 7.6.1).

@@ -14,16 +14,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::{RecvStream, SendStream};
+use h2::RecvStream;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 
-use self::sender::Sender;
-pub(super) use self::sender::poll_room;
+pub(super) use self::sender::{Sender, poll_room};
 use super::interim::Interims;
-use super::request::Length;
 use super::upload::Upload;
+use super::{Body, Upgraded};
 use crate::clock::Sleep;
 use crate::fault::planted;
 use crate::{Error, ErrorKind, H2Response, HotConn, Phase};
@@ -32,17 +31,31 @@ use crate::{Error, ErrorKind, H2Response, HotConn, Phase};
 pub(super) struct Call {
     // In this order: the lease comes home when nothing of the stream is left.
     response: H2Response,
-    sender: Sender,
+    sender: Sending,
     interims: Interims,
     /// Until when the body waits to be asked for.
     patience: Option<Sleep>,
+    asked: Asked,
+    /// None once it is answered.
+    conn: Option<HotConn>,
 }
+
+/// What a request asks for, where that decides what its answer has behind its head.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) for_a_head: bool,
+    pub(super) for_a_tunnel: bool,
+}
+
+/// The request's body, or its side of a tunnel. Most requests have neither, and are over with their head.
+type Sending = Option<Box<Sender>>;
 
 /// An answer, and the lease that it has until it is over.
 pub(super) struct Exchange {
     // In this order, likewise.
     answer: RecvStream,
-    sender: Sender,
+    sender: Sending,
+    #[expect(dead_code, reason = "goes home with the exchange")]
     conn: Option<HotConn>,
     status: StatusCode,
     /// What is left of the body, if its head said how long it is. That it is so long h2 sees to.
@@ -54,82 +67,99 @@ pub(super) struct Exchange {
 impl Call {
     /// A request whose head is on its way.
     pub(super) fn new(
-        (response, stream): (H2Response, SendStream<Bytes>),
-        upload: &mut Upload,
-        length: Length,
+        response: H2Response,
+        sender: Option<Sender>,
         patience: Option<Sleep>,
+        asked: Asked,
+        conn: HotConn,
     ) -> Self {
-        let sender = match length {
-            Length::None => Sender::idle(stream),
-            _ => {
-                let upload = std::mem::replace(upload, Upload::Empty);
-                Sender::new(stream, upload, length, patience.is_some())
-            }
-        };
         Call {
             response,
-            sender,
+            sender: sender.map(Box::new),
             interims: Interims::default(),
             patience,
+            asked,
+            conn: Some(conn),
         }
     }
 
+    /// The answer, once its head is there.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<Body>, Error>> {
+        let answer = ready!(self.poll_head(cx))?;
+        let (status, length) = (answer.status(), said_length(answer.headers()));
+        Poll::Ready(Ok(answer.map(|stream| self.answered(stream, status, length))))
+    }
+
     /// The head of the answer. Interim ones are passed over.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<RecvStream>, Error>> {
-        loop {
-            if let Poll::Ready(Err(error)) = self.sender.poll(cx) {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<RecvStream>, Error>> {
+        while let Some(sender) = &mut self.sender {
+            if let Poll::Ready(Err(error)) = sender.poll(cx) {
                 return Poll::Ready(Err(error));
             }
-            if !self.sender.is_held() {
-                return Pin::new(&mut self.response).poll(cx).map_err(failed);
+            if !sender.is_held() {
+                break;
             }
             // One by one: h2 drops those that stand before an answer that is asked for, and with them what asks for the body.
             match self.response.poll_informational(cx) {
                 Poll::Ready(Some(Ok(interim))) => {
                     self.interims.one_more()?;
                     if interim.status() == StatusCode::CONTINUE {
-                        self.sender.release();
+                        sender.release();
                     } else if planted("bodies_are_asked_for_at_first_or_never") {
-                        return Pin::new(&mut self.response).poll(cx).map_err(failed);
+                        break;
                     }
                 }
-                Poll::Ready(_) => return Pin::new(&mut self.response).poll(cx).map_err(failed),
-                Poll::Pending if self.is_patient(cx) => return Poll::Pending,
-                Poll::Pending => self.sender.release(),
+                Poll::Ready(_) => break,
+                Poll::Pending => {
+                    let patience = self.patience.as_mut();
+                    if patience.is_some_and(|patience| patience.as_mut().poll(cx).is_pending()) {
+                        return Poll::Pending;
+                    }
+                    sender.release();
+                }
             }
         }
+        Pin::new(&mut self.response).poll(cx).map_err(failed)
     }
 
-    fn is_patient(&mut self, cx: &mut Context<'_>) -> bool {
-        let patience = self.patience.as_mut();
-        patience.is_some_and(|patience| patience.as_mut().poll(cx).is_pending())
+    /// What is left of the request's body, and the lease.
+    pub(super) fn into_parts(self) -> (Upload, Option<HotConn>) {
+        let upload = self.sender.map_or(Upload::Empty, |sender| sender.into_upload());
+        (upload, self.conn)
     }
 
-    /// What is left of the request's body.
-    pub(super) fn into_upload(self) -> Upload {
-        self.sender.into_upload()
-    }
-
-    pub(super) fn answered(
-        mut self,
-        answer: RecvStream,
-        conn: HotConn,
-        status: StatusCode,
-        length: Option<u64>,
-    ) -> Box<Exchange> {
+    /// What is behind the head of the answer. Nobody waits to be asked for the request's body any more.
+    fn answered(&mut self, answer: RecvStream, status: StatusCode, length: Option<u64>) -> Body {
         let early = planted("leases_go_home_before_their_bodies");
-        let ended = answer.is_end_stream();
-        if !planted("answers_leave_bodies_waiting") {
-            self.sender.release(); // nobody asks for it any more
+        if let Some(sender) = &mut self.sender
+            && !planted("answers_leave_bodies_waiting")
+        {
+            sender.release();
         }
-        Box::new(Exchange {
+        let (sender, conn) = (self.sender.take(), self.conn.take().filter(|_| !early));
+        let sender = match sender {
+            Some(sender) if self.asked.for_a_tunnel && status.is_success() => {
+                return Body::of_upgrade(Upgraded::of_h2((answer, sender.into_stream(), conn)));
+            }
+            sender => sender,
+        };
+        // What certainly has a body takes no look at its stream: h2 lets no answer end before the length that it says. One that is told and not sent
+        // has none (RFC 9110 section 8.6).
+        let told =
+            self.asked.for_a_head || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
+        let has_body = length.is_some_and(|length| length > 0) && (!told || planted("told_lengths_are_sent"));
+        let exchange = Exchange {
+            ended: !has_body && answer.is_end_stream(),
             answer,
-            sender: self.sender,
-            conn: Some(conn).filter(|_| !early),
+            sender,
+            conn,
             status,
             left: length,
-            ended,
-        })
+        };
+        match exchange.is_over() {
+            true => Body::empty(),
+            false => Body::of_h2(exchange),
+        }
     }
 }
 
@@ -140,25 +170,22 @@ impl Exchange {
     }
 
     fn is_still_sending(&self) -> bool {
-        !self.sender.is_done() && self.status.is_success()
-    }
-
-    /// Both ways of the stream, and the lease.
-    pub(super) fn into_parts(self) -> (RecvStream, SendStream<Bytes>, Option<HotConn>) {
-        (self.answer, self.sender.into_stream(), self.conn)
+        let sender = self.sender.as_ref();
+        sender.is_some_and(|sender| !sender.is_done()) && self.status.is_success()
     }
 
     /// The next piece of the answer's body.
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if self.is_still_sending()
-            && let Poll::Ready(Err(error)) = self.sender.poll(cx)
+            && let Some(sender) = &mut self.sender
+            && let Poll::Ready(Err(error)) = sender.poll(cx)
         {
             return Poll::Ready(Some(Err(error)));
         }
         while let Some(data) = ready!(self.answer.poll_data(cx)) {
             let data = data.map_err(failed)?;
-            self.ended = self.answer.is_end_stream();
             self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+            self.ended = self.left.is_none_or(|left| left == 0) && self.answer.is_end_stream();
             if data.is_empty() {
                 match self.ended {
                     true => break,
@@ -178,8 +205,10 @@ impl Exchange {
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
             }
         }
-        if self.is_still_sending() {
-            self.sender.finish()?;
+        if self.is_still_sending()
+            && let Some(sender) = &mut self.sender
+        {
+            sender.finish()?;
         }
         match self.is_still_sending() {
             true => Poll::Pending,
@@ -196,8 +225,10 @@ impl Exchange {
 }
 
 /// How long the body is, as its head says.
-pub(super) fn said_length(headers: &HeaderMap) -> Option<u64> {
-    let said = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+fn said_length(headers: &HeaderMap) -> Option<u64> {
+    // By a look at each name, which takes less than to hash the one.
+    let (_, said) = headers.iter().find(|(name, _)| **name == CONTENT_LENGTH)?;
+    let said = said.to_str().ok()?.parse().ok();
     said.filter(|_| !planted("lengths_are_unknown_on_http2"))
 }
 

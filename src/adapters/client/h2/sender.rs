@@ -13,7 +13,7 @@ use crate::adapters::client::upload::Upload;
 use crate::fault::planted;
 
 /// What is left of the body of a request.
-pub(super) struct Sender {
+pub(in crate::adapters::client) struct Sender {
     stream: SendStream<Bytes>,
     upload: Upload,
     /// What the windows had no room for yet.
@@ -26,7 +26,12 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new(stream: SendStream<Bytes>, upload: Upload, length: Length, held: bool) -> Self {
+    pub(in crate::adapters::client) fn new(
+        stream: SendStream<Bytes>,
+        upload: Upload,
+        length: Length,
+        held: bool,
+    ) -> Self {
         let left = match length {
             Length::None => Some(0),
             Length::Known(length) => Some(length),
@@ -42,8 +47,8 @@ impl Sender {
         }
     }
 
-    /// One that has nothing to send.
-    pub(super) fn idle(stream: SendStream<Bytes>) -> Self {
+    /// One that has nothing to send: what does comes behind the answer.
+    pub(in crate::adapters::client) fn idle(stream: SendStream<Bytes>) -> Self {
         let mut sender = Sender::new(stream, Upload::Empty, Length::None, false);
         sender.done = true;
         sender
