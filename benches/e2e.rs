@@ -3,13 +3,13 @@
 //!
 //! | line | what is measured |
 //! |---|---|
-//! | `h1`, `h2` | the CPU time of the client's thread for a GET with its answer read to the end, 64 at once; by turns with the others in one run |
+//! | `h1`, `h2` | the CPU time of the client's thread for a GET with its answer read to the end, 64 at once; by turns with the others; the middle of fifteen turns, and of five processes |
 //! | `idle` | the resident memory of a process with so many idle connections that have served one request each, less that of the same process without: each dialled and used after the other, or all used at once; of three processes the one in the middle |
 //!
 //! On HTTP/1.1 each of the 64 tasks of hyper's has a connection; on HTTP/2 all of them share one, as everywhere.
 //!
 //! It exits with an error if a request costs more than 1.10 times that of a bare connection of hyper's (HTTP/1.1), 1.25 times that of bare h2, or as much as one of
-//! hyper-util's, or if an idle HTTP/1.1 connection takes more than 10,000 octets where they were used one after the other, or more than half of hyper-util's where all were used at once. `cargo bench --features client --bench e2e`; `-- --test` runs each once and judges
+//! hyper-util's, or if an idle HTTP/1.1 connection takes more than 10,000 octets where they were used one after the other, or more than half of hyper-util's where all were used at once. `cargo bench --features client --bench e2e`; `-- --test` runs each once or twice and judges
 //! nothing; `-- --memory` measures memory alone, `-- --requests` requests alone; `-- --instructions` has valgrind count those of a request, in a process that has the client alone. valgrind 3.19 stops at the instructions with
 //! which rustix reads the vDSO by itself, so libc is to read it: `RUSTFLAGS="--cfg rustix_use_libc" CARGO_TARGET_DIR=target/valgrind`.
 #![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
@@ -51,6 +51,10 @@ use support::peer::{Alpn, Peer};
 use support::{certs, measure};
 
 const AT_ONCE: usize = 64;
+/// Requests of each task in one turn, turns, and processes.
+const EACH: usize = 50;
+const ROUNDS: usize = 15;
+const PROCESSES: usize = 5;
 const IDLE: usize = 1_000;
 const BODY: usize = 100;
 /// The most that a request may cost, in bare ones: HTTP/1.1, and HTTP/2.
@@ -195,19 +199,32 @@ fn spent(runtime: &Runtime, each: usize, asker: &Asker) -> f64 {
     })
 }
 
-/// Nanoseconds of a request of each kind, turn by turn.
-fn requests(server: &Server, rounds: usize, each: usize) -> Vec<[f64; 3]> {
+/// In a process of its own: nanoseconds of a request of each kind, and the client's in those of the other two; turn by turn, and of so many turns the middle.
+fn requests(server: &Server, rounds: usize) -> [f64; 5] {
     let runtime = runtime();
     let askers = KINDS.map(|(_, kind)| asker(kind, server, &runtime));
     let mut times = Vec::new();
+    let each = if rounds > 1 { EACH } else { 1 };
     for round in 0..rounds + 1 {
-        let figures = [0, 1, 2].map(|kind| spent(&runtime, each, &askers[kind]));
+        let [client, bare, util] = [0, 1, 2].map(|kind| spent(&runtime, each, &askers[kind]));
         // The first one only warms.
         if round > 0 {
-            times.push(figures);
+            times.push([client, bare, util, client / bare, client / util]);
         }
     }
-    times
+    middle(&times)
+}
+
+/// Of each figure the one in the middle.
+fn middle(all: &[[f64; 5]]) -> [f64; 5] {
+    [0, 1, 2, 3, 4].map(|which| median(all.iter().map(|figures| figures[which]).collect()))
+}
+
+/// The same of several processes, whose memory is laid out in different ways: that alone makes two in a hundred.
+fn measure_requests(server: &Server, rounds: usize) -> [f64; 5] {
+    let (addr, http2) = (server.addr.to_string(), server.http2.to_string());
+    let one = |_| elsewhere::numbers(&["--requests-of", "client", &addr, &http2, &rounds.to_string()]);
+    middle(&(0..PROCESSES).map(one).collect::<Vec<_>>())
 }
 
 /// In a process of its own: the bytes that so many idle connections take. Each was opened, and has served one request: one after the other, or all at once.
@@ -292,6 +309,10 @@ fn serve(arguments: &[String]) {
         count.parse().unwrap(),
         KINDS.iter().find(|(name, _)| name == kind).unwrap().1,
     );
+    if what == "--requests-of" {
+        let figures = requests(&server, count).map(|figure| figure.to_string());
+        return println!("{}", figures.join(" "));
+    }
     if what != "--ask" {
         return println!("{}", idle(kind, &server, count, what == "--idle-at-once"));
     }
@@ -304,13 +325,13 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments
         .iter()
-        .position(|argument| ["--idle", "--idle-at-once", "--ask"].contains(&&**argument))
+        .position(|argument| ["--idle", "--idle-at-once", "--requests-of", "--ask"].contains(&&**argument))
     {
         return serve(&arguments[at..at + 5]);
     }
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let test = has("--test");
-    let (rounds, each, count) = if test { (1, 1, 3) } else { (51, 50, IDLE) };
+    let (rounds, count) = if test { (1, 3) } else { (ROUNDS, IDLE) };
     let mut within = true;
     for (http2, name, most) in [(false, "h1", MOST[0]), (true, "h2", MOST[1])] {
         let peer = Peer::builder()
@@ -325,18 +346,13 @@ fn main() {
             continue;
         }
         if !has("--memory") {
-            let times = requests(&server, rounds, each);
-            let figure = |of: fn(&[f64; 3]) -> f64| median(times.iter().map(of).collect());
-            let (to_bare, to_util) = (figure(|turn| turn[0] / turn[1]), figure(|turn| turn[0] / turn[2]));
+            let [client, bare, util, to_bare, to_util] = measure_requests(&server, rounds);
             println!(
-                "{name}: {:.0} ns through the client, {:.0} bare, {:.0} through hyper-util; ratios {to_bare:.3} and {to_util:.3}",
-                figure(|turn| turn[0]),
-                figure(|turn| turn[1]),
-                figure(|turn| turn[2])
+                "{name}: {client:.0} ns through the client, {bare:.0} bare, {util:.0} through hyper-util; ratios {to_bare:.3} and {to_util:.3}"
             );
             within &= to_bare <= most && to_util < 1.0;
         }
-        if has("--requests") {
+        if has("--requests") && !has("--memory") {
             continue;
         }
         for (how, at_once) in [("one after the other", false), ("all at once", true)] {

@@ -30,8 +30,19 @@ fn elsewhere(mut command: Command, arguments: &[&str]) -> String {
 
 /// The number that it says.
 pub(super) fn number(arguments: &[&str]) -> f64 {
+    let [number] = numbers(arguments);
+    number
+}
+
+/// The numbers that it says.
+pub(super) fn numbers<const N: usize>(arguments: &[&str]) -> [f64; N] {
     let said = elsewhere(Command::new("env"), arguments);
-    said.trim().parse().unwrap_or_else(|_| panic!("{said}"))
+    let numbers: Option<Vec<f64>> = said
+        .split_whitespace()
+        .map(|number| number.parse().ok())
+        .collect();
+    let numbers = numbers.and_then(|numbers| numbers.try_into().ok());
+    numbers.unwrap_or_else(|| panic!("{said}"))
 }
 
 /// The instructions that it takes.
