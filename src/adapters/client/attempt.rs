@@ -50,15 +50,13 @@ impl Outgoing {
         options: SendOptions,
     ) -> Result<Box<Self>, Error> {
         let concerns = Concerns::of(&head.headers);
-        let outgoing = Outgoing {
+        let mut this = Box::new(Outgoing {
             head: Head::new(head),
             concerns,
             upload,
             length: Length::None,
             options,
-        };
-        // Into its place at once: it is large.
-        let mut this = Box::write(Box::new_uninit(), outgoing);
+        });
         this.check()?;
         Ok(this)
     }
@@ -121,7 +119,7 @@ impl Outgoing {
         let mut until = None;
         loop {
             left -= 1;
-            let conn = match ready(&self.options, &self.head.uri, pool).await {
+            let conn = match at_once(&self.options, &self.head.uri, pool).await {
                 Ok(conn) => conn,
                 Err(waiting) => waiting.await,
             };
@@ -212,8 +210,8 @@ impl Outgoing {
             }
         };
         let asked = h2::Asked {
-            for_a_head: self.head.method == Method::HEAD,
-            for_a_tunnel: connects && self.length == Length::None,
+            by_head: self.head.method == Method::HEAD,
+            for_tunnel: connects && self.length == Length::None,
         };
         Ok(h2::Call::new(response, sender, patience, asked, conn))
     }
@@ -265,7 +263,7 @@ impl Outgoing {
 }
 
 /// A connection that is ready, or whoever waits for one: apart, so that a request whose connection is ready has no room for it.
-async fn ready<'a>(
+async fn at_once<'a>(
     options: &'a SendOptions,
     uri: &'a Uri,
     pool: &'a HotConnPool,

@@ -15,7 +15,7 @@ use crate::fault::{exchanged, planted};
 /// The body of an answer, over either protocol; and a body for a request, made of bytes that are at hand.
 ///
 /// It has the connection's lease until it is over. Read to its end, and be that by [`is_end_stream`](HttpBody::is_end_stream), it gives the lease back at once; dropped
-/// before, it closes the connection (HTTP/1.1) or resets its stream (HTTP/2). What is left of the request's body is sent while this one is polled: an
+/// before, it closes the connection (HTTP/1.1) or resets its stream (HTTP/2). An [upgrade](Body::into_upgraded) has nothing to be read, and keeps it. What is left of the request's body is sent while this one is polled: an
 /// answer of success that was there before ends when its request has gone out, or when there is nobody to take it. Behind any other answer nothing more is sent.
 /// Its [`size_hint`](HttpBody::size_hint) is what is left of the length that the head told.
 #[must_use = "dropped before its end, it closes its connection"]
@@ -151,7 +151,8 @@ impl HttpBody for Body {
             polled = polled.map_ok(|frame| frame.map_data(exchanged));
         }
         let over = self.0.is_over() && !planted("bodies_need_a_last_poll");
-        if over || matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+        let over = over || matches!(polled, Poll::Ready(None | Some(Err(_))));
+        if over && (!matches!(self.0, Kind::Upgraded(_)) || planted("upgrades_are_over_when_read")) {
             self.0 = Kind::Empty; // the lease goes home
         }
         polled

@@ -36,15 +36,16 @@ pub(super) struct Call {
     /// Until when the body waits to be asked for.
     patience: Option<Sleep>,
     asked: Asked,
-    /// None once it is answered.
+    /// None once it is with what is behind its answer.
     conn: Option<HotConn>,
 }
 
 /// What a request asks for, where that decides what its answer has behind its head.
 #[derive(Clone, Copy)]
 pub(super) struct Asked {
-    pub(super) for_a_head: bool,
-    pub(super) for_a_tunnel: bool,
+    /// Whether its method is HEAD.
+    pub(super) by_head: bool,
+    pub(super) for_tunnel: bool,
 }
 
 /// The request's body, or its side of a tunnel. Most requests have neither, and are over with their head.
@@ -55,7 +56,6 @@ pub(super) struct Exchange {
     // In this order, likewise.
     answer: RecvStream,
     sender: Sending,
-    #[expect(dead_code, reason = "goes home with the exchange")]
     conn: Option<HotConn>,
     status: StatusCode,
     /// What is left of the body, if its head said how long it is. That it is so long h2 sees to.
@@ -130,36 +130,38 @@ impl Call {
 
     /// What is behind the head of the answer. Nobody waits to be asked for the request's body any more.
     fn answered(&mut self, answer: RecvStream, status: StatusCode, length: Option<u64>) -> Body {
-        let early = planted("leases_go_home_before_their_bodies");
-        if let Some(sender) = &mut self.sender
+        let mut sender = self.sender.take();
+        if let Some(sender) = &mut sender
             && !planted("answers_leave_bodies_waiting")
         {
             sender.release();
         }
-        let (sender, conn) = (self.sender.take(), self.conn.take().filter(|_| !early));
+        let early = planted("leases_go_home_before_their_bodies");
         let sender = match sender {
-            Some(sender) if self.asked.for_a_tunnel && status.is_success() => {
-                return Body::of_upgrade(Upgraded::of_h2((answer, sender.into_stream(), conn)));
+            Some(sender) if self.asked.for_tunnel && status.is_success() => {
+                return Body::of_upgrade(Upgraded::of_h2((answer, sender.into_stream(), self.conn.take())));
             }
             sender => sender,
         };
         // What certainly has a body takes no look at its stream: h2 lets no answer end before the length that it says. One that is told and not sent
         // has none (RFC 9110 section 8.6).
-        let told =
-            self.asked.for_a_head || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
-        let has_body = length.is_some_and(|length| length > 0) && (!told || planted("told_lengths_are_sent"));
-        let exchange = Exchange {
+        let bodiless =
+            self.asked.by_head || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
+        let bodiless = bodiless && !planted("told_lengths_are_sent");
+        let has_body = length.is_some_and(|length| length > 0) && !bodiless;
+        let mut exchange = Exchange {
             ended: !has_body && answer.is_end_stream(),
             answer,
             sender,
-            conn,
+            conn: None,
             status,
             left: length,
         };
-        match exchange.is_over() {
-            true => Body::empty(),
-            false => Body::of_h2(exchange),
+        if exchange.is_over() {
+            return Body::empty(); // the lease goes home with what is left of the call
         }
+        exchange.conn = self.conn.take().filter(|_| !early);
+        Body::of_h2(exchange)
     }
 }
 
@@ -226,8 +228,7 @@ impl Exchange {
 
 /// How long the body is, as its head says.
 fn said_length(headers: &HeaderMap) -> Option<u64> {
-    // By a look at each name, which takes less than to hash the one.
-    let (_, said) = headers.iter().find(|(name, _)| **name == CONTENT_LENGTH)?;
+    let said = headers.get(CONTENT_LENGTH)?;
     let said = said.to_str().ok()?.parse().ok();
     said.filter(|_| !planted("lengths_are_unknown_on_http2"))
 }
