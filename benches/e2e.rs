@@ -217,7 +217,7 @@ fn requests(server: &Server, rounds: usize) -> [f64; 5] {
 
 /// Of each figure the one in the middle.
 fn middle(all: &[[f64; 5]]) -> [f64; 5] {
-    [0, 1, 2, 3, 4].map(|which| median(all.iter().map(|figures| figures[which]).collect()))
+    std::array::from_fn(|which| median(all.iter().map(|figures| figures[which]).collect()))
 }
 
 /// The same of several processes, whose memory is laid out in different ways: that alone makes two in a hundred.

@@ -45,11 +45,17 @@ impl Outgoing {
     /// # Errors
     /// The request may be read in two ways.
     pub(super) fn new(
-        head: request::Parts,
+        mut head: request::Parts,
         upload: Upload,
         options: SendOptions,
     ) -> Result<Box<Self>, Error> {
         let concerns = Concerns::of(&head.headers);
+        if let Some(target) = options.get_target()
+            && is_of_the_server(&head)
+        {
+            head.uri = server(target).map_err(|refused| Error::from(refused).with_target(target))?;
+        }
+        // What follows takes it where it stays: it is large.
         let mut this = Box::new(Outgoing {
             head: Head::new(head),
             concerns,
@@ -62,13 +68,6 @@ impl Outgoing {
     }
 
     fn check(&mut self) -> Result<(), Error> {
-        if let Some(target) = self.options.get_target()
-            && is_of_the_server(&self.head)
-        {
-            let uri = server(target);
-            self.head
-                .set_uri(uri.map_err(|refused| Error::from(refused).with_target(target))?);
-        }
         let checked = match check_uri(&self.head) {
             Err(_) if planted("uris_beside_a_target_are_not_checked") => Ok(()),
             // It stands for the target, too: that it is none is the pool's to say.
@@ -79,14 +78,11 @@ impl Outgoing {
         };
         let length = checked.and_then(|()| length(&self.head, self.concerns, &self.upload));
         self.length = length.map_err(|refused| named(refused.into(), &self.head.uri))?;
-        let require = if self.concerns.has(Concerns::UPGRADE) {
-            Require::Http1
+        if self.concerns.has(Concerns::UPGRADE) {
+            self.options.change_get(|get| get.require(Require::Http1));
         } else if is_extended(&self.head) {
-            Require::Http2
-        } else {
-            return Ok(());
-        };
-        self.options.change_get(|get| get.require(require));
+            self.options.change_get(|get| get.require(Require::Http2));
+        }
         Ok(())
     }
 

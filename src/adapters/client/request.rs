@@ -68,10 +68,6 @@ impl Head {
         }
     }
 
-    pub(super) fn set_uri(&mut self, uri: Uri) {
-        self.parts.uri = uri;
-    }
-
     /// The headers, for somebody who keeps them. A list of them stays, which is half the cost of another map.
     pub(super) fn take_headers(&mut self) -> HeaderMap {
         let fields = self.parts.headers.iter();

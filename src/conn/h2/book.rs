@@ -178,19 +178,7 @@ impl Book {
         let refused = self.last.is_some_and(|last| id > last);
         let refused = if refused { mark::RESET | mark::REFUSED } else { 0 };
         let marks = marks | refused;
-        let stream = Stream { id, marks, opened };
-        match place == self.streams.len() {
-            true => self.streams.push_back(stream),
-            false => self.streams.insert(place, stream),
-        }
-    }
-
-    /// Mostly it is the first.
-    fn remove(&mut self, place: usize) {
-        match place {
-            0 => _ = self.streams.pop_front(),
-            _ => _ = self.streams.remove(place),
-        }
+        self.streams.insert(place, Stream { id, marks, opened });
     }
 
     /// Whether stream `id` still holds its place.
@@ -222,7 +210,7 @@ impl Book {
         if let Ok(place) = self.find(id)
             && self.streams[place].is_over()
         {
-            self.remove(place);
+            self.streams.remove(place);
         }
     }
 
@@ -231,7 +219,7 @@ impl Book {
         if let Some(place) = id.and_then(|id| self.find(id).ok()) {
             let stream = &mut self.streams[place];
             if stream.is_over() || planted("streams_end_with_their_lease") {
-                self.remove(place);
+                self.streams.remove(place);
             } else {
                 stream.marks |= mark::LOOSE;
                 self.loose += 1;
@@ -426,7 +414,7 @@ impl Book {
         let stream = &mut self.streams[place];
         stream.marks |= marks;
         if stream.is_over() && stream.has(mark::LOOSE) {
-            self.remove(place);
+            self.streams.remove(place);
             self.loose -= 1;
         }
     }

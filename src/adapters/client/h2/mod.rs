@@ -136,7 +136,6 @@ impl Call {
         {
             sender.release();
         }
-        let early = planted("leases_go_home_before_their_bodies");
         let sender = match sender {
             Some(sender) if self.asked.for_tunnel && status.is_success() => {
                 return Body::of_upgrade(Upgraded::of_h2((answer, sender.into_stream(), self.conn.take())));
@@ -160,7 +159,8 @@ impl Call {
         if exchange.is_over() {
             return Body::empty(); // the lease goes home with what is left of the call
         }
-        exchange.conn = self.conn.take().filter(|_| !early);
+        let conn = self.conn.take();
+        exchange.conn = conn.filter(|_| !planted("leases_go_home_before_their_bodies"));
         Body::of_h2(exchange)
     }
 }
@@ -228,8 +228,7 @@ impl Exchange {
 
 /// How long the body is, as its head says.
 fn said_length(headers: &HeaderMap) -> Option<u64> {
-    let said = headers.get(CONTENT_LENGTH)?;
-    let said = said.to_str().ok()?.parse().ok();
+    let said = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
     said.filter(|_| !planted("lengths_are_unknown_on_http2"))
 }
 
